@@ -1,0 +1,1 @@
+"""Where the world meets the core: each adapter turns a host's protocol into facts and performs decisions."""

@@ -1,0 +1,264 @@
+"""One exchange from its first fact to its record, written once for every adapter.
+
+An adapter brings a `Caller` (who asks) and a `Service` (who is asked) and this conducts the conversation: head, body,
+upstream, answer.  Whatever goes wrong on the way ends in one refusal and one record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from vallum.core.decision import Allow, Challenge, Deny, Reason
+from vallum.core.errors import UpstreamError, UpstreamTimeout
+from vallum.core.quota_fields import quota_fields
+from vallum.core.problem import MEDIA_TYPE, problem, problem_headers
+from vallum.core.target import forwarded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from vallum.adapters.driver import Driver
+    from vallum.core.decision import Decision, Refusal
+    from vallum.core.engine import Engine
+    from vallum.core.exchange import Exchange, Request, ResponseHead
+    from vallum.core.policy import Upstream
+
+CHALLENGE_SLOT_S = 0.02  # every failed proof of identity leaves on a multiple of this after its arrival
+
+
+class Caller(Protocol):
+    """Who asks: a client's connection, an ASGI scope."""
+
+    async def read_body(self, max_bytes: int) -> bytes | Deny:
+        """Return the whole body, or the refusal of one that cannot be read."""
+
+    def read_pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
+        """Yield the body as it comes; raises BodyError for one that cannot be read."""
+
+    async def answer(self, status: int, fields: Sequence[tuple[str, str]], body: bytes) -> None:
+        """Send a whole answer."""
+
+    async def start(self, status: int, fields: Sequence[tuple[str, str]], length: int | None) -> None:
+        """Send the head of an answer that comes in pieces."""
+
+    async def send(self, data: bytes) -> None:
+        """Send a piece."""
+
+    async def end(self) -> None:
+        """End the answer."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """How much of the answer's body was sent."""
+
+
+class Answer(Protocol):
+    """What the upstream says, as it says it."""
+
+    head: ResponseHead
+
+    async def read(self) -> bytes:
+        """Return the next piece, empty at the end; raise UpstreamError."""
+
+    def release(self) -> None:
+        """Let go of it, read to its end or not."""
+
+
+class Service(Protocol):
+    """Who is asked: the upstreams of a policy."""
+
+    async def call(
+        self,
+        upstream: Upstream,
+        method: str,
+        target: str,
+        fields: Sequence[tuple[str, str]],
+        body: bytes | AsyncIterator[bytes] | None,
+    ) -> Answer:
+        """Send a request and return once the answer's head is there; raise UpstreamError."""
+
+
+class House(Protocol):
+    """What an adapter is handed: the engine of the moment and all that it needs."""
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the policy in force."""
+
+    @property
+    def driver(self) -> Driver:
+        """What runs the engine's steps."""
+
+    @property
+    def service(self) -> Service:
+        """What calls upstreams."""
+
+    def clock(self) -> float:
+        """Return seconds of a clock that never goes back."""
+
+    def finish(self, x: Exchange, status: int | None, timing_ms: dict[str, float], sent_bytes: int) -> None:
+        """Record and count an exchange that has ended."""
+
+
+class BodyError(Exception):
+    """A streamed body could not be read to its end."""
+
+    def __init__(self, refusal: Deny) -> None:
+        """Carry the refusal."""
+        super().__init__(refusal.detail)
+        self.refusal = refusal
+
+
+async def conduct(house: House, request: Request, caller: Caller, fault: Deny | None = None) -> None:
+    """Conduct one exchange.  `fault` is the refusal of a request that could not even be parsed."""
+    await Conversation(house, request, caller).run(fault)
+
+
+class Conversation:
+    """The state of one exchange on its way through an adapter."""
+
+    def __init__(self, house: House, request: Request, caller: Caller) -> None:
+        """Open the exchange under the policy of this moment."""
+        self._house = house
+        self._engine = house.engine
+        self._caller = caller
+        self._began = house.clock()
+        self._upstream_s = 0.0
+        self._status: int | None = None
+        self._started = False
+        self.x = self._engine.open(request)
+
+    async def run(self, fault: Deny | None = None) -> None:
+        """Go from the head to the record."""
+        try:
+            refusal = fault or await self._ask()
+            if refusal is not None:
+                self.x.decision = refusal
+                await self._refuse(refusal)
+        except asyncio.CancelledError:  # the caller left
+            raise
+        except Exception as error:  # noqa: BLE001  a fault of ours: one plain answer, and the detail in the record
+            refusal = Deny(Reason.INTERNAL_ERROR, "gateway", f"{type(error).__name__}: {error}")
+            self.x.decision = refusal
+            await self._refuse(refusal)
+        finally:
+            total_s = self._house.clock() - self._began
+            timing_ms = {
+                "total": round(total_s * 1000, 3),
+                "upstream": round(self._upstream_s * 1000, 3),
+                "gateway": round((total_s - self._upstream_s) * 1000, 3),
+            }
+            self._house.finish(self.x, self._status, timing_ms, self._caller.sent_bytes)
+
+    async def _ask(self) -> Refusal | None:
+        """Judge the request, and pass it on if it may pass."""
+        x, engine, driver = self.x, self._engine, self._house.driver
+        decision: Decision = await driver.run(engine.request_head(x))
+        if not isinstance(decision, Allow):
+            return decision
+        route = x.route
+        assert route is not None  # noqa: S101  an allowed head has a route
+        body: bytes | Deny | None = None
+        if route.intake.codec is not None:
+            body = await self._caller.read_body(route.intake.max_bytes)
+            if isinstance(body, Deny):
+                return body
+        decision = await driver.run(engine.request_body(x, body))
+        if not isinstance(decision, Allow):
+            return decision
+        if decision.body is not None:
+            body = decision.body
+        return await self._forward(body if body is not None else self._caller.read_pieces(route.intake.max_bytes))
+
+    async def _forward(self, body: bytes | AsyncIterator[bytes]) -> Refusal | None:
+        x = self.x
+        asked = self._house.clock()
+        try:
+            answer = await self._house.service.call(*upstream_request(x, body))
+        except BodyError as error:
+            return error.refusal
+        except UpstreamTimeout as error:
+            return Deny(Reason.UPSTREAM_TIMEOUT, "upstream", str(error))
+        except UpstreamError as error:
+            return Deny(Reason.UPSTREAM_ERROR, "upstream", str(error))
+        finally:
+            self._upstream_s = self._house.clock() - asked
+        try:
+            return await self._relay(answer)
+        except UpstreamError as error:
+            reason = Reason.UPSTREAM_TIMEOUT if isinstance(error, UpstreamTimeout) else Reason.UPSTREAM_ERROR
+            return Deny(reason, "upstream", str(error))
+        finally:
+            answer.release()
+
+    async def _relay(self, answer: Answer) -> Refusal | None:
+        """Send what may leave of the answer, as it comes."""
+        engine, x, caller = self._engine, self.x, self._caller
+        judged = engine.response_head(x, answer.head)
+        if isinstance(judged, Deny):
+            return judged
+        head, relay = judged
+        fields = [*head.headers.fields, *self._own_fields()]
+        self._status = head.status
+        if relay.holds:
+            held = await self._hold(answer)
+            if isinstance(held, Deny):
+                return held
+            await caller.answer(head.status, fields, held)
+            return None
+        length = answer.head.headers.get("content-length") if relay.passes_length else None
+        self._started = True
+        await caller.start(head.status, fields, None if length is None else int(length))
+        while piece := await answer.read():
+            out = engine.response_chunk(x, piece)
+            if isinstance(out, Deny):
+                return out
+            await caller.send(out)
+        rest = engine.response_end(x)
+        if isinstance(rest, Deny):
+            return rest
+        await caller.send(rest)
+        await caller.end()
+        return None
+
+    async def _hold(self, answer: Answer) -> bytes | Deny:
+        while piece := await answer.read():
+            out = self._engine.response_chunk(self.x, piece)
+            if isinstance(out, Deny):
+                return out
+        return self._engine.response_end(self.x)
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        """Send a refusal, unless part of an answer is out: then it can only be cut."""
+        if self._started:
+            return
+        if isinstance(refusal, Challenge):
+            waited = self._house.clock() - self._began
+            await asyncio.sleep(CHALLENGE_SLOT_S - waited % CHALLENGE_SLOT_S)
+        error_format = self.x.route.error_format if self.x.route else None
+        body = problem(refusal, self.x.request.id, error_format)
+        fields = [("content-type", MEDIA_TYPE), *problem_headers(refusal), *self._own_fields()]
+        self._status = refusal.reason.status
+        await self._caller.answer(self._status, fields, body)
+
+    def _own_fields(self) -> list[tuple[str, str]]:
+        return [("x-request-id", self.x.request.id), *quota_fields(self.x.taken)]
+
+
+def upstream_request(
+    x: Exchange, body: bytes | AsyncIterator[bytes]
+) -> tuple[Upstream, str, str, list[tuple[str, str]], bytes | AsyncIterator[bytes]]:
+    """Write the request to the upstream: the canonical target, and the fields that the route lets in."""
+    route, request = x.route, x.request
+    assert route is not None and request.path is not None  # noqa: S101, PT018  an allowed request has both
+    allowed = route.intake.headers
+    fields = [field for field in request.headers.fields if field[0] in allowed]
+    fields.append(("x-request-id", request.id))
+    fields.append(("accept-encoding", "identity"))  # what cannot be read cannot be transformed
+    if not isinstance(body, bytes):
+        length = request.headers.get("content-length")
+        if length is not None:
+            fields.append(("content-length", length))
+    target = forwarded(request.path) + (f"?{request.query}" if request.query else "")
+    return route.upstream, request.method, target, fields, body

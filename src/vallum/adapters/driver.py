@@ -1,0 +1,47 @@
+"""The driver: runs the engine's steps and performs the effects they yield.
+
+The only place where the core's questions meet the world.  An effect that fails is thrown into the steps, so that the
+route's `on_error` decides in the engine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vallum.core.effects import Effect, FindCredential, Steps, TakeQuota
+from vallum.core.errors import DependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from vallum.core.protocols import Counters, Registry
+
+T = TypeVar("T")
+
+
+class Driver:
+    """Performs effects on one set of stores."""
+
+    def __init__(self, counters: Counters, registry: Registry) -> None:
+        """Answer quotas from `counters` and credentials from `registry`."""
+        self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
+            FindCredential: lambda effect: registry.find(effect.digest),
+            TakeQuota: lambda effect: counters.take(effect.demands),
+        }
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Run `steps` to their end and return what they decided."""
+        try:
+            effect = next(steps)
+            while True:
+                try:
+                    reply = await self._performers[type(effect)](effect)
+                except DependencyError as error:
+                    effect = steps.throw(error)
+                else:
+                    effect = steps.send(reply)
+        except StopIteration as stop:
+            decided: T = stop.value
+            return decided
+        finally:
+            steps.close()  # a cancelled task would leave the steps suspended

@@ -1,0 +1,332 @@
+"""The listening leg: bytes from a client become requests, strictly and within bounds.
+
+Rule 1: parsing is llhttp's strict mode, and stricter: one Host, HTTP/1.0 or 1.1, no chunks in 1.0, no body with an
+        upgrade.  A request that cannot be parsed is a request with a fault; it gets its refusal, and the connection
+        ends.
+Rule 2: every bound is checked before work is done: head size, field count, pipelined requests, time to the head, time
+        to the body, time to read an answer.
+Rule 3: one request of a connection is in hand at a time; a client that leaves cancels what is done for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import httptools
+
+from vallum.adapters.proxy.incoming import Incoming
+from vallum.core.decision import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Handler = Callable[[Incoming], Awaitable[None]]
+
+HIGH_WATER_BYTES = 262_144
+LINGER_S = 2.0
+LINGER_MAX_BYTES = 4_194_304
+# Chunk framing may cost this much beside the body itself: tiny chunks are a way to make work.
+FRAMING_MAX_BYTES = 65_536
+
+
+class Bounds(NamedTuple):
+    """What a client may take of the listener, before any policy is asked."""
+
+    head_bytes: int = 32_768
+    target_bytes: int = 8_192
+    fields: int = 100
+    pipelined: int = 16
+    head_s: float = 10.0
+    body_s: float = 60.0
+    idle_s: float = 75.0
+    write_s: float = 60.0
+    connections: int = 10_000
+
+
+class Listener:
+    """What the connections of one listening socket share: the handler, the bounds, and the list of themselves."""
+
+    def __init__(self, handler: Handler, bounds: Bounds = Bounds()) -> None:  # noqa: B008  an immutable tuple
+        """Serve requests by `handler`."""
+        self.handler = handler
+        self.bounds = bounds
+        self.connections: set[Connection] = set()
+        self.draining = False
+        self.loop = asyncio.get_running_loop()
+
+    def connect(self) -> Connection:
+        """Make the protocol of a new connection."""
+        return Connection(self)
+
+    def sweep(self) -> None:
+        """End what has taken too long.  Call about twice a second."""
+        now = self.loop.time()
+        for connection in list(self.connections):
+            connection.check_time(now)
+
+    async def drain(self, patience_s: float) -> None:
+        """Let the requests in hand end, for at most `patience_s`, and close."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.close_if_idle()
+        tasks = [connection.task for connection in self.connections if connection.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=patience_s)
+        for connection in list(self.connections):
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, listener: Listener) -> None:
+        """Wait for the transport."""
+        self.listener = listener
+        self.bounds = listener.bounds
+        self.loop = listener.loop
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.peer = ""
+        self.task: asyncio.Task[None] | None = None
+        self._parser: Any = None
+        self._arriving: Incoming | None = None  # its head or body is not complete
+        self._queue: deque[Incoming] = deque()
+        self._current: Incoming | None = None
+        self._url = b""
+        self._fields: list[tuple[str, str]] = []
+        self._head_bytes = 0
+        self._since = 0.0  # when the present wait began
+        self._unread_since: float | None = None  # when the client stopped reading
+        self._can_write = asyncio.Event()
+        self._can_write.set()
+        self._closing = False
+        self._lingered = 0
+
+    # --- transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, unless there are too many."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.peer = (transport.get_extra_info("peername") or ("",))[0]
+        self._since = self.loop.time()
+        if len(self.listener.connections) >= self.bounds.connections or self.listener.draining:
+            self.transport.abort()
+            return
+        self.listener.connections.add(self)
+        self._parser = httptools.HttpRequestParser(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel what is done for a client that left."""
+        self.listener.connections.discard(self)
+        self._closing = True
+        self._can_write.set()
+        self._queue.clear()
+        if self.task is not None:
+            self.task.cancel()
+
+    def eof_received(self) -> bool:
+        """Take a closed sending side for a client that left, as other proxies do: nothing more is done for it."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Hold whoever writes until the client reads."""
+        self._can_write.clear()
+        self._unread_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        self._can_write.set()
+        self._unread_since = None
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what arrived."""
+        if self._closing:
+            self._linger(len(data))
+            return
+        arriving = self._arriving
+        if arriving is None:
+            self._head_bytes += len(data)
+            if self._head_bytes == len(data):
+                self._since = self.loop.time()
+        else:
+            arriving.wire_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._decline_upgrade()
+        except httptools.HttpParserCallbackError as error:
+            fault = error.__context__
+            if not isinstance(fault, Fault):
+                raise
+            self._fail(fault.reason, str(fault))
+        except httptools.HttpParserError as error:
+            self._fail(Reason.MALFORMED_REQUEST, str(error))
+        else:
+            self._check_arriving()
+
+    # --- the parser's events
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the request target."""
+        self._url += url
+        if len(self._url) > self.bounds.target_bytes:
+            raise Fault(Reason.URI_TOO_LONG, f"a target over {self.bounds.target_bytes} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a field, or drop a trailer's: nothing reads those."""
+        self._fields.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+        if len(self._fields) > self.bounds.fields:
+            raise Fault(Reason.HEADERS_TOO_LARGE, f"over {self.bounds.fields} header fields")
+
+    def on_headers_complete(self) -> None:
+        """Put a request in the queue; its body may still be on the way."""
+        parser = self._parser
+        request = Incoming(self, parser.get_method().decode("latin-1"), self._url.decode("latin-1"), self._fields)
+        request.keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
+        request.version = parser.get_http_version()
+        self._url, self._fields, self._head_bytes = b"", [], 0
+        if len(self._queue) >= self.bounds.pipelined:
+            raise Fault(Reason.MALFORMED_REQUEST, f"over {self.bounds.pipelined} requests without waiting")
+        fault = request.find_fault()
+        if parser.should_upgrade() and request.announces_body():  # llhttp would leave the body unread
+            fault = "an upgrade with a body"
+        if fault is not None:
+            raise Fault(Reason.MALFORMED_REQUEST, fault)
+        self._arriving = request
+        self._since = self.loop.time()
+        self._queue.append(request)
+        self._next()
+
+    def on_body(self, data: bytes) -> None:
+        """Hand a piece of the body to its request."""
+        if self._arriving is not None:
+            self._arriving.feed(data)
+
+    def on_message_complete(self) -> None:
+        """Tell the request that its body is whole."""
+        if self._arriving is not None:
+            self._arriving.finish()
+            self._arriving = None
+        self._fields = []
+        self._since = self.loop.time()
+
+    # --- faults
+
+    def _check_arriving(self) -> None:
+        if self._head_bytes > self.bounds.head_bytes:
+            reason = Reason.HEADERS_TOO_LARGE if self._fields or not self._url else Reason.URI_TOO_LONG
+            self._fail(reason, f"a head over {self.bounds.head_bytes} bytes")
+        elif self._arriving is not None:
+            if self._arriving.wire_bytes > FRAMING_MAX_BYTES + 8 * self._arriving.body_bytes:
+                self._fail(Reason.MALFORMED_REQUEST, "more framing than body")
+            elif self._arriving.held_bytes > HIGH_WATER_BYTES:
+                self.transport.pause_reading()
+        elif len(self._queue) > 1:
+            self.transport.pause_reading()
+
+    def _decline_upgrade(self) -> None:
+        # An upgrade is declined by answering as if it had not been asked for (RFC 9110 7.8).  llhttp reads no further,
+        # so the connection ends with that answer.
+        self._closing = True
+
+    def _fail(self, reason: Reason, detail: str) -> None:
+        """Give what cannot be read its refusal, after the answers before it, and read no more."""
+        self._closing = True
+        if self._arriving is not None:
+            self._arriving.fail(reason, detail)
+            self._arriving = None
+            return
+        request = Incoming(self, "", "", self._fields)
+        request.fail(reason, detail)
+        self._queue.append(request)
+        self._next()
+
+    def check_time(self, now: float) -> None:
+        """End a wait that has lasted too long."""
+        waited = now - self._since
+        if self._unread_since is not None and now - self._unread_since > self.bounds.write_s:
+            self.transport.abort()
+        elif self._closing:
+            if self.task is None and waited > LINGER_S:
+                self.transport.close()
+        elif self._arriving is not None:
+            if waited > self.bounds.body_s:
+                self._fail(Reason.REQUEST_TIMEOUT, f"the body took over {self.bounds.body_s:g} s")
+        elif self._head_bytes:
+            if waited > self.bounds.head_s:
+                self._fail(Reason.REQUEST_TIMEOUT, f"the head took over {self.bounds.head_s:g} s")
+        elif self._current is None and waited > self.bounds.idle_s:
+            self.transport.close()
+
+    # --- one request after another
+
+    def _next(self) -> None:
+        if self.task is None and self._queue:
+            self._current = self._queue.popleft()
+            self.task = self.loop.create_task(self._serve(self._current))
+
+    async def _serve(self, request: Incoming) -> None:
+        try:
+            await self.listener.handler(request)
+        finally:
+            self.task = None
+            self._current = None
+            self._since = self.loop.time()
+            self._after(request)
+
+    def _after(self, request: Incoming) -> None:
+        """Go on with the connection, or end it without losing the answer."""
+        if self.transport.is_closing():
+            return
+        if not request.answered:
+            self.transport.abort()
+        elif request.keep_alive and request.complete and not self.listener.draining:
+            if self._queue:
+                self._next()
+            elif self._closing:
+                self.transport.close()
+            else:
+                self.transport.resume_reading()
+        elif request.complete:
+            self.transport.close()
+        else:
+            # The client may still be sending: closing now would reset the connection under the answer.
+            self._closing = True
+            self.transport.resume_reading()
+
+    def _linger(self, size: int) -> None:
+        self._lingered += size
+        if self._lingered > LINGER_MAX_BYTES:
+            self.transport.abort()
+
+    def close_if_idle(self) -> None:
+        """Close if no request is in hand."""
+        if self.task is None:
+            self.transport.close()
+
+    def abort(self) -> None:
+        """End at once."""
+        self.transport.abort()
+
+    # --- for the request in hand
+
+    def read_on(self) -> None:
+        """Read again after a pause."""
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    async def write(self, data: bytes) -> None:
+        """Send `data`, waiting while the client does not read."""
+        if not self._can_write.is_set():
+            await self._can_write.wait()
+        self.transport.write(data)
+
+
+class Fault(Exception):
+    """Raised inside a parser callback: the request breaks a bound."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        """Carry the refusal's reason."""
+        super().__init__(detail)
+        self.reason = reason

@@ -1,0 +1,81 @@
+"""Keys that the operator hands out: `vlm_live_...`, in `Authorization: Bearer` or `X-API-Key`.
+
+What it stops
+    Callers without a key, with a wrong, expired or revoked one, or from an address that the key is not for.
+Config
+    `prefix`: what keys begin with.  `vlm_live_` by default.
+Cost
+    A known key costs a SHA-256 and one look-up in memory, about 3 us.  Noise fails the checksum and never reaches the
+    registry.
+Misses
+    A stolen key works until it is revoked, from any address its allow-list admits.
+Example
+    authenticators:
+      keys: {type: api_key}
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from vallum.core.address import parse_networks, within
+from vallum.core.apikey import DEFAULT_PREFIX, digest_key, is_well_formed
+from vallum.core.decision import INVALID_TOKEN, Challenge
+from vallum.core.effects import FindCredential, Steps, ask
+from vallum.core.principal import Principal
+
+if TYPE_CHECKING:
+    from vallum.core.exchange import Request
+    from vallum.core.principal import Credential
+
+
+class ApiKeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="api_key"):
+    """Keys from the registry."""
+
+    prefix: str = DEFAULT_PREFIX
+
+
+class ApiKey:
+    """Looks a key up by the digest of its secret."""
+
+    type: ClassVar[str] = "api_key"
+    challenge: ClassVar[str] = "Bearer"  # RFC 6750 3.1: no error code when no credential was sent
+
+    def __init__(self, name: str, config: ApiKeyConfig) -> None:
+        """Take the name that records show."""
+        self._name = name
+        self._prefix = config.prefix
+
+    def authenticate(self, request: Request) -> Steps[Principal | Challenge | None]:
+        """Return the key's principal; a challenge for a key that does not hold; None for what is no key of ours."""
+        key = request.headers.get("x-api-key") or _bearer_token(request.headers.get("authorization"))
+        if key is None or not key.startswith(self._prefix):
+            return None
+        if not is_well_formed(key, self._prefix):
+            return self._refuse("not a key: length, alphabet or checksum")
+        digest = digest_key(key)
+        credential = yield from ask(FindCredential(digest))
+        if credential is None or not compare_digest(credential.digest, digest):
+            return self._refuse("no such key")
+        fault = credential.refusal(request.now) or _misplaced(credential, request.client)
+        if fault is not None:
+            return self._refuse(f"{credential.id} is {fault}")
+        return Principal(credential.subject, credential.tenant, credential.scopes, credential.id, self._name)
+
+    def _refuse(self, detail: str) -> Challenge:
+        # One answer for every credential that does not hold: what is wrong with it stays in the record.
+        return Challenge(INVALID_TOKEN, f"authenticate:{self._name}", detail)
+
+
+def _bearer_token(authorization: str | None) -> str | None:
+    scheme, _, token = (authorization or "").partition(" ")
+    return token.strip(" ") if scheme.lower() == "bearer" else None
+
+
+def _misplaced(credential: Credential, client: str) -> str | None:
+    if not credential.allow_ip or within(client, parse_networks(credential.allow_ip)):
+        return None
+    return "not for this address"

@@ -1,0 +1,95 @@
+"""`vallum check`: find the mistake before production does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from vallum.cli.terminal import MISUSE, complain, err, find_policy, out
+from vallum.config.compile import load_policy
+from vallum.config.source import PolicyFileError, read_source
+from vallum.core.policy import Mode, OnError
+
+if TYPE_CHECKING:
+    from vallum.core.policy import Policy, Route
+
+CONTROLS = ("credential", "scopes", "quotas", "size", "schema", "checks", "sanitise", "answer", "on error")
+STYLES = {"absent": "dim", "shadow": "yellow"}
+
+
+@click.command()
+@click.argument("policy", required=False, type=click.Path(path_type=Path, dir_okay=False), envvar="VALLUM_POLICY")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.pass_context
+def check(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
+    """Validate POLICY and show what it enforces, shadows, or leaves out.
+
+    \b
+    Example:  vallum check vallum.yaml
+    """
+    path = find_policy(policy)
+    try:
+        _, compiled = load_policy(read_source(path))
+    except PolicyFileError as error:
+        if as_json:
+            faults = [
+                {"line": f.line, "column": f.column, "place": f.place, "message": f.message, "hint": f.hint}
+                for f in error.faults
+            ]
+            click.echo(json.dumps({"valid": False, "errors": faults}))
+        else:
+            complain(str(error))
+            count = len(error.faults)
+            err.print(f"{count} {'mistake' if count == 1 else 'mistakes'}; nothing was started.", style="bold")
+        ctx.exit(MISUSE)
+    rows = {route.name: _controls(route) for route in compiled.routes}
+    if as_json:
+        click.echo(json.dumps({"valid": True, "digest": compiled.digest, "routes": rows}))
+        return
+    _show(compiled, rows)
+
+
+def _controls(route: Route) -> dict[str, str]:
+    intake, outlet = route.intake, route.outlet
+    shadow = route.mode is Mode.SHADOW
+    entries: dict[str, str] = {
+        "credential": " or ".join(a.type for a in route.authenticators),
+        "scopes": " ".join(sorted(route.scopes)) or "absent",
+        "quotas": _list(
+            (f"{limit.quota.limit}/{limit.quota.name}", limit.mode is Mode.SHADOW) for limit in route.limits
+        ),
+        "size": f"{intake.max_bytes} bytes",
+        "schema": "yes" if intake.schema is not None else "absent",
+        "checks": _list((guard.check.type, guard.mode is Mode.SHADOW) for guard in intake.checks),
+        "sanitise": "yes" if intake.sanitisers else "absent",
+        "answer": " ".join(step.type for step in outlet.transforms) or "absent",
+        "on error": "deny" if route.on_error is OnError.DENY else "allow",
+    }
+    if shadow:
+        entries = {name: f"shadow: {value}" if value != "absent" else value for name, value in entries.items()}
+    return entries
+
+
+def _list(items: Any) -> str:
+    return ", ".join(f"{name} (shadow)" if shadow else name for name, shadow in items) or "absent"
+
+
+def _show(policy: Policy, rows: dict[str, dict[str, str]]) -> None:
+    for route in policy.routes:
+        title = f"{route.name}  {' '.join(sorted(route.methods))} {route.pattern.text}  ->  {route.upstream.name}"
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 2), title=title, title_justify="left")
+        table.title_style = "bold"
+        for control in CONTROLS:
+            value = rows[route.name][control]
+            state = "absent" if value == "absent" else "shadow" if "shadow" in value else "enforced"
+            style = STYLES.get(state, "green")
+            if control == "on error":
+                state, style = ("lets through" if value.endswith("allow") else "refuses"), "green"
+            table.add_row(control, f"[{style}]{state}[/]", "" if value == "absent" else value)
+        out.print(table)
+        out.print()
+    out.print(f"Valid.  Policy {policy.digest}, {len(policy.routes)} routes; all else does not exist.", style="bold")

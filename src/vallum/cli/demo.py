@@ -1,0 +1,7 @@
+"""`vallum demo`."""
+import click
+
+
+@click.command()
+def demo() -> None:
+    """Demo."""

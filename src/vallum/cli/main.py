@@ -1,0 +1,55 @@
+"""`vallum`: the group of commands."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from vallum import __version__
+from vallum.cli.check import check
+from vallum.cli.demo import demo
+from vallum.cli.init import init
+from vallum.cli.keys import keys
+from vallum.cli.schema import schema
+from vallum.cli.serve import serve
+from vallum.cli.terminal import DEPENDENCY, MISUSE, complain
+from vallum.cli.why import why
+from vallum.config.source import PolicyFileError
+from vallum.core.errors import DependencyError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="vallum")
+def vallum() -> None:
+    """Protect an AI inference endpoint.
+
+    \b
+    Try it:      vallum demo
+    Protect:     vallum serve --upstream http://127.0.0.1:9000
+    Exit codes:  0 done · 1 the thing checked does not hold · 2 wrong use or invalid policy
+                 3 a dependency could not be reached
+    """
+
+
+for command in (demo, serve, check, keys, why, schema, init):
+    vallum.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; turn our own errors into a sentence and an exit code."""
+    try:
+        vallum.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(MISUSE)
+    except PolicyFileError as error:
+        complain(str(error))
+        sys.exit(MISUSE)
+    except DependencyError as error:
+        complain(str(error))
+        sys.exit(DEPENDENCY)

@@ -1,0 +1,95 @@
+"""`vallum serve`: run the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import uvloop
+
+from vallum.cli.keys import issue
+from vallum.cli.terminal import DEFAULT_POLICY, DEFAULTS, DEPENDENCY, complain, err, start_logging
+from vallum.config.compile import load_policy
+from vallum.config.source import read_source
+from vallum.core.apikey import DEFAULT_PREFIX
+from vallum.gateway import Gateway, run
+
+if TYPE_CHECKING:
+    from vallum.config.model import Config
+
+
+@click.command()
+@click.argument("policy", required=False, type=click.Path(path_type=Path, dir_okay=False), envvar="VALLUM_POLICY")
+@click.option("--upstream", metavar="URL", help="Protect this endpoint with safe defaults, without a policy file.")
+@click.option("--listen", metavar="HOST:PORT", help="Where clients come in, with --upstream.")
+@click.pass_context
+def serve(ctx: click.Context, policy: Path | None, upstream: str | None, listen: str | None) -> None:
+    """Run the gateway with POLICY, vallum.yaml by default.
+
+    \b
+    Example:  vallum serve --upstream http://127.0.0.1:9000
+              vallum serve vallum.yaml
+
+    SIGHUP or a changed file reloads the policy; SIGTERM lets what is in hand end.
+    """
+    if upstream is not None:
+        if policy is not None and ctx.get_parameter_source("policy") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("give either a policy file or --upstream")
+        _check_url(upstream)
+        policy = DEFAULTS
+        os.environ["VALLUM_UPSTREAM"] = upstream
+        if listen is not None:
+            os.environ["VALLUM_LISTEN"] = listen
+    elif listen is not None:
+        raise click.UsageError("--listen goes with --upstream; in a policy file it is listen.address")
+    path = policy or Path(DEFAULT_POLICY)
+    start_logging()
+    source = read_source(path)
+    config, compiled = load_policy(source)
+    gateway = Gateway(config, compiled, source)
+    first_key = _first_key(gateway) if upstream is not None else None
+    try:
+        uvloop.run(_serve(gateway, config, first_key))
+    except OSError as error:
+        complain(f"cannot listen on {config.listen.address}: {error.strerror or error}")
+        ctx.exit(DEPENDENCY)
+
+
+async def _serve(gateway: Gateway, config: Config, first_key: str | None) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
+    await run(gateway, stopped, lambda ready: _announce(ready, config, first_key))
+
+
+def _announce(gateway: Gateway, config: Config, first_key: str | None) -> None:
+    door = gateway.addresses[0]
+    for upstream in config.upstreams.values():
+        err.print(f"[bold]Vallum[/] stands before {upstream.url}: call [bold]http://{door}[/] instead")
+    if config.admin is not None:
+        err.print(f"  metrics and health  http://{gateway.addresses[1]}/metrics  /healthz  /readyz")
+    if first_key is not None:
+        err.print("  a first key, shown this once:")
+        click.echo(first_key)
+        err.print(f'  try  curl http://{door}/v1/models -H "Authorization: Bearer $KEY"', style="dim")
+    elif gateway.registry.is_empty():
+        err.print("  no keys yet: vallum keys create --subject NAME", style="yellow")
+
+
+def _first_key(gateway: Gateway) -> str | None:
+    if not gateway.registry.is_empty():
+        return None
+    key, _ = issue(gateway.registry, DEFAULT_PREFIX, time.time(), subject="first")
+    return key
+
+
+def _check_url(url: str) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{url!r}: write http://HOST:PORT", param_hint="--upstream")

@@ -1,0 +1,83 @@
+"""`vallum why`: the full record of one exchange."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from vallum.cli.terminal import FAILED, complain, out, policy_option, read_config
+from vallum.gateway import records_folder
+from vallum.stores.records import find_record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENCE = 6  # a record is written within a beat of its exchange's end
+
+
+@click.command()
+@click.argument("request_id")
+@policy_option
+@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+@click.pass_context
+def why(ctx: click.Context, request_id: str, policy: Path | None, as_json: bool) -> None:
+    """Explain one exchange: what was decided, by which control, with the detail the caller was not given.
+
+    REQUEST_ID is the X-Request-Id of the answer, and the request_id of every refusal.
+
+    \b
+    Example:  vallum why 01912f5e-7c3a-7d55-9a3e-3f0c5a1b2c3d
+    """
+    config, _ = read_config(policy)
+    folder = records_folder(config)
+    if folder is None:
+        complain("records go to standard output (records.path is '-'): look for the request id in the gateway's log")
+        ctx.exit(FAILED)
+    record = None
+    for attempt in range(PATIENCE):
+        record = find_record(folder, request_id)
+        if record is not None:
+            break
+        if attempt + 1 < PATIENCE:
+            time.sleep(0.1)
+    if record is None:
+        complain(f"no record of {request_id} in {folder}")
+        complain("Is this the policy the gateway runs with (--policy)?  Old records are deleted: see records.max_files.")
+        ctx.exit(FAILED)
+    if as_json:
+        click.echo(json.dumps(record))
+    else:
+        _show(record)
+
+
+def _show(record: dict[str, Any]) -> None:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in record.items():
+        if value in (None, [], {}):
+            continue
+        table.add_row(name, _text(value))
+    out.print(_sentence(record), style="bold")
+    out.print(table)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        value = ", ".join(f"{key} {item}" for key, item in value.items())
+    elif isinstance(value, list):
+        value = "\n".join(_text(item) for item in value)
+    return str(value).replace("[", r"\[")
+
+
+def _sentence(record: dict[str, Any]) -> str:
+    status = record["status"]
+    if status is None:
+        return "The caller left before there was an answer."
+    if "reason" in record:
+        return f"Refused with {status} {record['reason']} by {record['control']}."
+    return f"Let through, answered {status}."

@@ -1,0 +1,34 @@
+"""JSON, read strictly (RFC 8259): what two parsers could read in two ways is not read at all.
+
+Duplicate keys, NaN and Infinity, lone surrogates, a byte-order mark, trailing commas, control characters in strings
+and nesting beyond 200 levels are errors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jiter
+import msgspec
+
+MEDIA_TYPES = frozenset({"application/json"})
+
+
+class Json:
+    """The strict reader and writer of JSON, for requests."""
+
+    def decode(self, body: bytes) -> Any:
+        """Parse `body`; raise ValueError, whose message names the place."""
+        return jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+
+    def encode(self, document: Any) -> bytes:
+        """Serialise `document`, in compact form; a number that is not finite becomes null."""
+        return msgspec.json.encode(document)
+
+
+class AnswerJson(Json):
+    """The reader of answers: model servers write NaN where a score is undefined, and no caller is hurt by that."""
+
+    def decode(self, body: bytes) -> Any:
+        """Parse `body`, of a repeated key the last; raise ValueError."""
+        return jiter.from_json(body, allow_inf_nan=True, catch_duplicate_keys=False)

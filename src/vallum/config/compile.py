@@ -1,0 +1,233 @@
+"""Compiles a config into a policy, once, and finds what the structs alone could not: names that lead nowhere.
+
+Policies are immutable and swapped whole: whatever can be decided when the file is read is decided here.
+"""
+
+from __future__ import annotations
+
+import json
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
+from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
+from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
+from vallum.checks.sanitise import Sanitise
+from vallum.checks.schema import Schema, SchemaError
+from vallum.checks.sqli import Sqli, SqliConfig
+from vallum.codecs.json import MEDIA_TYPES, AnswerJson, Json
+from vallum.config.decode import decode
+from vallum.config.model import Config, QuotaConfig, RouteConfig
+from vallum.config.quotas import parse_quota
+from vallum.config.source import PolicyFileError, Source
+from vallum.core.address import parse_networks
+from vallum.core.fieldpath import parse_path
+from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upstream
+from vallum.core.problem import ErrorFormat
+from vallum.core.quota import Per, Quota
+from vallum.core.target import Pattern
+from vallum.transforms.confidence import Confidence
+from vallum.transforms.drop_fields import DropFields
+from vallum.transforms.fields import Fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from vallum.config.source import Place
+    from vallum.core.protocols import Authenticator, Transform
+
+T = TypeVar("T")
+
+# config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
+AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {AnonymousConfig: Anonymous, ApiKeyConfig: ApiKey}
+CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
+
+# Fields that reach the upstream, and that leave, unless the route says otherwise.  Nothing here tells who or what
+# stands behind the gateway.
+REQUEST_HEADERS = frozenset("accept accept-language content-type traceparent tracestate".split())
+RESPONSE_HEADERS = frozenset(
+    "cache-control content-disposition content-encoding content-language content-type etag last-modified".split()
+)
+NEVER_FORWARDED = frozenset("authorization connection content-length cookie host te transfer-encoding x-api-key".split())
+
+
+def load_policy(source: Source) -> tuple[Config, Policy]:
+    """Decode and compile a source.  Raise PolicyFileError with every fault in it."""
+    config = decode(source, Config)
+    if config is None:
+        raise PolicyFileError(source.path, source.faults)
+    policy = _Compiler(source, config).policy()
+    if source.faults:
+        raise PolicyFileError(source.path, source.faults)
+    return config, policy
+
+
+class _Compiler:
+    def __init__(self, source: Source, config: Config) -> None:
+        self._source = source
+        self._config = config
+        self._upstreams: dict[str, Upstream] = {}
+        self._authenticators: dict[str, Authenticator] = {}
+        self._read: dict[str, Any] = {}
+
+    def policy(self) -> Policy:
+        config = self._config
+        self._attempt(("trusted_proxies",), lambda: parse_networks(config.trusted_proxies))
+        for name, upstream in config.upstreams.items():
+            if not upstream.url.startswith(("http://", "https://")):
+                self._note(("upstreams", name, "url"), f"{upstream.url!r} is no http:// or https:// address")
+            headers = tuple((field.lower(), value) for field, value in upstream.headers.items())
+            self._upstreams[name] = Upstream(name, upstream.url, upstream.timeout_s, headers)
+        for name, settings in config.authenticators.items():
+            self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
+        routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
+        self._find_twins(routes)
+        digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
+        return Policy(tuple(routes), self._upstreams, digest)
+
+    def _route(self, route: RouteConfig, place: Place) -> Route:
+        names = route.auth.any_of
+        authenticators = [
+            self._named(self._authenticators, name, "authenticator", (*place, "auth", "any_of", index))
+            for index, name in enumerate(names)
+        ]
+        upstream = self._named(self._upstreams, route.upstream, "upstream", (*place, "upstream"))
+        match = (*place, "match")
+        pattern = self._attempt((*match, "path"), lambda: Pattern.parse(route.match.path))
+        exclude = [
+            self._attempt((*match, "exclude", index), lambda text=text: Pattern.parse(text))  # type: ignore[misc]
+            for index, text in enumerate(route.match.exclude)
+        ]
+        return Route(
+            name=route.name,
+            methods=frozenset(route.match.methods),
+            pattern=pattern or Pattern("", None),
+            upstream=upstream or Upstream("", ""),
+            authenticators=tuple(filter(None, authenticators)),
+            scopes=frozenset(route.auth.scopes),
+            limits=self._limits(route, place),
+            intake=self._intake(route, place),
+            outlet=self._outlet(route, place),
+            mode=route.mode,
+            on_error=route.on_error,
+            error_format=ErrorFormat.OPENAI if route.preset.startswith("openai.") else None,
+            exclude=tuple(filter(None, exclude)),
+        )
+
+    def _limits(self, route: RouteConfig, place: Place) -> tuple[Limit, ...]:
+        limits: list[Limit] = []
+        for index, entry in enumerate(route.quotas):
+            at = (*place, "quotas", index)
+            item = QuotaConfig(limit=entry) if isinstance(entry, str) else entry
+            parsed = self._attempt(
+                at if isinstance(entry, str) else (*at, "limit"), lambda item=item: parse_quota(item.limit)  # type: ignore[misc]
+            )
+            if parsed is None:
+                continue
+            limit, window_us, window = parsed
+            name = item.name or (window if item.per is Per.PRINCIPAL else f"{window}-{item.per}")
+            if any(name == other.quota.name for other in limits):
+                self._note(at, f"two quotas are called {name!r}", "give one of them a name of its own")
+            limits.append(Limit(Quota(name, limit, window_us, item.per), item.mode))
+        return tuple(limits)
+
+    def _intake(self, route: RouteConfig, place: Place) -> Intake:
+        request = route.request
+        at = (*place, "request")
+        reads = route.preset != "raw"
+        if not reads:
+            for key, used in (("schema", request.schema), ("sanitize", request.sanitize), ("deny_fields", request.deny_fields)):
+                if used:
+                    self._note((*at, key), "a raw route passes bodies unread", "leave out preset: raw")
+            if route.checks:
+                self._note((*place, "checks"), "a raw route passes bodies unread", "leave out preset: raw")
+        for index, name in enumerate(request.headers):
+            if name.lower() in NEVER_FORWARDED:
+                self._note((*at, "headers", index), f"{name!r} never reaches the upstream")
+        return Intake(
+            max_bytes=request.max_bytes,
+            max_depth=request.max_depth,
+            codec=Json() if reads else None,
+            media_types=MEDIA_TYPES if reads else frozenset(),
+            query=None if request.query == "any" else frozenset(request.query),
+            headers=REQUEST_HEADERS | {name.lower() for name in request.headers},
+            deny_fields=frozenset(request.deny_fields),
+            schema=self._schema(request.schema, (*at, "schema")),
+            checks=tuple(Guard(CHECKS[type(check)](check), check.mode) for check in route.checks),
+            sanitisers=() if request.sanitize is None else (Sanitise(request.sanitize),),
+        )
+
+    def _outlet(self, route: RouteConfig, place: Place) -> Outlet:
+        """Put the transforms in their order: what is dropped need not be coarsened."""
+        response = route.response
+        at = (*place, "response")
+        transforms: list[Transform] = []
+        if response.fields is not None:
+            transforms.append(Fields(response.fields))
+        if response.drop_fields:
+            good = [self._attempt((*at, "drop_fields", i), lambda n=n: parse_path(n)) for i, n in enumerate(response.drop_fields)]  # type: ignore[misc]
+            if all(good):
+                transforms.append(DropFields(response.drop_fields))
+        if response.confidence is not None:
+            wanted = response.confidence
+            made = self._attempt(
+                (*at, "confidence"), lambda: Confidence(wanted.field, wanted.bands, wanted.round)
+            )
+            if response.fields is not None and wanted.field.partition(".")[0] not in (*response.fields, "*"):
+                self._note((*at, "confidence", "field"), "response.fields drops this field")
+            if made is not None:
+                transforms.append(made)
+        kept = RESPONSE_HEADERS | {name.lower() for name in response.headers}
+        dropped = [name.lower() for name in response.drop_headers]
+        headers = frozenset(name for name in kept if not any(fnmatchcase(name, wild) for wild in dropped))
+        return Outlet(AnswerJson(), tuple(transforms), headers, response.max_bytes)
+
+    def _schema(self, name: str | None, place: Place) -> Any:
+        if name is None:
+            return None
+        path = self._source.resolve(name)
+        try:
+            text = path.read_bytes()
+            self._read[name] = text
+            return Schema(json.loads(text)).inspect
+        except OSError as error:
+            self._note(place, f"{name} cannot be read: {error.strerror}", "paths are relative to the policy file")
+        except SchemaError as error:
+            self._note(place, f"{name} is no valid JSON Schema: {error}")
+        except ValueError as error:
+            self._note(place, f"{name} is not JSON: {error}")
+        return None
+
+    def _schema_texts(self) -> list[bytes]:
+        return [self._read[name] for name in sorted(self._read)]
+
+    def _find_twins(self, routes: list[Route]) -> None:
+        seen: dict[str, int] = {}
+        for index, route in enumerate(routes):
+            if route.name in seen:
+                self._note(("routes", index, "name"), f"two routes are called {route.name!r}")
+            seen[route.name] = index
+            for earlier in routes[:index]:
+                if earlier.pattern == route.pattern and route.methods <= earlier.methods and not earlier.exclude:
+                    self._note(("routes", index, "match"), f"never reached: {earlier.name!r} takes all of it")
+                    break
+
+    def _named(self, known: Mapping[str, T], name: str, what: str, place: Place) -> T | None:
+        if name in known:
+            return known[name]
+        close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+        self._note(place, f"no {what} is called {name!r}", hint)
+        return None
+
+    def _attempt(self, place: Place, build: Callable[[], T]) -> T | None:
+        try:
+            return build()
+        except ValueError as error:
+            self._note(place, str(error))
+            return None
+
+    def _note(self, place: Iterable[str | int], message: str, hint: str = "") -> None:
+        self._source.faults.append(self._source.fault(tuple(place), message, hint))

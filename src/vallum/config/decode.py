@@ -1,0 +1,158 @@
+"""Builds config structs from plain values, strictly, and finds every mistake in one go.
+
+Walks the values and the struct types together.  An unknown key is met with the nearest valid one, a wrong value with
+what was wanted; both with line and column.
+"""
+
+from __future__ import annotations
+
+import types
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+if TYPE_CHECKING:
+    from vallum.config.source import Place, Source
+
+S = TypeVar("S", bound=msgspec.Struct)
+MISSING = object()
+
+
+def decode(source: Source, kind: type[S]) -> S | None:
+    """Build `kind` from a source; None if anything is wrong, with all of it in `source.faults`."""
+    value = _Decoder(source).value(source.values, kind, ())
+    return value if isinstance(value, kind) and not source.faults else None
+
+
+class _Decoder:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def value(self, value: Any, kind: Any, place: Place) -> Any:
+        """Return `value` as `kind`, or MISSING after noting why not."""
+        origin = get_origin(kind)
+        if origin is Annotated and not _is_plain(kind):
+            return self.value(value, get_args(kind)[0], place)
+        if origin in (Union, types.UnionType):
+            return self._union(value, get_args(kind), place)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            return self._struct(value, kind, place)
+        if origin is list and not _is_plain(kind):
+            return self._list(value, get_args(kind)[0], place)
+        if origin is dict and not _is_plain(kind):
+            return self._dict(value, get_args(kind)[1], place)
+        return self._plain(value, kind, place)
+
+    def _plain(self, value: Any, kind: Any, place: Place) -> Any:
+        if isinstance(value, list) and get_origin(kind) is list:
+            return self._list(value, get_args(kind)[0], place)
+        try:
+            return msgspec.convert(value, kind, strict=not isinstance(value, str))
+        except msgspec.ValidationError as error:
+            message, hint = str(error).partition(" - at ")[0], ""
+            choices = _choices(kind)
+            if choices and isinstance(value, str):
+                message, hint = f"{value!r} is not one of: {', '.join(choices)}", _nearest(value, choices)
+            self._note(place, message[:1].lower() + message[1:], hint)
+            return MISSING
+
+    def _list(self, value: Any, kind: Any, place: Place) -> Any:
+        if not isinstance(value, list):
+            self._note(place, f"expected a list, got {_name(value)}")
+            return MISSING
+        items = [self.value(item, kind, (*place, index)) for index, item in enumerate(value)]
+        return MISSING if MISSING in items else items
+
+    def _dict(self, value: Any, kind: Any, place: Place) -> Any:
+        if not isinstance(value, dict):
+            self._note(place, f"expected a mapping, got {_name(value)}")
+            return MISSING
+        items = {name: self.value(item, kind, (*place, name)) for name, item in value.items()}
+        return MISSING if MISSING in items.values() else items
+
+    def _union(self, value: Any, kinds: tuple[Any, ...], place: Place) -> Any:
+        if value is None and type(None) in kinds:
+            return None
+        structs = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+        tagged = {str(kind.__struct_config__.tag): kind for kind in structs if kind.__struct_config__.tag}
+        if tagged:
+            return self._tagged(value, tagged, place)
+        others = [kind for kind in kinds if kind not in structs and kind is not type(None)]
+        if isinstance(value, dict) and structs:
+            return self._struct(value, structs[0], place)
+        if len(others) == 1:
+            return self.value(value, others[0], place)
+        if not others:
+            return self._struct(value, structs[0], place)
+        return self._plain(value, Union[tuple(others)], place)
+
+    def _tagged(self, value: Any, kinds: dict[str, Any], place: Place) -> Any:
+        if not isinstance(value, dict) or "type" not in value:
+            self._note(place, "expected a mapping with a type", f"types: {', '.join(sorted(kinds))}")
+            return MISSING
+        name = value["type"]
+        if name not in kinds:
+            self._note((*place, "type"), f"no type {name!r}", _nearest(str(name), kinds, "types: "))
+            return MISSING
+        rest = {key: item for key, item in value.items() if key != "type"}
+        return self._struct(rest, kinds[name], place)
+
+    def _struct(self, value: Any, kind: type[msgspec.Struct], place: Place) -> Any:
+        if not isinstance(value, dict):
+            self._note(place, f"expected a mapping, got {_name(value)}")
+            return MISSING
+        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        hints = get_type_hints(kind, include_extras=True)
+        good = True
+        for name in value:
+            if name not in fields:
+                good = False
+                at = (*place, name)
+                self._source.faults.append(
+                    self._source.fault(at, "unknown key", _nearest(name, fields, "keys: "), key=True)
+                )
+        members: dict[str, Any] = {}
+        for name, field in fields.items():
+            if name in value:
+                members[field.name] = self.value(value[name], hints[field.name], (*place, name))
+            elif field.required:
+                self._note(place, f"the key {name!r} is missing")
+                good = False
+        if not good or MISSING in members.values():
+            return MISSING
+        try:
+            return kind(**members)
+        except ValueError as error:  # a struct's own rule over its members
+            self._note(place, str(error))
+            return MISSING
+
+    def _note(self, place: Place, message: str, hint: str = "") -> None:
+        self._source.faults.append(self._source.fault(place, message, hint))
+
+
+def _is_plain(kind: Any) -> bool:
+    """Say whether msgspec can convert `kind` in one go, with nothing of ours to say on the way."""
+    if get_origin(kind) is Annotated:
+        return _is_plain(get_args(kind)[0])
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return False
+    return all(_is_plain(part) for part in get_args(kind)) if get_origin(kind) is not Literal else True
+
+
+def _choices(kind: Any) -> list[str]:
+    if get_origin(kind) is Literal:
+        return [str(choice) for choice in get_args(kind)]
+    return [member.value for member in kind] if hasattr(kind, "__members__") else []
+
+
+def _nearest(name: str, valid: Any, otherwise: str = "") -> str:
+    close = get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return otherwise + ", ".join(sorted(valid)) if otherwise else ""
+
+
+def _name(value: Any) -> str:
+    names = {dict: "a mapping", list: "a list", str: "a text", int: "a number", float: "a number", bool: "a boolean"}
+    return names.get(type(value), "nothing")

@@ -1,0 +1,180 @@
+"""The structs of the config file.  Unknown keys are errors; every key has a default that is safe, or none.
+
+The JSON Schema of the file and the docs page of all keys are generated from here: a key's comment line is its doc.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+
+import msgspec
+from msgspec import Meta, Struct
+
+from vallum.authenticators.anonymous import AnonymousConfig
+from vallum.authenticators.api_key import ApiKeyConfig
+from vallum.checks.prompt_injection import PromptInjectionConfig
+from vallum.checks.sanitise import SanitiseConfig
+from vallum.checks.sqli import SqliConfig
+from vallum.core.policy import Mode, OnError
+from vallum.core.quota import Per
+
+if TYPE_CHECKING:
+    AuthenticatorConfig = Any
+    CheckConfig = Any
+else:
+    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig]
+    CheckConfig = Union[PromptInjectionConfig, SqliConfig]
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+Preset = Literal[
+    "json", "openai.chat", "openai.completions", "openai.embeddings", "openai.models", "openai.responses", "raw"
+]
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+class Base(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What all structs share: frozen, strict, named."""
+
+
+class ListenConfig(Base):
+    """Where clients come in, and what they may take before any policy is asked."""
+
+    address: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8080"
+    max_connections: Annotated[Positive, Meta(description="connections at once")] = 10_000
+    max_header_bytes: Annotated[Positive, Meta(description="size of a request's head")] = 32_768
+    max_uri_bytes: Annotated[Positive, Meta(description="length of a request target")] = 8_192
+    max_headers: Annotated[Positive, Meta(description="number of header fields")] = 100
+    header_timeout_s: Annotated[Seconds, Meta(description="time for a head to arrive")] = 10.0
+    body_timeout_s: Annotated[Seconds, Meta(description="time for a body to arrive")] = 60.0
+    idle_timeout_s: Annotated[Seconds, Meta(description="time a connection may wait for its next request")] = 75.0
+    write_timeout_s: Annotated[Seconds, Meta(description="time a client may leave an answer unread")] = 60.0
+    drain_s: Annotated[Seconds, Meta(description="time for requests in hand to end after SIGTERM")] = 30.0
+
+
+class AdminConfig(Base):
+    """The operators' listener: /metrics, /healthz, /readyz.  Keep it off the internet."""
+
+    address: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8081"
+
+
+class RecordsConfig(Base):
+    """Where the records of exchanges go, which `vallum why` reads."""
+
+    path: Annotated[
+        str | None, Meta(description='folder; beside the registry by default; "-" for standard output')
+    ] = None
+    max_file_bytes: Annotated[Positive, Meta(description="size at which a new file begins")] = 16_777_216
+    max_files: Annotated[Positive, Meta(description="files kept; the oldest are deleted")] = 16
+
+
+class UpstreamConfig(Base):
+    """A protected service."""
+
+    url: Annotated[str, Meta(description="http://host:port or https://host:port, with an optional base path")]
+    timeout_s: Annotated[Seconds, Meta(description="longest silence before an answer, and within one")] = 30.0
+    headers: Annotated[dict[str, str], Meta(description="fields sent with every request, such as its own API key")] = (
+        msgspec.field(default_factory=dict)
+    )
+
+
+class MatchConfig(Base):
+    """Which requests a route takes."""
+
+    methods: Annotated[list[Method], Meta(min_length=1, description="methods, in capitals")]
+    path: Annotated[str, Meta(description="path; `*` or `{name}` for one segment, a last `**` for any number")]
+    exclude: Annotated[list[str], Meta(description="paths that the route does not take after all")] = []
+
+
+class AuthConfig(Base):
+    """Who may call."""
+
+    any_of: Annotated[list[str], Meta(min_length=1, description="names of authenticators, asked in this order")]
+    scopes: Annotated[list[str], Meta(description="scopes that the principal must have, all of them")] = []
+
+
+class QuotaConfig(Base):
+    """A quota in mapping form."""
+
+    limit: Annotated[str, Meta(description="N per [K] second|minute|hour|day|month, or N/minute")]
+    per: Annotated[Per, Meta(description="whose bucket it is")] = Per.PRINCIPAL
+    unit: Annotated[Literal["requests"], Meta(description="what is counted")] = "requests"
+    strategy: Annotated[
+        Literal["strict"], Meta(description="strict: never more than N in any span of the window's length")
+    ] = "strict"
+    mode: Annotated[Mode, Meta(description="shadow: record what would be refused")] = Mode.ENFORCE
+    name: Annotated[str | None, Meta(description="what the RateLimit fields call it", pattern="^[a-z0-9-]{1,40}$")] = (
+        None
+    )
+
+
+class RequestConfig(Base):
+    """What may come in."""
+
+    max_bytes: Annotated[Positive, Meta(description="size of a body")] = 1_048_576
+    max_depth: Annotated[Positive, Meta(le=128, description="nesting of a JSON body")] = 32
+    schema: Annotated[str | None, Meta(description="file with a JSON Schema, beside the policy")] = None
+    deny_fields: Annotated[list[str], Meta(description="members that a JSON body may not have at its top")] = []
+    query: Annotated[
+        list[str] | Literal["any"], Meta(description="query parameters that may appear, or any; none by default")
+    ] = []
+    headers: Annotated[list[str], Meta(description="header fields that reach the upstream besides the usual")] = []
+    sanitize: SanitiseConfig | None = None
+
+
+class ConfidenceConfig(Base):
+    """How a confidence is made coarser."""
+
+    field: Annotated[str, Meta(description="path of the number, such as confidence or predictions.*.score")]
+    bands: Annotated[dict[str, float] | None, Meta(description="a label for each lower bound")] = None
+    round: Annotated[int | None, Meta(ge=0, le=15, description="decimal places to keep")] = None
+
+    def __post_init__(self) -> None:
+        """Hold that one of the two is given."""
+        if (self.bands is None) == (self.round is None):
+            raise ValueError("give either bands or round")
+
+
+class ResponseConfig(Base):
+    """What may go out."""
+
+    fields: Annotated[list[str] | None, Meta(description="members to keep; all others are dropped")] = None
+    drop_fields: Annotated[list[str], Meta(description="members to remove, by name or dotted path")] = []
+    confidence: ConfidenceConfig | None = None
+    headers: Annotated[list[str], Meta(description="header fields that may leave besides the usual")] = []
+    drop_headers: Annotated[list[str], Meta(description="header fields that may not; `x-*` for all that begin so")] = []
+    max_bytes: Annotated[Positive, Meta(description="size of an answer that must be read whole")] = 8_388_608
+
+
+class RouteConfig(Base):
+    """Some requests, and all that holds for them."""
+
+    name: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$", description="what records and metrics call it")]
+    match: MatchConfig
+    upstream: Annotated[str, Meta(description="name of an upstream")]
+    auth: AuthConfig
+    preset: Annotated[
+        Preset, Meta(description="request format: media type and the error shape its SDK reads; raw passes bodies unread")
+    ] = "json"
+    quotas: Annotated[list[str | QuotaConfig], Meta(description="all of them hold")] = []
+    request: RequestConfig = RequestConfig()
+    checks: Annotated[list[CheckConfig], Meta(description="what the content is searched for")] = []
+    response: ResponseConfig = ResponseConfig()
+    mode: Annotated[Mode, Meta(description="shadow: decide and record, refuse nothing")] = Mode.ENFORCE
+    on_error: Annotated[OnError, Meta(description="what to do when a control fails")] = OnError.DENY
+
+
+class Config(Base):
+    """A policy file."""
+
+    version: Literal[1]
+    upstreams: Annotated[dict[str, UpstreamConfig], Meta(min_length=1, description="protected services by name")]
+    authenticators: Annotated[dict[str, AuthenticatorConfig], Meta(description="ways to say who is calling, by name")]
+    routes: Annotated[list[RouteConfig], Meta(min_length=1, description="the first that matches takes a request")]
+    listen: ListenConfig = ListenConfig()
+    admin: AdminConfig | None = None
+    counters: Annotated[str, Meta(description="where quotas are counted", pattern="^memory://$")] = "memory://"
+    registry: Annotated[str, Meta(description="where keys are", pattern="^sqlite:///")] = "sqlite:///vallum.db"
+    records: RecordsConfig = RecordsConfig()
+    workers: Annotated[int, Meta(ge=1, le=1, description="processes; in-memory counters allow one")] = 1
+    trusted_proxies: Annotated[list[str], Meta(description="addresses whose X-Forwarded-For is believed, as CIDR")] = []

@@ -1,0 +1,75 @@
+"""What becomes of an answer's head: its status, its header fields, and the way its body goes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vallum.core.decision import Deny, Reason
+from vallum.core.relay import Events, Lines, Relay, Through, Whole, unreadable
+
+if TYPE_CHECKING:
+    from vallum.core.exchange import Exchange, Headers, ResponseHead
+    from vallum.core.policy import Route
+
+# What an upstream's refusal becomes: the caller learns that, never the upstream's words.  All else is a 502: a
+# redirect would name an inner host, a 401 is between the gateway and its upstream.
+UPSTREAM_REFUSALS = {
+    400: Reason.INVALID_REQUEST,
+    404: Reason.NOT_FOUND,
+    413: Reason.BODY_TOO_LARGE,
+    415: Reason.UNSUPPORTED_MEDIA_TYPE,
+    422: Reason.INVALID_REQUEST,
+    429: Reason.UNAVAILABLE,  # the upstream's load is not this caller's quota
+}
+
+
+def refuse_status(head: ResponseHead) -> Deny | None:
+    """Turn an upstream's failure into ours; None where the answer is a success."""
+    if 200 <= head.status < 300:
+        return None
+    reason = UPSTREAM_REFUSALS.get(head.status, Reason.UPSTREAM_ERROR)
+    wait_s = 1 if reason is Reason.UNAVAILABLE else None
+    return Deny(reason, "upstream", f"the upstream answered {head.status}", retry_after_s=wait_s)
+
+
+def choose_relay(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -> Relay | Deny:
+    """Say how the body goes out, or refuse what the transforms could not read."""
+    outlet = route.outlet
+    if not outlet.transforms or head.status in (204, 304) or x.request.method == "HEAD":
+        return Through()
+    media_type = (head.headers.get("content-type") or "").partition(";")[0].strip().lower()
+    encoded = head.headers.get("content-encoding") not in (None, "identity")
+    if not encoded and media_type == "text/event-stream":
+        return Events(outlet, x.removed, enforce)
+    if not encoded and media_type in LINES:
+        return Lines(outlet, x.removed, enforce)
+    if not encoded and (media_type == "application/json" or media_type.endswith("+json")):
+        return Whole(outlet, x.removed, enforce)
+    if not enforce:
+        x.unscanned.append("response")
+        return Through()
+    return unreadable(f"cannot read an answer of type {media_type!r}{' (compressed)' if encoded else ''}")
+
+
+LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+# Fields of one connection (RFC 9110 7.6.1) and of framing: the adapter writes its own.
+HOP_BY_HOP = frozenset(
+    "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding"
+    " upgrade content-length date server".split()
+)
+
+
+def passing_fields(x: Exchange, route: Route, headers: Headers, enforce: bool) -> list[tuple[str, str]]:
+    """Return the header fields that the route lets out."""
+    allowed = route.outlet.headers
+    passing: list[tuple[str, str]] = []
+    for name, value in headers.fields:
+        if name in HOP_BY_HOP:
+            continue
+        if name in allowed:
+            passing.append((name, value))
+            continue
+        x.removed.add(f"header {name}")
+        if not enforce:
+            passing.append((name, value))
+    return passing

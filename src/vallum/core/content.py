@@ -1,0 +1,99 @@
+"""The text of a request: every string that would reach the model, and every way it could be read.
+
+Checks look at `Content`; they never see bytes.  Strings are joined in document order, one a line, so that one pass
+serves all of them and an attack split over two fields is whole again.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from vallum.core.reading import Reading, read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+
+class ContentError(ValueError):
+    """The document breaks a bound on its shape; the message names the rule and never a value."""
+
+
+class Content:
+    """The strings of one request: `values` of the body, then of the query, then the body's `keys`."""
+
+    def __init__(self, document: Any, query: Iterable[tuple[str, str]] = (), max_depth: int = 64) -> None:
+        """Collect the strings of `document`; raise ContentError past `max_depth` or on a number that is not finite."""
+        self.document = document
+        self.query = tuple(query)
+        self.values: list[str] = []
+        self.keys: list[str] = []
+        self._collect(max_depth)
+        for name, value in self.query:
+            self.values.append(value)
+            self.keys.append(name)
+
+    def _collect(self, max_depth: int) -> None:
+        # Level by level: depth costs nothing to count, and no recursion can be driven from outside.
+        values, keys = self.values, self.keys
+        level: list[Any] = [[self.document]]
+        depth = -1
+        while level:
+            depth += 1
+            if depth > max_depth:
+                raise ContentError("max_depth")
+            below: list[Any] = []
+            for container in level:
+                if type(container) is dict:
+                    keys.extend(container)
+                    container = container.values()  # noqa: PLW2901  one loop body for both kinds of container
+                for item in container:
+                    kind = type(item)
+                    if kind is str:
+                        values.append(item)
+                    elif kind is dict or kind is list:
+                        below.append(item)
+                    elif kind is float and not isfinite(item):
+                        raise ContentError("finite")  # 1e400 is legal JSON and infinite in every language
+            level = below
+
+    @cached_property
+    def text(self) -> str:
+        """All values, then all keys, one a line."""
+        return "\n".join((*self.values, *self.keys))
+
+    @cached_property
+    def readings(self) -> tuple[Reading, ...]:
+        """The text as it was sent, normalised, and decoded in every way a model or a database would."""
+        return read(self.text)
+
+    def locate(self, matches: Callable[[str], bool]) -> str:
+        """Find the first string for which `matches` holds and return its place, or "" where only the whole matches.
+
+        Walks the document again: called after a finding, never before one.
+        """
+        for where, value in self._places():
+            if matches(value):
+                return where
+        return ""
+
+    def _places(self) -> Iterator[tuple[str, str]]:
+        stack: list[tuple[str, Any]] = [("", self.document)]
+        while stack:
+            pointer, item = stack.pop()
+            if isinstance(item, str):
+                yield pointer, item
+            elif isinstance(item, dict):
+                for key in item:
+                    yield f"{pointer} (a key)", key
+                stack.extend((f"{pointer}/{escape_pointer(key)}", item[key]) for key in reversed(item))
+            elif isinstance(item, list):
+                stack.extend((f"{pointer}/{index}", item[index]) for index in reversed(range(len(item))))
+        for name, value in self.query:
+            yield f"query.{name}", value
+
+
+def escape_pointer(key: str) -> str:
+    """Escape one reference token (RFC 6901 3)."""
+    return key.replace("~", "~0").replace("/", "~1")

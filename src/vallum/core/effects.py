@@ -1,0 +1,48 @@
+"""What the core asks of the world: a closed set of effects, each typed with its reply.
+
+The engine is a generator.  It yields an effect, is sent the reply, and never touches a socket, a file or a clock.
+A driver performs effects; when one fails, the driver throws `DependencyError` into the generator, so that the route's
+`on_error` decides in the engine and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from vallum.core.principal import Credential
+    from vallum.core.quota import Demand, Taken
+
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+
+class Effect(Generic[R_co]):
+    """A question to the driver whose reply is of type R."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FindCredential(Effect["Credential | None"]):
+    """Look up a credential in the registry by the digest of its secret."""
+
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TakeQuota(Effect["Taken"]):
+    """Take all these demands together, or none of them."""
+
+    demands: tuple[Demand, ...]
+
+
+Steps = Generator[Effect[Any], Any, T]
+
+
+def ask(effect: Effect[T]) -> Steps[T]:
+    """Yield one effect and return its reply, typed."""
+    reply: T = yield effect
+    return reply

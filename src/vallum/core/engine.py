@@ -1,0 +1,180 @@
+"""The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
+
+    request_head    route > authenticate > authorise > declared size > media type > query
+    request_body    parse > quotas > denied fields > schema > checks > sanitise     -> Allow, or a refusal
+    response_head   status > headers > how the body goes out
+    response_chunk  what may leave now
+    response_end    what is left
+
+Rule 1: a stage answers None (go on) or a refusal.  Refusals end the exchange unless the stage is in shadow.
+Rule 2: a stage that fails is met by the route's `on_error`, in `_run` and nowhere else.  What was not inspected is
+        recorded as unscanned, never as passed.
+Rule 3: bounds that protect the gateway itself (size, framing, media type of what must be read) hold in shadow too.
+
+A stranger learns nothing but that a credential is asked for.  Quotas stand after what costs next to nothing and
+before the dear work: who is refused by a quota pays nothing, who makes the checks work pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, NamedTuple
+
+from vallum.core import answer, stages
+from vallum.core.decision import Allow, Deny, Reason
+from vallum.core.effects import Steps
+from vallum.core.exchange import Exchange, Headers, Phase, Request, ResponseHead
+from vallum.core.policy import Mode, OnError, Policy, Route
+
+if TYPE_CHECKING:
+    from vallum.core.decision import Decision, Refusal
+    from vallum.core.relay import Relay
+
+
+class Stage(NamedTuple):
+    """One control on the line of a route.  `bound` marks what holds in shadow too (rule 3)."""
+
+    name: str
+    run: Callable[[Exchange, Route], Refusal | None | Steps[Refusal | None]]
+    mode: Mode = Mode.ENFORCE
+    bound: bool = False
+
+
+class Line(NamedTuple):
+    """The stages of one route, in order."""
+
+    head: tuple[Stage, ...]
+    body: tuple[Stage, ...]
+
+
+class Engine:
+    """Judges exchanges by one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Compile the line of every route."""
+        self.policy = policy
+        self._lines = {route.name: line_up(route) for route in policy.routes}
+
+    def open(self, request: Request) -> Exchange:
+        """Begin an exchange."""
+        return Exchange(self.policy, request)
+
+    def request_head(self, x: Exchange) -> Steps[Decision]:
+        """Judge a request by its head alone."""
+        x.enter(Phase.REQUEST_HEAD)
+        path = x.request.path
+        x.route = None if path is None else self.policy.find_route(x.request.method, path)
+        if x.route is None:
+            return _decide(x, Deny(Reason.NOT_FOUND, "route", "no route names this method and path"))
+        return _decide(x, (yield from _run(x, x.route, self._lines[x.route.name].head)))
+
+    def request_body(self, x: Exchange, body: bytes | None) -> Steps[Decision]:
+        """Judge a request with its body; None where the route lets bodies stream by unread."""
+        x.enter(Phase.REQUEST_BODY)
+        route = _route(x)
+        x.body = body or b""
+        if body is None:
+            x.unscanned.append("body")
+        return _decide(x, (yield from _run(x, route, self._lines[route.name].body)))
+
+    def response_head(self, x: Exchange, head: ResponseHead) -> tuple[ResponseHead, Relay] | Deny:
+        """Judge an answer's head: what is sent of it, and how its body goes out."""
+        x.enter(Phase.RESPONSE_HEAD)
+        route = _route(x)
+        x.upstream_status = head.status
+        enforce = route.mode is Mode.ENFORCE
+        refusal = answer.refuse_status(head)
+        if refusal is not None:
+            if enforce:
+                x.decision = refusal
+                return refusal
+            x.shadowed.append(refusal)
+        relay = answer.choose_relay(x, route, head, enforce)
+        if isinstance(relay, Deny):
+            x.decision = relay
+            return relay
+        x.relay = relay
+        return ResponseHead(head.status, Headers(answer.passing_fields(x, route, head.headers, enforce))), relay
+
+    def response_chunk(self, x: Exchange, data: bytes) -> bytes | Deny:
+        """Return what may leave of the answer now."""
+        x.enter(Phase.RESPONSE_CHUNK)
+        relay: Relay = x.relay
+        return _passed(x, relay.chunk(data))
+
+    def response_end(self, x: Exchange) -> bytes | Deny:
+        """Return what is left of the answer."""
+        x.enter(Phase.RESPONSE_END)
+        relay: Relay = x.relay
+        return _passed(x, relay.end())
+
+
+def line_up(route: Route) -> Line:
+    """Put the controls of a route in order.  This is the order; a test pins it."""
+    intake = route.intake
+    head = [
+        Stage("authenticate", stages.authenticate),
+        Stage("authorise", stages.authorise),
+        Stage("declared_size", stages.declared_size, bound=True),
+        Stage("media_type", stages.media_type, bound=True),
+        Stage("query", stages.query),
+    ]
+    body = [Stage("parse", stages.parse)]
+    enforced = tuple(limit.quota for limit in route.limits if limit.mode is Mode.ENFORCE)
+    if enforced:
+        body.append(Stage("quotas", stages.quotas(enforced)))
+    body.extend(
+        Stage(f"quota:{limit.quota.name}", stages.quotas((limit.quota,), shown=False), Mode.SHADOW)
+        for limit in route.limits
+        if limit.mode is Mode.SHADOW
+    )
+    if intake.deny_fields:
+        body.append(Stage("fields", stages.fields))
+    if intake.schema is not None:
+        body.append(Stage("schema", stages.schema))
+    body.extend(Stage(f"check:{guard.check.type}", stages.check(guard), guard.mode) for guard in intake.checks)
+    if intake.sanitisers:
+        body.append(Stage("sanitise", stages.sanitise))
+    return Line(tuple(head), tuple(body))
+
+
+def _run(x: Exchange, route: Route, stages: tuple[Stage, ...]) -> Steps[Refusal | None]:
+    """Run stages in order until one refuses.  The one place of shadow and of failure."""
+    for stage in stages:
+        try:
+            refusal = stage.run(x, route)
+            if isinstance(refusal, Generator):
+                refusal = yield from refusal
+        except Exception as error:  # noqa: BLE001  whatever a control or its store raises is met by `on_error`
+            refusal = _fail(x, route, stage, error)
+        if refusal is None:
+            continue
+        if stage.bound or (stage.mode is Mode.ENFORCE and route.mode is Mode.ENFORCE):
+            return refusal
+        x.shadowed.append(refusal)
+    return None
+
+
+def _fail(x: Exchange, route: Route, stage: Stage, error: Exception) -> Refusal | None:
+    detail = f"{type(error).__name__}: {error}"
+    x.unscanned.append(f"{stage.name} ({detail})")
+    if route.on_error is OnError.ALLOW:
+        return None
+    return Deny(Reason.UNAVAILABLE, stage.name, detail, retry_after_s=1)
+
+
+def _decide(x: Exchange, refusal: Refusal | None) -> Decision:
+    x.decision = refusal if refusal is not None else Allow(x.forward)
+    return x.decision
+
+
+def _route(x: Exchange) -> Route:
+    if x.route is None:  # the phase table makes this unreachable for an adapter that obeys decisions
+        raise LookupError("no route was found for this exchange")
+    return x.route
+
+
+def _passed(x: Exchange, out: bytes | Deny) -> bytes | Deny:
+    if isinstance(out, Deny):
+        x.decision = out
+    return out

@@ -1,0 +1,23 @@
+"""The shallow tree of errors.  Refusals are not errors: see decision.py."""
+
+from __future__ import annotations
+
+
+class VallumError(Exception):
+    """Root of what this package raises on purpose."""
+
+
+class DependencyError(VallumError):
+    """A store or a service that the gateway needs could not be reached."""
+
+
+class PhaseError(VallumError):
+    """An adapter called the phases of an exchange out of order: a bug in the adapter."""
+
+
+class UpstreamError(VallumError):
+    """The upstream could not be reached, broke the protocol, or ended early."""
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream was silent for too long."""

@@ -1,0 +1,133 @@
+"""An exchange: one request and its response, and the phases it goes through.
+
+Facts are frozen.  The exchange itself carries what the engine has found out so far; no request can reach that state.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vallum.core.errors import PhaseError
+from vallum.core.principal import Principal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vallum.core.content import Content
+    from vallum.core.decision import Decision, Refusal
+    from vallum.core.policy import Policy, Route
+    from vallum.core.quota import Taken
+
+
+class Phase(IntEnum):
+    """The five moments of an exchange, the same for every adapter, and the moment before the first."""
+
+    NEW = 0
+    REQUEST_HEAD = 1
+    REQUEST_BODY = 2
+    RESPONSE_HEAD = 3
+    RESPONSE_CHUNK = 4
+    RESPONSE_END = 5
+
+
+# Which phases may follow which.  RESPONSE_CHUNK repeats; an answer without a body goes straight to its end.
+FOLLOWS: dict[Phase, frozenset[Phase]] = {
+    Phase.NEW: frozenset({Phase.REQUEST_HEAD}),
+    Phase.REQUEST_HEAD: frozenset({Phase.REQUEST_BODY}),
+    Phase.REQUEST_BODY: frozenset({Phase.RESPONSE_HEAD}),
+    Phase.RESPONSE_HEAD: frozenset({Phase.RESPONSE_CHUNK, Phase.RESPONSE_END}),
+    Phase.RESPONSE_CHUNK: frozenset({Phase.RESPONSE_CHUNK, Phase.RESPONSE_END}),
+    Phase.RESPONSE_END: frozenset(),
+}
+
+Fields = tuple[tuple[str, str], ...]
+NOBODY = Principal(subject="")
+
+
+class Headers:
+    """Header fields in the order they came, names in lower case."""
+
+    __slots__ = ("fields",)
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        """Keep `fields`; names must already be lower case."""
+        self.fields: Fields = tuple(fields)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of the field `name`, in order."""
+        return [value for field, value in self.fields if field == name]
+
+    def get(self, name: str) -> str | None:
+        """Return the first value of the field `name`, or None."""
+        for field, value in self.fields:
+            if field == name:
+                return value
+        return None
+
+
+class Request(NamedTuple):
+    """The facts of a request's head.  `path` is None where the target has no canonical form (see target.py)."""
+
+    id: str
+    method: str
+    path: str | None
+    query: str
+    headers: Headers
+    client: str  # the caller's address, after trusted proxies
+    now: float  # Unix seconds at arrival
+
+
+class ResponseHead(NamedTuple):
+    """The facts of an answer's head."""
+
+    status: int
+    headers: Headers
+
+
+class Exchange:
+    """What is known of one request so far: the policy it is judged by, and everything found on the way."""
+
+    __slots__ = (
+        "body",
+        "content",
+        "decision",
+        "document",
+        "forward",
+        "phase",
+        "policy",
+        "principal",
+        "relay",
+        "removed",
+        "request",
+        "route",
+        "shadowed",
+        "taken",
+        "unscanned",
+        "upstream_status",
+    )
+
+    def __init__(self, policy: Policy, request: Request) -> None:
+        """Begin an exchange under one policy snapshot, which it keeps to its end."""
+        self.policy = policy
+        self.request = request
+        self.phase = Phase.NEW
+        self.route: Route | None = None
+        self.principal = NOBODY
+        self.body = b""
+        self.document: Any = None
+        self.forward: bytes | None = None  # what to send instead of the body
+        self.content: Content | None = None
+        self.taken: Taken | None = None
+        self.decision: Decision | None = None
+        self.shadowed: list[Refusal] = []  # what would have been refused
+        self.unscanned: list[str] = []  # controls that could not look, by name: never recorded as passed
+        self.removed: set[str] = set()
+        self.relay: Any = None
+        self.upstream_status: int | None = None
+
+    def enter(self, phase: Phase) -> None:
+        """Go to `phase`, or raise PhaseError if it cannot follow the present one."""
+        if phase not in FOLLOWS[self.phase]:
+            raise PhaseError(f"{phase.name} cannot follow {self.phase.name}")
+        self.phase = phase

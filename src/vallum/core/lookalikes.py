@@ -1,0 +1,92 @@
+"""Normalisation: what a text shows to a reader, in the plainest characters that show it.
+
+Invisible characters go, tag characters become the ASCII they hide, compatibility forms and accents on Latin letters
+become plain letters.  Letters of other scripts are folded inside mixed-script words only, so that Russian, Greek and
+every other language survive unchanged.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_TAGS = range(0xE0020, 0xE007F)
+"""Invisible copies of ASCII (Unicode 23.9)."""
+
+# Everything that draws nothing: controls (not tab, line feed and their kin), soft hyphen, joiners, bidi controls,
+# fillers, variation selectors, tags.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+
+# A mark is an accent on a Latin letter, or a letter of its own in other scripts: only the first kind goes.
+_ACCENTS = re.compile("(?<=[A-Za-z])[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+_SPACES = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
+_WORD = re.compile(r"\w+")
+_ASCII_LETTER = re.compile("[A-Za-z]")
+
+# Latin letters that NFKC leaves alone, and letters drawn in boxes: folded wherever they stand.
+_LATIN = str.maketrans(
+    {
+        **dict(zip("đðħıłøŧŋƙɓɗɠƥƭⱥɑɡɩɪɴʀʏʙʜʟʍʋɛɔ", "ddhilotnkbdgptaagiinrybhlmveo", strict=True)),
+        **dict(zip("ĐÐĦŁØŦŊƘƁƊƓƤƬȺⱭƐƆ", "DDHLOTNKBDGPTAAEO", strict=True)),
+        **dict(zip("ᴀᴄᴅᴇᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢɢꞮꓲ", "acdejkmopstuvwzgil", strict=True)),
+        **{"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "þ": "th", "Þ": "Th", "∕": "/", "⁄": "/"},
+        **{"‘": "'", "’": "'", "‛": "'", "′": "'", "´": "'", "ʼ": "'", "“": '"', "”": '"', "″": '"'},
+        **{"‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "-", "−": "-", "·": ".", "․": ".", "∗": "*", "ǃ": "!"},
+        **{
+            chr(first + offset): chr(ord("A") + offset)
+            for first in (0x1F150, 0x1F170, 0x1F1E6)
+            for offset in range(26)
+        },
+    }
+)
+
+# Letters of other scripts that are drawn like Latin ones: Cyrillic, Greek, Armenian, Cherokee.
+_FOREIGN = str.maketrans(
+    {
+        **dict(zip("аЬвсԁеһіїјкӏмпорԛгѕтуԝхѵзб", "abbcdehiijklmnopqrstuwxv36", strict=True)),
+        **dict(zip("АВСЕНІЇЈКМОРЅТУХѴԜԚԌЗғєѡ", "ABCEHIIJKMOPSTYXVWQG3few", strict=True)),
+        **dict(zip("αβγδεζηικμνορστυχωϲϳϱϵ", "abydeznikuvopotuxwcjpe", strict=True)),
+        **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϜ", "ABEZHIKMNOPTYXCF", strict=True)),
+        **dict(zip("աեհոսցօզղյՍՕՏ", "wehnugoqnjUOS", strict=True)),
+        **dict(zip("ᎪᏴᏟᎠᎬᏀᎻᎥᏆᎫᏦᏞᎷᎾᏢᏒᏚᎢᏙᎳᏃ", "ABCDEGHiIJKLMOPRSTVWZ", strict=True)),
+    }
+)
+
+
+# Ranges for the astral ones: `re` walks a set that lists them one by one.
+_LATIN_LETTER = re.compile(f"[{''.join(chr(code) for code in _LATIN if code < 0x10000)}\U0001f150-\U0001f1ff]")
+_FOREIGN_LETTER = re.compile(f"[{''.join(map(chr, _FOREIGN))}]")
+_MIXED = re.compile(f"[A-Za-z]{_FOREIGN_LETTER.pattern}|{_FOREIGN_LETTER.pattern}[A-Za-z]")
+
+
+def normalise(text: str) -> str:
+    """Return the text as a reader sees it; the same object where nothing had to be undone."""
+    # Substitution before NFKC, which would take the acute accent apart; str.translate would cost ten times as much.
+    plain = unicodedata.normalize("NFKC", _LATIN_LETTER.sub(_fold_latin, text))
+    plain = _HIDDEN.sub(_reveal, plain)
+    if not plain.isascii():
+        if _FOREIGN_LETTER.search(plain) and _MIXED.search(plain):
+            plain = _WORD.sub(_fold_mixed, plain)
+        if not unicodedata.is_normalized("NFD", plain):
+            plain = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", plain)))
+    return text if plain == text else _SPACES.sub(" ", plain)
+
+
+def _reveal(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return chr(code - 0xE0000) if code in _TAGS else ""
+
+
+def _fold_latin(match: re.Match[str]) -> str:
+    return str(_LATIN.get(ord(match[0]), match[0]))
+
+
+def _fold_mixed(match: re.Match[str]) -> str:
+    word = match[0]
+    if word.isascii() or not _ASCII_LETTER.search(word):
+        return word
+    return word.translate(_FOREIGN)

@@ -1,0 +1,120 @@
+"""The compiled policy: immutable, swapped whole.  An exchange sees one policy from start to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vallum.core.content import Content
+    from vallum.core.decision import Finding
+    from vallum.core.problem import ErrorFormat
+    from vallum.core.protocols import Authenticator, Check, Codec, Sanitiser, Transform
+    from vallum.core.quota import Quota
+    from vallum.core.target import Pattern
+
+
+class Mode(StrEnum):
+    """Whether a control refuses, or only records what it would have refused."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+class OnError(StrEnum):
+    """What a route does when a control fails: a store is down, a check raises."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A protected service: where it is, how long it may take, and what it is told on every request."""
+
+    name: str
+    url: str
+    timeout_s: float = 30.0
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A quota and whether it is enforced."""
+
+    quota: Quota
+    mode: Mode = Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A check and whether it is enforced."""
+
+    check: Check
+    mode: Mode = Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What may come in.  `codec` None means that bodies pass as they are, unread and recorded as unscanned."""
+
+    max_bytes: int = 1_048_576
+    max_depth: int = 32
+    codec: Codec | None = None
+    media_types: frozenset[str] = frozenset()
+    query: frozenset[str] | None = frozenset()  # names that may appear; None: any
+    headers: frozenset[str] = frozenset()  # fields that reach the upstream
+    deny_fields: frozenset[str] = frozenset()
+    schema: Callable[[Content], Finding | None] | None = None
+    checks: tuple[Guard, ...] = ()
+    sanitisers: tuple[Sanitiser, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """What may go out.  Without transforms answers stream through untouched."""
+
+    codec: Codec | None = None
+    transforms: tuple[Transform, ...] = ()
+    headers: frozenset[str] = frozenset()
+    max_bytes: int = 8_388_608
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Some requests, and all that holds for them."""
+
+    name: str
+    methods: frozenset[str]
+    pattern: Pattern
+    upstream: Upstream
+    authenticators: tuple[Authenticator, ...]
+    scopes: frozenset[str] = frozenset()
+    limits: tuple[Limit, ...] = ()
+    intake: Intake = field(default_factory=Intake)
+    outlet: Outlet = field(default_factory=Outlet)
+    mode: Mode = Mode.ENFORCE
+    on_error: OnError = OnError.DENY
+    error_format: ErrorFormat | None = None
+    exclude: tuple[Pattern, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All routes, in the order of the file.  `digest` names this version in every record."""
+
+    routes: tuple[Route, ...]
+    upstreams: Mapping[str, Upstream]
+    digest: str = ""
+
+    def find_route(self, method: str, path: str) -> Route | None:
+        """Return the first route that names this method and path, or None: what is not named does not exist."""
+        for route in self.routes:
+            if method in route.methods and route.pattern.matches(path):
+                if any(pattern.matches(path) for pattern in route.exclude):
+                    continue
+                return route
+        return None

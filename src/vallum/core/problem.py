@@ -1,0 +1,74 @@
+"""Refusals on the wire: one JSON object (RFC 9457) that says the code and the request id, and nothing else.
+
+Nothing of the upstream, the policy, the matched pattern or the control that refused is ever in it.
+"""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from vallum.core.decision import Challenge, Deny, Reason
+
+if TYPE_CHECKING:
+    from vallum.core.decision import Refusal
+
+MEDIA_TYPE = "application/problem+json"
+# Types registered or drafted for HTTP; for all else the status says it all (RFC 9457 4.2.1).
+TYPES = {Reason.QUOTA_EXCEEDED: "https://iana.org/assignments/http-problem-types#quota-exceeded"}
+
+# status -> the `type` that OpenAI's clients know.
+OPENAI_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    500: "server_error",
+    502: "server_error",
+    503: "server_error",
+    504: "server_error",
+}
+
+
+class ErrorFormat(StrEnum):
+    """An SDK's own error member, sent beside the problem's members."""
+
+    OPENAI = "openai"
+
+
+def problem(refusal: Refusal, request_id: str, error_format: ErrorFormat | None = None) -> bytes:
+    """Write the body of a refusal."""
+    reason = refusal.reason
+    members: dict[str, Any] = {
+        "type": TYPES.get(reason, "about:blank"),
+        "title": reason.phrase,
+        "status": reason.status,
+        "code": reason.value,
+        "request_id": request_id,
+    }
+    violations = list(refusal.violations) if isinstance(refusal, Deny) else []
+    if violations:
+        members["errors"] = violations
+    if error_format is ErrorFormat.OPENAI:
+        members["error"] = {
+            "message": reason.phrase,
+            "type": OPENAI_TYPES.get(reason.status, "invalid_request_error"),
+            "param": violations[0]["pointer"] if violations else None,
+            "code": reason.value,
+        }
+    return json.dumps(members, separators=(",", ":")).encode()
+
+
+def problem_headers(refusal: Refusal) -> list[tuple[str, str]]:
+    """Return the header fields that belong to a refusal, besides its content type and length."""
+    headers: list[tuple[str, str]] = [("cache-control", "no-store")]
+    if isinstance(refusal, Challenge):
+        headers.append(("www-authenticate", refusal.scheme))
+        return headers
+    headers.extend(refusal.headers)
+    if refusal.retry_after_s is not None:
+        headers.append(("retry-after", str(refusal.retry_after_s)))
+    if not refusal.should_retry:
+        headers.append(("x-should-retry", "false"))
+    return headers

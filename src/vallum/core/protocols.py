@@ -1,0 +1,79 @@
+"""What the core expects of a plug-in: five small protocols.  A plug-in knows these and nothing else of the house."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from vallum.core.content import Content
+    from vallum.core.decision import Challenge, Deny, Finding
+    from vallum.core.effects import Steps
+    from vallum.core.exchange import Request
+    from vallum.core.principal import Credential, Principal
+    from vallum.core.quota import Demand, Taken
+
+
+@runtime_checkable
+class Authenticator(Protocol):
+    """Turns a credential into a principal.  Three answers: None (not mine), a principal, a refusal (mine, and wrong)."""
+
+    type: ClassVar[str]
+    challenge: ClassVar[str]
+
+    def authenticate(self, request: Request) -> Steps[Principal | Challenge | Deny | None]:
+        """Say who is calling."""
+
+
+@runtime_checkable
+class Check(Protocol):
+    """Looks at what may come in.  Pure: no state across requests, no IO."""
+
+    type: ClassVar[str]
+
+    def inspect(self, content: Content) -> Finding | None:
+        """Return the first thing that must not pass, or None."""
+
+
+@runtime_checkable
+class Sanitiser(Protocol):
+    """Changes what is passed on to the upstream."""
+
+    type: ClassVar[str]
+
+    def clean(self, document: Any) -> Any | Finding:
+        """Return the document to pass on (the same object if nothing changed), or a finding if it must not pass."""
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """Changes what goes out.  Applied to each JSON document of an answer: the body, or one event of a stream."""
+
+    type: ClassVar[str]
+
+    def apply(self, document: Any, removed: set[str]) -> Any:
+        """Return the document to send and add the names of what was taken away or coarsened to `removed`."""
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """Reads and writes the documents of one media type."""
+
+    def decode(self, body: bytes) -> Any:
+        """Parse strictly; raise ValueError with a message that is safe for the operator's record."""
+
+    def encode(self, document: Any) -> bytes:
+        """Serialise."""
+
+
+class Counters(Protocol):
+    """A store of quotas' state."""
+
+    async def take(self, demands: tuple[Demand, ...]) -> Taken:
+        """Take all demands or none, atomically.  Raise DependencyError when the store cannot answer."""
+
+
+class Registry(Protocol):
+    """A store of credentials."""
+
+    async def find(self, digest: bytes) -> Credential | None:
+        """Return the credential with this digest.  Raise DependencyError when the store cannot answer."""

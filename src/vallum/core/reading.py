@@ -1,0 +1,224 @@
+"""The ways a text can be read: as sent, normalised, and decoded.
+
+A model understands base64, a database sees what the web framework decoded; a check that looks at the sent text alone
+is walked around.  Four rules hold for every decoder:
+
+Rule 1: linear.  No pattern here can backtrack over more than a bounded stretch.
+Rule 2: in place.  Decoded text stands where its code stood, so that what surrounds it still counts.
+Rule 3: shrinking.  Only compatibility normalisation may grow a text, and Unicode bounds that by 18.
+Rule 4: cued.  A decoder runs where a cheap test says that it could change something; clean ASCII pays for the tests.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from codecs import decode as recode
+from string import ascii_letters, digits
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
+
+from vallum.core.lookalikes import normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Reading(NamedTuple):
+    """One way to read a text.  `how` names the decoders, joined by "+", and goes into the record."""
+
+    how: str
+    text: str
+
+
+ROUNDS = 3
+"""Codes inside codes are followed this deep; a text has at most ROUNDS + 4 readings."""
+
+WINDOW = 100
+"""Characters kept on each side of a line break where lines are joined."""
+
+SHORTEST_RUN = 24
+"""Characters of base64 or hex that are worth decoding: 18 or 12 bytes."""
+
+
+def read(text: str) -> tuple[Reading, ...]:
+    """Return the text as sent, then every other reading that differs from it."""
+    readings = [Reading("sent", text)]
+    path = ""
+    shape = _shape(text)
+    for _ in range(ROUNDS):
+        before = text
+        for how, decode in _cued(text, shape):
+            decoded = decode(text)
+            if decoded != text:
+                path, text = _extend(path, how), decoded
+        if text == before:
+            break
+        readings.append(Reading(path, text))
+        shape = _shape(text)
+    if "\n" in text:
+        readings.append(Reading(_extend(path, "joined"), _join_lines(text)))
+    if _is_spaced(shape):
+        spelled = _SPACED.sub(_join_letters, text)
+        if spelled != text:
+            path, text = _extend(path, "spaced"), spelled
+            readings.append(Reading(path, text))
+    if _is_leet(text):
+        plain = _LEET_WORD.sub(_decode_leet, text)
+        if plain != text:
+            readings.append(Reading(_extend(path, "leet"), plain))
+    return tuple(readings)
+
+
+def read_ciphers(text: str) -> tuple[Reading, Reading]:
+    """Return the text under rot13 and reversed: for a model alone, and dear, so only where such words were seen."""
+    return Reading("rot13", recode(text, "rot13")), Reading("reversed", text[::-1])
+
+
+def _extend(path: str, how: str) -> str:
+    return f"{path}+{how}" if path else how
+
+
+# The cues.  One table turns a text into its shape (letters and digits, separators, controls, the rest), in which the
+# suspicious is a fixed string: bytes.translate and `in` together cost a tenth of one regular expression.
+
+
+def _table(default: str, classes: dict[str, str]) -> bytes:
+    table = bytearray(default.encode() * 256)
+    for kind, members in classes.items():
+        for member in members:
+            table[ord(member)] = ord(kind)
+    return bytes(table)
+
+
+_CONTROLS = "".join(map(chr, (*range(0x09), *range(0x0E, 0x20), 0x7F)))
+_SHAPE = _table(";", {"x": ascii_letters + digits + "+/", " ": " .-_*|~", "c": _CONTROLS})
+_LEET_SHAPE = _table(";", {"a": ascii_letters, "0": "013457$"})
+_LONG_RUN = b"x" * SHORTEST_RUN
+
+
+def _shape(text: str) -> bytes:
+    return text.encode("utf-8", "replace").translate(_SHAPE)
+
+
+def _cued(text: str, shape: bytes) -> list[tuple[str, Callable[[str], str]]]:
+    """Choose the decoders that could change this text, in the order in which a receiver would undo them."""
+    decoders: list[tuple[str, Callable[[str], str]]] = []
+    if not text.isascii() or b"c" in shape:
+        decoders.append(("normalised", normalise))
+    if "\\" in text:
+        decoders.append(("escapes", _decode_escapes))
+    if "&" in text:
+        decoders.append(("entities", html.unescape))
+    if "%" in text:
+        decoders.append(("url", _decode_url))
+    if _LONG_RUN in shape:
+        decoders.append(("base", _decode_runs))
+    return decoders
+
+
+def _is_spaced(shape: bytes) -> bool:
+    # Of "i g n o r e", every second character is a separator: cheaper to ask than the exact pattern.
+    return (b"     " in shape[::2] or b"     " in shape[1::2]) and b"x x x x x" in shape
+
+
+def _is_leet(text: str) -> bool:
+    if not ("0" in text or "1" in text or "3" in text or "4" in text or "5" in text or "7" in text or "$" in text):
+        return False
+    return b"a0a" in text.encode("utf-8", "replace").translate(_LEET_SHAPE)
+
+
+# Escapes of JSON, JavaScript, Python and C.
+_ESCAPE = re.compile(
+    r"\\u(?P<u>[0-9a-fA-F]{4})|\\u\{(?P<braced>[0-9a-fA-F]{1,6})\}|\\U(?P<long>[0-9a-fA-F]{8})"
+    r"|\\x(?P<x>[0-9a-fA-F]{2})|\\(?P<octal>[0-7]{3})|\\(?P<plain>[nrtbfv0\"'/\\])"
+)
+_PLAIN_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": " ", "v": " ", "0": ""}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _decode_escapes(text: str) -> str:
+    decoded = _ESCAPE.sub(_unescape, text)
+    if _SURROGATE.search(decoded):
+        # A pair of escapes is one character (RFC 8259 7); what stays alone is not text.
+        decoded = decoded.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return decoded
+
+
+def _unescape(match: re.Match[str]) -> str:
+    kind, value = match.lastgroup, match[match.lastgroup or 0]
+    if kind == "plain":
+        return _PLAIN_ESCAPES.get(value, value)
+    code = int(value, 8 if kind == "octal" else 16)
+    return chr(code) if code <= 0x10FFFF else match[0]
+
+
+# The percent codes that RFC 3986 does not know and IIS decodes: %u0041.
+_WIDE_PERCENT = re.compile("%u([0-9a-fA-F]{4})")
+
+
+def _decode_url(text: str) -> str:
+    return unquote(_WIDE_PERCENT.sub(_unescape_wide, text))
+
+
+def _unescape_wide(match: re.Match[str]) -> str:
+    code = int(match[1], 16)
+    return match[0] if 0xD800 <= code <= 0xDFFF else chr(code)
+
+
+_RUN = re.compile(r"[A-Za-z0-9+/_-]{%d,}={0,2}" % SHORTEST_RUN)
+_HEX = re.compile(r"(?:0[xX])?((?:[0-9a-fA-F]{2}){%d,})" % (SHORTEST_RUN // 2))
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def _decode_runs(text: str) -> str:
+    return _RUN.sub(_decode_run, text)
+
+
+def _decode_run(match: re.Match[str]) -> str:
+    """Decode one run of hex or base64; leave it where its bytes are not printable text."""
+    run = match[0]
+    if hexadecimal := _HEX.fullmatch(run):
+        return _printable(bytes.fromhex(hexadecimal[1])) or run
+    digits64 = run.rstrip("=").translate(_URL_SAFE)
+    # One digit beyond a multiple of four holds no whole byte; padding is optional everywhere but in the decoder.
+    digits64 = digits64[: len(digits64) - (len(digits64) % 4 == 1)]
+    return _printable(base64.b64decode(digits64 + "=" * (-len(digits64) % 4))) or run
+
+
+def _printable(raw: bytes) -> str:
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return ""
+    return text if text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable() else ""
+
+
+def _join_lines(text: str) -> str:
+    """Take the line breaks out, for a word cut in two by them or by a field's end; the middles of long lines go."""
+    lines = text.split("\n")
+    return "".join(
+        [line if len(line) <= 2 * WINDOW else f"{line[:WINDOW]}\n{line[-WINDOW:]}" for line in lines],
+    )
+
+
+_SPACED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9]){2,}(?![A-Za-z0-9])")
+_SPACERS = re.compile(r"[ .\-_*|~]")
+
+
+def _join_letters(match: re.Match[str]) -> str:
+    return _SPACERS.sub("", match[0])
+
+
+_LEET_WORD = re.compile(r"[A-Za-z0-9@$!|+]*[A-Za-z][A-Za-z0-9@$!|+]*")
+_LEET = str.maketrans("0345789@$!|+", "oeastbgasiit")
+# "1" is i or l.  Between a consonant and anything but a vowel's end it is i ("1gnore", "prev1ous"), else l ("ru1es").
+_ONE_AS_L = re.compile(r"(?<=[aeiouAEIOU1lL])1|1(?=1|$)|^1(?=[aeiouAEIOU])")
+
+
+def _decode_leet(match: re.Match[str]) -> str:
+    word = match[0]
+    if word.isalpha():
+        return word
+    return _ONE_AS_L.sub("l", word.translate(_LEET)).replace("1", "i")

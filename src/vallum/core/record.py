@@ -1,0 +1,71 @@
+"""The record of one exchange: what was decided, by which control, and the detail that the caller was not given.
+
+Rule: no secret and no body is ever in a record.  Credentials appear by their public id, bodies by their size.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from vallum.core.decision import Allow, Deny
+
+if TYPE_CHECKING:
+    from vallum.core.decision import Refusal
+    from vallum.core.exchange import Exchange
+
+DETAIL_MAX_CHARS = 500
+
+
+def compose(x: Exchange, status: int | None, timing_ms: dict[str, float], sent_bytes: int) -> dict[str, Any]:
+    """Return the record of an exchange at its end.  `status` None: the caller left before there was an answer."""
+    request, who = x.request, x.principal
+    record: dict[str, Any] = {
+        "request_id": request.id,
+        "at": datetime.fromtimestamp(request.now, UTC).isoformat(timespec="milliseconds"),
+        "client": request.client,
+        "method": request.method,
+        "path": request.path,
+        "route": x.route.name if x.route else None,
+        "mode": x.route.mode.value if x.route else None,
+        "policy": x.policy.digest,
+        "subject": who.subject or None,
+        "tenant": who.tenant,
+        "credential": who.credential_id,
+        "decision": _verb(x),
+        "status": status,
+        "upstream_status": x.upstream_status,
+        "received_bytes": len(x.body),
+        "sent_bytes": sent_bytes,
+        "timing_ms": timing_ms,
+    }
+    if x.decision is not None and not isinstance(x.decision, Allow):
+        record |= _refused(x.decision)
+    if x.taken is not None:
+        record["quotas"] = {level.quota.name: level.remaining for level in x.taken.levels}
+    if x.shadowed:
+        record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
+    if x.unscanned:
+        record["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
+    if x.removed:
+        record["removed"] = sorted(x.removed)
+    if x.forward is not None:
+        record["sanitised"] = True
+    return record
+
+
+def _verb(x: Exchange) -> str:
+    if x.decision is None:
+        return "none"
+    return type(x.decision).__name__.lower()
+
+
+def _refused(refusal: Refusal) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "reason": refusal.reason.value,
+        "control": refusal.control,
+        "detail": refusal.detail[:DETAIL_MAX_CHARS],
+    }
+    if isinstance(refusal, Deny) and refusal.retry_after_s is not None:
+        entry["retry_after_s"] = refusal.retry_after_s
+    return entry

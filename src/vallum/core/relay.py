@@ -1,0 +1,194 @@
+"""How an answer's body goes out: straight through, held whole, or event by event.
+
+Rule: what a transform could not read does not pass.  Every hold-back is bounded, and flushed at the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from vallum.core.decision import Deny, Reason
+
+if TYPE_CHECKING:
+    from vallum.core.policy import Outlet
+
+EVENT_MAX_BYTES = 1_048_576
+DONE = b"[DONE]"
+
+
+class Relay(Protocol):
+    """One answer's body on its way out."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the head must wait until the end, because the body may still be refused."""
+
+    @property
+    def passes_length(self) -> bool:
+        """Whether the body leaves as long as it came."""
+
+    def chunk(self, data: bytes) -> bytes | Deny:
+        """Take what arrived and return what may leave now."""
+
+    def end(self) -> bytes | Deny:
+        """Return what is left to send."""
+
+
+class Through:
+    """Passes every byte as it comes."""
+
+    holds = False
+    passes_length = True
+
+    def chunk(self, data: bytes) -> bytes:
+        """Return `data`."""
+        return data
+
+    def end(self) -> bytes:
+        """Return nothing: nothing was held."""
+        return b""
+
+
+class Whole:
+    """Holds one JSON document, up to the outlet's bound, and sends it transformed."""
+
+    holds = True
+    passes_length = False
+
+    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool) -> None:
+        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original."""
+        self._outlet = outlet
+        self._removed = removed
+        self._enforce = enforce
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def chunk(self, data: bytes) -> bytes | Deny:
+        """Hold `data`; refuse past the bound."""
+        self._size += len(data)
+        if self._size > self._outlet.max_bytes:
+            return unreadable("the answer is over response.max_bytes")
+        self._held.append(data)
+        return b""
+
+    def end(self) -> bytes | Deny:
+        """Return the transformed document."""
+        original = b"".join(self._held)
+        changed = transform(original, self._outlet, self._removed)
+        return changed if self._enforce else original
+
+
+class Events:
+    """Passes a stream of server-sent events (HTML 9.2), each event's JSON transformed; holds one event at most."""
+
+    holds = False
+    passes_length = False
+
+    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool) -> None:
+        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original."""
+        self._outlet = outlet
+        self._removed = removed
+        self._enforce = enforce
+        self._held = bytearray()
+
+    def chunk(self, data: bytes) -> bytes | Deny:
+        """Return every event that `data` completes."""
+        self._held += data
+        out = bytearray()
+        while (cut := _event_end(self._held)) is not None:
+            event = bytes(self._held[: cut[0]])
+            del self._held[: cut[1]]
+            out += self._event(event)
+        if len(self._held) > EVENT_MAX_BYTES:
+            return unreadable("one event of the stream is over 1 MiB")
+        return bytes(out) if self._enforce else data
+
+    def end(self) -> bytes:
+        """Return the last event if its end was left out, as a client would read none of it otherwise."""
+        rest = bytes(self._held).strip(b"\r\n")
+        self._held.clear()
+        return self._event(rest) if rest and self._enforce else b""
+
+    def _event(self, event: bytes) -> bytes:
+        """Rewrite one event: its JSON transformed, `event` and `id` kept, comments emptied, all else dropped."""
+        lines: list[bytes] = []
+        data: list[bytes] = []
+        for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
+            name, _, value = line.partition(b":")
+            if name == b"data":
+                data.append(value.removeprefix(b" "))
+            elif name in (b"event", b"id", b"retry"):
+                lines.append(line)
+            elif line.startswith(b":"):
+                lines.append(b":")
+        if data:
+            lines.append(b"data: " + self._data(b"\n".join(data)))
+        return b"\n".join(lines) + b"\n\n" if lines else b""
+
+    def _data(self, data: bytes) -> bytes:
+        if data.strip() == DONE:
+            return DONE
+        changed = transform(data, self._outlet, self._removed)
+        if isinstance(changed, Deny):
+            self._removed.add("event (unreadable)")
+            return b"{}"
+        return changed
+
+
+class Lines:
+    """Passes JSON documents one a line (application/x-ndjson), each transformed; holds one line at most."""
+
+    holds = False
+    passes_length = False
+
+    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool) -> None:
+        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original."""
+        self._outlet = outlet
+        self._removed = removed
+        self._enforce = enforce
+        self._held = b""
+
+    def chunk(self, data: bytes) -> bytes | Deny:
+        """Return every line that `data` completes."""
+        *lines, self._held = (self._held + data).split(b"\n")
+        if len(self._held) > EVENT_MAX_BYTES:
+            return unreadable("one line of the stream is over 1 MiB")
+        out = b"".join([self._line(line) for line in lines if line.strip()])
+        return out if self._enforce else data
+
+    def end(self) -> bytes:
+        """Return the last line if its end was left out."""
+        rest, self._held = self._held, b""
+        return self._line(rest) if self._enforce and rest.strip() else b""
+
+    def _line(self, line: bytes) -> bytes:
+        changed = transform(line, self._outlet, self._removed)
+        return b"{}\n" if isinstance(changed, Deny) else changed + b"\n"
+
+
+def transform(body: bytes, outlet: Outlet, removed: set[str]) -> bytes | Deny:
+    """Apply every transform of `outlet` to one document, or refuse it if it is none."""
+    if outlet.codec is None:
+        return unreadable("no codec reads this answer")
+    try:
+        document: Any = outlet.codec.decode(body)
+    except ValueError as error:
+        return unreadable(f"the answer is not what its content type says: {error}")
+    for step in outlet.transforms:
+        document = step.apply(document, removed)
+    return outlet.codec.encode(document)
+
+
+def unreadable(detail: str) -> Deny:
+    """Refuse an answer that cannot be inspected: it must not pass unseen."""
+    return Deny(Reason.UPSTREAM_ERROR, "response", detail)
+
+
+def _event_end(held: bytearray) -> tuple[int, int] | None:
+    """Find the first blank line: where the event ends, and where the next begins."""
+    found: tuple[int, int] | None = None
+    for mark in (b"\n\n", b"\r\n\r\n", b"\r\r"):
+        at = held.find(mark)
+        if at >= 0 and (found is None or at < found[0]):
+            found = (at, at + len(mark))
+    return found

@@ -1,0 +1,239 @@
+"""The stages of a request: what each control on the line does.  Their order is in engine.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from vallum.core.address import ip_partition
+from vallum.core.content import Content, ContentError
+from vallum.core.decision import INVALID_TOKEN, Challenge, Deny, Finding, Reason
+from vallum.core.effects import Steps, TakeQuota, ask
+from vallum.core.exchange import NOBODY
+from vallum.core.policy import Mode
+from vallum.core.principal import Principal
+from vallum.core.quota import SECOND_US, Demand, Per, Quota
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vallum.core.decision import Refusal
+    from vallum.core.exchange import Exchange, Headers
+    from vallum.core.policy import Guard, Route
+
+
+# --- request head -----------------------------------------------------------------------------------------------------
+
+
+def declared_size(x: Exchange, route: Route) -> Deny | None:
+    """Refuse a body that announces itself over the route's bound."""
+    declared = x.request.headers.get("content-length")
+    if declared is not None and int(declared) > route.intake.max_bytes:
+        return too_large(route)
+    return None
+
+
+def too_large(route: Route) -> Deny:
+    """Refuse a body over the route's bound."""
+    return Deny(Reason.BODY_TOO_LARGE, "max_bytes", f"over {route.intake.max_bytes} bytes")
+
+
+def has_body(headers: Headers) -> bool:
+    """Say whether a request's head announces a body (RFC 9112 6)."""
+    length = headers.get("content-length")
+    return headers.get("transfer-encoding") is not None or (length is not None and length != "0")
+
+
+def media_type(x: Exchange, route: Route) -> Deny | None:
+    """Refuse a body whose type or encoding the route does not take."""
+    headers = x.request.headers
+    if not route.intake.media_types or not has_body(headers):
+        return None
+    encodings = headers.all("content-encoding")
+    if any(encoding.lower() != "identity" for encoding in encodings):
+        return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "media_type", f"content-encoding {encodings!r}")
+    types = headers.all("content-type")
+    if len(types) != 1 or not _takes(route, types[0]):
+        return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "media_type", f"content-type {types!r}")
+    return None
+
+
+def _takes(route: Route, content_type: str) -> bool:
+    media_type, _, parameters = content_type.partition(";")
+    if media_type.strip().lower() not in route.intake.media_types:
+        return False
+    # JSON is UTF-8 (RFC 8259 8.1): any other charset is a promise that the upstream might keep and we would not.
+    for parameter in filter(None, (text.strip().lower() for text in parameters.split(";"))):
+        name, _, value = parameter.partition("=")
+        if name == "charset" and value.strip('"') not in ("utf-8", "utf8"):
+            return False
+    return True
+
+
+def query(x: Exchange, route: Route) -> Deny | None:
+    """Refuse query parameters that the route does not name."""
+    allowed = route.intake.query
+    if not x.request.query or allowed is None:
+        return None
+    for name, _ in query_pairs(x.request.query):
+        if name not in allowed:
+            return _invalid("query", "unknown_parameter", "query")
+    return None
+
+
+def query_pairs(query: str) -> list[tuple[str, str]]:
+    """Decode a query string; raises ValueError on what is not UTF-8 or has over 100 fields."""
+    return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
+
+
+def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
+    """Ask each authenticator in turn; the first that is responsible decides."""
+    headers = x.request.headers
+    presented = len(headers.all("authorization")) + len(headers.all("x-api-key"))
+    if presented > 1:  # which one would the next hop believe?
+        return Challenge(INVALID_TOKEN, "authenticate", "two credentials at once")
+    for authenticator in route.authenticators:
+        answer = yield from authenticator.authenticate(x.request)
+        if isinstance(answer, Principal):
+            x.principal = answer
+            return None
+        if answer is not None:
+            return answer
+    if presented:
+        return Challenge(INVALID_TOKEN, "authenticate", "no authenticator of this route takes this credential")
+    return Challenge(route.authenticators[0].challenge, "authenticate", "no credential was presented")
+
+
+def authorise(x: Exchange, route: Route) -> Refusal | None:
+    """Refuse a principal that lacks one of the route's scopes."""
+    missing = route.scopes - x.principal.scopes
+    if not missing:
+        return None
+    scheme = f'Bearer error="insufficient_scope", scope="{" ".join(sorted(route.scopes))}"'  # RFC 6750 3.1
+    detail = f"missing scope: {', '.join(sorted(missing))}"
+    return Deny(Reason.INSUFFICIENT_SCOPE, "authorise", detail, headers=(("www-authenticate", scheme),))
+
+
+# --- request body -----------------------------------------------------------------------------------------------------
+
+
+def parse(x: Exchange, route: Route) -> Refusal | None:
+    """Read the body strictly, and bound its shape."""
+    codec = route.intake.codec
+    if codec is None:
+        return None
+    try:
+        pairs = query_pairs(x.request.query) if x.request.query else ()
+        document = codec.decode(x.body) if x.body else None
+        x.content = Content(document, pairs, route.intake.max_depth)
+    except ContentError as error:
+        if str(error) == "finite":
+            return Deny(Reason.MALFORMED_REQUEST, "parse", "a number is not finite")
+        return _invalid("parse", str(error), "")
+    except ValueError as error:
+        return Deny(Reason.MALFORMED_REQUEST, "parse", str(error))
+    x.document = document
+    return None
+
+
+def quotas(quotas: tuple[Quota, ...], shown: bool = True) -> Callable[[Exchange, Route], Steps[Refusal | None]]:
+    """Make the stage that takes these quotas together, or none of them; `shown` ones go into the answer's fields."""
+
+    def run(x: Exchange, route: Route) -> Steps[Refusal | None]:
+        demands = tuple([Demand(quota, partition(quota, x, route)) for quota in quotas])
+        taken = yield from ask(TakeQuota(demands))
+        if shown:
+            x.taken = taken
+        if taken.refused is None:
+            return None
+        refused = taken.refused
+        wait_s = -(-taken.retry_after_us // SECOND_US)
+        detail = f"{refused.limit} per {refused.window_s} s per {refused.per}"
+        # An SDK that retries for a day helps nobody: tell it not to.
+        return Deny(
+            Reason.QUOTA_EXCEEDED, f"quota:{refused.name}", detail, max(1, wait_s), should_retry=wait_s <= 120
+        )
+
+    return run
+
+
+def partition(quota: Quota, x: Exchange, route: Route) -> str:
+    """Name the bucket that this exchange fills in `quota`.
+
+    Who has no subject (a route in shadow, or one whose registry is down and allows) is counted by address, so that no
+    failure ever means "unlimited" or "one bucket for everybody".
+    """
+    scope = f"{route.name}\x1f{quota.name}\x1f"
+    if quota.per is Per.GLOBAL:
+        return f"\x1f{quota.name}\x1f"
+    if quota.per is Per.ROUTE:
+        return scope
+    who = x.principal
+    if quota.per is Per.IP or who is NOBODY:
+        return f"{scope}ip\x1f{ip_partition(x.request.client)}"
+    if quota.per is Per.KEY and who.credential_id is not None:
+        return f"{scope}key\x1f{who.credential_id}"
+    if quota.per is Per.TENANT and who.tenant is not None:
+        return f"{scope}tenant\x1f{who.tenant}"
+    return f"{scope}subject\x1f{who.subject}"
+
+
+def fields(x: Exchange, route: Route) -> Refusal | None:
+    """Refuse a body with a denied member at its top."""
+    if isinstance(x.document, dict):
+        for name in route.intake.deny_fields:
+            if name in x.document:
+                return _invalid("fields", "denied_field", f"/{name}")
+    return None
+
+
+def schema(x: Exchange, route: Route) -> Refusal | None:
+    """Hold the body against the route's schema."""
+    if x.content is None or route.intake.schema is None:
+        x.unscanned.append("schema")
+        return None
+    finding = route.intake.schema(x.content)
+    return None if finding is None else _found("schema", finding)
+
+
+def check(guard: Guard) -> Callable[[Exchange, Route], Refusal | None]:
+    """Make the stage of one check."""
+    name = f"check:{guard.check.type}"
+    inspect = guard.check.inspect
+
+    def run(x: Exchange, _: Route) -> Refusal | None:
+        if x.content is None:
+            x.unscanned.append(name)
+            return None
+        finding = inspect(x.content)
+        return None if finding is None else _found(name, finding)
+
+    return run
+
+
+def sanitise(x: Exchange, route: Route) -> Refusal | None:
+    """Clean what is passed on, and hold it against the schema once more."""
+    intake = route.intake
+    if x.document is None or intake.codec is None or x.content is None:
+        return None
+    document = x.document
+    for sanitiser in intake.sanitisers:
+        document = sanitiser.clean(document)
+        if isinstance(document, Finding):
+            return _found("sanitise", document)
+    if document is x.document or route.mode is Mode.SHADOW:
+        return None
+    # What was changed must still be what the schema promises: stripping can leave a string empty.
+    x.document, x.content = document, Content(document, x.content.query, intake.max_depth)
+    x.forward = intake.codec.encode(document)
+    return schema(x, route) if intake.schema is not None else None
+
+
+def _found(control: str, finding: Finding) -> Deny:
+    detail = f"{finding.rule} at {finding.where or 'the whole'}: {finding.detail}"
+    violations = ({"pointer": finding.where, "rule": finding.rule},) if finding.public else ()
+    return Deny(finding.reason, control, detail, violations=violations)
+
+
+def _invalid(control: str, rule: str, where: str) -> Deny:
+    return _found(control, Finding(rule, where, reason=Reason.INVALID_REQUEST, public=True))

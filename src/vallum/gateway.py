@@ -1,0 +1,232 @@
+"""The composition root: a policy file becomes a running gateway.
+
+Everything is wired here, by constructor arguments; nothing is global.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vallum.adapters.driver import Driver
+from vallum.adapters.proxy.admin import Admin
+from vallum.adapters.proxy.proxy import Pools, Proxy
+from vallum.adapters.proxy.server import Bounds, Listener
+from vallum.config.compile import load_policy
+from vallum.config.source import PolicyFileError, Source, read_source
+from vallum.core import record
+from vallum.core.address import parse_networks
+from vallum.core.engine import Engine
+from vallum.core.errors import DependencyError
+from vallum.core.requestid import compose_id
+from vallum.metrics import Metrics
+from vallum.stores.memory import MemoryCounters
+from vallum.stores.records import Records
+from vallum.stores.registry import SqlRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vallum.config.model import Config, ListenConfig
+    from vallum.core.exchange import Exchange
+    from vallum.core.policy import Policy
+
+log = logging.getLogger("vallum")
+
+BEAT_S = 0.25
+WATCH_EVERY = 4  # beats between two looks at the policy file
+REFRESH_EVERY = 2  # beats between two looks at the registry
+FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies")
+
+
+class Gateway:
+    """One process of the gateway: the policy in force, its stores, its two listeners."""
+
+    def __init__(self, config: Config, policy: Policy, source: Source) -> None:
+        """Open the stores.  Raises DependencyError when one cannot be reached."""
+        self.config = config
+        self.metrics = Metrics()
+        self.registry = SqlRegistry(config.registry)
+        self.records = Records(records_folder(config), config.records.max_file_bytes, config.records.max_files)
+        self.driver = Driver(MemoryCounters(), self.registry)
+        self.service = Pools()
+        self.engine = Engine(policy)
+        self._source = source
+        self._stamp = _stamp(source)
+        self._listener: Listener | None = None
+        self._admin: Listener | None = None
+        self._servers: list[asyncio.Server] = []
+        self._beats = 0
+        self._healthy = True
+
+    # --- what adapters are handed (conduct.House)
+
+    def clock(self) -> float:
+        """Return seconds of a clock that never goes back."""
+        return time.monotonic()
+
+    def finish(self, x: Exchange, status: int | None, timing_ms: dict[str, float], sent_bytes: int) -> None:
+        """Record and count an exchange that has ended."""
+        self.records.add(record.compose(x, status, timing_ms, sent_bytes))
+        self.metrics.count(x, status, timing_ms)
+
+    # --- life
+
+    async def start(self) -> None:
+        """Listen.  Raises OSError when an address cannot be had."""
+        loop = asyncio.get_running_loop()
+        config = self.config
+        self.service.keep(self.engine.policy.upstreams.values())
+        proxy = Proxy(self, time.time, new_id, parse_networks(config.trusted_proxies))
+        self._listener = Listener(proxy.serve, bounds(config.listen))
+        host, port = split_address(config.listen.address)
+        self._servers.append(await loop.create_server(self._listener.connect, host, port, backlog=1024))
+        if config.admin is not None:
+            self._admin = Listener(Admin(self.render_metrics, self.is_ready).serve, Bounds(connections=100))
+            host, port = split_address(config.admin.address)
+            self._servers.append(await loop.create_server(self._admin.connect, host, port))
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens: the door, then the operators' listener."""
+        return [join_address(*server.sockets[0].getsockname()[:2]) for server in self._servers]
+
+    async def beat(self) -> None:
+        """Do what is due: ends of waits, records to disk, revocations, a changed policy file.  Call every BEAT_S."""
+        loop = asyncio.get_running_loop()
+        self._beats += 1
+        self.service.sweep()
+        for listener in (self._listener, self._admin):
+            if listener is not None:
+                listener.sweep()
+        await loop.run_in_executor(None, self.records.flush)
+        if self._beats % REFRESH_EVERY == 0:
+            await self._refresh()
+        if self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp:
+            self.reload()
+
+    async def _refresh(self) -> None:
+        try:
+            await self.registry.refresh()
+        except DependencyError as error:
+            if self._healthy:
+                log.error("the registry cannot be asked; routes go by their on_error: %s", error)
+            self._healthy = False
+        else:
+            if not self._healthy:
+                log.info("the registry answers again")
+            self._healthy = True
+
+    def reload(self) -> bool:
+        """Read the policy file again and swap the policy whole; keep the last good one if the file does not hold."""
+        try:
+            self._stamp = _stamp(self._source)
+            source = read_source(self._source.path)
+            config, policy = load_policy(source)
+        except PolicyFileError as error:
+            log.error("the policy file does not hold; the last good one stays in force\n%s", error)
+            self.metrics.count_reload("kept")
+            return False
+        for key in FIXED:
+            if getattr(config, key) != getattr(self.config, key):
+                log.warning("%s has changed: that takes a restart", key)
+        self._source = source
+        self._stamp = _stamp(source)
+        self.service.keep(policy.upstreams.values())
+        self.engine = Engine(policy)
+        self.metrics.count_reload("swapped")
+        log.info("policy %s is in force", policy.digest)
+        return True
+
+    async def stop(self) -> None:
+        """Take no more, let what is in hand end, write the last records."""
+        for server in self._servers:
+            server.close()
+        if self._listener is not None:
+            await self._listener.drain(self.config.listen.drain_s)
+        if self._admin is not None:
+            await self._admin.drain(0.1)
+        self.service.close()
+        self.records.close()
+        self.registry.close()
+
+    def is_ready(self) -> bool:
+        """Say whether requests are welcome here."""
+        return self._healthy and self._listener is not None and not self._listener.draining
+
+    def render_metrics(self) -> bytes:
+        """Return the metrics' exposition."""
+        if self._listener is not None:
+            self.metrics.open.set(sum(1 for c in self._listener.connections if c.task is not None))
+        return self.metrics.render(self.records.lost)
+
+
+async def run(gateway: Gateway, stopped: asyncio.Event, ready: Callable[[Gateway], None]) -> None:
+    """Serve until `stopped` is set, then drain."""
+    await gateway.start()
+    ready(gateway)
+    waiting = asyncio.ensure_future(stopped.wait())
+    try:
+        while not waiting.done():
+            await asyncio.wait([waiting], timeout=BEAT_S)
+            await gateway.beat()
+    finally:
+        waiting.cancel()
+        await gateway.stop()
+
+
+def new_id(now: float) -> str:
+    """Make a request id."""
+    return compose_id(now, os.urandom(10))
+
+
+def bounds(listen: ListenConfig) -> Bounds:
+    """Return what a client may take of the listener."""
+    return Bounds(
+        head_bytes=listen.max_header_bytes,
+        target_bytes=listen.max_uri_bytes,
+        fields=listen.max_headers,
+        head_s=listen.header_timeout_s,
+        body_s=listen.body_timeout_s,
+        idle_s=listen.idle_timeout_s,
+        write_s=listen.write_timeout_s,
+        connections=listen.max_connections,
+    )
+
+
+def records_folder(config: Config) -> Path | None:
+    """Return where records go: as configured, or beside the registry; None for standard output."""
+    if config.records.path == "-":
+        return None
+    if config.records.path is not None:
+        return Path(config.records.path)
+    return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".records")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split host:port, or [v6]:port; raise ValueError."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{address!r} is no host:port")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  an empty host is every address, as everywhere
+
+
+def join_address(host: str, port: int) -> str:
+    """Write host:port, an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _stamp(source: Source) -> tuple[tuple[int, int, int], ...]:
+    stamps = []
+    for path in (source.path, *source.files):
+        try:
+            stat = path.stat()
+        except OSError:
+            stamps.append((0, 0, 0))
+        else:
+            stamps.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
+    return tuple(stamps)

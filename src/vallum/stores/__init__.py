@@ -1,0 +1,1 @@
+"""Where state lives: counters, credentials, records.  Written once, async."""

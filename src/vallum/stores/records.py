@@ -1,0 +1,96 @@
+"""Records of exchanges, as JSON lines in files of a bounded number and size, and the look-up by request id.
+
+One process writes one file at a time; a new one begins when it is full, and the oldest are deleted past the bound.
+Files are named by their first instant, lines are in order of ending, so a look-up reads few of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FILE_MAX_BYTES = 16 * 1024 * 1024
+FILES_MAX = 16
+HELD_MAX = 10_000
+
+
+class Records:
+    """Writes records in batches.  What cannot be written is counted in `lost`, and never stops an exchange."""
+
+    def __init__(self, folder: Path | None, max_bytes: int = FILE_MAX_BYTES, max_files: int = FILES_MAX) -> None:
+        """Write into `folder`, or to standard output if None."""
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._max_files = max_files
+        self._held: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        self._size = 0
+        self._encoder = msgspec.json.Encoder()
+        self.lost = 0
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Hold one record until the next flush."""
+        if len(self._held) >= HELD_MAX:
+            self.lost += 1
+            return
+        self._held.append(self._encoder.encode(record))
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if not self._held:
+            return
+        lines, self._held = self._held, []
+        try:
+            file = self._open(lines[0])
+            data = b"\n".join(lines) + b"\n"
+            file.write(data)
+            file.flush()
+            self._size += len(data)
+        except OSError:
+            self.lost += len(lines)
+
+    def close(self) -> None:
+        """Write what is held and let go of the file."""
+        self.flush()
+        if self._file is not None and self._folder is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self, first: bytes) -> IO[bytes]:
+        if self._folder is None:
+            return sys.stdout.buffer
+        if self._file is None or self._size >= self._max_bytes:
+            if self._file is not None:
+                self._file.close()
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            name = f"{json.loads(first)['request_id']}-{os.getpid()}.jsonl"
+            self._file = (self._folder / name).open("ab")
+            self._size = 0
+            for old in sorted(self._folder.glob("*.jsonl"))[: -self._max_files]:
+                old.unlink(missing_ok=True)
+        return self._file
+
+
+def find_record(folder: Path, request_id: str) -> dict[str, Any] | None:
+    """Return the record of one request, or None.  Newest files are read first."""
+    needle = f'"request_id":"{request_id}"'.encode()
+    for line in _lines(folder):
+        if needle in line:
+            record: dict[str, Any] = json.loads(line)
+            if record["request_id"] == request_id:
+                return record
+    return None
+
+
+def _lines(folder: Path) -> Iterator[bytes]:
+    for path in sorted(folder.glob("*.jsonl"), reverse=True):
+        with path.open("rb") as file:
+            yield from file
