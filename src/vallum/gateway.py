@@ -29,7 +29,7 @@ from vallum.stores.records import Records
 from vallum.stores.registry import SqlRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from vallum.config.model import Config, ListenConfig
     from vallum.core.exchange import Exchange
@@ -69,10 +69,10 @@ class Gateway:
         """Return seconds of a clock that never goes back."""
         return time.monotonic()
 
-    def finish(self, x: Exchange, status: int | None, timing_ms: dict[str, float], sent_bytes: int) -> None:
+    def finish(self, x: Exchange, status: int | None, timing: record.Timing, sent_bytes: int) -> None:
         """Record and count an exchange that has ended."""
-        self.records.add(record.compose(x, status, timing_ms, sent_bytes))
-        self.metrics.count(x, status, timing_ms)
+        self.records.add(record.compose(x, status, timing, sent_bytes))
+        self.metrics.count(x, status, timing)
 
     # --- life
 
@@ -81,7 +81,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         config = self.config
         self.service.keep(self.engine.policy.upstreams.values())
-        proxy = Proxy(self, time.time, new_id, parse_networks(config.trusted_proxies))
+        proxy = Proxy(self, time.time, RequestIds(), parse_networks(config.trusted_proxies))
         self._listener = Listener(proxy.serve, bounds(config.listen))
         host, port = split_address(config.listen.address)
         self._servers.append(await loop.create_server(self._listener.connect, host, port, backlog=1024))
@@ -161,8 +161,9 @@ class Gateway:
     def render_metrics(self) -> bytes:
         """Return the metrics' exposition."""
         if self._listener is not None:
-            self.metrics.open.set(sum(1 for c in self._listener.connections if c.task is not None))
-        return self.metrics.render(self.records.lost)
+            self.metrics.open = sum(1 for c in self._listener.connections if c.task is not None)
+        self.metrics.records_lost = self.records.lost
+        return self.metrics.render()
 
 
 async def run(gateway: Gateway, stopped: asyncio.Event, ready: Callable[[Gateway], None]) -> None:
@@ -179,9 +180,21 @@ async def run(gateway: Gateway, stopped: asyncio.Event, ready: Callable[[Gateway
         await gateway.stop()
 
 
-def new_id(now: float) -> str:
-    """Make a request id."""
-    return compose_id(now, os.urandom(10))
+class RequestIds:
+    """Makes request ids; asks the system for randomness in bulk."""
+
+    def __init__(self) -> None:
+        """Start with none at hand."""
+        self._entropy: Iterator[bytes] = iter(())
+
+    def __call__(self, now: float) -> str:
+        """Return a new id for a request that arrived at `now`, Unix seconds."""
+        entropy = next(self._entropy, None)
+        if entropy is None:
+            block = os.urandom(10 * 256)
+            self._entropy = iter([block[at : at + 10] for at in range(0, len(block), 10)])
+            entropy = next(self._entropy)
+        return compose_id(now, entropy)
 
 
 def bounds(listen: ListenConfig) -> Bounds:

@@ -1,48 +1,76 @@
-"""Metrics, in Prometheus' format.  Labels are routes, reasons and controls of the policy: bounded, and never a
-caller's word or name."""
+"""Metrics, in Prometheus' format.
+
+Labels are routes, reasons and controls of the policy: bounded, and never a caller's word or name.  Counting is a
+dictionary and a few lists; the exposition is made when it is asked for.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_left
+from collections import Counter
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 from vallum.core.decision import Allow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+
     from vallum.core.exchange import Exchange
+    from vallum.core.record import Timing
 
-GATEWAY_BUCKETS_S = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-TOTAL_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+GATEWAY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+TOTAL_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
 
-class Metrics:
+class Times:
+    """One histogram: how many took at most each bound, and the sum, in seconds."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        """Count into `bounds`, in rising order, and one beyond."""
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._sum += seconds
+
+    def show(self) -> tuple[list[tuple[str, float]], float]:
+        """Return the cumulated counts by bound, and the sum."""
+        total = 0
+        shown: list[tuple[str, float]] = []
+        for bound, count in zip((*self._bounds, None), self._counts, strict=True):
+            total += count
+            shown.append(("+Inf" if bound is None else repr(bound), total))
+        return shown, self._sum
+
+
+class Metrics(Collector):
     """Counts and times of exchanges."""
 
     def __init__(self) -> None:
-        """Register every metric."""
+        """Start from nothing."""
+        self.open = 0
+        self.records_lost = 0
+        self._exchanges: Counter[tuple[str, str, str, str]] = Counter()
+        self._shadowed: Counter[tuple[str, str]] = Counter()
+        self._unscanned: Counter[tuple[str]] = Counter()
+        self._reloads: Counter[tuple[str]] = Counter()
+        self._gateway: dict[str, Times] = {}
+        self._total: dict[str, Times] = {}
         self._registry = CollectorRegistry()
-        make: dict[str, Any] = {"registry": self._registry}
-        self._exchanges = Counter(
-            "vallum_exchanges", "Exchanges by what was decided.", ["route", "decision", "reason", "status"], **make
-        )
-        self._shadowed = Counter(
-            "vallum_shadowed", "Refusals that a control in shadow would have made.", ["route", "control"], **make
-        )
-        self._unscanned = Counter("vallum_unscanned", "Exchanges that a control could not inspect.", ["route"], **make)
-        self._gateway = Histogram(
-            "vallum_gateway_seconds", "Time in the gateway itself.", ["route"], buckets=GATEWAY_BUCKETS_S, **make
-        )
-        self._total = Histogram(
-            "vallum_exchange_seconds", "Time from head to end.", ["route"], buckets=TOTAL_BUCKETS_S, **make
-        )
-        self._reloads = Counter("vallum_policy_reloads", "Policy reloads by outcome.", ["outcome"], **make)
-        self._records_lost = Gauge("vallum_records_lost", "Records that could not be written.", **make)
-        self.open = Gauge("vallum_exchanges_open", "Exchanges in hand.", **make)
-        self._children: dict[tuple[str, str, str, str], Any] = {}
-        self._timers: dict[str, tuple[Any, Any]] = {}
+        self._registry.register(self)
 
-    def count(self, x: Exchange, status: int | None, timing_ms: dict[str, float]) -> None:
+    def count(self, x: Exchange, status: int | None, timing: Timing) -> None:
         """Count one exchange that has ended."""
         route = x.route.name if x.route else ""
         decision = x.decision
@@ -52,26 +80,48 @@ class Metrics:
             verb, reason = "allow", ""
         else:
             verb, reason = type(decision).__name__.lower(), decision.reason.value
-        labels = (route, verb, reason, str(status or ""))
-        child = self._children.get(labels)
-        if child is None:
-            child = self._children[labels] = self._exchanges.labels(*labels)
-        child.inc()
-        timers = self._timers.get(route)
-        if timers is None:
-            timers = self._timers[route] = (self._gateway.labels(route), self._total.labels(route))
-        timers[0].observe(timing_ms["gateway"] / 1000)
-        timers[1].observe(timing_ms["total"] / 1000)
+        self._exchanges[route, verb, reason, str(status or "")] += 1
+        if route not in self._total:
+            self._gateway[route], self._total[route] = Times(GATEWAY_BUCKETS_S), Times(TOTAL_BUCKETS_S)
+        total_s, upstream_s = timing
+        self._gateway[route].add(total_s - upstream_s)
+        self._total[route].add(total_s)
         for refusal in x.shadowed:
-            self._shadowed.labels(route, refusal.control).inc()
+            self._shadowed[route, refusal.control] += 1
         if x.unscanned:
-            self._unscanned.labels(route).inc()
+            self._unscanned[(route,)] += 1
 
     def count_reload(self, outcome: str) -> None:
         """Count a reload: `swapped`, or `kept` when the new file did not hold."""
-        self._reloads.labels(outcome).inc()
+        self._reloads[(outcome,)] += 1
 
-    def render(self, records_lost: int) -> bytes:
+    def render(self) -> bytes:
         """Return the exposition."""
-        self._records_lost.set(records_lost)
         return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        yield GaugeMetricFamily("vallum_exchanges_open", "Exchanges in hand.", value=self.open)
+        yield GaugeMetricFamily("vallum_records_lost", "Records that could not be written.", value=self.records_lost)
+        for name, text, labels, counts in (
+            ("vallum_exchanges", "Exchanges by what was decided.", EXCHANGE_LABELS, self._exchanges),
+            ("vallum_shadowed", "Refusals that a control in shadow would have made.", SHADOW_LABELS, self._shadowed),
+            ("vallum_unscanned", "Exchanges that a control could not inspect.", ("route",), self._unscanned),
+            ("vallum_policy_reloads", "Policy reloads by outcome.", ("outcome",), self._reloads),
+        ):
+            family = CounterMetricFamily(name, text, labels=labels)
+            for values, count in list(counts.items()):
+                family.add_metric(values, count)
+            yield family
+        for name, text, times in (
+            ("vallum_gateway_seconds", "Time in the gateway itself.", self._gateway),
+            ("vallum_exchange_seconds", "Time from head to end.", self._total),
+        ):
+            histogram = HistogramMetricFamily(name, text, labels=("route",))
+            for route, held in list(times.items()):
+                histogram.add_metric((route,), *held.show())
+            yield histogram
+
+
+EXCHANGE_LABELS = ("route", "decision", "reason", "status")
+SHADOW_LABELS = ("route", "control")

@@ -10,9 +10,9 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from vallum.core.decision import Allow, Challenge, Deny, Reason
-from vallum.core.errors import UpstreamError, UpstreamTimeout
-from vallum.core.quota_fields import quota_fields
+from vallum.core.errors import UpstreamError, UpstreamTimeoutError
 from vallum.core.problem import MEDIA_TYPE, problem, problem_headers
+from vallum.core.record import Timing
 from vallum.core.target import forwarded
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class House(Protocol):
     def clock(self) -> float:
         """Return seconds of a clock that never goes back."""
 
-    def finish(self, x: Exchange, status: int | None, timing_ms: dict[str, float], sent_bytes: int) -> None:
+    def finish(self, x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
         """Record and count an exchange that has ended."""
 
 
@@ -144,12 +144,7 @@ class Conversation:
             await self._refuse(refusal)
         finally:
             total_s = self._house.clock() - self._began
-            timing_ms = {
-                "total": round(total_s * 1000, 3),
-                "upstream": round(self._upstream_s * 1000, 3),
-                "gateway": round((total_s - self._upstream_s) * 1000, 3),
-            }
-            self._house.finish(self.x, self._status, timing_ms, self._caller.sent_bytes)
+            self._house.finish(self.x, self._status, Timing(total_s, self._upstream_s), self._caller.sent_bytes)
 
     async def _ask(self) -> Refusal | None:
         """Judge the request, and pass it on if it may pass."""
@@ -158,18 +153,18 @@ class Conversation:
         if not isinstance(decision, Allow):
             return decision
         route = x.route
-        assert route is not None  # noqa: S101  an allowed head has a route
-        body: bytes | Deny | None = None
-        if route.intake.codec is not None:
-            body = await self._caller.read_body(route.intake.max_bytes)
-            if isinstance(body, Deny):
-                return body
+        assert route is not None
+        max_bytes = route.intake.max_bytes
+        if route.intake.codec is None:
+            decision = await driver.run(engine.request_body(x, None))
+            return await self._forward(self._caller.read_pieces(max_bytes)) if isinstance(decision, Allow) else decision
+        body = await self._caller.read_body(max_bytes)
+        if isinstance(body, Deny):
+            return body
         decision = await driver.run(engine.request_body(x, body))
         if not isinstance(decision, Allow):
             return decision
-        if decision.body is not None:
-            body = decision.body
-        return await self._forward(body if body is not None else self._caller.read_pieces(route.intake.max_bytes))
+        return await self._forward(body if decision.body is None else decision.body)
 
     async def _forward(self, body: bytes | AsyncIterator[bytes]) -> Refusal | None:
         x = self.x
@@ -178,7 +173,7 @@ class Conversation:
             answer = await self._house.service.call(*upstream_request(x, body))
         except BodyError as error:
             return error.refusal
-        except UpstreamTimeout as error:
+        except UpstreamTimeoutError as error:
             return Deny(Reason.UPSTREAM_TIMEOUT, "upstream", str(error))
         except UpstreamError as error:
             return Deny(Reason.UPSTREAM_ERROR, "upstream", str(error))
@@ -187,7 +182,7 @@ class Conversation:
         try:
             return await self._relay(answer)
         except UpstreamError as error:
-            reason = Reason.UPSTREAM_TIMEOUT if isinstance(error, UpstreamTimeout) else Reason.UPSTREAM_ERROR
+            reason = Reason.UPSTREAM_TIMEOUT if isinstance(error, UpstreamTimeoutError) else Reason.UPSTREAM_ERROR
             return Deny(reason, "upstream", str(error))
         finally:
             answer.release()
@@ -243,7 +238,7 @@ class Conversation:
         await self._caller.answer(self._status, fields, body)
 
     def _own_fields(self) -> list[tuple[str, str]]:
-        return [("x-request-id", self.x.request.id), *quota_fields(self.x.taken)]
+        return [("x-request-id", self.x.request.id), *self.x.quota_fields]
 
 
 def upstream_request(
@@ -251,7 +246,7 @@ def upstream_request(
 ) -> tuple[Upstream, str, str, list[tuple[str, str]], bytes | AsyncIterator[bytes]]:
     """Write the request to the upstream: the canonical target, and the fields that the route lets in."""
     route, request = x.route, x.request
-    assert route is not None and request.path is not None  # noqa: S101, PT018  an allowed request has both
+    assert route is not None and request.path is not None  # noqa: PT018  an allowed request has both
     allowed = route.intake.headers
     fields = [field for field in request.headers.fields if field[0] in allowed]
     fields.append(("x-request-id", request.id))

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class Pattern(NamedTuple):
     """One regular expression, caseless.  `name` is "family.member"; `weight` 1.0 decides alone at the usual threshold.
 
-    Letters beyond ASCII match caseless too; `^` and `$` are the ends of a line.
+    It sees bytes, and lower case beyond ASCII: write such letters small and outside of sets.  `^` and `$` are the ends
+    of a line.
     """
 
     name: str
@@ -35,7 +36,7 @@ class PatternSet:
             expressions=[pattern.expression.encode() for pattern in self.patterns],
             ids=list(range(len(self.patterns))),
             elements=len(self.patterns),
-            flags=[_flags(pattern.expression) for pattern in self.patterns],
+            flags=hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_MULTILINE,
         )
         # A scan owns its scratch: list.pop and list.append are atomic, so two scans never share one.
         self._scratches: list[hyperscan.Scratch] = []
@@ -43,6 +44,8 @@ class PatternSet:
     def scan(self, text: str) -> list[Pattern]:
         """Return the patterns that occur in `text`, each once."""
         hits: list[int] = []
+        if not text.isascii():
+            text = text.lower()
         scratch = self._scratches.pop() if self._scratches else hyperscan.Scratch(self._database)
         try:
             # A lone surrogate is not text; "?" stands for it as it does in every encoder's output.
@@ -50,11 +53,6 @@ class PatternSet:
         finally:
             self._scratches.append(scratch)
         return [self.patterns[number] for number in hits]
-
-
-def _flags(expression: str) -> int:
-    flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_MULTILINE
-    return flags if expression.isascii() else flags | hyperscan.HS_FLAG_UTF8
 
 
 def _note(number: int, _start: int, _end: int, _flags: int, hits: list[int]) -> None:

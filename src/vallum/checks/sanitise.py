@@ -130,7 +130,6 @@ def _strip_once(text: str) -> str:
     # escapes on the way out is undone exactly once.
     starts = {match.start() for match in TAG.finditer(text)}
     shielded = "".join(
-        "&amp;" if sign == "&" else "&lt;" if sign == "<" and at not in starts else sign
-        for at, sign in enumerate(text)
+        "&amp;" if sign == "&" else "&lt;" if sign == "<" and at not in starts else sign for at, sign in enumerate(text)
     )
     return html.unescape(nh3.clean(shielded, tags=set(), clean_content_tags={"script", "style"}))

@@ -1,7 +1,11 @@
 """PLACEHOLDER so that imports work until the real file replaces this one whole."""
+
 from __future__ import annotations
+
 from typing import ClassVar, Literal
+
 import msgspec
+
 from vallum.core.policy import Mode
 
 
@@ -12,7 +16,11 @@ class SqliConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
 
 class Sqli:
     type: ClassVar[str] = "sqli"
-    def __init__(self, config): pass
-    def inspect(self, content): 
+
+    def __init__(self, config):
+        pass
+
+    def inspect(self, content):
         from vallum.core.decision import Finding
-        return Finding("sqli","","x") if "%27" in content.text or "' OR 1=1" in content.text else None
+
+        return Finding("sqli", "", "x") if "%27" in content.text or "' OR 1=1" in content.text else None

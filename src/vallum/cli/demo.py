@@ -1,4 +1,5 @@
 """`vallum demo`."""
+
 import click
 
 

@@ -46,7 +46,9 @@ def why(ctx: click.Context, request_id: str, policy: Path | None, as_json: bool)
             time.sleep(0.1)
     if record is None:
         complain(f"no record of {request_id} in {folder}")
-        complain("Is this the policy the gateway runs with (--policy)?  Old records are deleted: see records.max_files.")
+        complain(
+            "Is this the policy the gateway runs with (--policy)?  Old records are deleted: see records.max_files."
+        )
         ctx.exit(FAILED)
     if as_json:
         click.echo(json.dumps(record))

@@ -50,7 +50,9 @@ REQUEST_HEADERS = frozenset("accept accept-language content-type traceparent tra
 RESPONSE_HEADERS = frozenset(
     "cache-control content-disposition content-encoding content-language content-type etag last-modified".split()
 )
-NEVER_FORWARDED = frozenset("authorization connection content-length cookie host te transfer-encoding x-api-key".split())
+NEVER_FORWARDED = frozenset(
+    "authorization connection content-length cookie host te transfer-encoding x-api-key".split()
+)
 
 
 def load_policy(source: Source) -> tuple[Config, Policy]:
@@ -122,7 +124,8 @@ class _Compiler:
             at = (*place, "quotas", index)
             item = QuotaConfig(limit=entry) if isinstance(entry, str) else entry
             parsed = self._attempt(
-                at if isinstance(entry, str) else (*at, "limit"), lambda item=item: parse_quota(item.limit)  # type: ignore[misc]
+                at if isinstance(entry, str) else (*at, "limit"),
+                lambda item=item: parse_quota(item.limit),  # type: ignore[misc]
             )
             if parsed is None:
                 continue
@@ -138,7 +141,11 @@ class _Compiler:
         at = (*place, "request")
         reads = route.preset != "raw"
         if not reads:
-            for key, used in (("schema", request.schema), ("sanitize", request.sanitize), ("deny_fields", request.deny_fields)):
+            for key, used in (
+                ("schema", request.schema),
+                ("sanitize", request.sanitize),
+                ("deny_fields", request.deny_fields),
+            ):
                 if used:
                     self._note((*at, key), "a raw route passes bodies unread", "leave out preset: raw")
             if route.checks:
@@ -167,14 +174,15 @@ class _Compiler:
         if response.fields is not None:
             transforms.append(Fields(response.fields))
         if response.drop_fields:
-            good = [self._attempt((*at, "drop_fields", i), lambda n=n: parse_path(n)) for i, n in enumerate(response.drop_fields)]  # type: ignore[misc]
+            good = [
+                self._attempt((*at, "drop_fields", i), lambda n=n: parse_path(n))
+                for i, n in enumerate(response.drop_fields)
+            ]  # type: ignore[misc]
             if all(good):
                 transforms.append(DropFields(response.drop_fields))
         if response.confidence is not None:
             wanted = response.confidence
-            made = self._attempt(
-                (*at, "confidence"), lambda: Confidence(wanted.field, wanted.bands, wanted.round)
-            )
+            made = self._attempt((*at, "confidence"), lambda: Confidence(wanted.field, wanted.bands, wanted.round))
             if response.fields is not None and wanted.field.partition(".")[0] not in (*response.fields, "*"):
                 self._note((*at, "confidence", "field"), "response.fields drops this field")
             if made is not None:

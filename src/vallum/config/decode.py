@@ -85,7 +85,7 @@ class _Decoder:
             return self.value(value, others[0], place)
         if not others:
             return self._struct(value, structs[0], place)
-        return self._plain(value, Union[tuple(others)], place)
+        return self._plain(value, Union[tuple(others)], place)  # noqa: UP007  made at run time
 
     def _tagged(self, value: Any, kinds: dict[str, Any], place: Place) -> Any:
         if not isinstance(value, dict) or "type" not in value:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     AuthenticatorConfig = Any
     CheckConfig = Any
 else:
-    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig]
-    CheckConfig = Union[PromptInjectionConfig, SqliConfig]
+    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig]  # noqa: UP007  the list grows
+    CheckConfig = Union[PromptInjectionConfig, SqliConfig]  # noqa: UP007
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -37,7 +37,7 @@ class Base(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What all structs share: frozen, strict, named."""
 
 
-class ListenConfig(Base):
+class ListenConfig(Base, frozen=True):
     """Where clients come in, and what they may take before any policy is asked."""
 
     address: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8080"
@@ -52,23 +52,23 @@ class ListenConfig(Base):
     drain_s: Annotated[Seconds, Meta(description="time for requests in hand to end after SIGTERM")] = 30.0
 
 
-class AdminConfig(Base):
+class AdminConfig(Base, frozen=True):
     """The operators' listener: /metrics, /healthz, /readyz.  Keep it off the internet."""
 
     address: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8081"
 
 
-class RecordsConfig(Base):
+class RecordsConfig(Base, frozen=True):
     """Where the records of exchanges go, which `vallum why` reads."""
 
-    path: Annotated[
-        str | None, Meta(description='folder; beside the registry by default; "-" for standard output')
-    ] = None
+    path: Annotated[str | None, Meta(description='folder; beside the registry by default; "-" for standard output')] = (
+        None
+    )
     max_file_bytes: Annotated[Positive, Meta(description="size at which a new file begins")] = 16_777_216
     max_files: Annotated[Positive, Meta(description="files kept; the oldest are deleted")] = 16
 
 
-class UpstreamConfig(Base):
+class UpstreamConfig(Base, frozen=True):
     """A protected service."""
 
     url: Annotated[str, Meta(description="http://host:port or https://host:port, with an optional base path")]
@@ -78,7 +78,7 @@ class UpstreamConfig(Base):
     )
 
 
-class MatchConfig(Base):
+class MatchConfig(Base, frozen=True):
     """Which requests a route takes."""
 
     methods: Annotated[list[Method], Meta(min_length=1, description="methods, in capitals")]
@@ -86,14 +86,14 @@ class MatchConfig(Base):
     exclude: Annotated[list[str], Meta(description="paths that the route does not take after all")] = []
 
 
-class AuthConfig(Base):
+class AuthConfig(Base, frozen=True):
     """Who may call."""
 
     any_of: Annotated[list[str], Meta(min_length=1, description="names of authenticators, asked in this order")]
     scopes: Annotated[list[str], Meta(description="scopes that the principal must have, all of them")] = []
 
 
-class QuotaConfig(Base):
+class QuotaConfig(Base, frozen=True):
     """A quota in mapping form."""
 
     limit: Annotated[str, Meta(description="N per [K] second|minute|hour|day|month, or N/minute")]
@@ -108,7 +108,7 @@ class QuotaConfig(Base):
     )
 
 
-class RequestConfig(Base):
+class RequestConfig(Base, frozen=True):
     """What may come in."""
 
     max_bytes: Annotated[Positive, Meta(description="size of a body")] = 1_048_576
@@ -122,7 +122,7 @@ class RequestConfig(Base):
     sanitize: SanitiseConfig | None = None
 
 
-class ConfidenceConfig(Base):
+class ConfidenceConfig(Base, frozen=True):
     """How a confidence is made coarser."""
 
     field: Annotated[str, Meta(description="path of the number, such as confidence or predictions.*.score")]
@@ -135,7 +135,7 @@ class ConfidenceConfig(Base):
             raise ValueError("give either bands or round")
 
 
-class ResponseConfig(Base):
+class ResponseConfig(Base, frozen=True):
     """What may go out."""
 
     fields: Annotated[list[str] | None, Meta(description="members to keep; all others are dropped")] = None
@@ -146,7 +146,7 @@ class ResponseConfig(Base):
     max_bytes: Annotated[Positive, Meta(description="size of an answer that must be read whole")] = 8_388_608
 
 
-class RouteConfig(Base):
+class RouteConfig(Base, frozen=True):
     """Some requests, and all that holds for them."""
 
     name: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$", description="what records and metrics call it")]
@@ -154,7 +154,8 @@ class RouteConfig(Base):
     upstream: Annotated[str, Meta(description="name of an upstream")]
     auth: AuthConfig
     preset: Annotated[
-        Preset, Meta(description="request format: media type and the error shape its SDK reads; raw passes bodies unread")
+        Preset,
+        Meta(description="request format: media type and the error shape its SDK reads; raw passes bodies unread"),
     ] = "json"
     quotas: Annotated[list[str | QuotaConfig], Meta(description="all of them hold")] = []
     request: RequestConfig = RequestConfig()
@@ -164,7 +165,7 @@ class RouteConfig(Base):
     on_error: Annotated[OnError, Meta(description="what to do when a control fails")] = OnError.DENY
 
 
-class Config(Base):
+class Config(Base, frozen=True):
     """A policy file."""
 
     version: Literal[1]

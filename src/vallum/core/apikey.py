@@ -15,6 +15,7 @@ DEFAULT_PREFIX = "vlm_live_"
 SECRET_CHARS = 43
 CHECKSUM_CHARS = 6
 _BASE62 = frozenset(ALPHABET)
+_PAIRS = [high + low for high in ALPHABET for low in ALPHABET]  # two digits at a time
 
 
 def compose_key(entropy: bytes, prefix: str = DEFAULT_PREFIX) -> str:
@@ -44,8 +45,8 @@ def digest_key(key: str) -> bytes:
 
 
 def _base62(number: int, width: int) -> str:
-    signs = []
-    for _ in range(width):
-        number, rest = divmod(number, 62)
-        signs.append(ALPHABET[rest])
-    return "".join(reversed(signs))
+    signs = ""
+    while len(signs) < width:
+        number, rest = divmod(number, len(_PAIRS))
+        signs = _PAIRS[rest] + signs
+    return signs[-width:]

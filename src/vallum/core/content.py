@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 
+NAME_MAX_CHARS = 40
+
+
 class ContentError(ValueError):
     """The document breaks a bound on its shape; the message names the rule and never a value."""
 
 
 class Content:
-    """The strings of one request: `values` of the body, then of the query, then the body's `keys`."""
+    """The strings of one request: `values` of the body and of the query, and the `keys` that could say something.
+
+    A key that is a plain name (`input_text`) cannot; one with spaces or signs, or a long one, is looked at as well.
+    """
 
     def __init__(self, document: Any, query: Iterable[tuple[str, str]] = (), max_depth: int = 64) -> None:
         """Collect the strings of `document`; raise ContentError past `max_depth` or on a number that is not finite."""
@@ -32,7 +38,8 @@ class Content:
         self._collect(max_depth)
         for name, value in self.query:
             self.values.append(value)
-            self.keys.append(name)
+            if not name.isidentifier():
+                self.keys.append(name)
 
     def _collect(self, max_depth: int) -> None:
         # Level by level: depth costs nothing to count, and no recursion can be driven from outside.
@@ -46,7 +53,7 @@ class Content:
             below: list[Any] = []
             for container in level:
                 if type(container) is dict:
-                    keys.extend(container)
+                    keys.extend([key for key in container if len(key) > NAME_MAX_CHARS or not key.isidentifier()])
                     container = container.values()  # noqa: PLW2901  one loop body for both kinds of container
                 for item in container:
                     kind = type(item)

@@ -56,7 +56,11 @@ REASONS: dict[Reason, tuple[int, str, str]] = {
     Reason.REQUEST_TIMEOUT: (408, "Request timeout", "the request did not arrive in time"),
     Reason.BODY_TOO_LARGE: (413, "Content too large", "the body is over the route's bound"),
     Reason.URI_TOO_LONG: (414, "URI too long", "the request target is over the bound"),
-    Reason.UNSUPPORTED_MEDIA_TYPE: (415, "Unsupported media type", "a content type or encoding the route does not take"),
+    Reason.UNSUPPORTED_MEDIA_TYPE: (
+        415,
+        "Unsupported media type",
+        "a content type or encoding the route does not take",
+    ),
     Reason.QUOTA_EXCEEDED: (429, "Quota exceeded", "a quota has no room; Retry-After says when it has"),
     Reason.HEADERS_TOO_LARGE: (431, "Request header fields too large", "too many or too long header fields"),
     Reason.INTERNAL_ERROR: (500, "Internal error", "a fault of the gateway itself"),
@@ -116,6 +120,6 @@ class Challenge:
         return Reason.UNAUTHENTICATED
 
 
-INVALID_TOKEN = 'Bearer error="invalid_token"'  # RFC 6750 3.1: a credential came, and does not hold
+INVALID_TOKEN = 'Bearer error="invalid_token"'  # noqa: S105  RFC 6750 3.1: a credential came, and does not hold
 Refusal = Deny | Challenge
 Decision = Allow | Refusal

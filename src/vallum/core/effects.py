@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from vallum.core.principal import Credential
-    from vallum.core.quota import Demand, Taken
+from vallum.core.principal import Credential
+from vallum.core.quota import Demand, Taken
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -25,15 +24,15 @@ class Effect(Generic[R_co]):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FindCredential(Effect["Credential | None"]):
+@dataclass(slots=True)
+class FindCredential(Effect[Credential | None]):
     """Look up a credential in the registry by the digest of its secret."""
 
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TakeQuota(Effect["Taken"]):
+@dataclass(slots=True)
+class TakeQuota(Effect[Taken]):
     """Take all these demands together, or none of them."""
 
     demands: tuple[Demand, ...]

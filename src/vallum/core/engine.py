@@ -17,11 +17,11 @@ before the dear work: who is refused by a quota pays nothing, who makes the chec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.core import answer, stages
-from vallum.core.decision import Allow, Deny, Reason
+from vallum.core.decision import Allow, Challenge, Deny, Reason
 from vallum.core.effects import Steps
 from vallum.core.exchange import Exchange, Headers, Phase, Request, ResponseHead
 from vallum.core.policy import Mode, OnError, Policy, Route
@@ -35,7 +35,7 @@ class Stage(NamedTuple):
     """One control on the line of a route.  `bound` marks what holds in shadow too (rule 3)."""
 
     name: str
-    run: Callable[[Exchange, Route], Refusal | None | Steps[Refusal | None]]
+    run: Callable[[Exchange, Route], Refusal | Steps[Refusal | None] | None]
     mode: Mode = Mode.ENFORCE
     bound: bool = False
 
@@ -142,9 +142,10 @@ def _run(x: Exchange, route: Route, stages: tuple[Stage, ...]) -> Steps[Refusal 
     """Run stages in order until one refuses.  The one place of shadow and of failure."""
     for stage in stages:
         try:
-            refusal = stage.run(x, route)
-            if isinstance(refusal, Generator):
-                refusal = yield from refusal
+            verdict = stage.run(x, route)
+            if verdict is None:
+                continue
+            refusal = verdict if isinstance(verdict, (Deny, Challenge)) else (yield from verdict)
         except Exception as error:  # noqa: BLE001  whatever a control or its store raises is met by `on_error`
             refusal = _fail(x, route, stage, error)
         if refusal is None:

@@ -19,5 +19,5 @@ class UpstreamError(VallumError):
     """The upstream could not be reached, broke the protocol, or ended early."""
 
 
-class UpstreamTimeout(UpstreamError):
+class UpstreamTimeoutError(UpstreamError):
     """The upstream was silent for too long."""

@@ -46,24 +46,28 @@ NOBODY = Principal(subject="")
 
 
 class Headers:
-    """Header fields in the order they came, names in lower case."""
+    """Header fields in the order they came, names in lower case, and an index by name."""
 
-    __slots__ = ("fields",)
+    __slots__ = ("_index", "fields")
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         """Keep `fields`; names must already be lower case."""
         self.fields: Fields = tuple(fields)
+        self._index = index = dict(self.fields)
+        if len(index) != len(self.fields):  # a name stands twice: its first value is the one to `get`
+            index.update(reversed(self.fields))
 
     def all(self, name: str) -> list[str]:
         """Every value of the field `name`, in order."""
+        if name not in self._index:
+            return []
+        if len(self._index) == len(self.fields):
+            return [self._index[name]]
         return [value for field, value in self.fields if field == name]
 
     def get(self, name: str) -> str | None:
         """Return the first value of the field `name`, or None."""
-        for field, value in self.fields:
-            if field == name:
-                return value
-        return None
+        return self._index.get(name)
 
 
 class Request(NamedTuple):
@@ -97,6 +101,7 @@ class Exchange:
         "phase",
         "policy",
         "principal",
+        "quota_fields",
         "relay",
         "removed",
         "request",
@@ -119,6 +124,7 @@ class Exchange:
         self.forward: bytes | None = None  # what to send instead of the body
         self.content: Content | None = None
         self.taken: Taken | None = None
+        self.quota_fields: Fields = ()
         self.decision: Decision | None = None
         self.shadowed: list[Refusal] = []  # what would have been refused
         self.unscanned: list[str] = []  # controls that could not look, by name: never recorded as passed

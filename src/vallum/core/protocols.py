@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Authenticator(Protocol):
-    """Turns a credential into a principal.  Three answers: None (not mine), a principal, a refusal (mine, and wrong)."""
+    """Turns a credential into a principal: None (not mine), a principal, or a refusal (mine, and wrong)."""
 
     type: ClassVar[str]
     challenge: ClassVar[str]

@@ -53,12 +53,8 @@ class Demand(NamedTuple):
     cost: int = 1
 
 
-class Level(NamedTuple):
-    """How a quota stands: what is left, and how long until more comes back (0 if nothing is taken)."""
-
-    quota: Quota
-    remaining: int
-    reset_us: int
+# How a quota stands: the quota, what is left of it, and microseconds until more comes back (0 if nothing is taken).
+Level = tuple[Quota, int, int]
 
 
 class Taken(NamedTuple):
@@ -76,27 +72,22 @@ class Window:
     counts: deque[list[int]] = field(default_factory=deque)  # [sub-window, units]
     total: int = 0
 
-    def forget(self, quota: Quota, now_us: int) -> None:
-        """Drop the sub-windows that no longer count at `now_us`."""
-        oldest = now_us * SUB_WINDOWS // quota.window_us - SUB_WINDOWS
+    def forget(self, oldest: int) -> None:
+        """Drop the sub-windows before `oldest`: they no longer count."""
         counts = self.counts
         while counts and counts[0][0] < oldest:
             self.total -= counts.popleft()[1]
 
-    def wait_us(self, quota: Quota, now_us: int, cost: int) -> int:
-        """How long until `cost` fits, 0 if it fits now.  Call `forget` first.  A cost over the limit never fits."""
-        excess = self.total + cost - quota.limit
-        if excess <= 0:
-            return 0
+    def wait_us(self, quota: Quota, now_us: int, excess: int) -> int:
+        """How long until `excess` units have come back.  More than was ever taken never do: a whole window."""
         for sub_window, units in self.counts:
             excess -= units
             if excess <= 0:
                 return expiry_us(quota, sub_window) - now_us
         return quota.window_us
 
-    def charge(self, quota: Quota, now_us: int, cost: int) -> None:
-        """Take `cost` units at `now_us`, which is never before the last charge."""
-        sub_window = now_us * SUB_WINDOWS // quota.window_us
+    def charge(self, sub_window: int, cost: int) -> None:
+        """Take `cost` units in `sub_window`, which is never before the last charge."""
         counts = self.counts
         if counts and counts[-1][0] == sub_window:
             counts[-1][1] += cost
@@ -104,14 +95,14 @@ class Window:
             counts.append([sub_window, cost])
         self.total += cost
 
-    def level(self, quota: Quota, now_us: int) -> Level:
-        """Say how the quota stands at `now_us`."""
-        reset_us = expiry_us(quota, self.counts[0][0]) - now_us if self.counts else 0
-        return Level(quota, quota.limit - self.total, reset_us)
+
+def sub_window_at(quota: Quota, now_us: int) -> int:
+    """Return the number of the sub-window that an instant lies in."""
+    return now_us * SUB_WINDOWS // quota.window_us
 
 
 def expiry_us(quota: Quota, sub_window: int) -> int:
-    """The first instant at which what was taken in `sub_window` no longer counts."""
+    """Return the first instant at which what was taken in `sub_window` no longer counts."""
     return -((sub_window + SUB_WINDOWS + 1) * -quota.window_us // SUB_WINDOWS)
 
 
@@ -119,13 +110,21 @@ def take(windows: list[Window], demands: tuple[Demand, ...], now_us: int) -> Tak
     """Take every demand from its window, or none of them: a refusal costs nothing."""
     refused: Quota | None = None
     wait_us = 0
-    for window, demand in zip(windows, demands, strict=True):
-        window.forget(demand.quota, now_us)
-        needed_us = window.wait_us(demand.quota, now_us, demand.cost)
-        if needed_us > wait_us:
-            refused, wait_us = demand.quota, needed_us
-    if refused is None:
-        for window, demand in zip(windows, demands, strict=True):
-            window.charge(demand.quota, now_us, demand.cost)
-    levels = tuple(w.level(d.quota, now_us) for w, d in zip(windows, demands, strict=True))
-    return Taken(levels, refused, wait_us)
+    present: list[int] = []
+    for window, (quota, _, cost) in zip(windows, demands, strict=True):
+        sub_window = sub_window_at(quota, now_us)
+        present.append(sub_window)
+        window.forget(sub_window - SUB_WINDOWS)
+        excess = window.total + cost - quota.limit
+        if excess > 0:
+            needed_us = window.wait_us(quota, now_us, excess)
+            if needed_us > wait_us:
+                refused, wait_us = quota, needed_us
+    levels: list[Level] = []
+    for window, (quota, _, cost), sub_window in zip(windows, demands, present, strict=True):
+        if refused is None:
+            window.charge(sub_window, cost)
+        counts = window.counts
+        reset_us = expiry_us(quota, counts[0][0]) - now_us if counts else 0
+        levels.append((quota, quota.limit - window.total, reset_us))
+    return Taken(tuple(levels), refused, wait_us)

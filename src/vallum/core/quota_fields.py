@@ -1,33 +1,33 @@
-"""Header fields that a policy's answers carry: how the quotas stand (draft-ietf-httpapi-ratelimit-headers-10)."""
+"""Header fields that say how the quotas stand (draft-ietf-httpapi-ratelimit-headers-10)."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from vallum.core.quota import SECOND_US, Per, Quota, Taken
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vallum.core.exchange import Fields
 
-
-def quota_fields(taken: Taken | None) -> Fields:
-    """Return `RateLimit-Policy` and `RateLimit`; nothing of what other callers' load would show in."""
-    if taken is None:
-        return ()
-    levels = [level for level in taken.levels if _is_own(level.quota)]
-    if not levels:
-        return ()
-    standing = ", ".join(
-        [f'"{quota.name}";r={remaining};t={-(-reset_us // SECOND_US)}' for quota, remaining, reset_us in levels]
-    )
-    return (("ratelimit-policy", _policy(tuple([level.quota for level in levels]))), ("ratelimit", standing))
+# Buckets that others fill too: how they stand would show their load.
+SHARED = frozenset({Per.GLOBAL, Per.ROUTE, Per.TENANT})
 
 
-def _is_own(quota: Quota) -> bool:
-    return quota.per not in (Per.GLOBAL, Per.ROUTE, Per.TENANT)
+def quota_writer(quotas: tuple[Quota, ...]) -> Callable[[Taken], Fields]:
+    """Make the function that writes `RateLimit-Policy` and `RateLimit` for these quotas, in their order."""
+    own = [index for index, quota in enumerate(quotas) if quota.per not in SHARED]
+    policy = ", ".join(f'"{quotas[i].name}";q={quotas[i].limit};w={quotas[i].window_s}' for i in own)
+    template = ", ".join(f'"{quotas[i].name}";r=%d;t=%d' for i in own)
 
+    def write(taken: Taken) -> Fields:
+        if not own:
+            return ()
+        standing: list[int] = []
+        for index in own:
+            _, remaining, reset_us = taken.levels[index]
+            standing += (remaining, -(-reset_us // SECOND_US))
+        return (("ratelimit-policy", policy), ("ratelimit", template % tuple(standing)))
 
-@lru_cache(maxsize=1024)
-def _policy(quotas: tuple[Quota, ...]) -> str:
-    return ", ".join(f'"{quota.name}";q={quota.limit};w={quota.window_s}' for quota in quotas)
+    return write

@@ -5,8 +5,7 @@ Rule: no secret and no body is ever in a record.  Credentials appear by their pu
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.decision import Allow, Deny
 
@@ -17,12 +16,19 @@ if TYPE_CHECKING:
 DETAIL_MAX_CHARS = 500
 
 
-def compose(x: Exchange, status: int | None, timing_ms: dict[str, float], sent_bytes: int) -> dict[str, Any]:
+class Timing(NamedTuple):
+    """Seconds that an exchange took in all, and of those until the upstream's answer began."""
+
+    total_s: float
+    upstream_s: float
+
+
+def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> dict[str, Any]:
     """Return the record of an exchange at its end.  `status` None: the caller left before there was an answer."""
     request, who = x.request, x.principal
     record: dict[str, Any] = {
         "request_id": request.id,
-        "at": datetime.fromtimestamp(request.now, UTC).isoformat(timespec="milliseconds"),
+        "at": request.now,
         "client": request.client,
         "method": request.method,
         "path": request.path,
@@ -37,12 +43,13 @@ def compose(x: Exchange, status: int | None, timing_ms: dict[str, float], sent_b
         "upstream_status": x.upstream_status,
         "received_bytes": len(x.body),
         "sent_bytes": sent_bytes,
-        "timing_ms": timing_ms,
+        "total_us": int(timing.total_s * 1e6),
+        "upstream_us": int(timing.upstream_s * 1e6),
     }
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
     if x.taken is not None:
-        record["quotas"] = {level.quota.name: level.remaining for level in x.taken.levels}
+        record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
     if x.shadowed:
         record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:

@@ -13,6 +13,7 @@ from vallum.core.exchange import NOBODY
 from vallum.core.policy import Mode
 from vallum.core.principal import Principal
 from vallum.core.quota import SECOND_US, Demand, Per, Quota
+from vallum.core.quota_fields import quota_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +87,9 @@ def query_pairs(query: str) -> list[tuple[str, str]]:
     return parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
 
 
+DEMANDS_KEPT = 4096  # callers whose buckets' names are kept ready
+
+
 def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
     """Ask each authenticator in turn; the first that is responsible decides."""
     headers = x.request.headers
@@ -138,21 +142,27 @@ def parse(x: Exchange, route: Route) -> Refusal | None:
 
 def quotas(quotas: tuple[Quota, ...], shown: bool = True) -> Callable[[Exchange, Route], Steps[Refusal | None]]:
     """Make the stage that takes these quotas together, or none of them; `shown` ones go into the answer's fields."""
+    write = quota_writer(quotas)
+    made: dict[tuple[Principal, str], tuple[Demand, ...]] = {}
 
     def run(x: Exchange, route: Route) -> Steps[Refusal | None]:
-        demands = tuple([Demand(quota, partition(quota, x, route)) for quota in quotas])
+        demands = made.get((x.principal, x.request.client))
+        if demands is None:
+            demands = tuple([Demand(quota, partition(quota, x, route)) for quota in quotas])
+            if len(made) >= DEMANDS_KEPT:
+                made.clear()
+            made[x.principal, x.request.client] = demands
         taken = yield from ask(TakeQuota(demands))
         if shown:
             x.taken = taken
+            x.quota_fields = write(taken)
         if taken.refused is None:
             return None
         refused = taken.refused
         wait_s = -(-taken.retry_after_us // SECOND_US)
         detail = f"{refused.limit} per {refused.window_s} s per {refused.per}"
         # An SDK that retries for a day helps nobody: tell it not to.
-        return Deny(
-            Reason.QUOTA_EXCEEDED, f"quota:{refused.name}", detail, max(1, wait_s), should_retry=wait_s <= 120
-        )
+        return Deny(Reason.QUOTA_EXCEEDED, f"quota:{refused.name}", detail, max(1, wait_s), should_retry=wait_s <= 120)
 
     return run
 

@@ -140,7 +140,7 @@ class ChatModel:
 
         Log-probabilities are those before `temperature` is applied.
         """
-        random = Random(seed)  # noqa: S311  a repeatable answer, not a secret
+        random = Random(seed)
         topics = self.topics(_prompt(messages))
         said: set[tuple[int, int, int]] = set()
         before, last, spoken, sentences = END, END, 0, 0

@@ -12,7 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, Float, LargeBinary, MetaData, Row, String, Table, create_engine, event, select, text, update
+from sqlalchemy import (
+    Column,
+    Float,
+    LargeBinary,
+    MetaData,
+    Row,
+    String,
+    Table,
+    create_engine,
+    event,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from vallum.core.errors import DependencyError
@@ -65,7 +78,7 @@ class SqlRegistry:
             return self._known[digest]
         except KeyError:
             pass
-        credential = await self._ask(lambda: self._read(keys.c.digest == digest))
+        credential: Credential | None = await self._ask(lambda: self._read(keys.c.digest == digest))
         if len(self._known) >= KNOWN_MAX:
             self._known.pop(next(iter(self._known)))
         self._known[digest] = credential

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from vallum.adapters.proxy import wire
 from vallum.adapters.conduct import BodyError
+from vallum.adapters.proxy import wire
 from vallum.core.decision import Deny, Reason
+from vallum.core.stages import has_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from vallum.adapters.proxy.server import Connection
+    from vallum.core.exchange import Headers
 
 
 class Incoming:
@@ -27,7 +29,7 @@ class Incoming:
         "body_bytes",
         "complete",
         "fault",
-        "fields",
+        "headers",
         "held_bytes",
         "keep_alive",
         "method",
@@ -37,12 +39,12 @@ class Incoming:
         "wire_bytes",
     )
 
-    def __init__(self, connection: Connection, method: str, target: str, fields: list[tuple[str, str]]) -> None:
-        """Begin with a head; names of `fields` are in lower case."""
+    def __init__(self, connection: Connection, method: str, target: str, headers: Headers) -> None:
+        """Begin with a head."""
         self._connection = connection
         self.method = method
         self.target = target
-        self.fields = fields
+        self.headers = headers
         self.version = "1.1"
         self.keep_alive = False
         self.fault: Deny | None = None
@@ -67,19 +69,16 @@ class Incoming:
         """Say what is wrong with the head beyond the grammar that the parser holds, or None."""
         if self.version not in ("1.0", "1.1"):
             return f"HTTP/{self.version}"
-        hosts = sum(1 for name, _ in self.fields if name == "host")
+        hosts = len(self.headers.all("host"))
         if hosts > 1 or (hosts == 0 and self.version == "1.1"):  # RFC 9112 3.2
             return f"{hosts} Host fields"
-        if self.version == "1.0" and self._has("transfer-encoding"):  # RFC 9112 6.1
+        if self.version == "1.0" and self.headers.get("transfer-encoding"):  # RFC 9112 6.1
             return "chunks in HTTP/1.0"
         return None
 
     def announces_body(self) -> bool:
         """Say whether the head promises a body."""
-        return self._has("transfer-encoding") or any(n == "content-length" and v != "0" for n, v in self.fields)
-
-    def _has(self, wanted: str) -> bool:
-        return any(name == wanted for name, _ in self.fields)
+        return has_body(self.headers)
 
     def feed(self, data: bytes) -> None:
         """Take a piece of the body."""
@@ -144,7 +143,7 @@ class Incoming:
 
     def _expects_continue(self) -> bool:
         # RFC 9110 10.1.1: the client waits for leave, which the head has just earned.
-        return any(name == "expect" and value.lower() == "100-continue" for name, value in self.fields)
+        return (self.headers.get("expect") or "").lower() == "100-continue"
 
     async def _wait(self) -> None:
         self._waiter = asyncio.get_running_loop().create_future()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vallum.adapters.conduct import conduct
 from vallum.adapters.proxy.upstream import Pool
 from vallum.core.address import client_address
-from vallum.core.exchange import Headers, Request
+from vallum.core.exchange import Request
 from vallum.core.target import parse_target
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ class Proxy:
     async def serve(self, incoming: Incoming) -> None:
         """Conduct one exchange."""
         now = self._now()
-        headers = Headers(incoming.fields)
-        client = client_address(incoming.peer, headers.all("x-forwarded-for"), self._trusted)
+        headers, client = incoming.headers, incoming.peer
+        if self._trusted:
+            client = client_address(client, headers.all("x-forwarded-for"), self._trusted)
         path, query = parse_target(incoming.target)
         request = Request(self._new_id(now), incoming.method, path, query, headers, client, now)
         # A fault before there was a route is the head's; one inside the body is met when the body is read.
@@ -94,7 +95,7 @@ class PooledAnswer:
         self._pool = pool
         self._call = call
         head = call.head
-        assert head is not None  # noqa: S101  the pool waited for it
+        assert head is not None
         self.head: ResponseHead = head
 
     async def read(self) -> bytes:

@@ -18,6 +18,7 @@ import httptools
 
 from vallum.adapters.proxy.incoming import Incoming
 from vallum.core.decision import Reason
+from vallum.core.exchange import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -157,7 +158,7 @@ class Connection(asyncio.Protocol):
             self._decline_upgrade()
         except httptools.HttpParserCallbackError as error:
             fault = error.__context__
-            if not isinstance(fault, Fault):
+            if not isinstance(fault, FaultError):
                 raise
             self._fail(fault.reason, str(fault))
         except httptools.HttpParserError as error:
@@ -171,28 +172,29 @@ class Connection(asyncio.Protocol):
         """Collect the request target."""
         self._url += url
         if len(self._url) > self.bounds.target_bytes:
-            raise Fault(Reason.URI_TOO_LONG, f"a target over {self.bounds.target_bytes} bytes")
+            raise FaultError(Reason.URI_TOO_LONG, f"a target over {self.bounds.target_bytes} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a field, or drop a trailer's: nothing reads those."""
         self._fields.append((name.decode("latin-1").lower(), value.decode("latin-1")))
         if len(self._fields) > self.bounds.fields:
-            raise Fault(Reason.HEADERS_TOO_LARGE, f"over {self.bounds.fields} header fields")
+            raise FaultError(Reason.HEADERS_TOO_LARGE, f"over {self.bounds.fields} header fields")
 
     def on_headers_complete(self) -> None:
         """Put a request in the queue; its body may still be on the way."""
         parser = self._parser
-        request = Incoming(self, parser.get_method().decode("latin-1"), self._url.decode("latin-1"), self._fields)
+        method, target = parser.get_method().decode("latin-1"), self._url.decode("latin-1")
+        request = Incoming(self, method, target, Headers(self._fields))
         request.keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
         request.version = parser.get_http_version()
         self._url, self._fields, self._head_bytes = b"", [], 0
         if len(self._queue) >= self.bounds.pipelined:
-            raise Fault(Reason.MALFORMED_REQUEST, f"over {self.bounds.pipelined} requests without waiting")
+            raise FaultError(Reason.MALFORMED_REQUEST, f"over {self.bounds.pipelined} requests without waiting")
         fault = request.find_fault()
         if parser.should_upgrade() and request.announces_body():  # llhttp would leave the body unread
             fault = "an upgrade with a body"
         if fault is not None:
-            raise Fault(Reason.MALFORMED_REQUEST, fault)
+            raise FaultError(Reason.MALFORMED_REQUEST, fault)
         self._arriving = request
         self._since = self.loop.time()
         self._queue.append(request)
@@ -237,7 +239,7 @@ class Connection(asyncio.Protocol):
             self._arriving.fail(reason, detail)
             self._arriving = None
             return
-        request = Incoming(self, "", "", self._fields)
+        request = Incoming(self, "", "", Headers(self._fields))
         request.fail(reason, detail)
         self._queue.append(request)
         self._next()
@@ -323,7 +325,7 @@ class Connection(asyncio.Protocol):
         self.transport.write(data)
 
 
-class Fault(Exception):
+class FaultError(Exception):
     """Raised inside a parser callback: the request breaks a bound."""
 
     def __init__(self, reason: Reason, detail: str) -> None:

@@ -1,7 +1,7 @@
 """The calling leg: pooled connections to an upstream.
 
 Rule 1: an answer that breaks HTTP, or ends early, is an UpstreamError; silence over the upstream's `timeout_s` is an
-        UpstreamTimeout.
+        UpstreamTimeoutError.
 Rule 2: a connection returns to the pool only after a whole answer to a whole request.
 Rule 3: a request is sent once.  Only one that may be repeated (RFC 9110 9.2.2) is sent again, when a pooled
         connection turns out to be closed before a byte of the answer came.
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httptools
 
 from vallum.adapters.proxy import wire
-from vallum.core.errors import UpstreamError, UpstreamTimeout
+from vallum.core.errors import UpstreamError, UpstreamTimeoutError
 from vallum.core.exchange import Headers, ResponseHead
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Pool:
                     lambda: Call(self._loop), self._host, self._port, ssl=self._ssl
                 )
         except TimeoutError as error:
-            raise UpstreamTimeout(f"no connection within {CONNECT_S:g} s") from error
+            raise UpstreamTimeoutError(f"no connection within {CONNECT_S:g} s") from error
         except OSError as error:  # ssl.SSLError is one
             raise UpstreamError(f"no connection: {type(error).__name__}") from error
         self._busy.add(call)
@@ -238,7 +238,7 @@ class Call(asyncio.Protocol):
     def check_time(self, now: float) -> None:
         """Give up on an upstream that has been silent for too long; while we hold it back, silence is ours."""
         if not self._complete and not self._paused and now - self.since > self._timeout_s:
-            self._fail(UpstreamTimeout(f"silent for over {self._timeout_s:g} s"))
+            self._fail(UpstreamTimeoutError(f"silent for over {self._timeout_s:g} s"))
 
     # --- transport
 

@@ -23,8 +23,9 @@ def head(start: str, fields: Iterable[tuple[str, str]]) -> bytes:
 
     Raises ValueError on a field that would end early: nothing that reached us may write a header of its own.
     """
-    block = start + "".join([f"{name}: {value}\r\n" for name, value in fields]) + "\r\n"
-    if block.count("\n") != block.count("\r\n") or "\r\n\r\n" in block[:-4]:
+    lines = [f"{name}: {value}\r\n" for name, value in fields]
+    block = f"{start}{''.join(lines)}\r\n"
+    if block.count("\n") != len(lines) + 2:
         raise ValueError("a header field holds a line break")
     return block.encode("latin-1", "replace")
 
