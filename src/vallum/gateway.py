@@ -61,6 +61,7 @@ class Gateway:
         self._admin: Listener | None = None
         self._servers: list[asyncio.Server] = []
         self._beats = 0
+        self._reload_due = False
         self._healthy = True
 
     # --- what adapters are handed (conduct.House)
@@ -106,8 +107,9 @@ class Gateway:
         await loop.run_in_executor(None, self.records.flush)
         if self._beats % REFRESH_EVERY == 0:
             await self._refresh()
-        if self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp:
-            self.reload()
+        if self._reload_due or (self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp):
+            self._reload_due = False
+            await self.reload()
 
     async def _refresh(self) -> None:
         try:
@@ -121,12 +123,12 @@ class Gateway:
                 log.info("the registry answers again")
             self._healthy = True
 
-    def reload(self) -> bool:
+    async def reload(self) -> bool:
         """Read the policy file again and swap the policy whole; keep the last good one if the file does not hold."""
         try:
             self._stamp = _stamp(self._source)
-            source = read_source(self._source.path)
-            config, policy = load_policy(source)
+            # Compiling can take a second: not on the event loop.
+            source, config, policy = await asyncio.get_running_loop().run_in_executor(None, self._load)
         except PolicyFileError as error:
             log.error("the policy file does not hold; the last good one stays in force\n%s", error)
             self.metrics.count_reload("kept")
@@ -141,6 +143,14 @@ class Gateway:
         self.metrics.count_reload("swapped")
         log.info("policy %s is in force", policy.digest)
         return True
+
+    def reload_soon(self) -> None:
+        """Reload with the next beat: for signal handlers."""
+        self._reload_due = True
+
+    def _load(self) -> tuple[Source, Config, Policy]:
+        source = read_source(self._source.path)
+        return source, *load_policy(source)
 
     async def stop(self) -> None:
         """Take no more, let what is in hand end, write the last records."""

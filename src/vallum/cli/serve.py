@@ -65,7 +65,7 @@ async def _serve(gateway: Gateway, config: Config, first_key: str | None) -> Non
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    loop.add_signal_handler(signal.SIGHUP, gateway.reload)
+    loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
     await run(gateway, stopped, lambda ready: _announce(ready, config, first_key))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from vallum.cli.terminal import FAILED, complain, out, policy_option, read_config
@@ -53,27 +55,31 @@ def why(ctx: click.Context, request_id: str, policy: Path | None, as_json: bool)
     if as_json:
         click.echo(json.dumps(record))
     else:
-        _show(record)
+        explain(record)
 
 
-def _show(record: dict[str, Any]) -> None:
+def explain(record: dict[str, Any]) -> None:
+    """Print a record for a person."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in record.items():
-        if value in (None, [], {}):
-            continue
-        table.add_row(name, _text(value))
+        if value not in (None, [], {}):
+            table.add_row(name.removesuffix("_us"), _text(name, value))
     out.print(_sentence(record), style="bold")
     out.print(table)
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
+def _text(name: str, value: Any) -> str:
+    if name == "at":
+        value = datetime.fromtimestamp(value, UTC).isoformat(timespec="milliseconds")
+    elif name.endswith("_us"):
+        value = f"{value / 1000:.2f} ms"
+    elif isinstance(value, dict):
         value = ", ".join(f"{key} {item}" for key, item in value.items())
     elif isinstance(value, list):
-        value = "\n".join(_text(item) for item in value)
-    return str(value).replace("[", r"\[")
+        value = "\n".join(_text("", item) for item in value)
+    return escape(str(value))
 
 
 def _sentence(record: dict[str, Any]) -> str:

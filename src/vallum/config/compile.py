@@ -9,7 +9,9 @@ import json
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import msgspec
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator, Transform
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
@@ -53,6 +56,21 @@ RESPONSE_HEADERS = frozenset(
 NEVER_FORWARDED = frozenset(
     "authorization connection content-length cookie host te transfer-encoding x-api-key".split()
 )
+
+
+# Patterns take a second to compile, and a reload rarely changes them: checks are pure, so they can be kept.
+CHECKS_KEPT = 64
+_built: dict[bytes, Any] = {}
+
+
+def build_check(config: Any) -> Any:
+    """Build the check that `config` describes, or return the one built before from an equal config."""
+    key = type(config).__name__.encode() + msgspec.json.encode(config)
+    if key not in _built:
+        if len(_built) >= CHECKS_KEPT:
+            _built.clear()
+        _built[key] = CHECKS[type(config)](config)
+    return _built[key]
 
 
 def load_policy(source: Source) -> tuple[Config, Policy]:
@@ -76,7 +94,7 @@ class _Compiler:
 
     def policy(self) -> Policy:
         config = self._config
-        self._attempt(("trusted_proxies",), lambda: parse_networks(config.trusted_proxies))
+        self._attempt(("trusted_proxies",), parse_networks, config.trusted_proxies)
         for name, upstream in config.upstreams.items():
             if not upstream.url.startswith(("http://", "https://")):
                 self._note(("upstreams", name, "url"), f"{upstream.url!r} is no http:// or https:// address")
@@ -97,9 +115,9 @@ class _Compiler:
         ]
         upstream = self._named(self._upstreams, route.upstream, "upstream", (*place, "upstream"))
         match = (*place, "match")
-        pattern = self._attempt((*match, "path"), lambda: Pattern.parse(route.match.path))
+        pattern = self._attempt((*match, "path"), Pattern.parse, route.match.path)
         exclude = [
-            self._attempt((*match, "exclude", index), lambda text=text: Pattern.parse(text))  # type: ignore[misc]
+            self._attempt((*match, "exclude", index), Pattern.parse, text)
             for index, text in enumerate(route.match.exclude)
         ]
         return Route(
@@ -123,10 +141,7 @@ class _Compiler:
         for index, entry in enumerate(route.quotas):
             at = (*place, "quotas", index)
             item = QuotaConfig(limit=entry) if isinstance(entry, str) else entry
-            parsed = self._attempt(
-                at if isinstance(entry, str) else (*at, "limit"),
-                lambda item=item: parse_quota(item.limit),  # type: ignore[misc]
-            )
+            parsed = self._attempt(at if isinstance(entry, str) else (*at, "limit"), parse_quota, item.limit)
             if parsed is None:
                 continue
             limit, window_us, window = parsed
@@ -162,7 +177,7 @@ class _Compiler:
             headers=REQUEST_HEADERS | {name.lower() for name in request.headers},
             deny_fields=frozenset(request.deny_fields),
             schema=self._schema(request.schema, (*at, "schema")),
-            checks=tuple(Guard(CHECKS[type(check)](check), check.mode) for check in route.checks),
+            checks=tuple(Guard(build_check(check), check.mode) for check in route.checks),
             sanitisers=() if request.sanitize is None else (Sanitise(request.sanitize),),
         )
 
@@ -174,15 +189,15 @@ class _Compiler:
         if response.fields is not None:
             transforms.append(Fields(response.fields))
         if response.drop_fields:
-            good = [
-                self._attempt((*at, "drop_fields", i), lambda n=n: parse_path(n))
-                for i, n in enumerate(response.drop_fields)
-            ]  # type: ignore[misc]
-            if all(good):
+            paths = [
+                self._attempt((*at, "drop_fields", index), parse_path, name)
+                for index, name in enumerate(response.drop_fields)
+            ]
+            if all(paths):
                 transforms.append(DropFields(response.drop_fields))
         if response.confidence is not None:
             wanted = response.confidence
-            made = self._attempt((*at, "confidence"), lambda: Confidence(wanted.field, wanted.bands, wanted.round))
+            made = self._attempt((*at, "confidence"), Confidence, wanted.field, wanted.bands, wanted.round)
             if response.fields is not None and wanted.field.partition(".")[0] not in (*response.fields, "*"):
                 self._note((*at, "confidence", "field"), "response.fields drops this field")
             if made is not None:
@@ -230,9 +245,9 @@ class _Compiler:
         self._note(place, f"no {what} is called {name!r}", hint)
         return None
 
-    def _attempt(self, place: Place, build: Callable[[], T]) -> T | None:
+    def _attempt(self, place: Place, build: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         try:
-            return build()
+            return build(*args, **kwargs)
         except ValueError as error:
             self._note(place, str(error))
             return None
