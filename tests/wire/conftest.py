@@ -19,7 +19,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import msgspec
 import pytest
@@ -116,9 +116,12 @@ class Answer(NamedTuple):
 class Client:
     """One connection to the gateway."""
 
+    alive: ClassVar[list[Client]] = []
+
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.alive.append(self)
 
     @classmethod
     async def connect(cls, port: int, source: str | None = None, buffer_bytes: int | None = None) -> Client:
@@ -435,10 +438,11 @@ def _aim(policy: Policy, url: str) -> Policy:
     return Policy(routes, aimed, policy.digest)
 
 
-async def _pulse(gateway: Gateway) -> None:
-    while True:
+async def _pulse(gateway: Gateway, stopped: asyncio.Event) -> None:
+    waiting = asyncio.ensure_future(stopped.wait())
+    while not waiting.done():
         await gateway.beat()
-        await asyncio.sleep(BEAT_S)
+        await asyncio.wait([waiting], timeout=BEAT_S)
 
 
 @asynccontextmanager
@@ -455,15 +459,13 @@ async def run_gateway(text: str, folder: Path, model: Model, url: str, beside: P
     path.write_text(text)
     gateway = Gateway(config, _aim(policy, url), Source(path, text.encode()))
     await gateway.start()
-    pulse = asyncio.ensure_future(_pulse(gateway))
+    stopped = asyncio.Event()
+    pulse = asyncio.ensure_future(_pulse(gateway, stopped))
     try:
         yield Door(gateway, model)
-        if pulse.done():
-            pulse.result()
     finally:
-        pulse.cancel()
-        with suppress(asyncio.CancelledError):
-            await pulse
+        stopped.set()
+        await pulse
         await gateway.stop()
 
 
@@ -489,9 +491,18 @@ class Opener:
         return await self._stack.enter_async_context(running)
 
 
+async def settle() -> None:
+    """End what a test left open, and let the loop see the ends of all connections."""
+    while Client.alive:
+        Client.alive.pop().close()
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[Opener]:
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(settle)
         yield Opener(stack, tmp_path)
 
 
@@ -652,6 +663,7 @@ class Server:
 @pytest.fixture
 async def serving(tmp_path: Path) -> AsyncIterator[Server]:
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(settle)
         yield Server(stack, tmp_path)
 
 

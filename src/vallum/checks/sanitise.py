@@ -33,6 +33,8 @@ from vallum.core.decision import Finding
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vallum.core.content import Content
+
 # The elements of HTML, past and present, and the roots of SVG and MathML.
 ELEMENTS = (
     "a abbr acronym address animate animatetransform applet area article aside audio b base basefont bdi bdo bgsound"
@@ -77,9 +79,12 @@ class Sanitise:
         if config.html == "strip":  # after Unicode: a full-width `<` becomes a plain one
             self._steps.append(strip_tags)
 
-    def clean(self, document: Any) -> Any | Finding:
+    def clean(self, content: Content) -> Any | Finding:
         """Return the cleaned document, the same object if nothing changed, or a finding for a string over the cap."""
-        return self._clean(document, "")
+        text = content.text
+        if text.isascii() and "<" not in text and (self._max_chars is None or len(text) <= self._max_chars):
+            return content.document  # no step could change a letter of it
+        return self._clean(content.document, "")
 
     def _clean(self, item: Any, where: str) -> Any | Finding:
         kind = type(item)

@@ -65,7 +65,7 @@ def _controls(route: Route) -> dict[str, str]:
         "size": f"{intake.max_bytes} bytes",
         "schema": "yes" if intake.schema is not None else "absent",
         "checks": _list((guard.check.type, guard.mode is Mode.SHADOW) for guard in intake.checks),
-        "sanitise": "yes" if intake.sanitisers else "absent",
+        "sanitise": "yes" if intake.sanitiser is not None else "absent",
         "answer": " ".join(step.type for step in outlet.transforms) or "absent",
         "on error": "deny" if route.on_error is OnError.DENY else "allow",
     }

@@ -178,7 +178,7 @@ class _Compiler:
             deny_fields=frozenset(request.deny_fields),
             schema=self._schema(request.schema, (*at, "schema")),
             checks=tuple(Guard(build_check(check), check.mode) for check in route.checks),
-            sanitisers=() if request.sanitize is None else (Sanitise(request.sanitize),),
+            sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),
         )
 
     def _outlet(self, route: RouteConfig, place: Place) -> Outlet:

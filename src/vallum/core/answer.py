@@ -37,7 +37,9 @@ def choose_relay(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -
     outlet = route.outlet
     if not outlet.transforms or head.status in (204, 304) or x.request.method == "HEAD":
         return Through()
-    media_type = (head.headers.get("content-type") or "").partition(";")[0].strip().lower()
+    media_type = head.headers.get("content-type") or ""
+    if media_type != "application/json":
+        media_type = media_type.partition(";")[0].strip().lower()
     encoded = head.headers.get("content-encoding") not in (None, "identity")
     if not encoded and media_type == "text/event-stream":
         return Events(outlet, x.removed, enforce)

@@ -14,8 +14,8 @@ ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 DEFAULT_PREFIX = "vlm_live_"
 SECRET_CHARS = 43
 CHECKSUM_CHARS = 6
-_BASE62 = frozenset(ALPHABET)
 _PAIRS = [high + low for high in ALPHABET for low in ALPHABET]  # two digits at a time
+PAIRS = len(_PAIRS)
 
 
 def compose_key(entropy: bytes, prefix: str = DEFAULT_PREFIX) -> str:
@@ -31,12 +31,14 @@ def is_well_formed(key: str, prefix: str = DEFAULT_PREFIX) -> bool:
     if len(key) != len(prefix) + SECRET_CHARS + CHECKSUM_CHARS or not key.startswith(prefix):
         return False
     secret = key[len(prefix) : -CHECKSUM_CHARS]
-    return _BASE62.issuperset(secret) and key.endswith(checksum(secret))
+    return secret.isascii() and secret.isalnum() and key.endswith(checksum(secret))
 
 
 def checksum(secret: str) -> str:
     """Return the CRC-32 of `secret` in six base62 characters."""
-    return _base62(crc32(secret.encode()), CHECKSUM_CHARS)
+    rest, low = divmod(crc32(secret.encode()), PAIRS)
+    high, middle = divmod(rest, PAIRS)
+    return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
 def digest_key(key: str) -> bytes:
@@ -46,7 +48,7 @@ def digest_key(key: str) -> bytes:
 
 def _base62(number: int, width: int) -> str:
     signs = ""
-    while len(signs) < width:
-        number, rest = divmod(number, len(_PAIRS))
-        signs = _PAIRS[rest] + signs
-    return signs[-width:]
+    for _ in range(width):
+        number, rest = divmod(number, len(ALPHABET))
+        signs = ALPHABET[rest] + signs
+    return signs

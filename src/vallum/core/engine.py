@@ -133,7 +133,7 @@ def line_up(route: Route) -> Line:
     if intake.schema is not None:
         body.append(Stage("schema", stages.schema))
     body.extend(Stage(f"check:{guard.check.type}", stages.check(guard), guard.mode) for guard in intake.checks)
-    if intake.sanitisers:
+    if intake.sanitiser is not None:
         body.append(Stage("sanitise", stages.sanitise))
     return Line(tuple(head), tuple(body))
 

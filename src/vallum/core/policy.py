@@ -70,7 +70,7 @@ class Intake:
     deny_fields: frozenset[str] = frozenset()
     schema: Callable[[Content], Finding | None] | None = None
     checks: tuple[Guard, ...] = ()
-    sanitisers: tuple[Sanitiser, ...] = ()
+    sanitiser: Sanitiser | None = None
 
 
 @dataclass(frozen=True, slots=True)

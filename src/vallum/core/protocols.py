@@ -40,7 +40,7 @@ class Sanitiser(Protocol):
 
     type: ClassVar[str]
 
-    def clean(self, document: Any) -> Any | Finding:
+    def clean(self, content: Content) -> Any | Finding:
         """Return the document to pass on (the same object if nothing changed), or a finding if it must not pass."""
 
 

@@ -74,9 +74,8 @@ class Window:
 
     def forget(self, oldest: int) -> None:
         """Drop the sub-windows before `oldest`: they no longer count."""
-        counts = self.counts
-        while counts and counts[0][0] < oldest:
-            self.total -= counts.popleft()[1]
+        while self.counts and self.counts[0][0] < oldest:
+            self.total -= self.counts.popleft()[1]
 
     def wait_us(self, quota: Quota, now_us: int, excess: int) -> int:
         """How long until `excess` units have come back.  More than was ever taken never do: a whole window."""
@@ -96,11 +95,6 @@ class Window:
         self.total += cost
 
 
-def sub_window_at(quota: Quota, now_us: int) -> int:
-    """Return the number of the sub-window that an instant lies in."""
-    return now_us * SUB_WINDOWS // quota.window_us
-
-
 def expiry_us(quota: Quota, sub_window: int) -> int:
     """Return the first instant at which what was taken in `sub_window` no longer counts."""
     return -((sub_window + SUB_WINDOWS + 1) * -quota.window_us // SUB_WINDOWS)
@@ -110,20 +104,19 @@ def take(windows: list[Window], demands: tuple[Demand, ...], now_us: int) -> Tak
     """Take every demand from its window, or none of them: a refusal costs nothing."""
     refused: Quota | None = None
     wait_us = 0
-    present: list[int] = []
     for window, (quota, _, cost) in zip(windows, demands, strict=True):
-        sub_window = sub_window_at(quota, now_us)
-        present.append(sub_window)
-        window.forget(sub_window - SUB_WINDOWS)
+        oldest = now_us * SUB_WINDOWS // quota.window_us - SUB_WINDOWS
+        if window.counts and window.counts[0][0] < oldest:
+            window.forget(oldest)
         excess = window.total + cost - quota.limit
         if excess > 0:
             needed_us = window.wait_us(quota, now_us, excess)
             if needed_us > wait_us:
                 refused, wait_us = quota, needed_us
     levels: list[Level] = []
-    for window, (quota, _, cost), sub_window in zip(windows, demands, present, strict=True):
+    for window, (quota, _, cost) in zip(windows, demands, strict=True):
         if refused is None:
-            window.charge(sub_window, cost)
+            window.charge(now_us * SUB_WINDOWS // quota.window_us, cost)
         counts = window.counts
         reset_us = expiry_us(quota, counts[0][0]) - now_us if counts else 0
         levels.append((quota, quota.limit - window.total, reset_us))

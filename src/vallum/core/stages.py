@@ -51,10 +51,10 @@ def media_type(x: Exchange, route: Route) -> Deny | None:
     if not route.intake.media_types or not has_body(headers):
         return None
     encodings = headers.all("content-encoding")
-    if any(encoding.lower() != "identity" for encoding in encodings):
+    if encodings and any(encoding.lower() != "identity" for encoding in encodings):
         return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "media_type", f"content-encoding {encodings!r}")
     types = headers.all("content-type")
-    if len(types) != 1 or not _takes(route, types[0]):
+    if len(types) != 1 or not (types[0] in route.intake.media_types or _takes(route, types[0])):
         return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "media_type", f"content-type {types!r}")
     return None
 
@@ -224,13 +224,12 @@ def check(guard: Guard) -> Callable[[Exchange, Route], Refusal | None]:
 def sanitise(x: Exchange, route: Route) -> Refusal | None:
     """Clean what is passed on, and hold it against the schema once more."""
     intake = route.intake
-    if x.document is None or intake.codec is None or x.content is None:
+    if x.content is None or intake.codec is None or intake.sanitiser is None:
+        x.unscanned.append("sanitise")
         return None
-    document = x.document
-    for sanitiser in intake.sanitisers:
-        document = sanitiser.clean(document)
-        if isinstance(document, Finding):
-            return _found("sanitise", document)
+    document = intake.sanitiser.clean(x.content)
+    if isinstance(document, Finding):
+        return _found("sanitise", document)
     if document is x.document or route.mode is Mode.SHADOW:
         return None
     # What was changed must still be what the schema promises: stripping can leave a string empty.

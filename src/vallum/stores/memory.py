@@ -9,7 +9,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from vallum.core.errors import DependencyError
-from vallum.core.quota import SUB_WINDOWS, Demand, Taken, Window, sub_window_at, take
+from vallum.core.quota import SUB_WINDOWS, Demand, Taken, Window, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +52,6 @@ class MemoryCounters:
     def _sweep(self) -> None:
         self._new = 0
         for key, (window, demand) in list(self._buckets.items()):
-            window.forget(sub_window_at(demand.quota, self._now_us) - SUB_WINDOWS)
+            window.forget(self._now_us * SUB_WINDOWS // demand.quota.window_us - SUB_WINDOWS)
             if not window.total:
                 del self._buckets[key]

@@ -94,6 +94,14 @@ FREE = any_of(
 )
 
 
+KIND = any_of(
+    "own, programmed, safety, ethical, internal, initial, original, previous, system, core, base, current, earlier,"
+    " training, content, moral, default, usual, standard, openai, built-in, assigned, security, strict, hidden, secret,"
+    " entire, full, exact, complete, first, prior, current, old, developer, custom, special, normal, typical, ethics"
+)
+YOUR = rf"\b(?:your|its|the system|the developer|the assistant's|system|developer) (?:{KIND} )?"
+
+
 def _override() -> list[Pattern]:
     return [
         Pattern("override.earlier", 1.0, rf"{DROP}{S}{words(4)}{EARLIER}{S}{words(2)}{ORDERS}"),
@@ -102,18 +110,10 @@ def _override() -> list[Pattern]:
             1.0,
             rf"{IGNORE}{S}(?:about )?(?:\b(?:all|any|every|each)\b){words(3)}(?:instruct|directive|rules\b|prompts?\b|guideline|directions|commandments)",
         ),
-        Pattern(
-            "override.your",
-            1.0,
-            rf"{DROP}{S}{words(1)}(?:your|the system|the developer|the assistant)\b{words(2)}{ORDERS}",
-        ),
-        Pattern("override.limits", 1.0, rf"{DROP}{S}{words(2)}(?:your|all|any){S}{words(3)}{LIMITS}"),
+        Pattern("override.your", 1.0, rf"{DROP}{words(3)}{YOUR}{ORDERS}"),
+        Pattern("override.limits", 1.0, rf"{DROP}{words(3)}\b(?:your|all|any|all your|all of your|any of your|all the|any and all|every|all of its|its) (?:{KIND} )?(?:(?:and|or) )?{LIMITS}"),
         Pattern("override.these", 0.5, rf"{IGNORE}{S}(?:(?:the|these|those|my|this){S})?{words(1)}{ORDERS}"),
-        Pattern(
-            "override.after",
-            1.0,
-            rf"{DROP}{S}{words(3)}{ORDERS}{S}{words(2)}(?:above|before|earlier|given|so far|prior|previously|until now|up to)",
-        ),
+        Pattern("override.after", 1.0, rf"{DROP}{words(4)}{ORDERS}{words(2)}\b(?:abov[e_]|befor[e_]|earlie[r_]|given|so fa[r_]|prio[r_]|previousl[y_]|until no[w_]|up to)"),
         Pattern("override.text", 1.0, rf"(?:ignore|disregard|forget){S}{words(3)}{EARLIER}{S}{words(1)}{SPEECH}"),
         Pattern(
             "override.text_after",
@@ -217,21 +217,13 @@ def _roles() -> list[Pattern]:
 def _extraction() -> list[Pattern]:
     yours = any_of("your, the, this, its, these")
     return [
-        Pattern(
-            "extract.prompt",
-            1.0,
-            rf"\b{TELL}\b{words(5)}\b(?:your|you were given|hidden|above)\b{words(1)}\b{HIDDEN}{words(1)}{PROMPT}",
-        ),
+        Pattern("extract.prompt", 1.0, rf"\b{TELL}\b{words(5)}\b(?:your|its|you were given|hidden|above) (?:{KIND} )?{HIDDEN}[ _-]{PROMPT}"),
         Pattern(
             "extract.system_prompt",
             0.75,
             rf"\b{LEAK}\b{words(4)}\b(?:the|your|its|this|any|my) (?:system|hidden|secret|initial|original|developer|internal) (?:prompt|instructions?|message|rules)",
         ),
-        Pattern(
-            "extract.yours",
-            1.0,
-            rf"\b{LEAK}\b{words(4)}\byour {words(1)}(?:prompt|instructions|rules|guidelines|directives|configuration|programming|preprompt)\b",
-        ),
+        Pattern("extract.yours", 1.0, rf"\b{LEAK}\b{words(4)}\byour (?:{KIND} )?(?:{KIND} )?(?:prompt|instructions|rules|guidelines|directives|configuration|programming|preprompt)\b"),
         Pattern(
             "extract.above",
             1.0,
@@ -463,16 +455,16 @@ def _indirect() -> list[Pattern]:
 # Characters that draw nothing, as UTF-8.  A flag emoji holds at most six tags, an honest word no joiner per letter.
 _TAG = r"\xf3\xa0[\x80\x81][\x80-\xbf]"
 _SELECTOR = r"(?:\xef\xb8[\x80-\x8f]|\xf3\xa0[\x84-\x87][\x80-\xbf])"
-_ZERO_WIDTH = r"(?:\xe2\x80[\x8b-\x8f]|\xe2\x81[\xa0-\xa4]|\xef\xbb\xbf|\xc2\xad|\xcd\x8f|\xe1\xa0\x8e)"
 
 
 def _hidden() -> list[Pattern]:
     return [
         Pattern("hidden.tags", 1.0, rf"(?:{_TAG}){{10}}"),
         Pattern("hidden.selectors", 1.0, rf"{_SELECTOR}{{6}}"),
-        Pattern(
-            "hidden.zero_width", 0.5, rf"[a-z]{_ZERO_WIDTH}{{1,4}}(?:[a-z]{_ZERO_WIDTH}{{1,4}}){{3}}|{_ZERO_WIDTH}{{8}}"
-        ),
+        Pattern("hidden.zero_width", 0.5, r"(?:[a-z]\xe2\x80[\x8b-\x8f]){4}"),
+        Pattern("hidden.joiner", 0.5, r"(?:[a-z]\xe2\x81[\xa0-\xa4]){4}|(?:[a-z]\xef\xbb\xbf){4}"),
+        Pattern("hidden.soft_hyphen", 0.5, r"(?:[a-z]\xc2\xad){4}"),
+        Pattern("hidden.run", 0.5, r"(?:\xe2\x80[\x8b-\x8f]){8}|(?:\xe2\x81[\xa0-\xa4]){8}"),
         Pattern("hidden.bidi", 0.5, r"[a-z]\xe2\x80[\xad\xae]|\xe2\x80[\xad\xae][a-z]"),
     ]
 

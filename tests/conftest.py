@@ -1,0 +1,203 @@
+"""Builders that the tests of every room share, handed out by the fixture `kit`.
+
+A dialogue with the engine is driven by hand: `talk` runs steps, notes every effect they ask for and answers each with
+the next reply, so that a test states what the core asked, what it was told and what it decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+import pytest
+
+from vallum.codecs.json import AnswerJson, Json
+from vallum.core.decision import Finding
+from vallum.core.effects import Effect, Steps, TakeQuota, ask
+from vallum.core.engine import Engine
+from vallum.core.exchange import Exchange, Headers, Request, ResponseHead
+from vallum.core.policy import Guard, Intake, Limit, Mode, Outlet, Policy, Route, Upstream
+from vallum.core.principal import Principal
+from vallum.core.quota import Demand, Per, Quota, Taken
+from vallum.core.target import Pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from vallum.core.content import Content
+    from vallum.core.decision import Challenge, Decision, Deny
+    from vallum.core.relay import Relay
+
+T = TypeVar("T")
+MINUTE_US = 60_000_000
+ALICE = Principal("alice", "acme", frozenset({"predict:read"}), "key_1", "keys")
+
+
+class Vouching:
+    """An authenticator that always answers the same, after asking `effect` if it has one."""
+
+    type: ClassVar[str] = "vouching"
+    challenge: ClassVar[str] = "Bearer"
+
+    def __init__(self, answer: Principal | Challenge | Deny | None, effect: Effect[Any] | None = None) -> None:
+        self.answer = answer
+        self.effect = effect
+
+    def authenticate(self, request: Request) -> Steps[Principal | Challenge | Deny | None]:
+        if self.effect is not None:
+            yield from ask(self.effect)
+        return self.answer
+
+
+class Looking:
+    """A check that always finds the same, or fails; `seen` is what it was shown."""
+
+    type: ClassVar[str] = "looking"
+
+    def __init__(self, found: Finding | Exception | None = None) -> None:
+        self.found = found
+        self.seen: list[Any] = []
+
+    def inspect(self, content: Content) -> Finding | None:
+        self.seen.append(content.document)
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+class Cleaning:
+    """A sanitiser made of one function."""
+
+    type: ClassVar[str] = "cleaning"
+
+    def __init__(self, clean: Callable[[Any], Any]) -> None:
+        self._clean = clean
+
+    def clean(self, content: Content) -> Any | Finding:
+        return self._clean(content.document)
+
+
+class Dropping:
+    """A transform that removes one member."""
+
+    type: ClassVar[str] = "dropping"
+
+    def __init__(self, name: str = "secret") -> None:
+        self._name = name
+
+    def apply(self, document: Any, removed: set[str]) -> Any:
+        if isinstance(document, dict) and self._name in document:
+            del document[self._name]
+            removed.add(self._name)
+        return document
+
+
+@dataclass
+class Dialogue(Generic[T]):
+    """What steps asked, and what they decided."""
+
+    outcome: T
+    asked: list[Effect[Any]] = field(default_factory=list)
+
+    @property
+    def demands(self) -> list[tuple[Demand, ...]]:
+        """The sets of quotas that were asked for, in order."""
+        return [effect.demands for effect in self.asked if isinstance(effect, TakeQuota)]
+
+
+class Kit:
+    """Everything a test builds things with.  Defaults allow; a test names what it is about."""
+
+    Vouching = Vouching
+    Looking = Looking
+    Cleaning = Cleaning
+    Dropping = Dropping
+    alice = ALICE
+
+    def request(
+        self,
+        *,
+        method: str = "POST",
+        path: str | None = "/predict",
+        headers: Iterable[tuple[str, str]] = (("content-type", "application/json"), ("content-length", "2")),
+        query: str = "",
+        client: str = "192.0.2.1",
+        now: float = 1_700_000_000.0,
+    ) -> Request:
+        return Request("req-1", method, path, query, Headers(headers), client, now)
+
+    def intake(self, **changes: Any) -> Intake:
+        parts: dict[str, Any] = {"codec": Json(), "media_types": frozenset({"application/json"})}
+        return Intake(**(parts | changes))
+
+    def outlet(self, *transforms: Any, **changes: Any) -> Outlet:
+        parts: dict[str, Any] = {"codec": AnswerJson(), "transforms": transforms}
+        return Outlet(**(parts | changes))
+
+    def route(self, path: str = "/predict", **changes: Any) -> Route:
+        parts: dict[str, Any] = {
+            "name": "predict",
+            "methods": frozenset({"GET", "HEAD", "POST"}),
+            "pattern": Pattern.parse(path),
+            "upstream": Upstream("model", "http://127.0.0.1:9000"),
+            "authenticators": (Vouching(ALICE),),
+            "intake": self.intake(),
+        }
+        return Route(**(parts | changes))
+
+    def engine(self, *routes: Route) -> Engine:
+        return Engine(Policy(routes or (self.route(),), {}, "digest"))
+
+    def quota(
+        self, name: str = "minute", limit: int = 10, per: Per = Per.PRINCIPAL, window_us: int = MINUTE_US
+    ) -> Quota:
+        return Quota(name, limit, window_us, per)
+
+    def limit(self, quota: Quota | None = None, mode: Mode = Mode.ENFORCE) -> Limit:
+        return Limit(quota or self.quota(), mode)
+
+    def guard(self, found: Finding | Exception | None = None, mode: Mode = Mode.ENFORCE) -> Guard:
+        return Guard(Looking(found), mode)
+
+    def admitted(self, *quotas: Quota, remaining: int = 9, reset_us: int = 1_000_000) -> Taken:
+        return Taken(tuple((quota, remaining, reset_us) for quota in quotas))
+
+    def refused(self, *quotas: Quota, wait_us: int) -> Taken:
+        return Taken(tuple((quota, 0, wait_us) for quota in quotas), quotas[0], wait_us)
+
+    def talk(self, steps: Steps[T], *replies: Any) -> Dialogue[T]:
+        """Run `steps`, answering each effect with the next reply; a reply that is an exception is thrown in."""
+        asked: list[Effect[Any]] = []
+        waiting = list(replies)
+        try:
+            effect = next(steps)
+            while True:
+                asked.append(effect)
+                assert waiting, f"no reply was prepared for {effect!r}"
+                reply = waiting.pop(0)
+                effect = steps.throw(reply) if isinstance(reply, Exception) else steps.send(reply)
+        except StopIteration as stop:
+            assert not waiting, f"nobody asked for {waiting!r}"
+            return Dialogue(stop.value, asked)
+
+    def judge(self, engine: Engine, request: Request, body: bytes | None = b"{}", *replies: Any) -> Exchange:
+        """Take one request through both of its phases, or to its refusal.  Replies are for the body's phase."""
+        x = engine.open(request)
+        head: Decision = self.talk(engine.request_head(x)).outcome
+        if type(head).__name__ == "Allow":
+            self.talk(engine.request_body(x, body), *replies)
+        return x
+
+    def answered(
+        self, route: Route, status: int = 200, headers: Iterable[tuple[str, str]] = (), method: str = "POST"
+    ) -> tuple[Engine, Exchange, tuple[ResponseHead, Relay] | Deny]:
+        """Allow a request on `route` and judge the head of its answer."""
+        engine = self.engine(route)
+        x = self.judge(engine, self.request(method=method))
+        return engine, x, engine.response_head(x, ResponseHead(status, Headers(headers)))
+
+
+@pytest.fixture(scope="session")
+def kit() -> Kit:
+    """Hand out the builders."""
+    return Kit()
