@@ -19,7 +19,7 @@ from vallum.adapters.proxy.server import Bounds, Listener
 from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, Source, read_source
 from vallum.core import record
-from vallum.core.address import parse_networks
+from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.requestid import compose_id
@@ -62,6 +62,7 @@ class Gateway:
         self._servers: list[asyncio.Server] = []
         self._beats = 0
         self._reload_due = False
+        self._reloading: asyncio.Future[bool] | None = None
         self._healthy = True
 
     # --- what adapters are handed (conduct.House)
@@ -109,7 +110,8 @@ class Gateway:
             await self._refresh()
         if self._reload_due or (self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp):
             self._reload_due = False
-            await self.reload()
+            if self._reloading is None or self._reloading.done():
+                self._reloading = asyncio.ensure_future(self.reload())  # a second's work: the beat goes on
 
     async def _refresh(self) -> None:
         try:
@@ -125,8 +127,8 @@ class Gateway:
 
     async def reload(self) -> bool:
         """Read the policy file again and swap the policy whole; keep the last good one if the file does not hold."""
+        self._stamp = before = _stamp(self._source)
         try:
-            self._stamp = _stamp(self._source)
             # Compiling can take a second: not on the event loop.
             source, config, policy = await asyncio.get_running_loop().run_in_executor(None, self._load)
         except PolicyFileError as error:
@@ -136,8 +138,9 @@ class Gateway:
         for key in FIXED:
             if getattr(config, key) != getattr(self.config, key):
                 log.warning("%s has changed: that takes a restart", key)
-        self._source = source
-        self._stamp = _stamp(source)
+        changed_again = _stamp(self._source) != before
+        self._source, self._stamp = source, _stamp(source)
+        self._reload_due = self._reload_due or changed_again
         self.service.keep(policy.upstreams.values())
         self.engine = Engine(policy)
         self.metrics.count_reload("swapped")
@@ -154,10 +157,15 @@ class Gateway:
 
     async def stop(self) -> None:
         """Take no more, let what is in hand end, write the last records."""
-        for server in self._servers:
-            server.close()
+        if self._servers:
+            self._servers[0].close()
         if self._listener is not None:
-            await self._listener.drain(self.config.listen.drain_s)
+            draining = asyncio.ensure_future(self._listener.drain(self.config.listen.drain_s))
+            while not draining.done():  # slow clients and upstreams are still ended, and probes still answered
+                await asyncio.wait([draining], timeout=BEAT_S)
+                await self.beat()
+        for server in self._servers[1:]:
+            server.close()
         if self._admin is not None:
             await self._admin.drain(0.1)
         self.service.close()
@@ -228,19 +236,6 @@ def records_folder(config: Config) -> Path | None:
     if config.records.path is not None:
         return Path(config.records.path)
     return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".records")
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Split host:port, or [v6]:port; raise ValueError."""
-    host, _, port = address.rpartition(":")
-    if not port.isdigit() or int(port) > 65_535:
-        raise ValueError(f"{address!r} is no host:port")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  an empty host is every address, as everywhere
-
-
-def join_address(host: str, port: int) -> str:
-    """Write host:port, an IPv6 host in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _stamp(source: Source) -> tuple[tuple[int, int, int], ...]:

@@ -114,7 +114,11 @@ class Metrics(Collector):
                 family.add_metric(values, count)
             yield family
         for name, text, times in (
-            ("vallum_gateway_seconds", "Time in the gateway itself.", self._gateway),
+            (
+                "vallum_gateway_seconds",
+                "Time not spent waiting for the upstream's answer to begin: the gateway, and the client's sending and reading.",
+                self._gateway,
+            ),
             ("vallum_exchange_seconds", "Time from head to end.", self._total),
         ):
             histogram = HistogramMetricFamily(name, text, labels=("route",))

@@ -418,7 +418,7 @@ def test_one_stage_names_buckets_for_many_callers(kit: Kit) -> None:
     engine = kit.engine(kit.route(limits=(kit.limit(quota), kit.limit(ip))))
     keys: set[tuple[str, ...]] = set()
     callers = [f"10.0.{number >> 8}.{number & 255}" for number in range(4200)]  # more than are kept ready
-    for client in (*callers, *callers[:3]):
+    for client in (*callers, *callers[:3], *callers[-3:]):
         x = engine.open(kit.request(client=client))
         kit.talk(engine.request_head(x))
         (demands,) = kit.talk(engine.request_body(x, b"{}"), kit.admitted(quota, ip)).demands
@@ -646,7 +646,8 @@ def test_a_check_that_raises_is_unscanned_and_never_passed(kit: Kit, on_error: O
     guards = (kit.guard(ZeroDivisionError("by nothing")), kit.guard())
     x = kit.judge(kit.engine(kit.route(intake=kit.intake(checks=guards), on_error=on_error)), kit.request())
     assert reason(x) == expected
-    assert x.unscanned == ["check:looking (ZeroDivisionError: by nothing)"]
+    assert len(x.unscanned) == 1
+    assert x.unscanned[0].startswith("check:looking (ZeroDivisionError")
     assert isinstance(guards[1].check, kit.Looking)
     assert len(guards[1].check.seen) == (on_error is OnError.ALLOW), "the rest of the line still runs"
 

@@ -17,9 +17,10 @@ Example
 from __future__ import annotations
 
 from hmac import compare_digest
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
+from msgspec import Meta
 
 from vallum.core.address import parse_networks, within
 from vallum.core.apikey import DEFAULT_PREFIX, digest_key, is_well_formed
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 class ApiKeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="api_key"):
     """Keys from the registry."""
 
-    prefix: str = DEFAULT_PREFIX
+    prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9_]{1,32}$", description="what keys begin with")] = DEFAULT_PREFIX
 
 
 class ApiKey:

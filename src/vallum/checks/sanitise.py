@@ -22,10 +22,11 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
 import nh3
+from msgspec import Meta
 
 from vallum.core.content import escape_pointer
 from vallum.core.decision import Finding
@@ -59,9 +60,9 @@ ROUNDS = 8  # removing a tag can join its neighbours into another: `<scr<b></b>i
 class SanitiseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How strings are cleaned before they are passed on."""
 
-    html: Literal["strip", "keep"] = "keep"
-    unicode: Literal["NFKC", "NFC", "keep"] = "keep"
-    max_chars: int | None = None
+    html: Annotated[Literal["strip", "keep"], Meta(description="strip: remove tags, scripts and comments")] = "keep"
+    unicode: Annotated[Literal["NFKC", "NFC", "keep"], Meta(description="the one form to bring text into")] = "keep"
+    max_chars: Annotated[int, Meta(ge=1, description="length of each string once cleaned")] | None = None
 
 
 class Sanitise:

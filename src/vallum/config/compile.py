@@ -6,10 +6,12 @@ Policies are immutable and swapped whole: whatever can be decided when the file 
 from __future__ import annotations
 
 import json
+import re
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,12 +26,13 @@ from vallum.config.decode import decode
 from vallum.config.model import Config, QuotaConfig, RouteConfig
 from vallum.config.quotas import parse_quota
 from vallum.config.source import PolicyFileError, Source
-from vallum.core.address import parse_networks
+from vallum.core.address import parse_networks, split_address
+from vallum.core.answer import HOP_BY_HOP
 from vallum.core.fieldpath import parse_path
 from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upstream
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Per, Quota
-from vallum.core.target import Pattern
+from vallum.core.target import Pattern, folded
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
@@ -53,9 +56,11 @@ REQUEST_HEADERS = frozenset("accept accept-language content-type traceparent tra
 RESPONSE_HEADERS = frozenset(
     "cache-control content-disposition content-encoding content-language content-type etag last-modified".split()
 )
-NEVER_FORWARDED = frozenset(
-    "authorization connection content-length cookie host te transfer-encoding x-api-key".split()
-)
+# What the adapters write themselves, and what belongs to one connection.
+FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
+NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
+NEVER_ANSWERED = HOP_BY_HOP | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
+TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2, in lower case
 
 
 # Patterns take a second to compile, and a reload rarely changes them: checks are pure, so they can be kept.
@@ -84,6 +89,17 @@ def load_policy(source: Source) -> tuple[Config, Policy]:
     return config, policy
 
 
+def check_url(text: str) -> None:
+    """Raise ValueError that shows how to write an upstream's address, unless `text` is one."""
+    try:
+        url = urlsplit(text)
+        good = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0 and not url.query
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"{text!r} is no upstream; write it as http://host:port or https://host:port/base")
+
+
 class _Compiler:
     def __init__(self, source: Source, config: Config) -> None:
         self._source = source
@@ -94,11 +110,16 @@ class _Compiler:
 
     def policy(self) -> Policy:
         config = self._config
+        self._attempt(("listen", "address"), split_address, config.listen.address)
+        if config.admin is not None:
+            self._attempt(("admin", "address"), split_address, config.admin.address)
         self._attempt(("trusted_proxies",), parse_networks, config.trusted_proxies)
         for name, upstream in config.upstreams.items():
-            if not upstream.url.startswith(("http://", "https://")):
-                self._note(("upstreams", name, "url"), f"{upstream.url!r} is no http:// or https:// address")
+            self._attempt(("upstreams", name, "url"), check_url, upstream.url)
             headers = tuple((field.lower(), value) for field, value in upstream.headers.items())
+            for field, value in headers:
+                if field in FRAMING or not TOKEN.fullmatch(field) or not value.isprintable():
+                    self._note(("upstreams", name, "headers", field), f"{field!r} cannot be set here")
             self._upstreams[name] = Upstream(name, upstream.url, upstream.timeout_s, headers)
         for name, settings in config.authenticators.items():
             self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
@@ -117,7 +138,7 @@ class _Compiler:
         match = (*place, "match")
         pattern = self._attempt((*match, "path"), Pattern.parse, route.match.path)
         exclude = [
-            self._attempt((*match, "exclude", index), Pattern.parse, text)
+            self._attempt((*match, "exclude", index), Pattern.parse, folded(text))
             for index, text in enumerate(route.match.exclude)
         ]
         return Route(
@@ -202,6 +223,9 @@ class _Compiler:
                 self._note((*at, "confidence", "field"), "response.fields drops this field")
             if made is not None:
                 transforms.append(made)
+        for index, name in enumerate(response.headers):
+            if name.lower() in NEVER_ANSWERED:
+                self._note((*at, "headers", index), f"{name!r} is the gateway's to write")
         kept = RESPONSE_HEADERS | {name.lower() for name in response.headers}
         dropped = [name.lower() for name in response.drop_headers]
         headers = frozenset(name for name in kept if not any(fnmatchcase(name, wild) for wild in dropped))

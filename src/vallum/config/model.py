@@ -103,7 +103,7 @@ class QuotaConfig(Base, frozen=True):
         Literal["strict"], Meta(description="strict: never more than N in any span of the window's length")
     ] = "strict"
     mode: Annotated[Mode, Meta(description="shadow: record what would be refused")] = Mode.ENFORCE
-    name: Annotated[str | None, Meta(description="what the RateLimit fields call it", pattern="^[a-z0-9-]{1,40}$")] = (
+    name: Annotated[str, Meta(description="what the RateLimit fields call it", pattern="^[a-z0-9-]{1,40}$")] | None = (
         None
     )
 
@@ -127,7 +127,7 @@ class ConfidenceConfig(Base, frozen=True):
 
     field: Annotated[str, Meta(description="path of the number, such as confidence or predictions.*.score")]
     bands: Annotated[dict[str, float] | None, Meta(description="a label for each lower bound")] = None
-    round: Annotated[int | None, Meta(ge=0, le=15, description="decimal places to keep")] = None
+    round: Annotated[int, Meta(ge=0, le=15, description="decimal places to keep")] | None = None
 
     def __post_init__(self) -> None:
         """Hold that one of the two is given."""
@@ -168,7 +168,7 @@ class RouteConfig(Base, frozen=True):
 class Config(Base, frozen=True):
     """A policy file."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], Meta(description="of the file format")]
     upstreams: Annotated[dict[str, UpstreamConfig], Meta(min_length=1, description="protected services by name")]
     authenticators: Annotated[dict[str, AuthenticatorConfig], Meta(description="ways to say who is calling, by name")]
     routes: Annotated[list[RouteConfig], Meta(min_length=1, description="the first that matches takes a request")]

@@ -1,4 +1,4 @@
-"""Whose address a request came from.
+"""Addresses: whose a request came from, and how host:port is written.
 
 Rule: the connection's peer is the client, unless the peer is a listed proxy; then the last entry of X-Forwarded-For
 that is not itself a listed proxy is.  Anything the client wrote further left is never believed.
@@ -62,3 +62,16 @@ def _parse(text: str) -> IPv4Address | IPv6Address:
     parsed = ip_address(text)
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return mapped or parsed
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split host:port, or [v6]:port; raise ValueError."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{address!r} is no host:port")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  an empty host is every address, as everywhere
+
+
+def join_address(host: str, port: int) -> str:
+    """Write host:port, an IPv6 host in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -6,12 +6,10 @@ Rule 2: the caller learns the reason's code; the detail is for the operator's re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Any
 
 
 class Reason(StrEnum):

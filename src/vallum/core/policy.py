@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from vallum.core.content import Content
-    from vallum.core.decision import Finding
-    from vallum.core.problem import ErrorFormat
-    from vallum.core.protocols import Authenticator, Check, Codec, Sanitiser, Transform
-    from vallum.core.quota import Quota
-    from vallum.core.target import Pattern
+from vallum.core.content import Content
+from vallum.core.decision import Finding
+from vallum.core.problem import ErrorFormat
+from vallum.core.protocols import Authenticator, Check, Codec, Sanitiser, Transform
+from vallum.core.quota import Quota
+from vallum.core.target import Pattern, folded
 
 
 class Mode(StrEnum):
@@ -114,7 +111,10 @@ class Policy:
         """Return the first route that names this method and path, or None: what is not named does not exist."""
         for route in self.routes:
             if method in route.methods and route.pattern.matches(path):
-                if any(pattern.matches(path) for pattern in route.exclude):
-                    continue
+                if route.exclude:
+                    # A door that is to stay shut stays shut in every spelling that a server behind might accept.
+                    plain = folded(path)
+                    if any(pattern.matches(plain) for pattern in route.exclude):
+                        continue
                 return route
         return None

@@ -173,9 +173,11 @@ def partition(quota: Quota, x: Exchange, route: Route) -> str:
     Who has no subject (a route in shadow, or one whose registry is down and allows) is counted by address, so that no
     failure ever means "unlimited" or "one bucket for everybody".
     """
-    scope = f"{route.name}\x1f{quota.name}\x1f"
+    # The window is part of the name: a reload that changes it begins a new count, and never mixes two.
+    name = f"{quota.name}\x1f{quota.window_us}"
+    scope = f"{route.name}\x1f{name}\x1f"
     if quota.per is Per.GLOBAL:
-        return f"\x1f{quota.name}\x1f"
+        return f"\x1f{name}\x1f"
     if quota.per is Per.ROUTE:
         return scope
     who = x.principal

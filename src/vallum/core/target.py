@@ -57,6 +57,12 @@ def _segments(path: str) -> list[str]:
     return [part.partition(";")[0] if ";" in part else part for part in parts]
 
 
+def folded(path: str) -> str:
+    """Return what a lenient server might take `path` for: letter case, path parameters and a last slash dropped."""
+    plain = "/".join([segment.partition(";")[0] for segment in path.lower().split("/")])
+    return plain.rstrip("/") or "/"
+
+
 def forwarded(path: str) -> str:
     """Encode a canonical path for the wire again."""
     return path if _PLAIN.issuperset(path) else quote(path, safe=SAFE)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from vallum.adapters.proxy.server import Listener
 from vallum.config.compile import load_policy
 from vallum.config.source import read_source
+from vallum.core.address import join_address
 from vallum.demo.upstream import SampleUpstream
-from vallum.gateway import BEAT_S, Gateway, join_address
+from vallum.gateway import BEAT_S, Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -72,7 +72,7 @@ class Records:
                 self._file.close()
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             name = f"{json.loads(first)['request_id']}-{os.getpid()}.jsonl"
-            self._file = (self._folder / name).open("ab")
+            self._file = os.fdopen(os.open(self._folder / name, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "ab")
             self._size = 0
             for old in sorted(self._folder.glob("*.jsonl"))[: -self._max_files]:
                 old.unlink(missing_ok=True)

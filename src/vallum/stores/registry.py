@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -168,6 +169,11 @@ class SqlRegistry:
 
 
 def _open(url: str) -> Engine:
+    path = url.removeprefix("sqlite:///")
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # digests are nobody else's business
+    except OSError as error:
+        raise DependencyError(f"the registry {path} cannot be opened: {error.strerror}") from error
     try:
         engine = create_engine(url, connect_args={"timeout": 2.0, "check_same_thread": False})
         event.listen(engine, "connect", _set_pragmas)

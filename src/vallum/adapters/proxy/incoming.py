@@ -11,7 +11,7 @@ from vallum.core.decision import Deny, Reason
 from vallum.core.stages import has_body
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from vallum.adapters.proxy.server import Connection
     from vallum.core.exchange import Headers
@@ -118,24 +118,24 @@ class Incoming:
         pieces, self._pieces = self._pieces, []
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    async def read_pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
-        """Yield the body as it comes; raise BodyError for one that cannot be read to its end."""
+    def read_pieces(self, max_bytes: int) -> Pieces:
+        """Iterate over the body as it comes; raises BodyError for one that cannot be read to its end."""
         self._invite_body()
-        while True:
-            while not self._pieces and not self.complete and self.fault is None:
-                await self._wait()
-            if self.fault is not None:
-                raise BodyError(self.fault)
-            if self.body_bytes > max_bytes:
-                raise BodyError(_too_large(max_bytes))
-            data = b"".join(self._pieces)
-            self._pieces.clear()
-            self.held_bytes = 0
-            if data:
-                yield data
-            elif self.complete:
-                return
+        return Pieces(self, max_bytes)
+
+    async def read_piece(self, max_bytes: int) -> bytes:
+        """Return what has come of the body since the last call, empty at its end; raise BodyError."""
+        while not self._pieces and not self.complete and self.fault is None:
             self._connection.read_on()
+            await self._wait()
+        if self.fault is not None:
+            raise BodyError(self.fault)
+        if self.body_bytes > max_bytes:
+            raise BodyError(_too_large(max_bytes))
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        self.held_bytes = 0
+        return data
 
     def _invite_body(self) -> None:
         if not self.complete and not self.body_bytes and self._expects_continue():
@@ -192,6 +192,26 @@ class Incoming:
         elif self.version == "1.0":
             fields.append(("connection", "keep-alive"))
         return fields
+
+
+class Pieces:
+    """A body, piece by piece."""
+
+    def __init__(self, incoming: Incoming, max_bytes: int) -> None:
+        """Read from `incoming`, up to `max_bytes`."""
+        self._incoming = incoming
+        self._max_bytes = max_bytes
+
+    def __aiter__(self) -> Pieces:
+        """Return the iterator: itself."""
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next piece."""
+        piece = await self._incoming.read_piece(self._max_bytes)
+        if not piece:
+            raise StopAsyncIteration
+        return piece
 
 
 def _too_large(max_bytes: int) -> Deny:

@@ -38,13 +38,11 @@ class Pool:
     """Connections to one upstream."""
 
     def __init__(self, upstream: Upstream) -> None:
-        """Prepare; connects on first use.  Raises ValueError on a URL that is none."""
+        """Prepare; connects on first use."""
         url = urlsplit(upstream.url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise ValueError(f"an upstream is http://host:port or https://host:port, not {upstream.url!r}")
         self.upstream = upstream
         self.base = url.path.rstrip("/")
-        self._host = url.hostname
+        self._host = url.hostname or ""
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._authority = url.netloc.rpartition("@")[2]
         self._ssl = ssl.create_default_context() if url.scheme == "https" else None

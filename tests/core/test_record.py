@@ -1,0 +1,131 @@
+"""Records: what was decided, by which control, and the detail; never a secret, never a body."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from vallum.core.decision import Deny, Finding, Reason
+from vallum.core.effects import FindCredential
+from vallum.core.policy import Mode, OnError
+from vallum.core.record import DETAIL_MAX_CHARS, Timing, compose
+
+if TYPE_CHECKING:
+    from tests.conftest import Kit
+
+TIMING = Timing(0.0123456, 0.01)
+SECRET = "hunter2-and-more"
+
+
+def test_the_record_of_an_allowed_request(kit: Kit) -> None:
+    quota = kit.quota()
+    route = kit.route(limits=(kit.limit(quota),))
+    x = kit.judge(kit.engine(route), kit.request(), b'{"text":"hi"}', kit.admitted(quota))
+    x.upstream_status = 200
+    assert compose(x, 200, TIMING, 42) == {
+        "request_id": "req-1",
+        "at": 1_700_000_000.0,
+        "client": "192.0.2.1",
+        "method": "POST",
+        "path": "/predict",
+        "route": "predict",
+        "mode": "enforce",
+        "policy": "digest",
+        "subject": "alice",
+        "tenant": "acme",
+        "credential": "key_1",
+        "decision": "allow",
+        "status": 200,
+        "upstream_status": 200,
+        "received_bytes": 13,
+        "sent_bytes": 42,
+        "total_us": 12_345,
+        "upstream_us": 10_000,
+        "quotas": {"minute": 9},
+    }
+
+
+def test_the_record_of_a_refused_request_has_the_detail_that_the_caller_was_not_given(kit: Kit) -> None:
+    quota = kit.quota()
+    engine = kit.engine(kit.route(limits=(kit.limit(quota),)))
+    x = kit.judge(engine, kit.request(), b"{}", kit.refused(quota, wait_us=5_000_000))
+    record = compose(x, 429, TIMING, 0)
+    assert {name: record[name] for name in ("decision", "reason", "control", "detail", "retry_after_s")} == {
+        "decision": "deny",
+        "reason": "quota_exceeded",
+        "control": "quota:minute",
+        "detail": "10 per 60 s per principal",
+        "retry_after_s": 5,
+    }
+
+
+def test_the_record_of_a_challenge(kit: Kit) -> None:
+    x = kit.judge(kit.engine(kit.route(authenticators=(kit.Vouching(None),))), kit.request())
+    record = compose(x, 401, TIMING, 0)
+    assert (record["decision"], record["reason"], record["subject"]) == ("challenge", "unauthenticated", None)
+    assert "retry_after_s" not in record
+
+
+def test_the_record_of_a_path_that_no_route_names(kit: Kit) -> None:
+    record = compose(kit.judge(kit.engine(), kit.request(path="/none")), 404, TIMING, 0)
+    assert (record["route"], record["mode"], record["reason"]) == (None, None, "not_found")
+
+
+def test_the_record_of_a_caller_who_left_before_anything_was_decided(kit: Kit) -> None:
+    record = compose(kit.engine().open(kit.request()), None, TIMING, 0)
+    assert (record["decision"], record["status"], record["route"]) == ("none", None, None)
+
+
+def test_what_shadow_would_have_refused_and_what_nobody_looked_at(kit: Kit) -> None:
+    guards = (kit.guard(Finding("rule", "/a", "seen"), Mode.SHADOW), kit.guard(ZeroDivisionError("x")))
+    clean = kit.Cleaning(lambda _: {"text": "clean"})
+    route = kit.route(intake=kit.intake(checks=guards, sanitiser=clean), on_error=OnError.ALLOW)
+    x = kit.judge(kit.engine(route), kit.request())
+    x.removed |= {"b", "a"}
+    record = compose(x, 200, TIMING, 0)
+    assert record["shadow"] == [
+        {"reason": "request_rejected", "control": "check:looking", "detail": "rule at /a: seen"}
+    ]
+    assert [name[:32] for name in record["unscanned"]] == ["check:looking (ZeroDivisionError"]
+    assert record["removed"] == ["a", "b"]
+    assert record["sanitised"] is True
+
+
+def test_details_are_bounded(kit: Kit) -> None:
+    x = kit.engine().open(kit.request())
+    x.decision = Deny(Reason.REQUEST_REJECTED, "x", "d" * 10_000)
+    x.shadowed.append(x.decision)
+    x.unscanned.append("u" * 10_000)
+    record = compose(x, 403, TIMING, 0)
+    assert len(record["detail"]) == DETAIL_MAX_CHARS
+    assert len(record["shadow"][0]["detail"]) == DETAIL_MAX_CHARS
+    assert len(record["unscanned"][0]) == DETAIL_MAX_CHARS
+
+
+def test_the_names_of_what_was_removed_are_bounded(kit: Kit) -> None:
+    # An answer's member names are the upstream's words, and may be the caller's: a mapping keyed by what was asked.
+    x = kit.engine().open(kit.request())
+    x.removed |= {f"{number:05}-{'n' * 10_000}" for number in range(1_000)}
+    assert len(json.dumps(compose(x, 200, TIMING, 0))) < 100_000
+
+
+def test_no_secret_and_no_body_is_in_a_record(kit: Kit) -> None:
+    guards = (kit.guard(Finding("rule", "/a"), Mode.SHADOW),)
+    route = kit.route(
+        authenticators=(kit.Vouching(kit.alice, FindCredential(SECRET.encode())),),
+        intake=kit.intake(checks=guards, query=None),
+    )
+    engine = kit.engine(route)
+    fields = (("content-type", "application/json"), ("authorization", f"Bearer {SECRET}"), ("cookie", SECRET))
+    x = engine.open(kit.request(headers=fields, query=f"q={SECRET}"))
+    kit.talk(engine.request_head(x), None)
+    kit.talk(engine.request_body(x, f'{{"a":"{SECRET}"}}'.encode()))
+    assert SECRET not in json.dumps(compose(x, 200, TIMING, 0))
+
+
+def test_what_a_failing_check_says_of_the_text_is_not_in_a_record(kit: Kit) -> None:
+    # A KeyError or a ValueError of a library quotes what it choked on: the caller's text.
+    route = kit.route(intake=kit.intake(checks=(kit.guard(KeyError(SECRET)),)))
+    record = compose(kit.judge(kit.engine(route), kit.request()), 503, TIMING, 0)
+    assert "KeyError" in record["detail"]
+    assert SECRET not in json.dumps(record)
