@@ -116,7 +116,7 @@ class Metrics(Collector):
         for name, text, times in (
             (
                 "vallum_gateway_seconds",
-                "Time not spent waiting for the upstream's answer to begin: the gateway, and the client's sending and reading.",
+                "Time but for the wait until the upstream's answer began.",
                 self._gateway,
             ),
             ("vallum_exchange_seconds", "Time from head to end.", self._total),

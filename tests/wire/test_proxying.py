@@ -44,7 +44,7 @@ routes:
     response: {drop_fields: [logits], max_bytes: 4096}
 """
 BOTH = ("/plain/x", "/transformed")
-CANARY = b"canary-5150"
+CANARY = b"canary-51505150"
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 
@@ -180,7 +180,7 @@ async def test_the_client_is_told_what_is_listed_and_nothing_else(opened: Opener
         b"Location: http://" + CANARY,
         b"WWW-Authenticate: Basic realm=" + CANARY,
         b"RateLimit: " + CANARY,
-        b"Retry-After: 5150",
+        b"Retry-After: 51505150",
         b"Connection: x-kept",
         b"Keep-Alive: timeout=" + CANARY,
         b"Alt-Svc: " + CANARY,
@@ -193,23 +193,23 @@ async def test_the_client_is_told_what_is_listed_and_nothing_else(opened: Opener
     answer = await ask(door)
     assert answer.status == 200
     assert CANARY not in answer.raw
-    assert b"5150" not in answer.raw
+    assert b"51505150" not in answer.raw
     assert {name for name, _ in answer.fields} == {
         "content-type", "content-length", "cache-control", "etag", "x-kept", "x-request-id",
     }  # fmt: skip
 
 
-TRACE = b'{"detail": "canary-5150", "traceback": "File /srv/model.py"}'
+TRACE = b'{"detail": "canary-51505150", "traceback": "File /srv/model.py"}'
 
 
 @pytest.mark.parametrize(
     ("upstream", "status", "code"),
     [
-        (b"500 Internal canary-5150", 502, "upstream_error"),
+        (b"500 Internal canary-51505150", 502, "upstream_error"),
         (b"501 Not Implemented", 502, "upstream_error"),
         (b"502 Bad Gateway", 502, "upstream_error"),
         (b"504 Gateway Timeout", 502, "upstream_error"),
-        (b"599 canary-5150", 502, "upstream_error"),
+        (b"599 canary-51505150", 502, "upstream_error"),
         (b"301 Moved", 502, "upstream_error"),
         (b"302 Found", 502, "upstream_error"),
         (b"304 Not Modified", 502, "upstream_error"),
@@ -228,7 +228,7 @@ TRACE = b'{"detail": "canary-5150", "traceback": "File /srv/model.py"}'
     ],
 )
 async def test_an_upstreams_refusal_becomes_ours(opened: Opener, upstream: bytes, status: int, code: str) -> None:
-    lines = b"Location: http://canary-5150.internal/\r\nWWW-Authenticate: Basic realm=canary-5150\r\nRetry-After: 5150\r\n"
+    lines = b"Location: http://canary-51505150.internal/\r\nWWW-Authenticate: Basic realm=canary-51505150\r\nRetry-After: 51505150\r\n"
     body = b"" if upstream.startswith(b"304") else TRACE
     text = b"HTTP/1.1 " + upstream + b"\r\nContent-Type: application/json\r\n" + lines
     raw = await opened.raw(says(text + b"Content-Length: %d\r\n\r\n" % len(body) + body))
@@ -237,7 +237,7 @@ async def test_an_upstreams_refusal_becomes_ours(opened: Opener, upstream: bytes
         for method in ("GET", "POST"):
             answer = await ask(door, target, method)
             answer.check_refusal(status, code)
-            assert b"5150" not in answer.raw
+            assert b"51505150" not in answer.raw
             assert b"/srv" not in answer.raw
             record = await door.record(answer.id)
             assert record["upstream_status"] == int(upstream[:3])
@@ -251,26 +251,26 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
     [
         (b"", True),
         (b"H", True),
-        (b"canary-5150 is no HTTP\r\n\r\n", False),
-        (b"SSH-2.0-canary-5150\r\n", False),
-        (b"\x16\x03\x01\x02\x00canary-5150", False),
-        (b"HTTP/1.1 200 OK\r\nX: canary-5150\r\n", True),
+        (b"canary-51505150 is no HTTP\r\n\r\n", False),
+        (b"SSH-2.0-canary-51505150\r\n", False),
+        (b"\x16\x03\x01\x02\x00canary-51505150", False),
+        (b"HTTP/1.1 200 OK\r\nX: canary-51505150\r\n", True),
         (b"HTTP/2.0 200 OK\r\ncontent-length: 0\r\n\r\n", False),
         (b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n", False),
         (b"HTTP/1.1 99 OK\r\nContent-Length: 0\r\n\r\n", False),
-        (HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\ncanary-5150", False),
+        (HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\ncanary-51505150", False),
         (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", False),
         (HEAD + b"Content-Length: x\r\n\r\n", False),
-        (HEAD + b"X: a\r\n canary-5150\r\nContent-Length: 0\r\n\r\n", False),
-        (HEAD + b"X : canary-5150\r\nContent-Length: 0\r\n\r\n", False),
-        (HEAD + b"no colon canary-5150\r\nContent-Length: 0\r\n\r\n", False),
+        (HEAD + b"X: a\r\n canary-51505150\r\nContent-Length: 0\r\n\r\n", False),
+        (HEAD + b"X : canary-51505150\r\nContent-Length: 0\r\n\r\n", False),
+        (HEAD + b"no colon canary-51505150\r\nContent-Length: 0\r\n\r\n", False),
         (HEAD + b"X: a\nContent-Length: 0\n\n", False),
         (HEAD + b"Content-Type: a\rX-Kept: b\r\nContent-Length: 0\r\n\r\n", False),
         (HEAD + b"X: a\x00b\r\nContent-Length: 0\r\n\r\n", False),
         (HEAD + b"X: " + b"a" * 100_000 + b"\r\nContent-Length: 0\r\n\r\n", False),
         (HEAD + b"X: a\r\n" * 20_000 + b"Content-Length: 0\r\n\r\n", False),
         (b"HTTP/1.1 100 Continue\r\n\r\n" * 5000, False),
-        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: canary-5150\r\nConnection: Upgrade\r\n\r\n", False),
+        (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: canary-51505150\r\nConnection: Upgrade\r\n\r\n", False),
         (b"HTTP/1.1 100 Continue\r\n\r\n", True),
     ],
     ids=lambda value: repr(value[:40]) if isinstance(value, bytes) else str(value),
@@ -281,7 +281,7 @@ async def test_an_answer_that_breaks_http_is_an_upstream_error(opened: Opener, t
     for target in BOTH:
         answer = await ask(door, target)
         answer.check_refusal(502, "upstream_error")
-        assert b"5150" not in answer.raw
+        assert b"51505150" not in answer.raw
     assert len(raw.requests) == 2
 
 
@@ -295,10 +295,10 @@ async def test_a_post_is_not_repeated_when_the_upstream_hangs_up(opened: Opener)
 @pytest.mark.parametrize(
     "text",
     [
-        OK + b'Content-Length: 100\r\n\r\n{"a": "canary-5150',
-        OK + b'Transfer-Encoding: chunked\r\n\r\n12\r\n{"a": "canary-5150\r\n',
-        OK + b'Transfer-Encoding: chunked\r\n\r\n12\r\n{"a": "canary-5150\r\n0\r\n',
-        OK + b'Transfer-Encoding: chunked\r\n\r\n12\r\n{"a": "canary-5150\r\nzz\r\n',
+        OK + b'Content-Length: 100\r\n\r\n{"a": "canary-51505150',
+        OK + b'Transfer-Encoding: chunked\r\n\r\n12\r\n{"a": "canary-51505150\r\n',
+        OK + b'Transfer-Encoding: chunked\r\n\r\n12\r\n{"a": "canary-51505150\r\n0\r\n',
+        OK + b'Transfer-Encoding: chunked\r\n\r\n12\r\n{"a": "canary-51505150\r\nzz\r\n',
     ],
 )
 async def test_an_answer_that_ends_early_is_never_taken_for_a_whole_one(opened: Opener, text: bytes) -> None:
@@ -350,7 +350,7 @@ async def test_an_upstream_that_drips_is_no_timeout(opened: Opener) -> None:
 
 async def test_two_answers_to_one_request_are_one_answer_at_most(opened: Opener) -> None:
     """The second must reach nobody: not this client as a body, not the next as an answer."""
-    second = document({"for": "somebody else canary-5150"})
+    second = document({"for": "somebody else canary-51505150"})
     for first in (
         document({"a": 1}),
         OK + b'Transfer-Encoding: chunked\r\n\r\n8\r\n{"a": 1}\r\n0\r\n\r\n',
@@ -396,7 +396,7 @@ async def test_an_unasked_answer_on_a_resting_connection_answers_nobody(
         writer.write(document({"a": 1}))
         await writer.drain()
         await released.wait()
-        writer.write(document({"for": "nobody canary-5150"}))
+        writer.write(document({"for": "nobody canary-51505150"}))
         assert await reader.read(1) == b""
         raw.lost[raw.connections - 1].set()
 
@@ -414,7 +414,7 @@ async def test_an_unasked_answer_on_a_resting_connection_answers_nobody(
 
 
 async def test_interim_answers_are_swallowed(opened: Opener) -> None:
-    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <canary-5150>\r\n\r\n"
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <canary-51505150>\r\n\r\n"
     raw = await opened.raw(says(interim + document({"a": 1}), interim))
     door = await opened(POLICY, upstream=raw.url)
     raw2 = await opened.raw(says(interim, interim, document({"a": 1})))
@@ -455,7 +455,7 @@ async def test_head_has_the_length_and_no_body(opened: Opener) -> None:
 
 
 async def test_a_body_after_head_reaches_nobody(opened: Opener) -> None:
-    raw = await opened.raw(says(document({"canary": "canary-5150"})))
+    raw = await opened.raw(says(document({"canary": "canary-51505150"})))
     door = await opened(POLICY, upstream=raw.url)
     for target in BOTH:
         client = await door.connect()
@@ -520,21 +520,21 @@ async def test_a_stream_without_a_length_that_falls_silent_is_not_whole(opened: 
 @pytest.mark.parametrize(
     "text",
     [
-        document(gzip.compress(b'{"logits": "canary-5150"}'), b"Content-Encoding: gzip"),
-        document(b'{"logits": "canary-5150"}').replace(b"application/json", b"text/plain"),
-        document(b'{"logits": "canary-5150"}').replace(b"application/json", b"text/html"),
-        document(b'{"logits": "canary-5150"}').replace(b"Content-Type: application/json\r\n", b""),
-        document(b"a: canary-5150").replace(b"application/json", b"application/x-msgpack"),
-        document(b"canary-5150"),
-        document(b'{"a": "canary-5150"'),
-        document(b'{"logits": "canary-5150"}{"logits": "canary-5150"}'),
-        document(b'\xef\xbb\xbf{"logits": "canary-5150"}'),
-        document(b'{"logits": "\xff canary-5150"}'),
+        document(gzip.compress(b'{"logits": "canary-51505150"}'), b"Content-Encoding: gzip"),
+        document(b'{"logits": "canary-51505150"}').replace(b"application/json", b"text/plain"),
+        document(b'{"logits": "canary-51505150"}').replace(b"application/json", b"text/html"),
+        document(b'{"logits": "canary-51505150"}').replace(b"Content-Type: application/json\r\n", b""),
+        document(b"a: canary-51505150").replace(b"application/json", b"application/x-msgpack"),
+        document(b"canary-51505150"),
+        document(b'{"a": "canary-51505150"'),
+        document(b'{"logits": "canary-51505150"}{"logits": "canary-51505150"}'),
+        document(b'\xef\xbb\xbf{"logits": "canary-51505150"}'),
+        document(b'{"logits": "\xff canary-51505150"}'),
         document(b"[" * 3000),
         document(b""),
-        document(b'{"a": "' + b"canary-5150" * 400 + b'"}'),
+        document(b'{"a": "' + b"canary-51505150" * 400 + b'"}'),
         OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"400\r\n" + b" " * 1024 + b"\r\n" + b"400\r\n" + b"x" * 1024
-        + b"\r\n" + b"1000\r\n" + b"canary-5150".ljust(4096) + b"\r\n0\r\n\r\n",
+        + b"\r\n" + b"1000\r\n" + b"canary-51505150".ljust(4096) + b"\r\n0\r\n\r\n",
     ],
     ids=lambda text: repr(text[-40:]),
 )  # fmt: skip
@@ -543,7 +543,7 @@ async def test_what_a_transform_cannot_read_does_not_pass(opened: Opener, text: 
     door = await opened(POLICY, upstream=raw.url)
     answer = await ask(door, "/transformed")
     answer.check_refusal(502, "upstream_error")
-    assert b"5150" not in answer.raw
+    assert b"51505150" not in answer.raw
     assert (await ask(door)).status == 200  # where nothing is read, nothing must be readable
 
 
@@ -556,7 +556,7 @@ async def test_numbers_that_json_has_no_name_for_still_come_through(opened: Open
 
 
 async def test_a_field_twice_is_dropped_twice(opened: Opener) -> None:
-    raw = await opened.raw(says(document(b'{"logits": "canary-5150", "a": 1, "logit\\u0073": "canary-5150"}')))
+    raw = await opened.raw(says(document(b'{"logits": "canary-51505150", "a": 1, "logit\\u0073": "canary-51505150"}')))
     door = await opened(POLICY, upstream=raw.url)
     assert (await ask(door, "/transformed")).json() == {"a": 1}
 

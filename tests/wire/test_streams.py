@@ -130,11 +130,11 @@ async def test_any_cut_of_the_bytes_gives_the_same_events(
     opened: Opener, request_bytes: Compose, ending: bytes
 ) -> None:
     blocks = [
-        b": a comment with canary-5150\n\n",
-        b"event: message\nid: 7\nretry: 10\ndata: " + b'{"n": 1, "logprobs": "canary-5150"}\n\n',
-        b'data: {"n":\ndata: 2, "logprobs": "canary-5150"}\n\n',
-        b'data:{"text": "\xc3\xa9\xf0\x9f\x98\x80", "nested": [{"logprobs": "canary-5150"}]}\n\n',
-        b"unknown: canary-5150\ndata: [DONE]\n\n",
+        b": a comment with canary-51505150\n\n",
+        b"event: message\nid: 7\nretry: 10\ndata: " + b'{"n": 1, "logprobs": "canary-51505150"}\n\n',
+        b'data: {"n":\ndata: 2, "logprobs": "canary-51505150"}\n\n',
+        b'data:{"text": "\xc3\xa9\xf0\x9f\x98\x80", "nested": [{"logprobs": "canary-51505150"}]}\n\n',
+        b"unknown: canary-51505150\ndata: [DONE]\n\n",
     ]
     stream = b"".join(blocks).replace(b"\n", ending)
     random = Random(5150)
@@ -159,7 +159,7 @@ async def test_any_cut_of_the_bytes_gives_the_same_events(
     bodies = set()
     for _ in cuts:
         answer = await door.exchange(request_bytes("POST", CHAT, door.key, stream=True))
-        assert b"5150" not in answer.body
+        assert b"51505150" not in answer.body
         bodies.add(answer.body)
     (body,) = bodies
     datas = [
@@ -172,7 +172,7 @@ async def test_any_cut_of_the_bytes_gives_the_same_events(
 
 @pytest.mark.parametrize(
     ("last", "seen"),
-    [(b'data: {"n": 2, "logprobs": "canary-5150"}', [{"n": 1}, {"n": 2}]), (b'data: {"n": 2, "logpr', [{"n": 1}, {}])],
+    [(b'data: {"n": 2, "logprobs": "canary-51505150"}', [{"n": 1}, {"n": 2}]), (b'data: {"n": 2, "logpr', [{"n": 1}, {}])],
 )
 async def test_the_last_event_is_cleaned_even_without_its_end(
     opened: Opener, request_bytes: Compose, last: bytes, seen: list[Any]
@@ -187,13 +187,13 @@ async def test_the_last_event_is_cleaned_even_without_its_end(
     door = await opened(POLICY, upstream=raw.url)
     answer = await door.exchange(request_bytes("POST", CHAT, door.key, stream=True))
     assert events_of(answer.body) == seen
-    assert b"5150" not in answer.body
+    assert b"51505150" not in answer.body
 
 
 async def test_an_event_without_end_is_bounded_and_passes_not(opened: Opener, request_bytes: Compose) -> None:
     async def script(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
         await raw.request(reader)
-        writer.write(STREAM + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(event(n=1)) + chunk(b"data: canary-5150"))
+        writer.write(STREAM + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(event(n=1)) + chunk(b"data: canary-51505150"))
         while True:
             writer.write(chunk(b"a" * 65536))
             await writer.drain()
@@ -203,7 +203,7 @@ async def test_an_event_without_end_is_bounded_and_passes_not(opened: Opener, re
     before = held_bytes()
     client = await begin(door, request_bytes)
     assert events_of(await client.chunk()) == [{"n": 1}]
-    assert b"5150" not in await client.ended()
+    assert b"51505150" not in await client.ended()
     assert held_bytes() - before < 24 * MIB
     client.close()
 
@@ -257,9 +257,7 @@ async def test_who_leaves_before_the_first_word_stops_the_model(
 
 
 @pytest.mark.parametrize("target", [CHAT, "/plain"])
-async def test_who_reads_slowly_holds_the_model_back(
-    opened: Opener, request_bytes: Compose, eventually: Callable[..., Awaitable[Any]], target: str
-) -> None:
+async def test_who_reads_slowly_holds_the_model_back(opened: Opener, request_bytes: Compose, target: str) -> None:
     sent = 0
 
     async def script(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
@@ -285,9 +283,8 @@ async def test_who_reads_slowly_holds_the_model_back(
             same, last = (same + 1, last) if sent == last else (0, sent)
     assert 0 < sent < 2048
     assert held_bytes() - before < 24 * MIB
-    for _ in range(sent // 2):
-        await client.chunk()
-    await eventually(lambda: sent > last)  # and on it goes
+    while sent == last:
+        assert await client.chunk()  # and on it goes
     client.close()
 
 
@@ -309,8 +306,8 @@ async def test_who_never_reads_is_let_go(opened: Opener, request_bytes: Compose)
 
 
 async def test_lines_of_json_are_cleaned_one_by_one(opened: Opener, request_bytes: Compose) -> None:
-    lines = b'{"n": 1, "logprobs": "canary-5150"}\n\n{"n": 2, "x": {"logprobs": "canary-5150"}}\r\n[{"logprobs": 1}]\n'
-    lines += b'not json canary-5150\n{"n": 3, "logprobs": "canary-5150"}'
+    lines = b'{"n": 1, "logprobs": "canary-51505150"}\n\n{"n": 2, "x": {"logprobs": "canary-51505150"}}\r\n[{"logprobs": 1}]\n'
+    lines += b'not json canary-51505150\n{"n": 3, "logprobs": "canary-51505150"}'
     for size in (1, 7, len(lines)):
 
         async def script(raw: Raw, reader: StreamReader, writer: StreamWriter, size: int = size) -> None:
@@ -435,7 +432,9 @@ async def test_an_upstream_that_does_not_read_holds_the_upload_back(opened: Open
         await asyncio.wait([answered, drained], return_when=asyncio.FIRST_COMPLETED, timeout=5)
         drained.cancel()
     assert held_bytes() - before < 32 * MIB
-    (await answered).check_refusal(504, "upstream_timeout")
+    answer = await answered
+    assert (await door.record(answer.id))["detail"] == "silent for over 0.5 s"
+    answer.check_refusal(504, "upstream_timeout")
     client.close()
 
 

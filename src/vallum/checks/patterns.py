@@ -5,7 +5,7 @@ Hyperscan does not backtrack: time is linear in the text whatever the patterns, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import hyperscan
 
@@ -55,5 +55,5 @@ class PatternSet:
         return [self.patterns[number] for number in hits]
 
 
-def _note(number: int, _start: int, _end: int, _flags: int, hits: list[int]) -> None:
-    hits.append(number)
+def _note(number: int, _start: int, _end: int, _flags: int, hits: object) -> None:
+    cast("list[int]", hits).append(number)

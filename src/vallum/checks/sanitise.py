@@ -13,8 +13,8 @@ Example
     request:
       sanitize: {html: strip, unicode: NFKC, max_chars: 5000}
 
-Honest text arrives unchanged: only what an HTML parser takes for a tag of a known element (or one that carries an
-event handler) is removed, so `1 < 2 && x > y`, `AT&T`, `vector<int>` and `&amp;` stay as they are.
+Honest text arrives unchanged: only tags of HTML's elements, and of any other that carries an event handler, are
+removed, so `1 < 2 && x > y`, `AT&T`, `vector<int>` and `&amp;` stay as they are.
 """
 
 from __future__ import annotations
@@ -36,20 +36,25 @@ if TYPE_CHECKING:
 
     from vallum.core.content import Content
 
-# The elements of HTML, past and present, and the roots of SVG and MathML.
-ELEMENTS = (
-    "a abbr acronym address animate animatetransform applet area article aside audio b base basefont bdi bdo bgsound"
-    " big blink blockquote body br button canvas caption center cite code col colgroup command content data datalist"
-    " dd del details dfn dialog dir div dl dt element em embed fieldset figcaption figure font footer foreignobject"
-    " form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe image img input ins isindex kbd keygen"
-    " label layer legend li link listing main map mark marquee math menu menuitem meta meter multicol nav nextid nobr"
-    " noembed noframes noscript object ol optgroup option output p param picture plaintext portal pre progress q rb rp"
-    " rt rtc ruby s samp script search section select set shadow slot small source spacer span strike strong style sub"
-    " summary sup svg table tbody td template textarea tfoot th thead time title tr track tt u ul use var video wbr"
-    " xmp xss"
+# Elements that load, run or post something: a tag from their bare name on.
+LIVE = (
+    "animate animatetransform applet audio base bgsound body embed foreignobject form frame frameset html iframe image"
+    " img input isindex keygen link marquee math meta noscript object param picture plaintext portal script set slot"
+    " source style svg template textarea title track use video xmp xss"
+).split()
+# The other elements of HTML, past and present: a tag if it is closed at once or has an attribute, so that
+# `a<b && c>d` and `x<time and y>3` are the comparisons they look like.
+QUIET = (
+    "a abbr acronym address area article aside b basefont bdi bdo big blink blockquote br button canvas caption center"
+    " cite code col colgroup command content data datalist dd del details dfn dialog dir div dl dt element em fieldset"
+    " figcaption figure font footer h1 h2 h3 h4 h5 h6 head header hgroup hr i ins kbd label layer legend li listing"
+    " main map mark menu menuitem meter multicol nav nextid nobr noembed noframes ol optgroup option output p pre"
+    " progress q rb rp rt rtc ruby s samp search section select shadow small spacer span strike strong sub summary sup"
+    " table tbody td tfoot th thead time tr tt u ul var wbr"
 ).split()
 TAG = re.compile(
-    rf"<(?:/?(?:{'|'.join(sorted(ELEMENTS, key=len, reverse=True))})(?=[\s/>]|$)"  # a known element
+    rf"<(?:/?(?:{'|'.join(sorted(LIVE, key=len, reverse=True))})(?=[\s/>]|$)"
+    rf"|/?(?:{'|'.join(sorted(QUIET, key=len, reverse=True))})(?=\s{{0,64}}/?>|\s[^<>]{{0,512}}?[a-z-]\s{{0,8}}=[^=])"
     r"|[!?](?:--|doctype|\[cdata\[|xml)"  # a comment, a declaration
     r"|/?[a-z][^<>\s/]{0,64}[\s/][^<>]{0,512}?\bon[a-z]{3,32}\s{0,8}=)",  # any element with an event handler
     re.IGNORECASE,
