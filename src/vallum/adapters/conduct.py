@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from vallum.core.decision import Allow, Challenge, Deny, Reason
+from vallum.core.engine import describe
 from vallum.core.errors import UpstreamError, UpstreamTimeoutError
 from vallum.core.problem import MEDIA_TYPE, problem, problem_headers
 from vallum.core.record import Timing
@@ -139,7 +140,7 @@ class Conversation:
         except asyncio.CancelledError:  # the caller left
             raise
         except Exception as error:  # noqa: BLE001  a fault of ours: one plain answer, and the detail in the record
-            refusal = Deny(Reason.INTERNAL_ERROR, "gateway", f"{type(error).__name__}: {error}")
+            refusal = Deny(Reason.INTERNAL_ERROR, "gateway", describe(error))
             self.x.decision = refusal
             await self._refuse(refusal)
         finally:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vallum.core import answer, stages
 from vallum.core.decision import Allow, Challenge, Deny, Reason
 from vallum.core.effects import Steps
+from vallum.core.errors import VallumError
 from vallum.core.exchange import Exchange, Headers, Phase, Request, ResponseHead
 from vallum.core.policy import Mode, OnError, Policy, Route
 
@@ -157,11 +158,22 @@ def _run(x: Exchange, route: Route, stages: tuple[Stage, ...]) -> Steps[Refusal 
 
 
 def _fail(x: Exchange, route: Route, stage: Stage, error: Exception) -> Refusal | None:
-    detail = f"{type(error).__name__}: {error}"
+    detail = describe(error)
     x.unscanned.append(f"{stage.name} ({detail})")
     if route.on_error is OnError.ALLOW:
         return None
     return Deny(Reason.UNAVAILABLE, stage.name, detail, retry_after_s=1)
+
+
+def describe(error: Exception) -> str:
+    """Say what failed: our own errors in full, all others by type and place, as their words may quote the caller's."""
+    name = type(error).__name__
+    if isinstance(error, VallumError):
+        return f"{name}: {error}"
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return name if place is None else f"{name} in {place.tb_frame.f_code.co_name}, line {place.tb_lineno}"
 
 
 def _decide(x: Exchange, refusal: Refusal | None) -> Decision:

@@ -119,5 +119,5 @@ def take(windows: list[Window], demands: tuple[Demand, ...], now_us: int) -> Tak
             window.charge(now_us * SUB_WINDOWS // quota.window_us, cost)
         counts = window.counts
         reset_us = expiry_us(quota, counts[0][0]) - now_us if counts else 0
-        levels.append((quota, quota.limit - window.total, reset_us))
+        levels.append((quota, max(0, quota.limit - window.total), reset_us))
     return Taken(tuple(levels), refused, wait_us)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from vallum.core.exchange import Exchange
 
 DETAIL_MAX_CHARS = 500
+NAME_MAX_CHARS = 100  # names of an answer's members are the upstream's, and may be as long and many as it likes
+NAMES_MAX = 100
 
 
 class Timing(NamedTuple):
@@ -55,7 +57,7 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     if x.unscanned:
         record["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
     if x.removed:
-        record["removed"] = sorted(x.removed)
+        record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
     if x.forward is not None:
         record["sanitised"] = True
     return record

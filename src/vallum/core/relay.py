@@ -5,6 +5,7 @@ Rule: what a transform could not read does not pass.  Every hold-back is bounded
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vallum.core.decision import Deny, Reason
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 EVENT_MAX_BYTES = 1_048_576
 DONE = b"[DONE]"
+# A line may end in any of three ways, each in its own (HTML 9.2.5); a CR LF is one end and never two.
+BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 
 
 class Relay(Protocol):
@@ -107,7 +110,8 @@ class Events:
         """Return the last event if its end was left out, as a client would read none of it otherwise."""
         rest = bytes(self._held).strip(b"\r\n")
         self._held.clear()
-        return self._event(rest) if rest and self._enforce else b""
+        out = self._event(rest) if rest else b""
+        return out if self._enforce else b""
 
     def _event(self, event: bytes) -> bytes:
         """Rewrite one event: its JSON transformed, `event` and `id` kept, comments emptied, all else dropped."""
@@ -159,11 +163,15 @@ class Lines:
     def end(self) -> bytes:
         """Return the last line if its end was left out."""
         rest, self._held = self._held, b""
-        return self._line(rest) if self._enforce and rest.strip() else b""
+        out = self._line(rest) if rest.strip() else b""
+        return out if self._enforce else b""
 
     def _line(self, line: bytes) -> bytes:
         changed = transform(line, self._outlet, self._removed)
-        return b"{}\n" if isinstance(changed, Deny) else changed + b"\n"
+        if isinstance(changed, Deny):
+            self._removed.add("line (unreadable)")
+            return b"{}\n"
+        return changed + b"\n"
 
 
 def transform(body: bytes, outlet: Outlet, removed: set[str]) -> bytes | Deny:
@@ -186,9 +194,5 @@ def unreadable(detail: str) -> Deny:
 
 def _event_end(held: bytearray) -> tuple[int, int] | None:
     """Find the first blank line: where the event ends, and where the next begins."""
-    found: tuple[int, int] | None = None
-    for mark in (b"\n\n", b"\r\n\r\n", b"\r\r"):
-        at = held.find(mark)
-        if at >= 0 and (found is None or at < found[0]):
-            found = (at, at + len(mark))
-    return found
+    blank = BLANK_LINE.search(held)
+    return None if blank is None else blank.span()

@@ -66,19 +66,22 @@ def _takes(route: Route, content_type: str) -> bool:
     # JSON is UTF-8 (RFC 8259 8.1): any other charset is a promise that the upstream might keep and we would not.
     for parameter in filter(None, (text.strip().lower() for text in parameters.split(";"))):
         name, _, value = parameter.partition("=")
-        if name == "charset" and value.strip('"') not in ("utf-8", "utf8"):
+        if name.strip() == "charset" and value.strip('"') not in ("utf-8", "utf8"):
             return False
     return True
 
 
 def query(x: Exchange, route: Route) -> Deny | None:
     """Refuse query parameters that the route does not name."""
-    allowed = route.intake.query
-    if not x.request.query or allowed is None:
+    if not x.request.query:
         return None
-    for name, _ in query_pairs(x.request.query):
-        if name not in allowed:
-            return _invalid("query", "unknown_parameter", "query")
+    try:
+        pairs = query_pairs(x.request.query)
+    except ValueError:
+        return Deny(Reason.MALFORMED_REQUEST, "query", "not UTF-8, or over 100 fields")
+    allowed = route.intake.query
+    if allowed is not None and any([name not in allowed for name, _ in pairs]):
+        return _invalid("query", "unknown_parameter", "query")
     return None
 
 

@@ -7,6 +7,7 @@ route; so there is nothing that the gateway reads in one way and the upstream in
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -14,6 +15,10 @@ from urllib.parse import quote, unquote_to_bytes
 # RFC 3986 3.3 pchar, less the percent sign; what `forwarded` leaves as it is.
 SAFE = "/:@!$&'()*+,;=-._~"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" + SAFE)
+_ENCODED = _PLAIN | {"%"}
+# All but the signs at which an authority ends (RFC 3986 3.2).
+AUTHORITY = "".join(chr(code) for code in range(33, 127) if chr(code) not in "/?#")
+NAME = re.compile(r"\*|\{[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 class Target(NamedTuple):
@@ -26,14 +31,16 @@ class Target(NamedTuple):
 def parse_target(raw: str) -> Target:
     """Split a request target in origin or absolute form (RFC 9112 3.2) into canonical path and raw query."""
     if raw.startswith(("http://", "https://")):  # absolute form: the authority is not ours to judge
-        raw = "/" + raw.split("://", 1)[1].partition("/")[2]
+        rest = raw.partition("://")[2]
+        authority = len(rest) - len(rest.lstrip(AUTHORITY))
+        raw = rest[authority:] if rest[authority : authority + 1] == "/" else f"/{rest[authority:]}"
     path, _, query = raw.partition("?")
     return Target(canonical_path(path), query)
 
 
 def canonical_path(path: str) -> str | None:
     """Decode `path` once and return it, or None where two servers could read it differently."""
-    if not path.startswith("/") or "#" in path:
+    if not path.startswith("/") or not _ENCODED.issuperset(path):
         return None
     if "%" in path:
         slashes = path.count("/")
@@ -43,8 +50,6 @@ def canonical_path(path: str) -> str | None:
             return None
         if path.count("/") != slashes or not path.isprintable() or any(sign in path for sign in "%\\?#"):
             return None
-    elif not _PLAIN.issuperset(path):
-        return None
     if path != "/" and any(segment in ("", ".", "..") for segment in _segments(path)):
         return None
     return path
@@ -87,9 +92,12 @@ class Pattern:
             parts.pop()
         if "**" in parts:
             raise ValueError("'**' may only be the last segment")
-        wild = tuple(None if part == "*" or (part[:1] == "{" and part[-1:] == "}") else part for part in parts)
+        wild = tuple(None if NAME.fullmatch(part) else part for part in parts)
         if any(part is not None and set("*{}?#%") & set(part) for part in wild):
             raise ValueError("a wildcard is a whole segment: '*', '{name}' or a last '**'")
+        literal = "/" + "/".join("x" if part is None else part for part in wild)
+        if canonical_path(literal) is None:
+            raise ValueError("no request has such a path: empty segments and dots are refused before routes are asked")
         if None not in wild and not open_ended:
             return cls(text, None)
         return cls(text, wild, open_ended)
@@ -102,4 +110,6 @@ class Pattern:
         spare = len(parts) - len(self.segments)
         if spare < 0 or (spare > 0 and not self.open_ended):
             return False
-        return all(want is None or want == part for want, part in zip(self.segments, parts, strict=False))
+        return all(
+            part == want if want is not None else part != "" for want, part in zip(self.segments, parts, strict=False)
+        )

@@ -116,7 +116,11 @@ def _override() -> list[Pattern]:
         Pattern("override.your", 1.0, rf"{DROP}{words(3)}{YOUR}{ORDERS}"),
         Pattern("override.limits", 1.0, rf"{DROP}{words(3)}{ALL}(?:{KIND} )?(?:(?:and|or) )?{LIMITS}"),
         Pattern("override.these", 0.5, rf"{IGNORE}{S}(?:(?:the|these|those|my|this){S})?{words(1)}{ORDERS}"),
-        Pattern("override.after", 1.0, rf"{DROP}{words(4)}{ORDERS}{words(2)}\b(?:abov[e_]|befor[e_]|earlie[r_]|given|so fa[r_]|prio[r_]|previousl[y_]|until no[w_]|up to)"),
+        Pattern(
+            "override.after",
+            1.0,
+            rf"{DROP}{words(4)}{ORDERS}{words(2)}\b(?:abov[e_]|befor[e_]|earlie[r_]|given|so fa[r_]|prio[r_]|previousl[y_]|until no[w_]|up to)",
+        ),
         Pattern("override.text", 1.0, rf"(?:ignore|disregard|forget){S}{words(3)}{EARLIER}{S}{words(1)}{SPEECH}"),
         Pattern(
             "override.text_after",
@@ -220,13 +224,21 @@ def _roles() -> list[Pattern]:
 def _extraction() -> list[Pattern]:
     yours = any_of("your, the, this, its, these")
     return [
-        Pattern("extract.prompt", 1.0, rf"\b{TELL}\b{words(5)}\b(?:[yv]ou[rt]|it[sz]|you were given|hidden|above) (?:{KIND} )?{HIDDEN}[ _-]{PROMPT}"),
+        Pattern(
+            "extract.prompt",
+            1.0,
+            rf"\b{TELL}\b{words(5)}\b(?:[yv]ou[rt]|it[sz]|you were given|hidden|above) (?:{KIND} )?{HIDDEN}[ _-]{PROMPT}",
+        ),
         Pattern(
             "extract.system_prompt",
             0.75,
             rf"\b{LEAK}\b{words(4)}\b(?:the|your|its|this|any|my) (?:system|hidden|secret|initial|original|developer|internal) (?:prompt|instructions?|message|rules)",
         ),
-        Pattern("extract.yours", 1.0, rf"\b{LEAK}\b{words(4)}\byour (?:{KIND} )?(?:{KIND} )?(?:prompt|instructions|rules|guidelines|directives|configuration|programming|preprompt)\b"),
+        Pattern(
+            "extract.yours",
+            1.0,
+            rf"\b{LEAK}\b{words(4)}\byour (?:{KIND} )?(?:{KIND} )?(?:prompt|instructions|rules|guidelines|directives|configuration|programming|preprompt)\b",
+        ),
         Pattern(
             "extract.above",
             1.0,

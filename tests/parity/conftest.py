@@ -1,0 +1,354 @@
+"""The same exchange twice: through the conversation alone, and through sockets.
+
+`inner` hands a request to `conduct` with a caller and a service that are lists in memory; `outer` sends it to a running
+gateway over TCP.  Both stand before the same made-up model and hold the same policy and keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import pytest
+import uvloop
+
+from vallum.adapters.conduct import BodyError, conduct
+from vallum.adapters.driver import Driver
+from vallum.adapters.proxy.server import Listener
+from vallum.cli.keys import issue
+from vallum.config.compile import load_policy
+from vallum.config.source import Source, parse_source
+from vallum.core import record
+from vallum.core.apikey import DEFAULT_PREFIX
+from vallum.core.decision import Deny, Reason
+from vallum.core.engine import Engine
+from vallum.core.errors import UpstreamError
+from vallum.core.exchange import Headers, Request, ResponseHead
+from vallum.core.policy import Policy
+from vallum.core.target import parse_target
+from vallum.gateway import Gateway, RequestIds
+from vallum.stores.memory import MemoryCounters
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from vallum.adapters.proxy.incoming import Incoming
+    from vallum.config.model import Config
+    from vallum.core.exchange import Exchange
+    from vallum.core.policy import Upstream
+    from vallum.core.record import Timing
+    from vallum.stores.registry import SqlRegistry
+
+PATIENCE_S = 10.0
+Fields = list[tuple[str, str]]
+JSON = ("content-type", "application/json")
+# Fields of the connection, which only one of the two has.
+OF_THE_WIRE = {"connection", "content-length", "transfer-encoding"}
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run on the loop that `vallum serve` runs on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+class Outcome(NamedTuple):
+    """All that two ways of asking must agree on."""
+
+    decision: str
+    reason: str | None
+    control: str | None
+    status: int | None
+    fields: tuple[str, ...]
+    body: bytes
+    received: tuple[str, str, bytes] | None  # what the model was asked
+
+
+# --- the model
+
+
+def answer_of(target: str) -> tuple[int, Fields, bytes]:
+    """Answer as the model does: the path says how."""
+    path = target.partition("?")[0]
+    talk = [("server", "canary"), ("x-internal", "canary")]
+    document = {"prediction": "spam", "confidence": 0.93, "logits": [1, 2], "model_version": "7"}
+    match path.rpartition("/")[2]:
+        case "error":
+            return 500, [JSON, *talk], b'{"traceback": "canary"}'
+        case "moved":
+            return 302, [("location", "http://canary/"), *talk], b""
+        case "gone":
+            return 404, [JSON, *talk], b'{"detail": "canary"}'
+        case "invalid":
+            return 422, [JSON, *talk], b'{"detail": "canary"}'
+        case "busy":
+            return 429, [JSON, *talk], b'{"detail": "canary"}'
+        case "text":
+            return 200, [("content-type", "text/plain"), *talk], b"canary"
+        case "broken":
+            return 200, [JSON, *talk], b'{"prediction": "canary'
+        case "large":
+            return 200, [JSON, *talk], b'["' + b"canary" * 1000 + b'"]'
+        case "empty":
+            return 204, talk, b""
+        case "stream":
+            event = b"data: " + json.dumps(document).encode() + b"\n\n"
+            return 200, [("content-type", "text/event-stream"), *talk], event * 2 + b"data: [DONE]\n\n"
+        case _:
+            return 200, [JSON, *talk], json.dumps(document).encode()
+
+
+class Model:
+    """The model behind a socket."""
+
+    def __init__(self) -> None:
+        self.received: tuple[str, str, bytes] | None = None
+
+    async def serve(self, incoming: Incoming) -> None:
+        body = await incoming.read_body(1_000_000)
+        assert isinstance(body, bytes)
+        self.received = (incoming.method, incoming.target, body)
+        await incoming.answer(*answer_of(incoming.target))
+
+
+class Answer:
+    """The model's answer, in memory."""
+
+    def __init__(self, status: int, fields: Fields, body: bytes) -> None:
+        length = [] if status == 204 else [("content-length", str(len(body)))]
+        self.head = ResponseHead(status, Headers([*fields, *length]))
+        self._pieces = [body[at : at + 7] for at in range(0, len(body), 7)]
+
+    async def read(self) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+    def release(self) -> None:
+        pass
+
+
+class Service:
+    """The model in memory."""
+
+    def __init__(self) -> None:
+        self.received: tuple[str, str, bytes] | None = None
+
+    async def call(
+        self,
+        upstream: Upstream,
+        method: str,
+        target: str,
+        fields: Sequence[tuple[str, str]],
+        body: bytes | AsyncIterator[bytes] | None,
+    ) -> Answer:
+        if upstream.name == "nobody":
+            raise UpstreamError("no connection")
+        if body is None or isinstance(body, bytes):
+            whole = body or b""
+        else:
+            whole = b"".join([piece async for piece in body])
+        self.received = (method, target, whole)
+        return Answer(*answer_of(target))
+
+
+# --- the caller in memory
+
+
+class Caller:
+    """Who asks, in memory."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.status: int | None = None
+        self.fields: Fields = []
+        self.body = b""
+        self.sent_bytes = 0
+
+    async def read_body(self, max_bytes: int) -> bytes | Deny:
+        if len(self._body) > max_bytes:
+            return Deny(Reason.BODY_TOO_LARGE, "max_bytes", f"over {max_bytes} bytes")
+        return self._body
+
+    async def read_pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
+        for at in range(0, len(self._body), 5):
+            if at > max_bytes:
+                raise BodyError(Deny(Reason.BODY_TOO_LARGE, "max_bytes", f"over {max_bytes} bytes"))
+            yield self._body[at : at + 5]
+
+    async def answer(self, status: int, fields: Sequence[tuple[str, str]], body: bytes) -> None:
+        await self.start(status, fields, len(body))
+        await self.send(body)
+
+    async def start(self, status: int, fields: Sequence[tuple[str, str]], length: int | None) -> None:
+        assert self.status is None
+        self.status, self.fields = status, list(fields)
+
+    async def send(self, data: bytes) -> None:
+        self.body += data
+        self.sent_bytes += len(data)
+
+    async def end(self) -> None:
+        pass
+
+
+class House:
+    """What `conduct` is handed."""
+
+    def __init__(self, policy: Policy, registry: SqlRegistry) -> None:
+        self.engine = Engine(policy)
+        self.driver = Driver(MemoryCounters(), registry)
+        self.service = Service()
+        self.new_id = RequestIds()
+        self.records: list[dict[str, Any]] = []
+
+    def clock(self) -> float:
+        return time.monotonic()
+
+    def finish(self, x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
+        self.records.append(record.compose(x, status, timing, sent_bytes))
+
+    async def ask(self, method: str, target: str, fields: Fields, body: bytes) -> Outcome:
+        """Conduct one exchange."""
+        now = time.time()
+        headers = Headers((name.lower(), value) for name, value in fields)
+        request = Request(self.new_id(now), method, *parse_target(target), headers, "127.0.0.1", now)
+        caller = Caller(body)
+        self.service.received = None
+        await conduct(self, request, caller)
+        shown = b"" if method == "HEAD" else caller.body
+        return _outcome(self.records[-1], caller.status, caller.fields, shown, self.service.received)
+
+
+# --- the caller on a socket
+
+
+class Outer:
+    """A running gateway."""
+
+    def __init__(self, gateway: Gateway, model: Model) -> None:
+        self.gateway = gateway
+        self._model = model
+        self._records: list[dict[str, Any]] = []
+        finish = gateway.finish
+
+        def keep(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
+            self._records.append(record.compose(x, status, timing, sent_bytes))
+            finish(x, status, timing, sent_bytes)
+
+        gateway.finish = keep  # type: ignore[method-assign]
+
+    async def ask(self, method: str, target: str, fields: Fields, body: bytes) -> Outcome:
+        """Send one request and read its answer to the end of the connection."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
+        head = f"{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n"
+        self._model.received = None
+        host, _, port = self.gateway.addresses[0].rpartition(":")
+        async with asyncio.timeout(PATIENCE_S):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(head.encode("latin-1") + body)
+            raw = await reader.read(-1)
+            writer.close()
+            await writer.wait_closed()
+        start, _, rest = raw.partition(b"\r\n")
+        block, _, data = rest.partition(b"\r\n\r\n")
+        got: Fields = []
+        for line in block.decode("latin-1").split("\r\n"):
+            name, _, value = line.partition(": ")
+            got.append((name, value))
+        if ("transfer-encoding", "chunked") in got:
+            data = _unchunk(data)
+        return _outcome(self._records[-1], int(start.split()[1]), got, data, self._model.received)
+
+
+def _unchunk(data: bytes) -> bytes:
+    whole = b""
+    while True:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size, 16)
+        if not length:
+            return whole
+        whole, data = whole + data[:length], data[length + 2 :]
+
+
+def _outcome(
+    written: dict[str, Any], status: int | None, fields: Fields, body: bytes, received: tuple[str, str, bytes] | None
+) -> Outcome:
+    request_id = written["request_id"]
+    assert dict(fields)["x-request-id"] == request_id
+    shown = tuple(sorted(f"{name}: {value}" for name, value in fields if name not in OF_THE_WIRE))
+    return Outcome(
+        written["decision"],
+        written.get("reason"),
+        written.get("control"),
+        status,
+        tuple(field.replace(request_id, "-") for field in shown),
+        body.replace(request_id.encode(), b"-"),
+        received,
+    )
+
+
+# --- both
+
+
+class Both:
+    """The two ways of asking."""
+
+    def __init__(self, inner: House, outer: Outer) -> None:
+        self.inner = inner
+        self.outer = outer
+
+    def issue(self, subject: str, *scopes: str) -> str:
+        """Make a key that both know."""
+        registry = self.outer.gateway.registry
+        return issue(registry, DEFAULT_PREFIX, time.time(), subject=subject, scopes=scopes)[0]
+
+    def revoke(self, subject: str) -> None:
+        """Revoke a subject's keys."""
+        registry = self.outer.gateway.registry
+        for credential in registry.list(subject):
+            registry.revoke(credential.id, time.time() - 1)
+
+
+@cache
+def _compile(text: str, path: Path) -> tuple[Config, Policy]:
+    return load_policy(parse_source(path, text.encode(), {}))
+
+
+def _aim(policy: Policy, url: str) -> Policy:
+    aimed = {name: replace(one, url=url) if name == "model" else one for name, one in policy.upstreams.items()}
+    return Policy(tuple(replace(r, upstream=aimed[r.upstream.name]) for r in policy.routes), aimed, policy.digest)
+
+
+@asynccontextmanager
+async def _run(text: str, folder: Path) -> AsyncIterator[Both]:
+    loop = asyncio.get_running_loop()
+    model = Model()
+    listener = Listener(model.serve)
+    server = await loop.create_server(listener.connect, "127.0.0.1", 0)
+    path = folder / "policy.yaml"
+    path.write_text(text)
+    config, policy = _compile(text, path)
+    listen = msgspec.structs.replace(config.listen, address="127.0.0.1:0", drain_s=0.2)
+    config = msgspec.structs.replace(config, listen=listen, registry=f"sqlite:///{folder}/vallum.db")
+    aimed = _aim(policy, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    gateway = Gateway(config, aimed, Source(path, text.encode()))
+    await gateway.start()
+    try:
+        yield Both(House(aimed, gateway.registry), Outer(gateway, model))
+    finally:
+        await gateway.stop()
+        server.close()
+        await listener.drain(0.2)
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def both(tmp_path: Path, policy_text: str) -> AsyncIterator[Both]:
+    async with AsyncExitStack() as stack:
+        yield await stack.enter_async_context(_run(policy_text, tmp_path))
