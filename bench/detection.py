@@ -10,18 +10,22 @@ a line (`family`, `uri`, `data`, `headers`, `expect`): rows of the family `sqli`
 from __future__ import annotations
 
 import argparse
+import contextlib
+import html
 import json
+import re
 import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import parse_qsl, unquote_plus, urlsplit
+from urllib.parse import unquote_plus, urlsplit
 
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig, Sensitivity
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.core.content import Content
+from vallum.core.decision import Finding
 
 Row = dict[str, Any]
 Inspect = Callable[[Content], object | None]
@@ -41,18 +45,18 @@ def main() -> None:
     dev = list(_rows(arguments.injection / "dev.jsonl"))
     judged = [row for row in dev if not row["source_in_train"]]
     for sensitivity in get_args(Sensitivity):
-        injection = PromptInjection(PromptInjectionConfig(sensitivity=sensitivity)).inspect
+        check = PromptInjection(PromptInjectionConfig(sensitivity=sensitivity))
         for name, rows in (("train", train), ("dev", dev), ("dev, unseen sources", judged)):
             print(f"\nprompt_injection {sensitivity}: {name}")
-            _print_shares(rows, lambda row: injection(Content(row["text"])), lambda row: _kind(row))
+            _print_shares((_kind(row), check.inspect(Content(row["text"]))) for row in rows)
 
     sqli = Sqli(SqliConfig()).inspect
     requests = [row for row in _rows(arguments.waf) if row["family"] == "sqli" and row["expect"]]
     print("\nsqli: attack requests by rule file")
-    _print_shares(requests, lambda row: sqli(request_content(row)), lambda row: f"1 {row['file']}")
+    _print_shares((f"1 {row['file']}", sqli(request_content(row))) for row in requests)
     print("\nsqli: honest text")
     honest = [row for row in (*train, *dev) if not row["label"]]
-    _print_shares(honest, lambda row: sqli(Content(row["text"])), lambda row: _kind(row))
+    _print_shares((_kind(row), sqli(Content(row["text"]))) for row in honest)
 
     texts = [row["text"] for row in honest]
     injection = PromptInjection(PromptInjectionConfig()).inspect
@@ -63,17 +67,31 @@ def main() -> None:
 
 
 def request_content(row: Row) -> Content:
-    """Return what a request carries to the application: query and form arguments, decoded, and unusual headers."""
-    query = parse_qsl(urlsplit(row["uri"]).query, keep_blank_values=True)
-    form = row["data"] or ""
-    # A body that is no form is one text; so is what parse_qsl would cut at a semicolon or drop.
-    fields = dict(parse_qsl(form, keep_blank_values=True)) if "=" in form else unquote_plus(form)
+    """Return what a request carries to the application: path, query, body and unusual headers, each decoded once."""
+    address = urlsplit(row["uri"])
     headers = {
         name: value
         for name, value in row["headers"].items()
         if name.lower() not in PLAIN_HEADERS and "CRS test agent" not in value
     }
-    return Content({"body": fields, "headers": headers, "path": unquote_plus(urlsplit(row["uri"]).path)}, query)
+    document = {"body": _body(row["data"] or ""), "headers": headers, "path": unquote_plus(address.path)}
+    return Content(document, _form(address.query))
+
+
+def _body(data: str) -> Any:
+    if data.startswith("<"):
+        # Attribute values and text: what an XML parser hands on.
+        return [html.unescape(piece) for piece in re.findall(r'"([^"<]*)"|>([^<]+)<', data) for piece in piece if piece]
+    if data.startswith(("{", "[")):
+        with contextlib.suppress(ValueError):
+            return json.loads(data)
+    return [text for pair in _form(data) for text in pair] if "=" in data else unquote_plus(data)
+
+
+def _form(text: str) -> list[tuple[str, str]]:
+    # As parse_qsl, but nothing is dropped: a field without "=" is a name, and "&&" stands for itself.
+    pairs = (field.partition("=") for field in re.split(r"(?<!&)&(?!&)", text))
+    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
 
 
 def _rows(path: Path) -> Iterator[Row]:
@@ -85,14 +103,14 @@ def _kind(row: Row) -> str:
     return f"{row['label']} {row['kind']}"
 
 
-def _print_shares(rows: Iterable[Row], inspect: Callable[[Row], object | None], kind: Callable[[Row], str]) -> None:
+def _print_shares(judged: Iterable[tuple[str, Finding | None]]) -> None:
+    """Print a line for each kind of row; `judged` holds "label kind" and what the check found."""
     seen: Counter[str] = Counter()
     flagged: Counter[str] = Counter()
-    for row in rows:
-        hit = inspect(row) is not None
-        for name in (kind(row), f"{kind(row)[0]} all"):
+    for kind, finding in judged:
+        for name in (kind, f"{kind[0]} all"):
             seen[name] += 1
-            flagged[name] += hit
+            flagged[name] += finding is not None
     for name in sorted(seen, key=lambda name: (name[0], name.endswith(" all"), name)):
         label = "true positives " if name[0] == "1" else "false positives"
         print(f"  {name[2:]:24} {label} {flagged[name]:5} of {seen[name]:5}  {flagged[name] / seen[name]:7.2%}")

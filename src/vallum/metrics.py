@@ -74,7 +74,7 @@ class Metrics(Collector):
         """Count one exchange that has ended."""
         route = x.route.name if x.route else ""
         decision = x.decision
-        if decision is None or status is None:
+        if x.cancelled or decision is None or status is None:
             verb, reason = "cancelled", ""
         elif isinstance(decision, Allow):
             verb, reason = "allow", ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from html.parser import HTMLParser
 from typing import Any, Literal
 
 import pytest
@@ -100,6 +101,8 @@ def test_honest_text_arrives_unchanged(text: str) -> None:
         ("<b>vector<int></b>", "vector<int>"),
         ("</p>x", "x"),
         ("x</script>y", "xy"),
+        ("<a/href=javascript:alert(1)>x</a>", "x"),  # a slash parts attributes as well as a space (HTML 13.2.5.40)
+        ("<b/onclick=alert(1)>x</b>", "x"),
     ],
 )
 def test_markup_does_not_arrive(text: str, expected: str) -> None:
@@ -220,6 +223,61 @@ def test_cleaning_twice_is_cleaning_once(text: str, form: Literal["NFKC", "NFC",
     once = clean(text, html="strip", unicode=form)
     assert clean(once, html="strip", unicode=form) == once
     assert form == "keep" or unicodedata.is_normalized(form, once)
+
+
+class Browser(HTMLParser):
+    """Notes what would run: event handlers, script URLs, and elements that load or run by themselves."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=False)
+        self.live: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in {"script", "iframe", "object", "embed", "svg", "style", "img", "base"}:
+            self.live.append(tag)
+        for name, value in attrs:
+            handler = name.startswith("on") and len(name) > 4
+            if handler or (tag == "a" and (value or "").strip().lower().startswith("javascript:")):
+                self.live.append(f"{tag} {name}")
+
+
+@pytest.mark.parametrize("element", ["x", "a", "custom-element", "time"])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        " onclick=alert(1)",
+        "/onclick=alert(1)",
+        "/href=javascript:alert(1)",
+        " href=javascript:alert(1)",
+        " y='>' onclick=alert(1)",  # a quoted sign ends no tag
+        ' y="<" onclick=alert(1)',
+        " y='>' href=javascript:alert(1)",
+        f" {'y ' * 400}onclick=alert(1)",  # no length of what stands before hides it
+        f" {'y ' * 400}href=javascript:alert(1)",
+        f" y='{'z' * 800}' onclick=alert(1)",
+        f"{' ' * 800}onclick=alert(1)",
+        f"/{'/' * 800}onclick=alert(1)",
+        f" onclick{' ' * 100}=alert(1)",
+    ],
+)
+def test_nothing_runs_in_a_browser(element: str, attributes: str) -> None:
+    assert Browser(f"<{element}{attributes}>z").live or element != "a", "this would run"
+    assert Browser(strip_tags(f"<{element}{attributes}>z")).live == []
+
+
+PARTS = "< > / = ' \" - ! ? a b x time script svg img onclick onload href javascript: alert(1) <b> </b> <!-- --> && é"
+MARKUP = st.lists(
+    st.sampled_from([*PARTS.split(), " ", "\n", "\x0c"]),
+    max_size=16,
+).map("".join)
+
+
+@given(MARKUP)
+@settings(max_examples=1000, deadline=None)
+def test_nothing_that_is_pieced_together_runs_in_a_browser(text: str) -> None:
+    assert Browser(strip_tags(text)).live == []
 
 
 def nest(text: str, depth: int) -> str:

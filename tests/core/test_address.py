@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vallum.core.address import client_address, ip_partition, parse_networks, within
+from vallum.core.address import client_address, ip_partition, join_address, parse_networks, split_address, within
 
 PROXIES = ("10.0.0.0/8", "fd00::/8")
 
@@ -95,3 +95,31 @@ def test_within(address: str, networks: list[str], inside: bool) -> None:
 def test_blocks_that_are_none(text: str) -> None:
     with pytest.raises(ValueError):
         parse_networks([text])
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("127.0.0.1:8080", "127.0.0.1", 8080),
+        ("localhost:1", "localhost", 1),
+        ("[::1]:8080", "::1", 8080),
+        (":8080", "0.0.0.0", 8080),
+        ("h:65535", "h", 65_535),
+        ("h:0", "h", 0),
+    ],
+)
+def test_where_to_listen(address: str, host: str, port: int) -> None:
+    assert split_address(address) == (host, port)
+
+
+@pytest.mark.parametrize("address", ["", "8080", "h:", "h:x", "h:65536", "h:-1", "h: 80", "h:٣", "h:²"])
+def test_what_is_no_place_to_listen(address: str) -> None:
+    with pytest.raises(ValueError, match="is no host:port"):
+        split_address(address)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "text"), [("127.0.0.1", 80, "127.0.0.1:80"), ("::1", 80, "[::1]:80"), ("h", 0, "h:0")]
+)
+def test_a_place_as_it_is_written(host: str, port: int, text: str) -> None:
+    assert join_address(host, port) == text

@@ -73,7 +73,15 @@ def test_the_record_of_a_path_that_no_route_names(kit: Kit) -> None:
 
 def test_the_record_of_a_caller_who_left_before_anything_was_decided(kit: Kit) -> None:
     record = compose(kit.engine().open(kit.request()), None, TIMING, 0)
-    assert (record["decision"], record["status"], record["route"]) == ("none", None, None)
+    assert (record["decision"], record["status"], record["route"]) == ("cancelled", None, None)
+
+
+def test_the_record_of_a_caller_who_left_after_it_was_allowed(kit: Kit) -> None:
+    x = kit.judge(kit.engine(), kit.request())
+    x.cancelled = True
+    record = compose(x, 200, TIMING, 7)
+    assert (record["decision"], record["status"], record["sent_bytes"]) == ("cancelled", 200, 7)
+    assert "reason" not in record
 
 
 def test_what_shadow_would_have_refused_and_what_nobody_looked_at(kit: Kit) -> None:

@@ -114,6 +114,8 @@ from vallum.core.target import Pattern, canonical_path, forwarded, parse_target
         ("http://host?b=c", "/", "b=c"),
         ("http://host?b=/admin", "/", "b=/admin"),
         ("http://host#/admin", None, ""),
+        ("http:///admin", None, ""),  # no authority: some read `admin` as the host
+        ("http://hé/a", None, ""),
         ("ftp://host/a", None, ""),
     ],
 )

@@ -46,6 +46,8 @@ routes:
     auth: {any_of: [keys]}
     request: {max_bytes: 65536}
 """
+CLEANING = POLICY.replace("max_bytes: 65536, max_depth: 16", "sanitize: {html: strip, unicode: NFKC}")
+PATIENCE_S = 30
 MIB = 1 << 20
 JSON = ("Content-Type", "application/json")
 CHUNKED = ("Transfer-Encoding", "chunked")
@@ -137,12 +139,26 @@ async def test_a_number_of_sixty_thousand_digits_costs_little(door: Door, reques
         pytest.fail("an honest number is no fault of the gateway")
 
 
+@pytest.mark.parametrize("tag", ["<div>", "<b><i>", "<b", "<", "<!--", "<table><tr>", "<p><a>", "&lt;b"])
+async def test_a_quarter_megabyte_of_markup_costs_little(opened: Opener, request_bytes: Compose, tag: str) -> None:
+    """Cleaning is linear in the text, whatever it nests."""
+    door = await opened(CLEANING)
+    body = json.dumps({"input_text": "a" + tag * (250_000 // len(tag))}).encode()
+    loop = asyncio.get_running_loop()
+    client = await door.connect()
+    began = loop.time()
+    await client.send(request_bytes(key=door.key, body=body, headers=(JSON,)))
+    async with asyncio.timeout(PATIENCE_S):
+        answer = await client.answer()
+    assert answer.status in (200, 403)
+    assert loop.time() - began < 1.0
+    client.close()
+
+
 async def test_deep_but_legal_is_refused_by_the_bound_on_depth(door: Door, request_bytes: Compose) -> None:
     for depth in (18, 100):
         body = b"[" * depth + b"]" * depth
-        await door.refuses(
-            request_bytes(key=door.key, body=body, headers=(JSON,)), 400, "invalid_request", "errors"
-        )
+        await door.refuses(request_bytes(key=door.key, body=body, headers=(JSON,)), 400, "invalid_request", "errors")
 
 
 async def test_a_gigabyte_that_is_only_declared(door: Door, request_bytes: Compose) -> None:
@@ -185,7 +201,9 @@ async def test_a_body_that_nobody_will_read_is_not_kept(door: Door, request_byte
     client.close()
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "br", "deflate", "zstd", "identity, gzip", "gzip, gzip"])
+@pytest.mark.parametrize(
+    "encoding", ["gzip", "GZIP", "x-gzip", "br", "deflate", "zstd", "identity, gzip", "gzip, gzip"]
+)
 async def test_a_compressed_body_is_not_taken(door: Door, request_bytes: Compose, encoding: str) -> None:
     bomb = _bomb()
     data = request_bytes(key=door.key, body=bomb, headers=(JSON, ("Content-Encoding", encoding)))
@@ -575,7 +593,7 @@ async def test_a_thousand_pipelined_requests_do_not_pile_up(door: Door, request_
     one = request_bytes(key=door.key, input_text="a")
     before = held_bytes()
     sending = asyncio.ensure_future(client.try_send(one * 1000))
-    statuses = []
+    statuses: list[int] = []
     with suppress(ConnectionError, asyncio.IncompleteReadError):
         while len(statuses) < 1000:
             answer = await client.answer()

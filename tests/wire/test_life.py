@@ -60,6 +60,13 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for path in files for line in path.read_text().splitlines()]
 
 
+async def knock(served: Served) -> None:
+    """Connect again and again, until that fails."""
+    for _ in range(500):
+        (await served.connect()).close()
+        await asyncio.sleep(0.01)
+
+
 async def ask(client: Client, data: bytes) -> Any:
     await client.send(data)
     return await client.answer()
@@ -86,9 +93,7 @@ async def test_what_is_in_hand_ends_before_the_process(
     served.signal(number)
     assert await idle.ended() == b""  # who waits for nothing is let go at once
     with pytest.raises(ConnectionError):
-        for _ in range(100):
-            (await served.connect()).close()
-            await asyncio.sleep(0.01)
+        await knock(served)
     assert not asked.done()
     held.released.set()
     answer = await asked
@@ -138,6 +143,30 @@ async def test_what_does_not_end_is_cut_after_a_while_and_recorded(
     records = read_records(served.folder)
     assert [(r["route"], r["status"]) for r in records] == [("predict", None)]
     assert "Traceback" not in served.said
+
+
+async def test_the_bounds_on_time_hold_to_the_end(
+    opened: Opener, serving: Server, request_bytes: Compose, eventually: Callable[..., Awaitable[Any]]
+) -> None:
+    """A silent upstream and a stalled client are not waited for longer because the gateway is on its way out."""
+    raw = await opened.raw(Held())
+    policy = POLICY.replace("timeout_s: 10", "timeout_s: 0.4").replace("drain_s: 5", "drain_s: 5, body_timeout_s: 0.4")
+    served = await serving(policy, upstream=raw.url)
+    key = served.issue("alice", SCOPE)
+    waiting, stalled = await served.connect(), await served.connect()
+    headers = (("Content-Type", "application/json"), ("Content-Length", "100"))
+    await stalled.send(request_bytes(key=key, headers=headers) + b"{")
+    await waiting.send(request_bytes(key=key, input_text="a"))
+    await eventually(lambda: raw.requests)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    served.signal(signal.SIGTERM)
+    (await waiting.answer()).check_refusal(504, "upstream_timeout")
+    (await stalled.answer()).check_refusal(408, "request_timeout")
+    waiting.close()
+    stalled.close()
+    assert await served.ended() == 0
+    assert loop.time() - began < 3
 
 
 async def test_keys_outlive_a_crash(serving: Server) -> None:
@@ -264,6 +293,21 @@ async def test_a_broken_file_keeps_the_last_good_policy(
     assert set((await served.ask(key)).json()) == {"confidence"}
 
 
+async def test_a_reload_holds_nobody_up(serving: Server) -> None:
+    """Checks take seconds to compile: requests are answered by the old policy meanwhile."""
+    served = await serving(POLICY)
+    key = served.issue("alice", SCOPE)
+    served.policy.write_text(POLICY + "    checks: [{type: prompt_injection}]\n")
+    served.signal(signal.SIGHUP)
+    loop = asyncio.get_running_loop()
+    slowest = 0.0
+    while "is in force" not in served.said:
+        began = loop.time()
+        assert (await served.ask(key)).status == 200
+        slowest = max(slowest, loop.time() - began)
+    assert slowest < 0.5
+
+
 async def test_a_file_that_goes_and_comes_back(serving: Server) -> None:
     served = await serving(POLICY)
     key = served.issue("alice", SCOPE)
@@ -308,7 +352,7 @@ async def test_an_exchange_sees_one_policy_from_start_to_end(
         (POLICY.replace('"${VALLUM_REGISTRY}"', '"sqlite:////nowhere/at/all/x.db"'), 3),
     ],
 )
-async def test_what_cannot_be_served_is_said_in_a_sentence(serving: Server, tmp_path: Path, text: str, code: int) -> None:
+async def test_what_cannot_be_served_is_said_in_a_sentence(serving: Server, text: str, code: int) -> None:
     with pytest.raises(AssertionError) as failed:
         await serving(text)
     served = failed.traceback[-1].frame.f_locals["self"]
@@ -424,5 +468,3 @@ async def test_serve_upstream_prints_a_first_key_once(serving: Server, request_b
     await served.start("--upstream", served.model.url)
     assert DEFAULT_PREFIX not in served.said
     assert (await served.exchange(request_bytes("GET", "/v1/models", key), "GET")).status == 200
-
-

@@ -27,7 +27,10 @@ POLICY = """
 version: 1
 admin: {address: "127.0.0.1:0"}
 upstreams:
-  model: {url: "http://127.0.0.1:9", timeout_s: 0.3, headers: {X-Upstream-Key: "sk-upstream", Authorization: "Bearer up"}}
+  model:
+    url: "http://127.0.0.1:9"
+    timeout_s: 0.3
+    headers: {X-Upstream-Key: "sk-upstream", Authorization: "Bearer up"}
 authenticators: {keys: {type: api_key}}
 routes:
   - name: plain
@@ -84,6 +87,11 @@ def door_request(
         fields = (*fields, ("Content-Type", "application/json"), ("Content-Length", str(len(body))))
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
     return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+async def read_to_the_end(client: Client) -> None:
+    while await client.chunk():
+        pass
 
 
 def fields_of(request: bytes) -> list[tuple[str, str]]:
@@ -151,7 +159,8 @@ async def test_a_body_that_is_not_changed_arrives_as_it_was_sent(opened: Opener,
 async def test_a_body_that_is_changed_arrives_clean_and_measured(opened: Opener, request_bytes: Compose) -> None:
     raw = await opened.raw(says(document({})))
     door = await opened(POLICY, upstream=raw.url)
-    data = request_bytes("POST", "/transformed", door.key, a="x <b>y</b>", n=12345678901234567890, f=0.1, l=[None, True])
+    sent = {"a": "x <b>y</b>", "n": 12345678901234567890, "f": 0.1, "l": [None, True]}
+    data = request_bytes("POST", "/transformed", door.key, **sent)
     assert (await door.exchange(data)).status == 200
     body = raw.requests[-1].partition(b"\r\n\r\n")[2]
     assert json.loads(body) == {"a": "x y", "n": 12345678901234567890, "f": 0.1, "l": [None, True]}
@@ -186,7 +195,7 @@ async def test_the_client_is_told_what_is_listed_and_nothing_else(opened: Opener
         b"Alt-Svc: " + CANARY,
         b"X-Kept: kept",
         b"Cache-Control: no-cache",
-        b"ETag: \"x\"",
+        b'ETag: "x"',
     ]
     raw = await opened.raw(says(document({"a": 1}, *lines)))
     door = await opened(POLICY, upstream=raw.url)
@@ -228,7 +237,8 @@ TRACE = b'{"detail": "canary-51505150", "traceback": "File /srv/model.py"}'
     ],
 )
 async def test_an_upstreams_refusal_becomes_ours(opened: Opener, upstream: bytes, status: int, code: str) -> None:
-    lines = b"Location: http://canary-51505150.internal/\r\nWWW-Authenticate: Basic realm=canary-51505150\r\nRetry-After: 51505150\r\n"
+    lines = b"Location: http://canary-51505150.internal/\r\nWWW-Authenticate: Basic realm=canary-51505150\r\n"
+    lines += b"Retry-After: 51505150\r\n"
     body = b"" if upstream.startswith(b"304") else TRACE
     text = b"HTTP/1.1 " + upstream + b"\r\nContent-Type: application/json\r\n" + lines
     raw = await opened.raw(says(text + b"Content-Length: %d\r\n\r\n" % len(body) + body))
@@ -496,8 +506,7 @@ async def test_a_body_that_ends_with_a_reset_is_not_whole(opened: Opener) -> Non
     assert await client.chunk() == b'{"a": 1'
     sent.set()
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-        while await client.chunk():
-            pass
+        await read_to_the_end(client)
     client.close()
 
 
@@ -509,8 +518,7 @@ async def test_a_stream_without_a_length_that_falls_silent_is_not_whole(opened: 
     assert (await client.head())[0] == 200
     assert await client.chunk() == b'{"a": 1'
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-        while await client.chunk():
-            pass
+        await read_to_the_end(client)
     client.close()
 
 

@@ -172,7 +172,10 @@ async def test_any_cut_of_the_bytes_gives_the_same_events(
 
 @pytest.mark.parametrize(
     ("last", "seen"),
-    [(b'data: {"n": 2, "logprobs": "canary-51505150"}', [{"n": 1}, {"n": 2}]), (b'data: {"n": 2, "logpr', [{"n": 1}, {}])],
+    [
+        (b'data: {"n": 2, "logprobs": "canary-51505150"}', [{"n": 1}, {"n": 2}]),
+        (b'data: {"n": 2, "logpr', [{"n": 1}, {}]),
+    ],
 )
 async def test_the_last_event_is_cleaned_even_without_its_end(
     opened: Opener, request_bytes: Compose, last: bytes, seen: list[Any]
@@ -193,7 +196,8 @@ async def test_the_last_event_is_cleaned_even_without_its_end(
 async def test_an_event_without_end_is_bounded_and_passes_not(opened: Opener, request_bytes: Compose) -> None:
     async def script(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
         await raw.request(reader)
-        writer.write(STREAM + b"Transfer-Encoding: chunked\r\n\r\n" + chunk(event(n=1)) + chunk(b"data: canary-51505150"))
+        writer.write(STREAM + b"Transfer-Encoding: chunked\r\n\r\n")
+        writer.write(chunk(event(n=1)) + chunk(b"data: canary-51505150"))
         while True:
             writer.write(chunk(b"a" * 65536))
             await writer.drain()
@@ -306,7 +310,8 @@ async def test_who_never_reads_is_let_go(opened: Opener, request_bytes: Compose)
 
 
 async def test_lines_of_json_are_cleaned_one_by_one(opened: Opener, request_bytes: Compose) -> None:
-    lines = b'{"n": 1, "logprobs": "canary-51505150"}\n\n{"n": 2, "x": {"logprobs": "canary-51505150"}}\r\n[{"logprobs": 1}]\n'
+    lines = b'{"n": 1, "logprobs": "canary-51505150"}\n\n{"n": 2, "x": {"logprobs": "canary-51505150"}}\r\n'
+    lines += b'[{"logprobs": 1}]\n'
     lines += b'not json canary-51505150\n{"n": 3, "logprobs": "canary-51505150"}'
     for size in (1, 7, len(lines)):
 
@@ -453,6 +458,52 @@ async def test_an_early_answer_reaches_a_client_that_waits_for_it(opened: Opener
     await client.send(request_bytes("POST", "/upload", door.key, headers=(("Content-Length", "1000"),)) + b"a" * 10)
     async with asyncio.timeout(3):
         (await client.answer()).check_refusal(413, "body_too_large")
+    client.close()
+
+
+async def test_the_rest_of_an_upload_after_an_early_answer_is_no_request(
+    opened: Opener, request_bytes: Compose
+) -> None:
+    async def script(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
+        raw.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await reader.read(-1)
+
+    raw = await opened.raw(script)
+    door = await opened(POLICY, upstream=raw.url)
+    client = await door.connect()
+    hidden = request_bytes("POST", "/upload", door.key, body=b"hidden")
+    headers = (("Content-Length", str(len(hidden) + 10)),)
+    await client.send(request_bytes("POST", "/upload", door.key, headers=headers) + b"a" * 10)
+    answer = await client.answer()
+    assert (answer.status, answer.body, answer.get("connection")) == (200, b"ok", "close")
+    await client.try_send(hidden)
+    assert await client.ended() == b""
+    assert len(raw.requests) == 1
+    client.close()
+
+
+async def test_a_body_that_breaks_under_an_answer_cuts_it(opened: Opener, request_bytes: Compose) -> None:
+    """Part of the answer is out when the upload turns out to be no HTTP: the record says whose fault it was."""
+
+    async def script(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
+        raw.requests.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf")
+        await reader.read(-1)
+        raw.lost[0].set()
+
+    raw = await opened.raw(script)
+    door = await opened(POLICY, upstream=raw.url)
+    client = await door.connect()
+    headers = (("Transfer-Encoding", "chunked"),)
+    await client.send(request_bytes("POST", "/upload", door.key, headers=headers) + chunk(b"half"))
+    assert (await client.head())[0] == 200
+    await client.send(b"zz\r\n")
+    assert len(await client.ended()) < 20
+    async with asyncio.timeout(5):
+        await raw.lost[0].wait()
+    (record,) = await door.records(1)
+    assert (record["decision"], record.get("reason")) == ("deny", "malformed_request"), record
     client.close()
 
 

@@ -137,7 +137,8 @@ class Conversation:
             if refusal is not None:
                 self.x.decision = refusal
                 await self._refuse(refusal)
-        except asyncio.CancelledError:  # the caller left
+        except asyncio.CancelledError:
+            self.x.cancelled = True  # the caller left
             raise
         except Exception as error:  # noqa: BLE001  a fault of ours: one plain answer, and the detail in the record
             refusal = Deny(Reason.INTERNAL_ERROR, "gateway", describe(error))

@@ -12,6 +12,9 @@ import hyperscan
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MOST_PLACES = 500
+"""Strings of one request that are searched one by one for the place of a finding."""
+
 
 class Pattern(NamedTuple):
     """One regular expression, caseless.  `name` is "family.member"; `weight` 1.0 decides alone at the usual threshold.
@@ -23,6 +26,11 @@ class Pattern(NamedTuple):
     name: str
     weight: float
     expression: str
+
+    @property
+    def family(self) -> str:
+        """What stands before the dot."""
+        return self.name.partition(".")[0]
 
 
 class PatternSet:

@@ -39,9 +39,8 @@ for command in (demo, serve, check, keys, why, schema, init):
 def main() -> None:
     """Run the command line; turn our own errors into a sentence and an exit code."""
     try:
-        vallum.main(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        code = vallum.main(standalone_mode=False)  # what `ctx.exit` was given, else what the command returned
+        sys.exit(code if isinstance(code, int) else 0)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:

@@ -84,8 +84,8 @@ def _text(name: str, value: Any) -> str:
 
 def _sentence(record: dict[str, Any]) -> str:
     status = record["status"]
-    if status is None:
-        return "The caller left before there was an answer."
+    if record["decision"] == "cancelled":
+        return "The caller left before the answer was whole."
     if "reason" in record:
         return f"Refused with {status} {record['reason']} by {record['control']}."
     return f"Let through, answered {status}."

@@ -6,11 +6,13 @@ and nesting beyond 200 levels are errors.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jiter
 import msgspec
 
+QUOTED = re.compile(r' ".*"', re.DOTALL)  # the caller's words, which belong in no record
 MEDIA_TYPES = frozenset({"application/json"})
 
 
@@ -18,8 +20,11 @@ class Json:
     """The strict reader and writer of JSON, for requests."""
 
     def decode(self, body: bytes) -> Any:
-        """Parse `body`; raise ValueError, whose message names the place."""
-        return jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+        """Parse `body`; raise ValueError, whose message names the place and quotes nothing."""
+        try:
+            return jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
+        except ValueError as error:
+            raise ValueError(QUOTED.sub("", str(error))) from None
 
     def encode(self, document: Any) -> bytes:
         """Serialise `document`, in compact form; a number that is not finite becomes null."""
@@ -30,5 +35,8 @@ class AnswerJson(Json):
     """The reader of answers: model servers write NaN where a score is undefined, and no caller is hurt by that."""
 
     def decode(self, body: bytes) -> Any:
-        """Parse `body`, of a repeated key the last; raise ValueError."""
-        return jiter.from_json(body, allow_inf_nan=True, catch_duplicate_keys=False)
+        """Parse `body`, of a repeated key the last; raise ValueError that quotes nothing."""
+        try:
+            return jiter.from_json(body, allow_inf_nan=True, catch_duplicate_keys=False)
+        except ValueError as error:
+            raise ValueError(QUOTED.sub("", str(error))) from None

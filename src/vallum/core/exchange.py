@@ -94,6 +94,7 @@ class Exchange:
 
     __slots__ = (
         "body",
+        "cancelled",
         "content",
         "decision",
         "document",
@@ -131,6 +132,7 @@ class Exchange:
         self.removed: set[str] = set()
         self.relay: Any = None
         self.upstream_status: int | None = None
+        self.cancelled = False  # the caller left before the end
 
     def enter(self, phase: Phase) -> None:
         """Go to `phase`, or raise PhaseError if it cannot follow the present one."""

@@ -64,8 +64,8 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
 
 
 def _verb(x: Exchange) -> str:
-    if x.decision is None:
-        return "none"
+    if x.cancelled or x.decision is None:
+        return "cancelled"
     return type(x.decision).__name__.lower()
 
 

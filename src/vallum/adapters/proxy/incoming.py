@@ -72,8 +72,11 @@ class Incoming:
         hosts = len(self.headers.all("host"))
         if hosts > 1 or (hosts == 0 and self.version == "1.1"):  # RFC 9112 3.2
             return f"{hosts} Host fields"
-        if self.version == "1.0" and self.headers.get("transfer-encoding"):  # RFC 9112 6.1
+        codings = self.headers.all("transfer-encoding")
+        if codings and self.version == "1.0":  # RFC 9112 6.1
             return "chunks in HTTP/1.0"
+        if codings and (len(codings) > 1 or codings[0].lower() != "chunked"):  # the one coding that all read alike
+            return f"transfer-encoding {', '.join(codings)[:80]}"
         return None
 
     def announces_body(self) -> bool:
@@ -163,8 +166,9 @@ class Incoming:
 
     async def start(self, status: int, fields: Sequence[tuple[str, str]], length: int | None) -> None:
         """Send the head of an answer whose body follows in pieces; `length` None if unknown."""
-        self._chunked = length is None and self.version == "1.1" and self.method != "HEAD" and status not in (204, 304)
-        if length is None and not self._chunked:
+        bodiless = self.method == "HEAD" or status in (204, 304)
+        self._chunked = length is None and self.version == "1.1" and not bodiless
+        if length is None and not self._chunked and not bodiless:
             self.keep_alive = False  # the end of the connection is the end of the body
         await self._connection.write(wire.head(wire.status_line(status), [*fields, *self._framing(length, status)]))
 

@@ -55,6 +55,7 @@ class Listener:
         self.bounds = bounds
         self.connections: set[Connection] = set()
         self.draining = False
+        self.changed = asyncio.Event()  # a connection has ended
         self.loop = asyncio.get_running_loop()
 
     def connect(self) -> Connection:
@@ -72,11 +73,14 @@ class Listener:
         self.draining = True
         for connection in list(self.connections):
             connection.close_if_idle()
-        tasks = [connection.task for connection in self.connections if connection.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=patience_s)
-        for connection in list(self.connections):
-            connection.abort()
+        try:
+            async with asyncio.timeout(patience_s):
+                while self.connections:  # an answer is out only when the client has read it and the connection ends
+                    self.changed.clear()
+                    await self.changed.wait()
+        except TimeoutError:
+            for connection in list(self.connections):
+                connection.abort()
 
 
 class Connection(asyncio.Protocol):
@@ -96,7 +100,8 @@ class Connection(asyncio.Protocol):
         self._current: Incoming | None = None
         self._url = b""
         self._fields: list[tuple[str, str]] = []
-        self._head_bytes = 0
+        self._head_bytes = 0  # of the head that is arriving, read but not yet parsed whole
+        self._fields_bytes = 0
         self._since = 0.0  # when the present wait began
         self._unread_since: float | None = None  # when the client stopped reading
         self._can_write = asyncio.Event()
@@ -120,6 +125,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel what is done for a client that left."""
         self.listener.connections.discard(self)
+        self.listener.changed.set()
         self._closing = True
         self._can_write.set()
         self._queue.clear()
@@ -177,8 +183,10 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a field, or drop a trailer's: nothing reads those."""
         self._fields.append((name.decode("latin-1").lower(), value.decode("latin-1")))
-        if len(self._fields) > self.bounds.fields:
-            raise FaultError(Reason.HEADERS_TOO_LARGE, f"over {self.bounds.fields} header fields")
+        self._fields_bytes += len(name) + len(value) + 4
+        if len(self._fields) > self.bounds.fields or self._fields_bytes > self.bounds.head_bytes:
+            bounds = f"{self.bounds.fields} header fields or {self.bounds.head_bytes} bytes of them"
+            raise FaultError(Reason.HEADERS_TOO_LARGE, f"over {bounds}")
 
     def on_headers_complete(self) -> None:
         """Put a request in the queue; its body may still be on the way."""
@@ -187,7 +195,7 @@ class Connection(asyncio.Protocol):
         request = Incoming(self, method, target, Headers(self._fields))
         request.keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
         request.version = parser.get_http_version()
-        self._url, self._fields, self._head_bytes = b"", [], 0
+        self._url, self._fields, self._head_bytes, self._fields_bytes = b"", [], 0, 0
         if len(self._queue) >= self.bounds.pipelined:
             raise FaultError(Reason.MALFORMED_REQUEST, f"over {self.bounds.pipelined} requests without waiting")
         fault = request.find_fault()
@@ -210,15 +218,14 @@ class Connection(asyncio.Protocol):
         if self._arriving is not None:
             self._arriving.finish()
             self._arriving = None
-        self._fields = []
+        self._fields, self._fields_bytes = [], 0
         self._since = self.loop.time()
 
     # --- faults
 
     def _check_arriving(self) -> None:
         if self._head_bytes > self.bounds.head_bytes:
-            reason = Reason.HEADERS_TOO_LARGE if self._fields or not self._url else Reason.URI_TOO_LONG
-            self._fail(reason, f"a head over {self.bounds.head_bytes} bytes")
+            self._fail(Reason.HEADERS_TOO_LARGE, f"a head over {self.bounds.head_bytes} bytes")
         elif self._arriving is not None:
             if self._arriving.wire_bytes > FRAMING_MAX_BYTES + 8 * self._arriving.body_bytes:
                 self._fail(Reason.MALFORMED_REQUEST, "more framing than body")

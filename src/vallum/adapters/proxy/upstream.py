@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 HIGH_WATER_BYTES = 262_144
 HEAD_MAX_BYTES = 65_536
+FIELDS_MAX = 200
 IDLE_S = 4.0  # common servers close an idle connection after 5 s: be first
 IDLE_MAX = 256
 CONNECT_S = 5.0
@@ -66,7 +67,7 @@ class Pool:
             call, reused = await self._acquire()
             call.begin(method, self.upstream.timeout_s)
             try:
-                await call.send(head, body, chunked=framing == CHUNKED)
+                call.send(head, body, chunked=framing == CHUNKED)
                 await call.wait_head()
             except StaleError:
                 self.release(call)
@@ -152,6 +153,7 @@ class Call(asyncio.Protocol):
         self.head: ResponseHead | None = None
         self._fields: list[tuple[str, str]] = []
         self._head_bytes = 0
+        self._fields_bytes = 0
         self._pieces: list[bytes] = []
         self._held_bytes = 0
         self._paused = False
@@ -160,6 +162,9 @@ class Call(asyncio.Protocol):
         self._lost = False
         self._keep_alive = True
         self._error: UpstreamError | None = None
+        self._starved = False  # the caller is slow with its body, which is not the upstream's silence
+        self._feeder: asyncio.Task[None] | None = None
+        self._feed_error: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._can_write = asyncio.Event()
         self._can_write.set()
@@ -181,28 +186,44 @@ class Call(asyncio.Protocol):
     def begin(self, method: str, timeout_s: float) -> None:
         """Make ready for a request."""
         self._method, self._timeout_s = method, timeout_s
-        self.head, self._fields, self._head_bytes = None, [], 0
+        self.head, self._fields, self._head_bytes, self._fields_bytes = None, [], 0, 0
         self._pieces, self._held_bytes = [], 0
         self._complete = self._sent = False
         self.since = self._loop.time()
 
-    async def send(self, head: bytes, body: bytes | AsyncIterator[bytes] | None, *, chunked: bool) -> None:
-        """Send a request whole, or its body as it comes, until the upstream has answered."""
+    def send(self, head: bytes, body: bytes | AsyncIterator[bytes] | None, *, chunked: bool) -> None:
+        """Send a request whole, or begin to send its body as it comes."""
         if body is None or isinstance(body, bytes):
             self._transport.write(head + (body or b""))
             self._sent = True
             return
         self._transport.write(head)
-        async for piece in body:
-            if self.head is not None or self._error is not None:
-                return  # an early answer: the rest is not wanted
+        # In a task of its own: an answer may come before the body is whole, and a client may wait for it.
+        self._feeder = self._loop.create_task(self._feed(body, chunked))
+        self._feeder.add_done_callback(self._fed)
+
+    async def _feed(self, body: AsyncIterator[bytes], chunked: bool) -> None:
+        pieces = aiter(body)
+        while True:
+            self._starved = True
+            piece = await anext(pieces, None)
+            self._starved = False
             self.since = self._loop.time()
+            if piece is None:
+                break
             await self._can_write.wait()
+            if self._lost or self._error is not None:
+                return
             self._transport.write(wire.chunk(piece) if chunked else piece)
         if chunked:
             self._transport.write(wire.LAST_CHUNK)
         self._sent = True
         self.since = self._loop.time()
+
+    def _fed(self, feeder: asyncio.Task[None]) -> None:
+        if not feeder.cancelled() and feeder.exception() is not None:
+            self._feed_error = feeder.exception()
+            self._wake()
 
     async def wait_head(self) -> ResponseHead:
         """Return the answer's head."""
@@ -231,11 +252,14 @@ class Call(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection; an answer that is still coming is not wanted."""
+        if self._feeder is not None:
+            self._feeder.cancel()
         self._transport.abort()
 
     def check_time(self, now: float) -> None:
         """Give up on an upstream that has been silent for too long; while we hold it back, silence is ours."""
-        if not self._complete and not self._paused and now - self.since > self._timeout_s:
+        patient = self._complete or self._paused or self._starved
+        if not patient and now - self.since > self._timeout_s:
             self._fail(UpstreamTimeoutError(f"silent for over {self._timeout_s:g} s"))
 
     # --- transport
@@ -257,6 +281,8 @@ class Call(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(UpstreamError(f"not HTTP: {type(error).__name__} {error}"))
+        if self._error is not None and not self._complete:
+            self._fail(self._error)
         if self.head is None and self._head_bytes > HEAD_MAX_BYTES:
             self._fail(UpstreamError(f"a head over {HEAD_MAX_BYTES} bytes"))
         if self._held_bytes > HIGH_WATER_BYTES and not self._complete:
@@ -269,7 +295,7 @@ class Call(asyncio.Protocol):
         self._can_write.set()
         if self._complete:
             return
-        if self.head is not None and not self._framed():
+        if self.head is not None and exc is None and self._error is None and not self._framed():
             self._complete = True
             self._wake()
         elif self.head is None and not self._head_bytes:
@@ -291,12 +317,19 @@ class Call(asyncio.Protocol):
         """Collect a field."""
         if self.head is None:
             self._fields.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+            self._fields_bytes += len(name) + len(value) + 4
+            if len(self._fields) > FIELDS_MAX or self._fields_bytes > HEAD_MAX_BYTES:
+                self._error = UpstreamError(f"over {FIELDS_MAX} header fields or {HEAD_MAX_BYTES} bytes of them")
 
     def on_headers_complete(self) -> None:
         """Hand over the head, unless it is an interim one."""
         status = self._parser.get_status_code()
+        if self._error is not None:
+            return
         if self.head is not None:
             self._error = UpstreamError("two answers to one request")
+        elif self._parser.get_http_version() not in {"1.0", "1.1"}:
+            self._error = UpstreamError(f"HTTP/{self._parser.get_http_version()}")
         elif status >= 200:
             self.head = ResponseHead(status, Headers(self._fields))
             if self._method == "HEAD":  # the parser cannot know that no body follows
@@ -305,7 +338,9 @@ class Call(asyncio.Protocol):
         self._fields = []
 
     def on_body(self, data: bytes) -> None:
-        """Collect a piece of the body."""
+        """Collect a piece of the body; what follows a whole answer is nobody's."""
+        if self._complete:
+            return
         self._pieces.append(data)
         self._held_bytes += len(data)
         self._wake()
@@ -328,6 +363,8 @@ class Call(asyncio.Protocol):
         self._wake()
 
     def _raise(self) -> None:
+        if self._feed_error is not None:
+            raise self._feed_error
         if self._error is not None:
             raise self._error
 

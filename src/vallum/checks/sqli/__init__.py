@@ -1,0 +1,106 @@
+"""Refuse text that breaks out of an SQL statement.
+
+What it stops
+    Tautologies, stacked statements, UNION queries, time and error probes, comment cut-offs and calls of the functions
+    that read files, run commands or list a schema, in any case and spacing, split by comments, and under every
+    encoding that a reading undoes.
+Config
+    `transforms`: readings this route counts on (`url_decode`, `html_decode`, `base64_decode`, `unicode_normalise`);
+    all of them are always looked at.  `mode: enforce | shadow`.
+Cost
+    See bench/detection.py: one pass of Hyperscan for each reading, about 3 us for 1 kB of clean text.
+Misses
+    A bare word that is only dangerous in one query (`1`, `admin`, `id desc`), second-order injection, and injection
+    into ORDER BY or identifiers that needs no quote or operator.  Quoted SQL in a question about SQL passes where it
+    is well formed, so a whole honest-looking statement passes too: parameterise queries; this check is a second fence.
+Example
+    checks:
+      - {type: sqli, transforms: [url_decode]}
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import msgspec
+
+from vallum.checks.patterns import MOST_PLACES, PatternSet
+from vallum.checks.sqli.grammar import LONGEST_WHOLE, SQL, WHOLE
+from vallum.core.decision import Finding
+from vallum.core.policy import Mode
+from vallum.core.reading import Reading, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vallum.core.content import Content
+
+
+class SqliConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="sqli", kw_only=True):
+    """Which readings a route counts on; every reading is looked at whatever stands here."""
+
+    mode: Mode = Mode.ENFORCE
+    transforms: list[Literal["url_decode", "html_decode", "base64_decode", "unicode_normalise"]] = []
+
+
+# Bounded: a text full of openings and without an end must cost no more than its length.
+_COMMENT = re.compile(r"/\*[^*]{0,200}\*{1,9}/")
+_MARKERS = re.compile(r"/\*!?\d{0,6}|\*/")
+
+# Joined lines bring together what a line's end held apart: two statements of a script are no stacked query.
+_BLIND_TO_LINES = frozenset(("stacked.verb", "probe.time", "taut.quote"))
+
+
+class Sqli:
+    """The check; pure and reentrant."""
+
+    type: ClassVar[str] = "sqli"
+
+    def __init__(self, config: SqliConfig) -> None:
+        """Compile the patterns."""
+        self.config = config
+        self._patterns = PatternSet(SQL)
+
+    def inspect(self, content: Content) -> Finding | None:
+        """Return the first reading in which some pattern occurs."""
+        for reading in content.readings:
+            names = self._names(reading)
+            if names and (self._is_part(names) or self._fills_a_value(content)):
+                where = ""
+                if len(content.values) + len(content.keys) <= MOST_PLACES:
+                    where = content.locate(self._holds)
+                return Finding(rule=self.type, where=where, detail=f"{','.join(names)} in {reading.how}")
+        return None
+
+    def _names(self, reading: Reading) -> list[str]:
+        names = [hit.name for text in _uncommented(reading.text) for hit in self._patterns.scan(text)]
+        if names and reading.how.endswith("joined"):
+            return [name for name in names if name not in _BLIND_TO_LINES and not name.startswith(WHOLE)]
+        return names
+
+    @staticmethod
+    def _is_part(names: list[str]) -> bool:
+        return any(not name.startswith(WHOLE) for name in names)
+
+    def _fills_a_value(self, content: Content) -> bool:
+        # Of strings of one line each, every line is a whole value.
+        lines = [text for text in (*content.values, *content.keys) if len(text) <= LONGEST_WHOLE and _is_line(text)]
+        return any(self._names(reading) for reading in read("\n".join(lines)))
+
+    def _holds(self, value: str) -> bool:
+        whole = len(value) <= LONGEST_WHOLE and _is_line(value)
+        return any((names := self._names(reading)) and (whole or self._is_part(names)) for reading in read(value))
+
+
+def _is_line(text: str) -> bool:
+    return "\n" not in text.strip()
+
+
+def _uncommented(text: str) -> Iterator[str]:
+    """Yield the text, then without its SQL comments: each in turn a space, nothing, and what it holds."""
+    yield text
+    if "/*" in text:
+        yield _COMMENT.sub(" ", text)
+        yield _COMMENT.sub("", text)
+        yield _MARKERS.sub(" ", text)

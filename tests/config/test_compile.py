@@ -1,0 +1,279 @@
+"""Compiling: a config becomes routes with every control in its place, and safe defaults where it says nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vallum.checks.sqli import SqliConfig
+from vallum.config import compile as compiler
+from vallum.config.compile import REQUEST_HEADERS, RESPONSE_HEADERS, load_policy
+from vallum.config.source import PolicyFileError, parse_source
+from vallum.core.policy import Mode, OnError
+from vallum.core.problem import ErrorFormat
+from vallum.core.quota import Per, Quota
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vallum.core.policy import Policy, Route
+
+HEAD = """version: 1
+upstreams:
+  model: {url: "http://127.0.0.1:9000", timeout_s: 5, headers: {X-Api-Key: "${SECRET:-s}"}}
+authenticators:
+  keys: {type: api_key}
+  open: {type: anonymous}
+"""
+MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
+
+
+def policy_of(tmp_path: Path, text: str) -> Policy:
+    return load_policy(parse_source(tmp_path / "policy.yaml", text.encode(), {}))[1]
+
+
+def route_of(tmp_path: Path, lines: str = "") -> Route:
+    return policy_of(tmp_path, route_text(lines)).routes[0]
+
+
+def route_text(lines: str = "", name: str = "predict", match: str = "{methods: [POST], path: /predict}") -> str:
+    return f"{HEAD}routes:\n{one_route(lines, name, match)}"
+
+
+def one_route(lines: str = "", name: str = "predict", match: str = "{methods: [POST], path: /predict}") -> str:
+    text = f"  - name: {name}\n    match: {match}\n    upstream: model\n    auth: {{any_of: [keys]}}\n"
+    return text + "".join(f"    {line}\n" for line in lines.splitlines())
+
+
+def faults_of(tmp_path: Path, text: str) -> list[str]:
+    with pytest.raises(PolicyFileError) as caught:
+        policy_of(tmp_path, text)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_a_route_that_says_little_is_safe(tmp_path: Path) -> None:
+    route = route_of(tmp_path)
+    assert (route.name, set(route.methods), route.pattern.text) == ("predict", {"POST"}, "/predict")
+    assert (route.mode, route.on_error, route.error_format) == (Mode.ENFORCE, OnError.DENY, None)
+    assert (route.limits, route.scopes, route.exclude) == ((), frozenset(), ())
+    assert [authenticator.type for authenticator in route.authenticators] == ["api_key"]
+    intake, outlet = route.intake, route.outlet
+    assert (intake.max_bytes, intake.max_depth, intake.query) == (1_048_576, 32, frozenset())
+    assert intake.media_types == {"application/json"}
+    assert intake.headers == REQUEST_HEADERS
+    assert (intake.schema, intake.checks, intake.sanitiser, intake.deny_fields) == (None, (), None, frozenset())
+    assert intake.codec is not None
+    assert (outlet.transforms, outlet.headers, outlet.max_bytes) == ((), RESPONSE_HEADERS, 8_388_608)
+
+
+def test_an_upstream(tmp_path: Path) -> None:
+    upstream = route_of(tmp_path).upstream
+    assert (upstream.name, upstream.url, upstream.timeout_s) == ("model", "http://127.0.0.1:9000", 5.0)
+    assert upstream.headers == (("x-api-key", "s"),)
+
+
+def test_routes_come_in_the_order_of_the_file_and_authenticators_in_theirs(tmp_path: Path) -> None:
+    text = route_text() + one_route(name="b", match="{methods: [GET], path: /b}").replace("[keys]", "[open, keys]")
+    routes = policy_of(tmp_path, text).routes
+    assert [route.name for route in routes] == ["predict", "b"]
+    assert [authenticator.type for authenticator in routes[1].authenticators] == ["anonymous", "api_key"]
+
+
+def test_quotas(tmp_path: Path) -> None:
+    lines = """quotas:
+  - 10 per minute
+  - 300 per 5 minutes
+  - {limit: 5 per day, per: tenant}
+  - {limit: 7/hour, per: ip, mode: shadow, name: mine}"""
+    assert [(limit.quota, limit.mode) for limit in route_of(tmp_path, lines).limits] == [
+        (Quota("minute", 10, MINUTE), Mode.ENFORCE),
+        (Quota("5-minutes", 300, 5 * MINUTE), Mode.ENFORCE),
+        (Quota("day-tenant", 5, DAY, Per.TENANT), Mode.ENFORCE),
+        (Quota("mine", 7, HOUR, Per.IP), Mode.SHADOW),
+    ]
+
+
+def test_what_comes_in(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"type": "object"}')
+    lines = """mode: shadow
+on_error: allow
+request:
+  max_bytes: 10
+  max_depth: 3
+  schema: s.json
+  deny_fields: [n]
+  query: [q]
+  headers: [X-Trace]
+  sanitize: {html: strip}
+checks:
+  - {type: sqli, mode: shadow}"""
+    route = route_of(tmp_path, lines)
+    intake = route.intake
+    assert (route.mode, route.on_error) == (Mode.SHADOW, OnError.ALLOW)
+    assert (intake.max_bytes, intake.max_depth) == (10, 3)
+    assert (intake.deny_fields, intake.query) == (frozenset({"n"}), frozenset({"q"}))
+    assert intake.headers == REQUEST_HEADERS | {"x-trace"}
+    assert intake.schema is not None
+    assert intake.sanitiser is not None
+    assert [(guard.check.type, guard.mode) for guard in intake.checks] == [("sqli", Mode.SHADOW)]
+
+
+def test_any_query_may_be_let_in(tmp_path: Path) -> None:
+    assert route_of(tmp_path, "request: {query: any}").intake.query is None
+
+
+def test_what_goes_out_in_the_order_that_transforms_run(tmp_path: Path) -> None:
+    lines = """response:
+  confidence: {field: c, round: 2}
+  drop_fields: [a, b.c]
+  fields: [c, d]
+  headers: [X-Model]
+  drop_headers: [ETag, x-*, content-l*]
+  max_bytes: 5"""
+    outlet = route_of(tmp_path, lines).outlet
+    assert [transform.type for transform in outlet.transforms] == ["fields", "drop_fields", "confidence"]
+    assert outlet.headers == RESPONSE_HEADERS - {"etag", "content-language"}
+    assert outlet.max_bytes == 5
+
+
+@pytest.mark.parametrize("field", ["c", "c.x", "*.c"])
+def test_a_confidence_that_is_kept_may_be_coarsened(tmp_path: Path, field: str) -> None:
+    lines = f"response: {{fields: [c], confidence: {{field: '{field}', round: 2}}}}"
+    assert len(route_of(tmp_path, lines).outlet.transforms) == 2
+
+
+@pytest.mark.parametrize(
+    ("preset", "reads", "error_format"),
+    [
+        ("json", True, None),
+        ("openai.chat", True, ErrorFormat.OPENAI),
+        ("openai.embeddings", True, ErrorFormat.OPENAI),
+        ("raw", False, None),
+    ],
+)
+def test_presets(tmp_path: Path, preset: str, reads: bool, error_format: ErrorFormat | None) -> None:
+    route = route_of(tmp_path, f"preset: {preset}")
+    assert (route.intake.codec is not None) is reads
+    assert bool(route.intake.media_types) is reads
+    assert route.error_format is error_format
+
+
+def test_exclude(tmp_path: Path) -> None:
+    text = route_text(match="{methods: [GET], path: /**, exclude: [/admin/**, /x]}")
+    policy = policy_of(tmp_path, text)
+    assert policy.find_route("GET", "/a") is policy.routes[0]
+    assert [policy.find_route("GET", path) for path in ("/admin", "/admin/keys", "/x")] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("{methods: [GET], path: /a}", "{methods: [POST], path: /a}"),
+        ("{methods: [GET], path: /a}", "{methods: [GET, POST], path: /a}"),
+        ("{methods: [GET], path: /a}", "{methods: [GET], path: /a/}"),
+        ("{methods: [GET], path: /**, exclude: [/a]}", "{methods: [GET], path: /**}"),
+    ],
+)
+def test_a_route_that_can_be_reached_is_no_fault(tmp_path: Path, first: str, second: str) -> None:
+    policy = policy_of(tmp_path, route_text(match=first) + one_route(name="b", match=second))
+    assert len(policy.routes) == 2
+
+
+def test_a_digest_names_this_version(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text("{}")
+    text = route_text("request: {schema: s.json}")
+    first = policy_of(tmp_path, text).digest
+    assert policy_of(tmp_path, text).digest == first
+    assert policy_of(tmp_path, text + "# a comment\n").digest != first
+    (tmp_path / "s.json").write_text("{ }")
+    assert policy_of(tmp_path, text).digest != first
+    assert len(first) == 12
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [('{"type": "nope"}', "is no valid JSON Schema: "), ("[]", "is no valid JSON Schema: "), ("{", "is not JSON: ")],
+)
+def test_a_schema_that_is_none(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "s.json").write_text(content)
+    (fault,) = faults_of(tmp_path, route_text("request: {schema: s.json}"))
+    assert fault.startswith(f"12:23: routes[0].request.schema: s.json {message}")
+
+
+def test_the_schema_file_is_watched(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text("{}")
+    source = parse_source(tmp_path / "policy.yaml", route_text("request: {schema: s.json}").encode(), {})
+    load_policy(source)
+    assert source.files == [tmp_path / "s.json"]
+
+
+@pytest.mark.parametrize("name", ["upgrade", "Proxy-Authorization", "keep-alive", "trailer", "proxy-connection"])
+def test_fields_of_one_connection_never_reach_the_upstream(tmp_path: Path, name: str) -> None:
+    (fault,) = faults_of(tmp_path, route_text(f"request: {{headers: [{name}]}}"))
+    assert "never reaches the upstream" in fault
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "request: {sanitize: {max_chars: 0}}",
+        "request: {sanitize: {max_chars: -1}}",
+        'quotas: [{limit: 1 per day, name: "a\\n"}]',
+        "request: {max_bytes: 0100}",  # eight in YAML 1.1, a hundred in 1.2: two readings
+    ],
+)
+def test_values_that_mean_nothing_are_faults(tmp_path: Path, lines: str) -> None:
+    assert len(faults_of(tmp_path, route_text(lines))) == 1
+
+
+def test_a_name_is_one_line(tmp_path: Path) -> None:
+    assert len(faults_of(tmp_path, route_text(name='"a\\n"'))) == 1
+
+
+@pytest.mark.parametrize("url", ["http://h", "https://h:8443", "http://h/base", "http://[::1]:9000", "http://h/base/"])
+def test_addresses_of_upstreams(tmp_path: Path, url: str) -> None:
+    assert policy_of(tmp_path, route_text().replace("http://127.0.0.1:9000", url)).routes[0].upstream.url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "h:9000", "ftp://h", "http://", "http:///x", "http://h:0", "http://h:99999", "http://h:x", "http://h/?a=b"],
+)
+def test_addresses_that_are_none(tmp_path: Path, url: str) -> None:
+    (fault,) = faults_of(tmp_path, route_text().replace("http://127.0.0.1:9000", url))
+    assert fault.startswith("3:16: upstreams.model.url: ")
+    assert "write it as http://host:port" in fault
+
+
+@pytest.mark.parametrize("header", ["Host: x", "Content-Length: '5'", "a b: x", '"a": "x\\ny"', "Transfer-Encoding: x"])
+def test_what_an_upstream_may_not_be_sent(tmp_path: Path, header: str) -> None:
+    (fault,) = faults_of(tmp_path, route_text().replace('X-Api-Key: "${SECRET:-s}"', header))
+    assert "cannot be set here" in fault
+
+
+@pytest.mark.parametrize("place", ["listen", "admin"])
+@pytest.mark.parametrize(("address", "good"), [("127.0.0.1:1", True), (":8080", True), ("8080", False), ("h:x", False)])
+def test_where_to_listen(tmp_path: Path, place: str, address: str, good: bool) -> None:
+    text = f'{route_text()}{place}: {{address: "{address}"}}\n'
+    if good:
+        assert policy_of(tmp_path, text)
+    else:
+        (fault,) = faults_of(tmp_path, text)
+        assert f"{place}.address: " in fault
+
+
+@pytest.mark.parametrize("name", ["RateLimit", "retry-after", "X-Request-Id", "Connection"])
+def test_what_is_the_gateways_to_answer(tmp_path: Path, name: str) -> None:
+    (fault,) = faults_of(tmp_path, route_text(f"response: {{headers: [{name}]}}"))
+    assert fault.endswith(f"routes[0].response.headers[0]: {name!r} is the gateway's to write")
+
+
+def test_equal_checks_are_built_once_and_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "CHECKS_KEPT", 1)
+    monkeypatch.setattr(compiler, "_built", {})
+    first = compiler.build_check(SqliConfig())
+    assert compiler.build_check(SqliConfig()) is first
+    other = compiler.build_check(SqliConfig(mode=Mode.SHADOW))
+    assert other is not first
+    assert compiler.build_check(SqliConfig(mode=Mode.SHADOW)) is other
