@@ -1,4 +1,4 @@
-"""Field paths: who holds the named member, in one answer, in a batch and at every depth."""
+"""Field paths: where the named values stand, in one answer, in a batch and at every depth."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vallum.core.fieldpath import holders, parse_path
+from vallum.core.fieldpath import parse_path, places
 
 
 @pytest.mark.parametrize(
@@ -29,28 +29,31 @@ A, B = {"x": 1}, {"x": 2}
 @pytest.mark.parametrize(
     ("document", "path", "expected"),
     [
-        (A, "x", [A]),
+        (A, "x", [1]),
         (A, "y", []),
-        ({"a": A}, "a.x", [A]),
+        ({"a": A}, "a.x", [1]),
         ({"a": A}, "x", []),
         ({"a": A}, "b.x", []),
         ({"a": 1}, "a.x", []),
-        ([A, B], "x", [A, B]),  # a batch: the path of one answer holds for each
-        ([A, B], "*.x", [A, B]),
-        ({"a": [A, B]}, "a.x", [A, B]),
-        ({"a": [A, B]}, "a.*.x", [A, B]),
-        ({"a": [[A], [B]]}, "a.x", [A, B]),
-        ({"a": [[A], [B]]}, "a.*.x", [A, B]),
-        ({"a": {"p": A, "q": B, "r": 3}}, "a.*.x", [A, B]),
-        ({"a": A}, "*.x", [A]),
-        (A, "*", [A]),
-        ({"a": A}, "a.*", [A]),
-        ({"a": {}}, "a.*", [{}]),
-        ([A, 1, "x", None], "x", [A]),
+        ([A, B], "x", [1, 2]),  # a batch: the path of one answer holds for each
+        ([A, B], "*.x", [1, 2]),
+        ({"a": [A, B]}, "a.x", [1, 2]),
+        ({"a": [A, B]}, "a.*.x", [1, 2]),
+        ({"a": [[A], [B]]}, "a.x", [1, 2]),
+        ({"a": [[A], [B]]}, "a.*.x", [1, 2]),
+        ({"a": {"p": A, "q": B, "r": 3}}, "a.*.x", [1, 2]),
+        ({"a": A}, "*.x", [1]),
+        (A, "*", [1]),
+        ({"a": A}, "a.*", [1]),
+        ({"a": [0.1, 0.2]}, "a.*", [0.1, 0.2]),  # every item as well as every member
+        ([0.1, 0.2], "*", [0.1, 0.2]),
+        ({"a": {}}, "a.*", []),
+        ([A, 1, "x", None], "x", [1]),
         (None, "x", []),
         ("x", "x", []),
         (1, "*", []),
     ],
 )
-def test_who_holds_the_last_name(document: Any, path: str, expected: list[Any]) -> None:
-    assert list(holders(document, parse_path(path))) == expected
+def test_where_the_named_values_stand(document: Any, path: str, expected: list[Any]) -> None:
+    assert [container[key] for container, key in places(document, parse_path(path))] == expected
+

@@ -22,6 +22,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -54,11 +55,13 @@ QUIET = (
 ).split()
 TAG = re.compile(
     rf"<(?:/?(?:{'|'.join(sorted(LIVE, key=len, reverse=True))})(?=[\s/>]|$)"
-    rf"|/?(?:{'|'.join(sorted(QUIET, key=len, reverse=True))})(?=\s{{0,64}}/?>|\s[^<>]{{0,512}}?[a-z-]\s{{0,8}}=[^=])"
+    rf"|/?(?:{'|'.join(sorted(QUIET, key=len, reverse=True))})"
+    r"(?=\s{0,64}/?>|[\s/][^<>]{0,512}?[a-z-]\s{0,8}=[^=])"
     r"|[!?](?:--|doctype|\[cdata\[|xml)"  # a comment, a declaration
     r"|/?[a-z][^<>\s/]{0,64}[\s/][^<>]{0,512}?\bon[a-z]{3,32}\s{0,8}=)",  # any element with an event handler
     re.IGNORECASE,
 )
+RUNNING = re.compile(r"\bon[a-z]{3,32}[\s/]*=|(?:java|vb)script\s*:|data\s*:\s*text/html", re.IGNORECASE)
 ROUNDS = 8  # removing a tag can join its neighbours into another: `<scr<b></b>ipt>`
 
 
@@ -131,9 +134,33 @@ def strip_tags(text: str) -> str:
         return text
     for _ in range(ROUNDS):
         if not TAG.search(text):
-            return text
+            break
         text = _strip_once(text)
-    return text.replace("<", "")  # nested beyond anything honest
+    if TAG.search(text) or _runs(text):  # nested or stretched beyond anything honest
+        return text.replace("<", "")
+    return text
+
+
+def _runs(text: str) -> bool:
+    """Say whether a browser would find code in what is left, however its tag is quoted or stretched."""
+    if "<" not in text or not RUNNING.search(text):
+        return False
+    reader = _Reader()
+    reader.feed(text + ">")
+    reader.close()
+    return reader.runs
+
+
+class _Reader(HTMLParser):
+    """Reads text as markup and notes whether a tag of it would run something."""
+
+    runs = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.runs = self.runs or any(name.startswith("on") or RUNNING.search(value or "") for name, value in attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
 
 
 def _strip_once(text: str) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_a
 
 import msgspec
 
+from vallum.config.source import UNREADABLE
+
 if TYPE_CHECKING:
     from vallum.config.source import Place, Source
 
@@ -31,22 +33,33 @@ class _Decoder:
 
     def value(self, value: Any, kind: Any, place: Place) -> Any:
         """Return `value` as `kind`, or MISSING after noting why not."""
+        if value is UNREADABLE:
+            return MISSING
         origin = get_origin(kind)
-        if origin is Annotated and not _is_plain(kind):
-            return self.value(value, get_args(kind)[0], place)
+        if origin is Annotated and (not _is_plain(kind) or get_origin(get_args(kind)[0]) in (list, dict)):
+            return self._bounded(value, get_args(kind), place)
         if origin in (Union, types.UnionType):
             return self._union(value, get_args(kind), place)
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return self._struct(value, kind, place)
-        if origin is list and not _is_plain(kind):
+        if origin is list:
             return self._list(value, get_args(kind)[0], place)
-        if origin is dict and not _is_plain(kind):
+        if origin is dict:
             return self._dict(value, get_args(kind)[1], place)
         return self._plain(value, kind, place)
 
+    def _bounded(self, value: Any, annotated: tuple[Any, ...], place: Place) -> Any:
+        built = self.value(value, annotated[0], place)
+        least = max(getattr(meta, "min_length", None) or 0 for meta in annotated[1:])
+        if built is not MISSING and least and len(built) < least:
+            self._note(place, f"expected at least {least}, got {len(built)}")
+            return MISSING
+        return built
+
     def _plain(self, value: Any, kind: Any, place: Place) -> Any:
-        if isinstance(value, list) and get_origin(kind) is list:
-            return self._list(value, get_args(kind)[0], place)
+        if isinstance(value, str) and "\n" in value and get_origin(kind) is Annotated:
+            self._note(place, "a line break in a value", "write it on one line")
+            return MISSING
         try:
             return msgspec.convert(value, kind, strict=not isinstance(value, str))
         except msgspec.ValidationError as error:
@@ -92,8 +105,9 @@ class _Decoder:
             self._note(place, "expected a mapping with a type", f"types: {', '.join(sorted(kinds))}")
             return MISSING
         name = value["type"]
-        if name not in kinds:
-            self._note((*place, "type"), f"no type {name!r}", _nearest(str(name), kinds, "types: "))
+        if not isinstance(name, str) or name not in kinds:
+            hint = _nearest(name, kinds, "types: ") if isinstance(name, str) else f"types: {', '.join(sorted(kinds))}"
+            self._note((*place, "type"), f"no type {name!r}", hint)
             return MISSING
         rest = {key: item for key, item in value.items() if key != "type"}
         return self._struct(rest, kinds[name], place)
@@ -141,6 +155,8 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _choices(kind: Any) -> list[str]:
+    if get_origin(kind) is Annotated:
+        return _choices(get_args(kind)[0])
     if get_origin(kind) is Literal:
         return [str(choice) for choice in get_args(kind)]
     return [member.value for member in kind] if hasattr(kind, "__members__") else []

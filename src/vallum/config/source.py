@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 Place = tuple[str | int, ...]
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+UNREADABLE = object()  # stands where a value could not be read, which was noted
 FILE_MAX_BYTES = 1_048_576
+DEPTH_MAX = 64
+SCALARS = {f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "null")}
+COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+OCTAL = re.compile(r"[-+]?0[0-9_]")  # 8 to some readers of YAML and 10 to others
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +121,20 @@ def parse_source(path: Path, text: bytes, environ: Mapping[str, str] = os.enviro
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, without the `<<` merge and without aliases."""
+    """The safe loader, without the `<<` merge, without aliases, and of bounded depth."""
+
+    depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # the stubs leave it out
             raise yaml.composer.ComposerError(None, None, "aliases are not supported; write it out", mark)
+        self.depth += 1
+        if self.depth > DEPTH_MAX:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, f"nested over {DEPTH_MAX} levels", mark)
         node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
         return node
 
 
@@ -136,6 +148,8 @@ class _Builder:
 
     def build(self, node: yaml.Node, place: Place) -> Any:
         self._source.marks[place] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in COLLECTIONS:
+            return self._unreadable(place, f"a tag that is not supported: {node.tag}")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
@@ -157,30 +171,38 @@ class _Builder:
 
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
         text = str(node.value)
+        if "${" in VARIABLE.sub("", text):
+            hint = "write ${NAME} or ${NAME:-default}"
+            return self._unreadable(place, "a variable that cannot be read", hint)
         if "${" in text:
-            return VARIABLE.sub(lambda match: self._variable(match, place), text)
-        if text.startswith(("file:/", "file:./")):
+            return self._substitute(text, place)
+        if text.startswith("file:"):
             return self._file(text.removeprefix("file:"), place)
         if node.tag in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:binary", "tag:yaml.org,2002:str"):
             return text
+        if node.tag.endswith(":int") and OCTAL.match(text):
+            return self._unreadable(place, f"{text} begins with a zero", "leave the zero out")
+        if node.tag not in SCALARS:
+            return self._unreadable(place, f"a tag that is not supported: {node.tag}")
         try:
             return self._scalars.construct_object(node)
-        except yaml.YAMLError:
-            self._source.faults.append(self._source.fault(place, f"a tag that is not supported: {node.tag}"))
-            return None
+        except (yaml.YAMLError, ValueError, KeyError):
+            return self._unreadable(place, f"{text!r} is no {node.tag.rpartition(':')[2]}")
 
-    def _variable(self, match: re.Match[str], place: Place) -> str:
-        name, default = match.group(1), match.group(2)
-        value = self._environ.get(name) or default
-        if value is None:
-            hint = f"export {name}=..., or write ${{{name}:-default}}"
-            self._source.faults.append(self._source.fault(place, f"the environment has no {name}", hint))
-            return ""
-        return value
+    def _unreadable(self, place: Place, message: str, hint: str = "") -> Any:
+        """Note what is wrong with a value, and stand something in for it that brings no second fault."""
+        self._source.faults.append(self._source.fault(place, message, hint))
+        return UNREADABLE
 
-    def _file(self, name: str, place: Place) -> str:
+    def _substitute(self, text: str, place: Place) -> Any:
+        for name, default in VARIABLE.findall(text):
+            if not self._environ.get(name) and not default and f"${{{name}:-}}" not in text:
+                hint = f"export {name}=..., or write ${{{name}:-default}}"
+                return self._unreadable(place, f"the environment has no {name}", hint)
+        return VARIABLE.sub(lambda match: self._environ.get(match[1]) or match[2] or "", text)
+
+    def _file(self, name: str, place: Place) -> Any:
         try:
             return self._source.resolve(name).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            self._source.faults.append(self._source.fault(place, f"cannot be read: {error}"))
-            return ""
+            return self._unreadable(place, f"cannot be read: {error}")

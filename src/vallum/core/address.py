@@ -66,10 +66,10 @@ def _parse(text: str) -> IPv4Address | IPv6Address:
 
 def split_address(address: str) -> tuple[str, int]:
     """Split host:port, or [v6]:port; raise ValueError."""
-    host, _, port = address.rpartition(":")
-    if not port.isdigit() or int(port) > 65_535:
+    host, colon, port = address.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
         raise ValueError(f"{address!r} is no host:port")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  an empty host is every address, as everywhere
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  no host is every address, as everywhere
 
 
 def join_address(host: str, port: int) -> str:

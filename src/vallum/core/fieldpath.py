@@ -18,23 +18,25 @@ def parse_path(text: str) -> Path:
     return path
 
 
-def holders(document: Any, path: Path) -> Iterator[dict[str, Any]]:
-    """Yield every object that has the last name of `path` as a member.
+def places(document: Any, path: Path) -> Iterator[tuple[Any, Any]]:
+    """Yield the container and the key or index of every value that `path` names; list them before changing any.
 
     A list met where a name is wanted is looked through item by item, so a path holds for one answer and for a batch.
     """
-    if isinstance(document, list):
-        rest = path[1:] if path[0] == "*" else path
-        for item in document:
+    name, rest = path[0], path[1:]
+    if isinstance(document, dict):
+        keys = list(document) if name == "*" else [name] if name in document else []
+        for key in keys:
             if rest:
-                yield from holders(item, rest)
-    elif isinstance(document, dict):
-        name, rest = path[0], path[1:]
-        if not rest:
-            if name == "*" or name in document:
-                yield document
-        elif name == "*":
-            for value in document.values():
-                yield from holders(value, rest)
-        elif name in document:
-            yield from holders(document[name], rest)
+                yield from places(document[key], rest)
+            else:
+                yield document, key
+    elif isinstance(document, list):
+        for index, item in enumerate(document):
+            if name != "*":
+                yield from places(item, path)
+            elif rest:
+                yield from places(item, rest)
+            else:
+                yield document, index
+

@@ -94,7 +94,7 @@ def normalise(text: str) -> str:
     if not plain.isascii():
         if _FOREIGN_LETTER.search(plain) and _MIXED.search(plain):
             plain = _WORD.sub(_fold_mixed, plain)
-        if not unicodedata.is_normalized("NFD", plain):
+        if not unicodedata.is_normalized("NFD", plain) or _ACCENTS.search(plain):
             plain = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", plain)))
     return text if plain == text else _SPACES.sub(" ", plain)
 

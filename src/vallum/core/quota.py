@@ -11,6 +11,7 @@ Times are integers, in microseconds, so that no rounding can open a gap.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -58,7 +59,7 @@ Level = tuple[Quota, int, int]
 
 
 class Taken(NamedTuple):
-    """The answer to a set of demands: all were taken, or none.  `refused` names the first quota without room."""
+    """The answer to a set of demands: all were taken, or none; `refused` names the quota that has the longest wait."""
 
     levels: tuple[Level, ...]
     refused: Quota | None = None
@@ -100,7 +101,7 @@ def expiry_us(quota: Quota, sub_window: int) -> int:
     return -((sub_window + SUB_WINDOWS + 1) * -quota.window_us // SUB_WINDOWS)
 
 
-def take(windows: list[Window], demands: tuple[Demand, ...], now_us: int) -> Taken:
+def take(windows: Sequence[Window], demands: tuple[Demand, ...], now_us: int) -> Taken:
     """Take every demand from its window, or none of them: a refusal costs nothing."""
     refused: Quota | None = None
     wait_us = 0

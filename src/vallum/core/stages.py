@@ -80,7 +80,7 @@ def query(x: Exchange, route: Route) -> Deny | None:
     except ValueError:
         return Deny(Reason.MALFORMED_REQUEST, "query", "not UTF-8, or over 100 fields")
     allowed = route.intake.query
-    if allowed is not None and any([name not in allowed for name, _ in pairs]):
+    if allowed is not None and any(name not in allowed for name, _ in pairs):
         return _invalid("query", "unknown_parameter", "query")
     return None
 

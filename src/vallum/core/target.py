@@ -33,6 +33,8 @@ def parse_target(raw: str) -> Target:
     if raw.startswith(("http://", "https://")):  # absolute form: the authority is not ours to judge
         rest = raw.partition("://")[2]
         authority = len(rest) - len(rest.lstrip(AUTHORITY))
+        if not authority:
+            return Target(None, "")
         raw = rest[authority:] if rest[authority : authority + 1] == "/" else f"/{rest[authority:]}"
     path, _, query = raw.partition("?")
     return Target(canonical_path(path), query)

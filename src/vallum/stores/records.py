@@ -56,6 +56,7 @@ class Records:
             self._size += len(data)
         except OSError:
             self.lost += len(lines)
+            self._size = self._max_bytes  # what was written may be torn: begin a new file
 
     def close(self) -> None:
         """Write what is held and let go of the file."""
@@ -84,7 +85,10 @@ def find_record(folder: Path, request_id: str) -> dict[str, Any] | None:
     needle = f'"request_id":"{request_id}"'.encode()
     for line in _lines(folder):
         if needle in line:
-            record: dict[str, Any] = json.loads(line)
+            try:
+                record: dict[str, Any] = json.loads(line)
+            except ValueError:
+                continue  # a line that a crash or a full disk has torn
             if record["request_id"] == request_id:
                 return record
     return None

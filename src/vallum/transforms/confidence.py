@@ -19,13 +19,16 @@ Example
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
-from math import isfinite
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vallum.core.fieldpath import holders, parse_path
+from vallum.core.fieldpath import parse_path, places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+HUGE = 1e12  # no score is that large; the sum of digits before and after the point stays within a Decimal's 28
 
 
 class Confidence:
@@ -38,24 +41,25 @@ class Confidence:
         if (bands is None) == (digits is None):
             raise ValueError("give either bands or round")
         self._path = parse_path(field)
+        self._note = f"{field} (coarsened)"
         self._bands = sorted(((low, label) for label, low in (bands or {}).items()), reverse=True)
         self._step = None if digits is None else Decimal(1).scaleb(-digits)
 
     def apply(self, document: Any, removed: set[str]) -> Any:
         """Return `document` with the number coarsened; what stands there and is no number is removed."""
-        name = self._path[-1]
-        for holder in holders(document, self._path):
-            for key in list(holder) if name == "*" else [name]:
-                coarse = self._coarsen(holder[key])
-                if coarse is None:
-                    del holder[key]
-                else:
-                    holder[key] = coarse
-                removed.add(f"{'.'.join(self._path)} (coarsened)")
+        for container, key in list(places(document, self._path)):
+            coarse = self._coarsen(container[key])
+            if coarse is None and isinstance(container, dict):
+                del container[key]
+            else:
+                container[key] = coarse
+            removed.add(self._note)
         return document
 
     def _coarsen(self, value: Any) -> str | float | None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -inf < value < inf:
+            return None  # NaN is in no range
+        if self._step is not None and not -HUGE < value < HUGE:
             return None
         if self._step is not None:
             return float(Decimal(repr(value)).quantize(self._step, ROUND_HALF_EVEN))

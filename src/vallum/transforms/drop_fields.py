@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from vallum.core.fieldpath import Path, holders, parse_path
+from vallum.core.fieldpath import Path, parse_path, places
 
 
 class DropFields:
@@ -33,10 +33,9 @@ class DropFields:
     def apply(self, document: Any, removed: set[str]) -> Any:
         """Return `document` without the named members."""
         for path in self._paths:
-            for holder in list(holders(document, path)):
-                for name in list(holder) if path[-1] == "*" else [path[-1]]:
-                    del holder[name]
-                    removed.add(".".join(path))
+            for container, key in reversed(list(places(document, path))):  # from the back, as items move up
+                del container[key]
+                removed.add(".".join(path))
         if self._anywhere:
             self._prune(document, removed)
         return document
