@@ -151,7 +151,7 @@ async def test_a_quarter_megabyte_of_markup_costs_little(opened: Opener, request
     async with asyncio.timeout(PATIENCE_S):
         answer = await client.answer()
     assert answer.status in (200, 403)
-    assert loop.time() - began < 1.0
+    assert loop.time() - began < 2.0
     client.close()
 
 

@@ -33,7 +33,9 @@ class DropFields:
     def apply(self, document: Any, removed: set[str]) -> Any:
         """Return `document` without the named members."""
         for path in self._paths:
-            for container, key in reversed(list(places(document, path))):  # from the back, as items move up
+            found = list(places(document, path))
+            found.reverse()  # from the back, as items move up
+            for container, key in found:
                 del container[key]
                 removed.add(".".join(path))
         if self._anywhere:
