@@ -222,7 +222,7 @@ def gateway_env(folder: Path, port: int, admin_port: int, upstream_port: int) ->
     """Set what the policy reads from the environment; the registry is shared by all folders beside this one."""
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return os.environ | {
-        "PYTHONPATH": os.pathsep.join(os.path.abspath(p) for p in paths if p),
+        "PYTHONPATH": os.pathsep.join(str(Path(p).resolve()) for p in paths if p),
         "VALLUM_LISTEN": f"{HOST}:{port}",
         "VALLUM_ADMIN": f"{HOST}:{admin_port}",
         "VALLUM_COUNTERS": "memory://",

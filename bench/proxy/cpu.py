@@ -38,7 +38,7 @@ def read_process(pid: int) -> Process | None:
 
 def read_tree(root: int) -> list[Process]:
     """Read a process and all its live descendants."""
-    everyone = [p for name in os.listdir("/proc") if name.isdigit() and (p := read_process(int(name)))]
+    everyone = [p for path in Path("/proc").iterdir() if path.name.isdigit() and (p := read_process(int(path.name)))]
     found = [p for p in everyone if p.pid == root]
     for parent in found:  # grows while it is walked
         found.extend(p for p in everyone if p.parent == parent.pid)

@@ -105,13 +105,14 @@ class Gateway:
         for listener in (self._listener, self._admin):
             if listener is not None:
                 listener.sweep()
-        await loop.run_in_executor(None, self.records.flush)
+        await loop.run_in_executor(None, self.records.write, self.records.take())
         if self._beats % REFRESH_EVERY == 0:
             await self._refresh()
-        if self._reload_due or (self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp):
+        if self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp:
+            self._reload_due = True
+        if self._reload_due and (self._reloading is None or self._reloading.done()):
             self._reload_due = False
-            if self._reloading is None or self._reloading.done():
-                self._reloading = asyncio.ensure_future(self.reload())  # a second's work: the beat goes on
+            self._reloading = asyncio.ensure_future(self.reload())  # a second's work: the beat goes on
 
     async def _refresh(self) -> None:
         try:

@@ -91,10 +91,10 @@ DRESSES: dict[str, Callable[[str], str]] = {
     "percent-encoded": quote,
     "percent-encoded twice": lambda text: quote(quote(text)),
     "full-width": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
-    "with invisible characters": lambda text: "\u200b".join(text),
+    "with invisible characters": "\u200b".join,
     "as HTML entities": lambda text: "".join(f"&#{ord(c)};" for c in text),
     "in base64": lambda text: base64.b64encode(f"id={text:24}".encode()).decode(),
-    "in hexadecimal": lambda text: text.encode().hex(),
+    "in hexadecimal": lambda text: f"id={text}".encode().hex(),
     "as JSON escapes": lambda text: "".join(f"\\u{ord(c):04x}" for c in text),
     "in capitals": str.upper,
     "between comments": lambda text: text.replace(" ", "/**/"),
@@ -151,7 +151,7 @@ PIECES = ["abs(", "select load_file(", "or 120=121=", "order by", "drop table us
     [
         pytest.param(lambda piece: {"input": piece}, id="alone"),
         pytest.param(lambda piece: {"input": piece, "text": "two\nlines"}, id="beside a text of several lines"),
-        pytest.param(lambda piece: {piece: 1}, id="as a key"),
+        pytest.param(lambda piece: {f"({piece})" if piece.isidentifier() else piece: 1}, id="as a key"),
         pytest.param(lambda piece: {"input": quote(piece)}, id="percent-encoded"),
     ],
 )

@@ -56,4 +56,3 @@ A, B = {"x": 1}, {"x": 2}
 )
 def test_where_the_named_values_stand(document: Any, path: str, expected: list[Any]) -> None:
     assert [container[key] for container, key in places(document, parse_path(path))] == expected
-

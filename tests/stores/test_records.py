@@ -32,10 +32,10 @@ def test_records_are_written_in_batches_and_in_order(tmp_path: Path) -> None:
     for number in range(3):
         records.add(record(number))
     assert list(tmp_path.iterdir()) == [], "nothing is written before a flush"
-    records.flush()
+    records.write(records.take())
     records.add(record(3))
-    records.flush()
-    records.flush()
+    records.write(records.take())
+    records.write(records.take())
     assert read_all(tmp_path) == [0, 1, 2, 3]
     records.close()
     assert records.lost == 0
@@ -65,7 +65,7 @@ def test_files_are_of_a_bounded_size_and_number(tmp_path: Path) -> None:
     records = Records(tmp_path, max_bytes=200, max_files=3)
     for number in range(50):
         records.add(record(number))
-        records.flush()
+        records.write(records.take())
     records.close()
     files = sorted(tmp_path.glob("*.jsonl"))
     assert len(files) == 3
@@ -98,7 +98,7 @@ def test_a_folder_that_cannot_be_written_loses_records_and_stops_nothing(tmp_pat
     records = Records(tmp_path / "taken")
     for number in range(2):
         records.add(record(number))
-    records.flush()
+    records.write(records.take())
     assert records.lost == 2
     (tmp_path / "taken").unlink()
     records.add(record(2))
@@ -119,7 +119,7 @@ def test_a_record_is_found_by_its_request_id(tmp_path: Path) -> None:
     written = [record(number, text="ü\n") for number in range(20)]
     for entry in written:
         records.add(entry)
-        records.flush()
+        records.write(records.take())
     records.close()
     assert [find_record(tmp_path, entry["request_id"]) for entry in written] == written
 

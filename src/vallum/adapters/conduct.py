@@ -183,6 +183,8 @@ class Conversation:
             self._upstream_s = self._house.clock() - asked
         try:
             return await self._relay(answer)
+        except BodyError as error:
+            return error.refusal
         except UpstreamError as error:
             reason = Reason.UPSTREAM_TIMEOUT if isinstance(error, UpstreamTimeoutError) else Reason.UPSTREAM_ERROR
             return Deny(reason, "upstream", str(error))

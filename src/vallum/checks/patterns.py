@@ -54,13 +54,16 @@ class PatternSet:
         hits: list[int] = []
         if not text.isascii():
             text = text.lower()
-        scratch = self._scratches.pop() if self._scratches else hyperscan.Scratch(self._database)
+        try:
+            scratch = self._scratches.pop()
+        except IndexError:
+            scratch = hyperscan.Scratch(self._database)
         try:
             # A lone surrogate is not text; "?" stands for it as it does in every encoder's output.
             self._database.scan(text.encode("utf-8", "replace"), _note, context=hits, scratch=scratch)
         finally:
             self._scratches.append(scratch)
-        return [self.patterns[number] for number in hits]
+        return [self.patterns[number] for number in sorted(hits)]
 
 
 def _note(number: int, _start: int, _end: int, _flags: int, hits: object) -> None:

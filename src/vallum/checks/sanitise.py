@@ -62,6 +62,12 @@ TAG = re.compile(
     re.IGNORECASE,
 )
 RUNNING = re.compile(r"\bon[a-z]{3,32}[\s/]*=|(?:java|vb)script\s*:|data\s*:\s*text/html", re.IGNORECASE)
+# A plain tag is taken out by itself: a tree of all tags, as a parser builds it, is dear where they nest.
+WHOLE_TAG = re.compile(
+    rf"</?(?:{'|'.join(sorted(QUIET, key=len, reverse=True))})(?:\s{{1,8}}[a-z-]+=[^<>]*)?\s{{0,8}}/?>", re.IGNORECASE
+)
+TAGS_MAX = 200  # what is left to the parser: scripts, comments, tags that are not whole
+LONG_CHARS = 65_536  # beyond which a text is given one round: honest markup needs no more
 ROUNDS = 8  # removing a tag can join its neighbours into another: `<scr<b></b>ipt>`
 
 
@@ -132,10 +138,12 @@ def strip_tags(text: str) -> str:
     """Remove tags, comments, and scripts and styles with what they hold; leave all other text as it is."""
     if "<" not in text:
         return text
-    for _ in range(ROUNDS):
-        if not TAG.search(text):
+    text = WHOLE_TAG.sub("", text)
+    for _ in range(ROUNDS if len(text) <= LONG_CHARS else 1):
+        starts = {match.start() for match in TAG.finditer(text)}
+        if not starts or len(starts) > TAGS_MAX:
             break
-        text = _strip_once(text)
+        text = _strip_once(text, starts)
     if TAG.search(text) or _runs(text):  # nested or stretched beyond anything honest
         return text.replace("<", "")
     return text
@@ -163,10 +171,9 @@ class _Reader(HTMLParser):
         self.handle_starttag(tag, attrs)
 
 
-def _strip_once(text: str) -> str:
+def _strip_once(text: str, starts: set[int]) -> str:
     # Shield what is text: every ampersand, and every `<` that starts no tag.  nh3 then sees markup alone, and what it
     # escapes on the way out is undone exactly once.
-    starts = {match.start() for match in TAG.finditer(text)}
     shielded = "".join(
         "&amp;" if sign == "&" else "&lt;" if sign == "<" and at not in starts else sign for at, sign in enumerate(text)
     )

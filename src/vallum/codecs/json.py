@@ -24,7 +24,7 @@ class Json:
         try:
             return jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
         except ValueError as error:
-            raise ValueError(QUOTED.sub("", str(error))) from None
+            raise ValueError(QUOTED.sub("", str(error))) from error
 
     def encode(self, document: Any) -> bytes:
         """Serialise `document`, in compact form; a number that is not finite becomes null."""
@@ -39,4 +39,4 @@ class AnswerJson(Json):
         try:
             return jiter.from_json(body, allow_inf_nan=True, catch_duplicate_keys=False)
         except ValueError as error:
-            raise ValueError(QUOTED.sub("", str(error))) from None
+            raise ValueError(QUOTED.sub("", str(error))) from error

@@ -33,6 +33,9 @@ Preset = Literal[
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
+Scope = Annotated[str, Meta(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]  # RFC 6749 3.3
+
+
 class Base(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What all structs share: frozen, strict, named."""
 
@@ -90,7 +93,7 @@ class AuthConfig(Base, frozen=True):
     """Who may call."""
 
     any_of: Annotated[list[str], Meta(min_length=1, description="names of authenticators, asked in this order")]
-    scopes: Annotated[list[str], Meta(description="scopes that the principal must have, all of them")] = []
+    scopes: Annotated[list[Scope], Meta(description="scopes that the principal must have, all of them")] = []
 
 
 class QuotaConfig(Base, frozen=True):

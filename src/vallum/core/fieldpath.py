@@ -39,4 +39,3 @@ def places(document: Any, path: Path) -> Iterator[tuple[Any, Any]]:
                 yield from places(item, rest)
             else:
                 yield document, index
-

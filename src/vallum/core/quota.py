@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -66,12 +66,13 @@ class Taken(NamedTuple):
     retry_after_us: int = 0
 
 
-@dataclass(slots=True)
 class Window:
     """The state of one bucket: what was taken in each sub-window that still counts, oldest first, and the sum."""
 
-    counts: deque[list[int]] = field(default_factory=deque)  # [sub-window, units]
-    total: int = 0
+    def __init__(self) -> None:
+        """Start with nothing taken."""
+        self.counts: deque[list[int]] = deque()  # [sub-window, units]
+        self.total = 0
 
     def forget(self, oldest: int) -> None:
         """Drop the sub-windows before `oldest`: they no longer count."""

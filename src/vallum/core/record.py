@@ -5,6 +5,7 @@ Rule: no secret and no body is ever in a record.  Credentials appear by their pu
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.decision import Allow, Deny
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from vallum.core.decision import Refusal
     from vallum.core.exchange import Exchange
 
+KEY = re.compile(r"[A-Za-z0-9_]{2,32}_[0-9A-Za-z]{49}")  # a key that somebody put where it does not belong
 DETAIL_MAX_CHARS = 500
 NAME_MAX_CHARS = 100  # names of an answer's members are the upstream's, and may be as long and many as it likes
 NAMES_MAX = 100
@@ -33,7 +35,7 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
         "at": request.now,
         "client": request.client,
         "method": request.method,
-        "path": request.path,
+        "path": request.path and KEY.sub("(a key)", request.path),
         "route": x.route.name if x.route else None,
         "mode": x.route.mode.value if x.route else None,
         "policy": x.policy.digest,

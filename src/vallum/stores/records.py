@@ -37,17 +37,21 @@ class Records:
         self.lost = 0
 
     def add(self, record: dict[str, Any]) -> None:
-        """Hold one record until the next flush."""
+        """Hold one record until it is taken."""
         if len(self._held) >= HELD_MAX:
             self.lost += 1
             return
         self._held.append(self._encoder.encode(record))
 
-    def flush(self) -> None:
-        """Write what is held."""
-        if not self._held:
-            return
+    def take(self) -> list[bytes]:
+        """Hand over what is held, to be written by another thread; call where `add` is called."""
         lines, self._held = self._held, []
+        return lines
+
+    def write(self, lines: list[bytes]) -> None:
+        """Write what was taken."""
+        if not lines:
+            return
         try:
             file = self._open(lines[0])
             data = b"\n".join(lines) + b"\n"
@@ -60,7 +64,7 @@ class Records:
 
     def close(self) -> None:
         """Write what is held and let go of the file."""
-        self.flush()
+        self.write(self.take())
         if self._file is not None and self._folder is not None:
             self._file.close()
             self._file = None

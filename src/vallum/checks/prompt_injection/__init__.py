@@ -8,9 +8,14 @@ Config
     `sensitivity: strict | balanced | permissive`: the evidence it takes to refuse, 0.5, 1.0 or 1.5, where a plain
     override is worth 1.0 and a hint 0.5.  `mode: enforce | shadow`.
 Cost
-    COST
+    One pass of Hyperscan for each reading: about 8 us for 1 kB on one line, 11 us on several, which have two readings.
+    The patterns take two seconds to compile and 2 MB.
 Misses
-    MISSES
+    More than half of what it was measured with: 44 % of attacks from sources it never saw are found at `balanced`, by
+    kind 73 % of injected documents, 46 % of direct overrides, 31 % of prompt and secret extraction and 6 % of
+    jailbreaks.  What it does not know: politeness (a game, a story, a hypothetical that names none of the usual words),
+    shuffled letters, Morse and home-made codes, images, an attack spread over several requests, and a harmful request
+    that redirects nobody.  Text that quotes an attack, such as a report about injections, is refused.
 Example
     checks:
       - {type: prompt_injection, sensitivity: balanced}
@@ -18,9 +23,10 @@ Example
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from vallum.checks.patterns import MOST_PLACES, PatternSet
 from vallum.checks.prompt_injection.demands import DEMANDS
@@ -48,8 +54,8 @@ class PromptInjectionConfig(
 ):
     """How much evidence refuses."""
 
-    mode: Mode = Mode.ENFORCE
-    sensitivity: Sensitivity = "balanced"
+    mode: Annotated[Mode, Meta(description="shadow: record what would be refused")] = Mode.ENFORCE
+    sensitivity: Annotated[Sensitivity, Meta(description="how much evidence refuses")] = "balanced"
 
 
 class Evidence(NamedTuple):

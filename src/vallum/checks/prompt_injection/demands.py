@@ -29,7 +29,7 @@ from vallum.checks.prompt_injection.words import (
 )
 
 OVERRIDE = (
-    Pattern("override.earlier", 1.0, rf"{DROP}{S}{words(4)}{EARLIER}{S}{words(2)}{ORDERS}"),
+    Pattern("override.earlier", 1.0, rf"{DROP}{words(4)}{EARLIER}{words(2)}{ORDERS}"),
     Pattern(
         "override.all",
         1.0,
@@ -45,11 +45,11 @@ OVERRIDE = (
         rf"{DROP}{words(4)}{ORDERS}{words(2)}\b(?:abov[e_]|befor[e_]|earlie[r_]|given"
         rf"|so fa[r_]|prio[r_]|previousl[y_]|until no[w_]|up to)",
     ),
-    Pattern("override.text", 1.0, rf"(?:ignore|disregard|forget){S}{words(3)}{EARLIER}{S}{words(1)}{SPEECH}"),
+    Pattern("override.text", 1.0, rf"(?:ignore|disregard|forget){words(3)}{EARLIER}{words(1)}{SPEECH}"),
     Pattern(
         "override.text_after",
         1.0,
-        rf"{DROP}{S}{words(2)}(?:text|context|messages?|conversation|words|content|everything"
+        rf"{DROP}{words(2)}(?:text|context|messages?|conversation|words|content|everything"
         rf"|inputs?|sentences?) (?:above|preceding|before this|previously|written above"
         rf"|so far)",
     ),
@@ -63,19 +63,19 @@ OVERRIDE = (
     Pattern(
         "override.instead",
         1.0,
-        rf"(?:ignore|disregard|forget){S}{words(2)}\b(?:above|previous|preceding|prior"
+        rf"(?:ignore|disregard|forget){words(2)}\b(?:above|previous|preceding|prior"
         rf"|that)\b{S}(?:and|instead|but)\b",
     ),
     Pattern(
         "override.following",
         0.5,
-        rf"(?:ignore|disregard|forget){S}{words(3)}(?:following|below|next|rest|subsequent"
-        rf"|after){S}{words(3)}(?:{ORDERS}|{SPEECH})?",
+        rf"(?:ignore|disregard|forget){words(3)}(?:following|below|next|rest|subsequent"
+        rf"|after){words(3)}(?:{ORDERS}|{SPEECH})?",
     ),
     Pattern(
         "override.void",
         1.0,
-        rf"{EARLIER}{S}{words(1)}{ORDERS}{S}{words(1)}(?:are|is|have been|has been|were"
+        rf"{EARLIER}{words(1)}{ORDERS}{words(1)}(?:are|is|have been|has been|were"
         rf"|was)\W{words(2)}(?:void|cancel|revok|obsolete|supersed|overrid|nullif|suspend"
         rf"|no longer|invalid|null|deleted|removed|lifted|a test|a joke|outdated|replaced"
         rf"|irrelevant|disregard|ignored)",
@@ -84,12 +84,12 @@ OVERRIDE = (
         "override.supersede",
         1.0,
         rf"(?:supersedes?|overrides?|replaces?|take precedence over|takes priority over"
-        rf"|takes precedence over){S}(?:all|any|every|your){S}{words(3)}(?:{ORDERS}|{LIMITS})",
+        rf"|takes precedence over){S}(?:all|any|every|your){words(3)}(?:{ORDERS}|{LIMITS})",
     ),
     Pattern(
         "override.user",
         1.0,
-        rf"(?:ignore|disregard){S}the user(?:'?s)?\b{S}{words(2)}(?:request|question|query|instruct|and|ask)?",
+        rf"(?:ignore|disregard){S}the user(?:'?s)?\b{words(2)}(?:request|question|query|instruct|and|ask)?",
     ),
     Pattern(
         "override.next",
@@ -152,8 +152,8 @@ EXTRACTION = (
         1.0,
         rf"\b(?:repeat|recite|recount|narrate|list|say|restate|reiterate|redeliver|replay"
         rf"|relay|retell|reproduce|read|review|tell|state|echo|rehash|output|print|what (?:are"
-        rf"|were)){S}{words(4)}(?:all|every|each|entire|whole){S}{words(2)}(?:sentences?"
-        rf"|phrases|lines|dialogue|conversation|instructions?|chat|interaction){S}{words(3)}(?:in"
+        rf"|were)){words(4)}(?:all|every|each|entire|whole){words(2)}(?:sentences?"
+        rf"|phrases|lines|dialogue|conversation|instructions?|chat|interaction){words(3)}(?:in"
         rf"|from|of|you|we|our|that|with|had|discuss|i|so far)",
     ),
     Pattern(
@@ -175,7 +175,7 @@ EXTRACTION = (
     Pattern(
         "extract.told",
         0.75,
-        rf"\bwhat (?:were|are|have|did|exactly|else)?{S}{words(3)}you{S}(?:been |were "
+        rf"\bwhat (?:were|are|have|did|exactly|else)?{words(3)}you{S}(?:been |were "
         rf"|are )?{words(1)}(?:told|instructed|programmed|forbidden|not allowed|asked"
         rf"|given|supposed|hiding|guarding|protecting)",
     ),

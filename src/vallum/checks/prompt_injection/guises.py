@@ -80,7 +80,7 @@ PERSONAS = (
         rf"\b(?:without|no|free (?:from|of)|freed from|has no|have no|not bound by|not limited by"
         rf"|unbound by|doesn't have|do not have|don't have|does not have|not have|disregards?"
         rf"|ignores?|lacks?){S}(?:any |all |the |its |of )?{words(2)}(?:ethical|moral"
-        rf"|content|openai|legal|safety|programmed|typical|usual){S}{words(3)}{FREE}",
+        rf"|content|openai|legal|safety|programmed|typical|usual){words(3)}{FREE}",
     ),
     Pattern(
         "persona.unbound",

@@ -36,9 +36,11 @@ IGNORE = any_of(
     " neglect, supersede, set aside, put aside, throw away, abandon, pay no attention to, do(?:n.?t| not) follow,"
     " do(?:n.?t| not) obey, stop following, never mind, nevermind, erase, unlearn, violate, break free from"
 )
+# Hyperscan looks for a pattern's rarest literal first and may take a word as common as "your" or "last" for it.  A class
+# in the word takes that choice away: it also admits "vour", which nobody writes, and saves a third of the whole scan.
 EARLIER = any_of(
     "previous, previously, prior, preceding, above, earlier, foregoing, aforementioned, initial, original, former,"
-    " past, last, pre-?existing, existing, current, old"
+    " p[a_]st, l[a_]st, pre-?existing, e[x_]isting, c[u_]rrent, o[l_]d"
 )
 ORDERS = any_of(
     "instructions?, instruct?ions?, directions?, directives?, rules?, prompts?, guidelines?, commands?, orders?,"
@@ -94,7 +96,5 @@ KIND = any_of(
     " training, content, moral, default, usual, standard, openai, built-in, assigned, security, strict, hidden, secret,"
     " entire, full, exact, complete, first, prior, current, old, developer, custom, special, normal, typical, ethics"
 )
-# Hyperscan looks for a pattern's rarest literal first and may take a word as common as "your" for it.  A class in the
-# word takes that choice away: it also admits "vour", which nobody writes, and saves a third of the whole scan.
 YOUR = rf"\b(?:[yv]ou[rt]|it[sz]|syste[mn]|develope[rs]) (?:{KIND} )?"
 ALL = r"\b(?:[yv]ou[rt]|a[ln][ly]|ever[yt]|it[sz])(?: of your| of it[sz]| the| your)? "

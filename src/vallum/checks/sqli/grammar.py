@@ -23,6 +23,7 @@ OPERATOR = (
 )
 LOGIC = r"(?:\b(?:or|and|xor|having|where|div|mod)\b|\|\||&&)"
 OPERAND = rf"(?:{Q}?[\w.@$-]{{1,40}}(?:\([^)\n]{{0,40}}\))?{Q}?)"
+NUMBERS = rf"{Q}?-?\d{{1,12}}{Q}?{GAP}(?:<=>|[<>!]=|<>|[=<>]|\blike\b){GAP}{Q}?-?\d{{1,12}}\b{Q}?"
 TABLE = r"(?:table|database|schema|view|index|user|procedure|function|trigger|column|login|role|tablespace|sequence)"
 NAME = r"(?:\w{1,20}=)?"  # a value may carry a parameter's name along
 VERB = (
@@ -47,9 +48,13 @@ BREAKOUTS = (
     Pattern(
         "taut.number",
         1.0,
-        rf"{LOGIC}{GAP}{Q}?-?\d{{1,12}}{Q}?{GAP}(?:<=>|[<>!]=|<>|[=<>]|\blike\b){GAP}{Q}?-?\d{{1,12}}\b{Q}"
-        rf"?{GAP}(?:$|{END}|{LOGIC}|{Q}|\b(?:limit|union|order|group|into|procedure"
-        rf"|rlike|in)\b)",
+        rf"{LOGIC}{GAP}{NUMBERS}{GAP}(?:{END}|{Q}|\b(?:limit|union|order|group|into|procedure|rlike)\b)",
+    ),
+    # Without a quote or an end it is arithmetic, unless one short value stands before it.
+    Pattern(
+        "taut.value",
+        1.0,
+        rf"^{NAME}[^\s'\"`]{{0,40}}{Q}?{GAP}(?:(?:or|and|xor|having|where)\b|\|\||&&){GAP}{NUMBERS}{GAP}(?:$|{LOGIC})",
     ),
     Pattern(
         "taut.string",
