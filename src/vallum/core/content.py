@@ -6,7 +6,6 @@ serves all of them and an attack split over two fields is whole again.
 
 from __future__ import annotations
 
-from functools import cached_property
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +34,8 @@ class Content:
         self.query = tuple(query)
         self.values: list[str] = []
         self.keys: list[str] = []
+        self._text: str | None = None  # both made when first asked for
+        self._readings: tuple[Reading, ...] | None = None
         self._collect(max_depth)
         for name, value in self.query:
             self.values.append(value)
@@ -65,15 +66,19 @@ class Content:
                         raise ContentError("finite")  # 1e400 is legal JSON and infinite in every language
             level = below
 
-    @cached_property
+    @property
     def text(self) -> str:
         """All values, then all keys, one a line."""
-        return "\n".join((*self.values, *self.keys))
+        if self._text is None:
+            self._text = "\n".join((*self.values, *self.keys))
+        return self._text
 
-    @cached_property
+    @property
     def readings(self) -> tuple[Reading, ...]:
         """The text as it was sent, normalised, and decoded in every way a model or a database would."""
-        return read(self.text)
+        if self._readings is None:
+            self._readings = read(self.text)
+        return self._readings
 
     def locate(self, matches: Callable[[str], bool]) -> str:
         """Find the first string for which `matches` holds and return its place, or "" where only the whole matches.

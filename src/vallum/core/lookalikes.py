@@ -88,6 +88,17 @@ _MIXED = re.compile(f"[A-Za-z]{_FOREIGN_LETTER.pattern}|{_FOREIGN_LETTER.pattern
 
 def normalise(text: str) -> str:
     """Return the text as a reader sees it; the same object where nothing had to be undone."""
+    try:
+        latin = text.encode("latin-1")
+    except UnicodeEncodeError:
+        return _normalise_any(text)
+    if latin.translate(None, _ONE_TO_ONE):
+        return _normalise_any(text)
+    plain = latin.translate(_LATIN_1)  # a twentieth of the cost, for the text of half the world
+    return text if plain == latin else _SPACES.sub(" ", plain.decode("latin-1"))
+
+
+def _normalise_any(text: str) -> str:
     # Substitution before NFKC, which would take the acute accent apart; str.translate would cost ten times as much.
     plain = unicodedata.normalize("NFKC", _LATIN_LETTER.sub(_fold_latin, text))
     plain = _HIDDEN.sub(_reveal, plain)
@@ -113,3 +124,9 @@ def _fold_mixed(match: re.Match[str]) -> str:
     if word.isascii() or not _ASCII_LETTER.search(word):
         return word
     return word.translate(_FOREIGN)
+
+
+# Latin-1 by one table: what each character becomes, and which of them become one character of Latin-1 again.
+_BECOMES = [_normalise_any(chr(code)) for code in range(256)]
+_ONE_TO_ONE = bytes(code for code, text in enumerate(_BECOMES) if len(text) == 1 and ord(text) < 256)
+_LATIN_1 = bytes(ord(text) if len(text) == 1 and ord(text) < 256 else code for code, text in enumerate(_BECOMES))
