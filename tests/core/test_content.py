@@ -156,3 +156,9 @@ def test_no_string_is_missed_and_each_can_be_located(document: Any) -> None:
 
     assert content.locate(note) == ""
     assert not set(content.values) - set(found), "whatever was collected can be located"
+
+
+def test_the_text_and_its_readings_are_made_once() -> None:
+    content = Content({"a": "one", "b": "two"})
+    assert content.text is content.text
+    assert content.readings is content.readings

@@ -168,3 +168,7 @@ def test_hostile_text_costs_no_more_than_its_length(hostile: str) -> None:
 @example("caf\xe9  \xa31\xa0\xb2 \xdf \xb5 \xbd a\xadb\x00\x85")
 def test_latin_1_by_its_table_is_what_the_long_way_says(text: str) -> None:
     assert normalise(text) == _normalise_any(text)
+
+
+def test_spaced_signs_spell_nothing() -> None:
+    assert [reading.how for reading in read("+ + + + + + + +")] == ["sent"]

@@ -37,14 +37,6 @@ async def served(make_server: type[Server], tmp_path_factory: pytest.TempPathFac
         yield await server(ROOT / "examples" / "predict.yaml")
 
 
-async def test_the_example_is_the_contracts_own_file() -> None:
-    shared = ROOT.parent / "shared" / "contract"
-    if not shared.exists():
-        pytest.skip("the contract's folder is not here")
-    for name in ("predict.yaml", "predict.schema.json"):
-        assert (ROOT / "examples" / name).read_bytes() == (shared / name).read_bytes()
-
-
 async def test_an_answer_has_the_two_fields_and_a_band(served: Served) -> None:
     answer = await served.ask(served.issue("bands", SCOPE), "What is the capital of France?")
     assert answer.status == 200

@@ -65,9 +65,7 @@ def read(text: str) -> tuple[Reading, ...]:
             path, text = _extend(path, "spaced"), spelled
             readings.append(Reading(path, text))
     if _is_leet(text):
-        plain = _LEET_WORD.sub(_decode_leet, text)
-        if plain != text:
-            readings.append(Reading(_extend(path, "leet"), plain))
+        readings.append(Reading(_extend(path, "leet"), _LEET_WORD.sub(_decode_leet, text)))
     return tuple(readings)
 
 
