@@ -94,7 +94,9 @@ def list_keys(subject: str | None, policy: Path | None, as_json: bool) -> None:
     if not credentials:
         err.print("No keys yet.  Make one with: vallum keys create --subject NAME")
         return
-    table = Table("id", "subject", "tenant", "scopes", "expires", "state", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for name in ("id", "subject", "tenant", "scopes", "expires", "state"):
+        table.add_column(name, no_wrap=name in {"id", "expires", "state"}, overflow="fold")
     for credential in credentials:
         state = _state(credential, now)
         table.add_row(
@@ -102,7 +104,7 @@ def list_keys(subject: str | None, policy: Path | None, as_json: bool) -> None:
             credential.subject,
             credential.tenant or "",
             " ".join(sorted(credential.scopes)),
-            _date(credential.expires_at) or "never",
+            (_date(credential.expires_at) or "never")[:10],
             state,
             style="dim" if state != "active" else None,
         )

@@ -83,7 +83,7 @@ SECRET = (
 SECRET_FILE = (
     r"(?:/etc/(?:passwd|shadow|sudoers|kubernetes)|\.ssh/|id_(?:rsa|ed25519|dsa)\b|\.aws/|\.kube/config|\.netrc"
     r"|\.bash_history|\.zsh_history|\.pgpass|\.npmrc|/var/log/auth|/proc/(?:self|\d+)/environ|\.git-credentials"
-    r"|/root/|secrets?\.(?:ya?ml|json|env|txt)|\.docker/config)"
+    r"|/root[/]|secrets?\.(?:ya?ml|json|env|txt)|\.docker/config)"
 )
 FREE = any_of(
     "restrictions?, limits?, limitations?, filters?, filtering, rules?, guidelines?, constraints?, censorship, morals?,"
