@@ -65,41 +65,46 @@ class Sqli:
     def __init__(self, config: SqliConfig) -> None:
         """Compile the patterns."""
         self.config = config
-        self._patterns = PatternSet(SQL)
+        self._parts = PatternSet(pattern for pattern in SQL if not pattern.name.startswith(WHOLE))
+        self._wholes = PatternSet(pattern for pattern in SQL if pattern.name.startswith(WHOLE))
 
     def inspect(self, content: Content) -> Finding | None:
-        """Return the first reading in which some pattern occurs."""
+        """Return the first reading with a hit; what must fill a value is asked of short values alone."""
         for reading in content.readings:
-            names = self._names(reading)
-            if names and (self._is_part(names) or self._fills_a_value(content)):
-                where = ""
-                if len(content.values) + len(content.keys) <= MOST_PLACES:
-                    where = content.locate(self._holds)
-                return Finding(rule=self.type, where=where, detail=f"{','.join(names)} in {reading.how}")
+            if names := _names(self._parts, reading):
+                return self._found(content, names, reading)
+        # Of strings of one line each, every line is a whole value.
+        lines = [text for text in (*content.values, *content.keys) if _is_short(text)]
+        if not lines:
+            return None
+        text = "\n".join(lines)
+        for reading in content.readings if text == content.text else read(text):
+            if names := _names(self._wholes, reading):
+                return self._found(content, names, reading)
         return None
 
-    def _names(self, reading: Reading) -> list[str]:
-        names = [hit.name for text in _uncommented(reading.text) for hit in self._patterns.scan(text)]
-        if names and reading.how.endswith("joined"):
-            return [name for name in names if name not in _BLIND_TO_LINES and not name.startswith(WHOLE)]
-        return names
-
-    @staticmethod
-    def _is_part(names: list[str]) -> bool:
-        return any(not name.startswith(WHOLE) for name in names)
-
-    def _fills_a_value(self, content: Content) -> bool:
-        # Of strings of one line each, every line is a whole value.
-        lines = [text for text in (*content.values, *content.keys) if len(text) <= LONGEST_WHOLE and _is_line(text)]
-        return any(self._names(reading) for reading in read("\n".join(lines)))
+    def _found(self, content: Content, names: list[str], reading: Reading) -> Finding:
+        where = ""
+        if len(content.values) + len(content.keys) <= MOST_PLACES:
+            where = content.locate(self._holds)
+        return Finding(rule=self.type, where=where, detail=f"{','.join(names)} in {reading.how}")
 
     def _holds(self, value: str) -> bool:
-        whole = len(value) <= LONGEST_WHOLE and _is_line(value)
-        return any((names := self._names(reading)) and (whole or self._is_part(names)) for reading in read(value))
+        sets = (self._parts, self._wholes) if _is_short(value) else (self._parts,)
+        return any(_names(patterns, reading) for reading in read(value) for patterns in sets)
 
 
-def _is_line(text: str) -> bool:
-    return "\n" not in text.strip()
+def _names(patterns: PatternSet, reading: Reading) -> list[str]:
+    if reading.how.endswith("joined") and patterns.patterns[0].name.startswith(WHOLE):
+        return []
+    names = [hit.name for text in _uncommented(reading.text) for hit in patterns.scan(text)]
+    if names and reading.how.endswith("joined"):
+        return [name for name in names if name not in _BLIND_TO_LINES]
+    return names
+
+
+def _is_short(text: str) -> bool:
+    return len(text) <= LONGEST_WHOLE and "\n" not in text.strip()
 
 
 def _uncommented(text: str) -> Iterator[str]:
