@@ -173,18 +173,18 @@ class Conversation:
         asked = self._house.clock()
         try:
             answer = await self._house.service.call(*upstream_request(x, body))
-        except BodyError as error:
-            return error.refusal
-        except UpstreamTimeoutError as error:
-            return Deny(Reason.UPSTREAM_TIMEOUT, "upstream", str(error))
+        except BodyError as broken:  # each clause names its own: the compiler gives one name one type
+            return broken.refusal
+        except UpstreamTimeoutError as late:
+            return Deny(Reason.UPSTREAM_TIMEOUT, "upstream", str(late))
         except UpstreamError as error:
             return Deny(Reason.UPSTREAM_ERROR, "upstream", str(error))
         finally:
             self._upstream_s = self._house.clock() - asked
         try:
             return await self._relay(answer)
-        except BodyError as error:
-            return error.refusal
+        except BodyError as broken:
+            return broken.refusal
         except UpstreamError as error:
             reason = Reason.UPSTREAM_TIMEOUT if isinstance(error, UpstreamTimeoutError) else Reason.UPSTREAM_ERROR
             return Deny(reason, "upstream", str(error))

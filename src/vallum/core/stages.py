@@ -133,10 +133,10 @@ def parse(x: Exchange, route: Route) -> Refusal | None:
         pairs = query_pairs(x.request.query) if x.request.query else ()
         document = codec.decode(x.body) if x.body else None
         x.content = Content(document, pairs, route.intake.max_depth)
-    except ContentError as error:
-        if str(error) == "finite":
+    except ContentError as bound:  # each clause names its own: the compiler gives one name one type
+        if str(bound) == "finite":
             return Deny(Reason.MALFORMED_REQUEST, "parse", "a number is not finite")
-        return _invalid("parse", str(error), "")
+        return _invalid("parse", str(bound), "")
     except ValueError as error:
         return Deny(Reason.MALFORMED_REQUEST, "parse", str(error))
     x.document = document

@@ -114,8 +114,8 @@ class Pool:
                 _, call = await self._loop.create_connection(
                     lambda: Call(self._loop), self._host, self._port, ssl=self._ssl
                 )
-        except TimeoutError as error:
-            raise UpstreamTimeoutError(f"no connection within {CONNECT_S:g} s") from error
+        except TimeoutError as late:
+            raise UpstreamTimeoutError(f"no connection within {CONNECT_S:g} s") from late
         except OSError as error:  # ssl.SSLError is one
             raise UpstreamError(f"no connection: {type(error).__name__}") from error
         self._busy.add(call)
