@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     CheckConfig = Any
 else:
     AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig]  # noqa: UP007  the list grows
-    CheckConfig = Union[PromptInjectionConfig, SqliConfig]  # noqa: UP007
+    CheckConfig = Union[PromptInjectionConfig, SqliConfig]  # noqa: UP007  the list grows
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]

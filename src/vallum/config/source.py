@@ -131,7 +131,7 @@ class _Loader(yaml.SafeLoader):
             raise yaml.composer.ComposerError(None, None, "aliases are not supported; write it out", mark)
         self.depth += 1
         if self.depth > DEPTH_MAX:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # the same
             raise yaml.composer.ComposerError(None, None, f"nested over {DEPTH_MAX} levels", mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1

@@ -1,6 +1,6 @@
 """The registry: credentials in an SQL database, known ones kept in memory.
 
-Revocation by another process is seen within `POLL_S`; when the database cannot be asked for `STALE_S`, nothing kept
+Revocation by another process is seen with the next `refresh`; when the database cannot be asked for `STALE_S`, nothing kept
 in memory is believed any more and the route's `on_error` decides.
 """
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-POLL_S = 0.5
 STALE_S = 5.0
 KNOWN_MAX = 65_536
 
@@ -86,7 +85,7 @@ class SqlRegistry:
         return credential
 
     async def refresh(self) -> None:
-        """Forget what is kept in memory if another process has written.  Call every POLL_S."""
+        """Forget what is kept in memory if another process has written.  Called twice a second by the gateway."""
         version = await self._ask(self._data_version)
         self._fresh_at = self._clock()
         if version != self._version:
