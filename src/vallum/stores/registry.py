@@ -1,7 +1,7 @@
 """The registry: credentials in an SQL database, known ones kept in memory.
 
-Revocation by another process is seen with the next `refresh`; when the database cannot be asked for `STALE_S`, nothing kept
-in memory is believed any more and the route's `on_error` decides.
+Revocation by another process is seen with the next `refresh`; when the database cannot be asked for `STALE_S`, nothing
+kept in memory is believed any more and the route's `on_error` decides.
 """
 
 from __future__ import annotations
