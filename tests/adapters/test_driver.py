@@ -44,9 +44,15 @@ class Stores:
         found: Credential | None = await self._reply(digest)
         return found
 
-    async def take(self, demands: tuple[Demand, ...]) -> Taken:
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
         taken: Taken = await self._reply(demands)
         return taken
+
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+        await self._reply(demands)
+
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+        await self._reply(demands)
 
 
 def driver(stores: Stores) -> Driver:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
-from vallum.core.decision import Allow, Challenge, Deny, Reason
+from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
 from vallum.core.engine import describe
 from vallum.core.errors import UpstreamError, UpstreamTimeoutError
 from vallum.core.problem import MEDIA_TYPE, problem, problem_headers
@@ -157,7 +157,7 @@ class Conversation:
         route = x.route
         assert route is not None
         max_bytes = route.intake.max_bytes
-        if route.intake.codec is None:
+        if route.intake.codec is None and route.responder is None:
             decision = await driver.run(engine.request_body(x, None))
             return await self._forward(self._caller.read_pieces(max_bytes)) if isinstance(decision, Allow) else decision
         body = await self._caller.read_body(max_bytes)
@@ -166,7 +166,18 @@ class Conversation:
         decision = await driver.run(engine.request_body(x, body))
         if not isinstance(decision, Allow):
             return decision
+        if route.responder is not None:
+            return await self._respond()
         return await self._forward(body if decision.body is None else decision.body)
+
+    async def _respond(self) -> Refusal | None:
+        """Answer in the upstream's place."""
+        page = await self._house.driver.run(self._engine.respond(self.x))
+        if not isinstance(page, Page):
+            return page
+        self._status = page.status
+        await self._caller.answer(page.status, [*page.headers, *self._own_fields()], page.body)
+        return None
 
     async def _forward(self, body: bytes | AsyncIterator[bytes]) -> Refusal | None:
         x = self.x

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vallum.core.effects import Effect, FindCredential, Steps, TakeQuota
+from vallum.core.effects import Effect, FindCredential, RenewQuota, SettleQuota, Steps, TakeQuota
 from vallum.core.errors import DependencyError
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ class Driver:
         """Answer quotas from `counters` and credentials from `registry`."""
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
-            TakeQuota: lambda effect: counters.take(effect.demands),
+            TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
+            SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
+            RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
 
     async def run(self, steps: Steps[T]) -> T:

@@ -118,6 +118,15 @@ class Challenge:
         return Reason.UNAUTHENTICATED
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the gateway itself answers on a route that has no upstream: a token, a key set, metadata."""
+
+    body: bytes
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"), ("cache-control", "no-store"))
+
+
 INVALID_TOKEN = 'Bearer error="invalid_token"'  # noqa: S105  RFC 6750 3.1: a credential came, and does not hold
 Refusal = Deny | Challenge
 Decision = Allow | Refusal

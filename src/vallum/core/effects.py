@@ -33,9 +33,30 @@ class FindCredential(Effect[Credential | None]):
 
 @dataclass(slots=True)
 class TakeQuota(Effect[Taken]):
-    """Take all these demands together, or none of them."""
+    """Take all these demands together, or none of them.
+
+    With an `id` what is taken is a reservation, to be settled under that id; unsettled, it stays charged until its
+    window has passed.
+    """
 
     demands: tuple[Demand, ...]
+    id: str = ""
+
+
+@dataclass(slots=True)
+class SettleQuota(Effect[None]):
+    """Put what was really used, the `cost` of each demand, in the place of what was reserved under `id`, once."""
+
+    demands: tuple[Demand, ...]
+    id: str
+
+
+@dataclass(slots=True)
+class RenewQuota(Effect[None]):
+    """Keep the leases under `id` for another while."""
+
+    demands: tuple[Demand, ...]
+    id: str
 
 
 Steps = Generator[Effect[Any], Any, T]

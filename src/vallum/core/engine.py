@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.core import answer, stages
-from vallum.core.decision import Allow, Challenge, Deny, Reason
+from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
 from vallum.core.effects import Steps
 from vallum.core.errors import VallumError
 from vallum.core.exchange import Exchange, Headers, Phase, Request, ResponseHead
@@ -77,6 +77,19 @@ class Engine:
         if body is None:
             x.unscanned.append("body")
         return _decide(x, (yield from _run(x, route, self._lines[route.name].body)))
+
+    def respond(self, x: Exchange) -> Steps[Page | Refusal]:
+        """Let the gateway itself answer a request that was let in, on a route with a responder."""
+        route = _route(x)
+        try:
+            if route.responder is None:
+                raise LookupError("this route has an upstream")
+            page = yield from route.responder.respond(x)
+        except Exception as error:  # noqa: BLE001  there is no upstream to fall back on: deny
+            page = Deny(Reason.UNAVAILABLE, "responder", describe(error), retry_after_s=1)
+        if not isinstance(page, Page):
+            x.decision = page
+        return page
 
     def response_head(self, x: Exchange, head: ResponseHead) -> tuple[ResponseHead, Relay] | Deny:
         """Judge an answer's head: what is sent of it, and how its body goes out."""

@@ -70,6 +70,18 @@ class Headers:
         return self._index.get(name)
 
 
+class Certificate(NamedTuple):
+    """The facts of a client's certificate whose chain was verified, by our listener or by a trusted proxy."""
+
+    thumbprint: str  # `x5t#S256`: base64url SHA-256 of its DER, without padding (RFC 8705 3.1)
+    uris: tuple[str, ...] = ()  # subject alternative names, by kind
+    dns: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    serial: str = ""  # in hexadecimal
+    issuer: str = ""  # RFC 4514
+    not_after: float = 0.0  # Unix seconds
+
+
 class Request(NamedTuple):
     """The facts of a request's head.  `path` is None where the target has no canonical form (see target.py)."""
 
@@ -80,6 +92,8 @@ class Request(NamedTuple):
     headers: Headers
     client: str  # the caller's address, after trusted proxies
     now: float  # Unix seconds at arrival
+    origin: str = ""  # scheme://authority as the caller sees us
+    certificate: Certificate | None = None
 
 
 class ResponseHead(NamedTuple):

@@ -9,7 +9,7 @@ from enum import StrEnum
 from vallum.core.content import Content
 from vallum.core.decision import Finding
 from vallum.core.problem import ErrorFormat
-from vallum.core.protocols import Authenticator, Check, Codec, Sanitiser, Transform
+from vallum.core.protocols import Authenticator, Check, Codec, Responder, Sanitiser, Transform
 from vallum.core.quota import Quota
 from vallum.core.target import Pattern, folded
 
@@ -97,6 +97,7 @@ class Route:
     on_error: OnError = OnError.DENY
     error_format: ErrorFormat | None = None
     exclude: tuple[Pattern, ...] = ()
+    responder: Responder | None = None  # answers in the upstream's place
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from vallum.core.quota import Quota
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -29,6 +31,13 @@ class Credential:
         return None
 
 
+class Confirmation(NamedTuple):
+    """What the holder of a bound credential must prove on every request (RFC 7800 `cnf`): one of the two, or both."""
+
+    certificate: str | None = None  # `x5t#S256`: base64url SHA-256 of the client certificate (RFC 8705 3.1)
+    key: str | None = None  # `jkt`: base64url thumbprint of the key that signs DPoP proofs (RFC 9449 6.1)
+
+
 class Principal(NamedTuple):
     """The caller, after authentication.  Limits and usage hang on `subject`, so that a new key resets nothing."""
 
@@ -37,3 +46,6 @@ class Principal(NamedTuple):
     scopes: frozenset[str] = frozenset()
     credential_id: str | None = None
     authenticator: str = ""
+    confirmation: Confirmation | None = None  # None: whoever has the credential may use it
+    quotas: tuple[Quota, ...] = ()  # of this credential alone; they narrow the route's
+    routes: frozenset[str] | None = None  # names of the routes that this credential is for; None: all

@@ -1,4 +1,4 @@
-"""What the core expects of a plug-in: five small protocols.  A plug-in knows these and nothing else of the house."""
+"""What the core expects of a plug-in: a few small protocols.  A plug-in knows these and nothing else of the house."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from vallum.core.content import Content
-    from vallum.core.decision import Challenge, Deny, Finding
+    from vallum.core.decision import Challenge, Deny, Finding, Page
     from vallum.core.effects import Steps
-    from vallum.core.exchange import Request
+    from vallum.core.exchange import Exchange, Request
     from vallum.core.principal import Credential, Principal
     from vallum.core.quota import Demand, Taken
 
@@ -65,11 +65,24 @@ class Codec(Protocol):
         """Serialise."""
 
 
+class Responder(Protocol):
+    """Answers a route that has no upstream."""
+
+    def respond(self, x: Exchange) -> Steps[Page | Challenge | Deny]:
+        """Answer an exchange that was let in: its principal is known, its document parsed."""
+
+
 class Counters(Protocol):
     """A store of quotas' state."""
 
-    async def take(self, demands: tuple[Demand, ...]) -> Taken:
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002  what it is
         """Take all demands or none, atomically.  Raise DependencyError when the store cannot answer."""
+
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+        """Put what was used in the place of what was reserved under `id`; nothing if that was done before."""
+
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+        """Keep the leases under `id` for another while."""
 
 
 class Registry(Protocol):

@@ -31,14 +31,39 @@ class Per(StrEnum):
     GLOBAL = "global"
 
 
+class Strategy(StrEnum):
+    """What a quota promises."""
+
+    STRICT = "strict"  # never more than N in any span of the window's length
+    SMOOTH = "smooth"  # a steady rate with an explicit burst (GCRA)
+    CALENDAR = "calendar"  # aligned windows, for billing
+    LEASES = "leases"  # never more than N at once; a lease that is not renewed ends by itself
+
+
+class OnStoreFailure(StrEnum):
+    """What a quota does while the shared store cannot be asked."""
+
+    LOCAL = "local"  # this node's share of the limit, counted here
+    DENY = "deny"
+    ALLOW = "allow"
+
+
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """At most `limit` units in any `window_us` microseconds, for each partition of `per`."""
+    """At most `limit` units in any `window_us` microseconds, for each partition of `per`.
+
+    `unit` is `requests`, `tokens`, `bytes`, `money` (in millionths), `concurrent`, or one that the upstream counts.
+    Leases have no window: there `window_us` is how long one lasts unless it is renewed.
+    """
 
     name: str
     limit: int
     window_us: int
     per: Per = Per.PRINCIPAL
+    unit: str = "requests"
+    strategy: Strategy = Strategy.STRICT
+    burst: int | None = None  # of smooth: what may come at once
+    on_store_failure: OnStoreFailure = OnStoreFailure.LOCAL
 
     @property
     def window_s(self) -> int:
@@ -52,6 +77,7 @@ class Demand(NamedTuple):
     quota: Quota
     key: str
     cost: int = 1
+    limit: int | None = None  # in force for this caller at this moment; None: the quota's own
 
 
 # How a quota stands: the quota, what is left of it, and microseconds until more comes back (0 if nothing is taken).
@@ -106,7 +132,7 @@ def take(windows: Sequence[Window], demands: tuple[Demand, ...], now_us: int) ->
     """Take every demand from its window, or none of them: a refusal costs nothing."""
     refused: Quota | None = None
     wait_us = 0
-    for window, (quota, _, cost) in zip(windows, demands, strict=True):
+    for window, (quota, _, cost, _) in zip(windows, demands, strict=True):
         oldest = now_us * SUB_WINDOWS // quota.window_us - SUB_WINDOWS
         if window.counts and window.counts[0][0] < oldest:
             window.forget(oldest)
@@ -116,7 +142,7 @@ def take(windows: Sequence[Window], demands: tuple[Demand, ...], now_us: int) ->
             if needed_us > wait_us:
                 refused, wait_us = quota, needed_us
     levels: list[Level] = []
-    for window, (quota, _, cost) in zip(windows, demands, strict=True):
+    for window, (quota, _, cost, _) in zip(windows, demands, strict=True):
         if refused is None:
             window.charge(now_us * SUB_WINDOWS // quota.window_us, cost)
         counts = window.counts

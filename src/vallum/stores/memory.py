@@ -33,7 +33,7 @@ class MemoryCounters:
         self._new = 0
         self._sweep_again_us = 0
 
-    async def take(self, demands: tuple[Demand, ...]) -> Taken:
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
         """Take all demands or none.  Raise DependencyError when there is no room for another bucket."""
         self._now_us = max(self._now_us, self._clock_us())  # a clock that goes back stands still here
         buckets = self._buckets
@@ -43,6 +43,12 @@ class MemoryCounters:
             self._make_room(demands)
             windows = [buckets.setdefault(demand.key, Bucket(demand.quota)) for demand in demands]
         return take(windows, demands, self._now_us)
+
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+        """Leave what was taken as it is: requests cost what they cost."""
+
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+        """Keep nothing: there are no leases yet."""
 
     def _make_room(self, demands: tuple[Demand, ...]) -> None:
         """Sweep where it is due, before any bucket of this take is made; raise DependencyError if all stay in use."""
