@@ -18,15 +18,20 @@ from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
 from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, Source, read_source
+from vallum.config.tokens import signing_file
 from vallum.core import record
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.requestid import compose_id
+from vallum.core.theft import Habits
+from vallum.issuer.keyring import create_file
 from vallum.metrics import Metrics
 from vallum.stores.memory import MemoryCounters
+from vallum.stores.proofs import MemoryProofs
 from vallum.stores.records import Records
 from vallum.stores.registry import SqlRegistry
+from vallum.stores.sightings import MemorySightings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +57,9 @@ class Gateway:
         self.metrics = Metrics()
         self.registry = SqlRegistry(config.registry)
         self.records = Records(records_folder(config), config.records.max_file_bytes, config.records.max_files)
-        self.driver = Driver(MemoryCounters(), self.registry)
+        self.sightings = MemorySightings(habits(config))
+        self.driver = Driver(MemoryCounters(), self.registry, MemoryProofs(), self.sightings)
+        create_signing_key(config)
         self.service = Pools()
         self.engine = Engine(policy)
         self._source = source
@@ -75,6 +82,9 @@ class Gateway:
         """Record and count an exchange that has ended."""
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
+        if x.suspicion is not None and x.suspicion.alert:
+            who, signs = x.principal.credential_id, ", ".join(x.suspicion.signs)
+            log.warning("%s may be in other hands: %s; see vallum why %s", who, signs, x.request.id)
 
     # --- life
 
@@ -132,7 +142,7 @@ class Gateway:
         try:
             # Compiling can take a second: not on the event loop.
             source, config, policy = await asyncio.get_running_loop().run_in_executor(None, self._load)
-        except PolicyFileError as error:
+        except (DependencyError, PolicyFileError) as error:
             log.error("the policy file does not hold; the last good one stays in force\n%s", error)
             self.metrics.count_reload("kept")
             return False
@@ -144,6 +154,7 @@ class Gateway:
         self._reload_due = self._reload_due or changed_again
         self.service.keep(policy.upstreams.values())
         self.engine = Engine(policy)
+        self.sightings.habits = habits(config)
         self.metrics.count_reload("swapped")
         log.info("policy %s is in force", policy.digest)
         return True
@@ -154,7 +165,9 @@ class Gateway:
 
     def _load(self) -> tuple[Source, Config, Policy]:
         source = read_source(self._source.path)
-        return source, *load_policy(source)
+        config, policy = load_policy(source)
+        create_signing_key(config)
+        return source, config, policy
 
     async def stop(self) -> None:
         """Take no more, let what is in hand end, write the last records."""
@@ -228,6 +241,18 @@ def bounds(listen: ListenConfig) -> Bounds:
         write_s=listen.write_timeout_s,
         connections=listen.max_connections,
     )
+
+
+def habits(config: Config) -> Habits:
+    """Return when a credential is known well enough to speak of its habits."""
+    theft = config.theft
+    return Habits() if theft is None else Habits(theft.warm_up_s, theft.warm_up_requests, theft.alert_at)
+
+
+def create_signing_key(config: Config) -> None:
+    """Make the key that tokens are signed with, where the policy names none.  Raises DependencyError."""
+    if config.tokens is not None and config.tokens.key is None:
+        create_file(signing_file(config.registry))
 
 
 def records_folder(config: Config) -> Path | None:

@@ -8,13 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vallum.core.effects import Effect, FindCredential, RenewQuota, SettleQuota, Steps, TakeQuota
+from vallum.core.effects import (
+    Effect,
+    FindCredential,
+    FindCredentialById,
+    NoteSighting,
+    RememberProof,
+    RenewQuota,
+    SettleQuota,
+    Steps,
+    TakeQuota,
+)
 from vallum.core.errors import DependencyError
+from vallum.stores.proofs import MemoryProofs
+from vallum.stores.sightings import MemorySightings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vallum.core.protocols import Counters, Registry
+    from vallum.core.protocols import Counters, Proofs, Registry, Sightings
 
 T = TypeVar("T")
 
@@ -22,10 +34,21 @@ T = TypeVar("T")
 class Driver:
     """Performs effects on one set of stores."""
 
-    def __init__(self, counters: Counters, registry: Registry) -> None:
-        """Answer quotas from `counters` and credentials from `registry`."""
+    def __init__(
+        self,
+        counters: Counters,
+        registry: Registry,
+        proofs: Proofs | None = None,
+        sightings: Sightings | None = None,
+    ) -> None:
+        """Answer quotas from `counters`, credentials from `registry`; the other two are this process's by default."""
+        seen = proofs or MemoryProofs()
+        habits = sightings or MemorySightings()
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
+            FindCredentialById: lambda effect: registry.find_id(effect.id),
+            RememberProof: lambda effect: seen.set_once(effect.key, effect.ttl_ms),
+            NoteSighting: lambda effect: habits.note(effect.credential_id, effect.sighting),
             TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),

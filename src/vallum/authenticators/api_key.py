@@ -1,5 +1,7 @@
 """Keys that the operator hands out: `vlm_live_...`, in `Authorization: Bearer` or `X-API-Key`.
 
+One that is bound to a key of its holder stands in `Authorization: DPoP` or `X-API-Key`, with a proof beside it.
+
 What it stops
     Callers without a key, with a wrong, expired or revoked one, or from an address that the key is not for.
 Config
@@ -8,7 +10,8 @@ Cost
     A known key costs a SHA-256 and one look-up in memory, about 3 us.  Noise fails the checksum and never reaches the
     registry.
 Misses
-    A stolen key works until it is revoked, from any address its allow-list admits.
+    A stolen key works until it is revoked, from any address its allow-list admits, unless it is bound to a certificate
+    or a key of its holder.
 Example
     authenticators:
       keys: {type: api_key}
@@ -64,7 +67,16 @@ class ApiKey:
         fault = credential.refusal(request.now) or _misplaced(credential, request.client)
         if fault is not None:
             return self._refuse(f"{credential.id} is {fault}")
-        return Principal(credential.subject, credential.tenant, credential.scopes, credential.id, self._name)
+        return Principal(
+            credential.subject,
+            credential.tenant,
+            credential.scopes,
+            credential.id,
+            self._name,
+            credential.confirmation,
+            credential.quotas,
+            credential.routes,
+        )
 
     def _refuse(self, detail: str) -> Challenge:
         # One answer for every credential that does not hold: what is wrong with it stays in the record.
@@ -73,7 +85,8 @@ class ApiKey:
 
 def _bearer_token(authorization: str | None) -> str | None:
     scheme, _, token = (authorization or "").partition(" ")
-    return token.strip(" ") if scheme.lower() == "bearer" else None
+    # Which of the two it must be, the stage after this one knows (RFC 9449 7.1).
+    return token.strip(" ") if scheme.lower() in ("bearer", "dpop") else None
 
 
 def _misplaced(credential: Credential, client: str) -> str | None:

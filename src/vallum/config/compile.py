@@ -17,6 +17,7 @@ import msgspec
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
+from vallum.authenticators.minted import Minted, MintedConfig
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
@@ -26,13 +27,16 @@ from vallum.config.decode import decode
 from vallum.config.model import Config, QuotaConfig, RouteConfig
 from vallum.config.quotas import parse_quota
 from vallum.config.source import PolicyFileError, Source
+from vallum.config.tokens import RESERVED, check_issuer, issuer_of, signing_file, token_routes
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.fieldpath import parse_path
-from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upstream
+from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upstream, Vigilance
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
+from vallum.issuer.tokens import Issuer, Verifier
+from vallum.provers.dpop import Dpop
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
@@ -47,7 +51,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
-AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {AnonymousConfig: Anonymous, ApiKeyConfig: ApiKey}
+AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
+    AnonymousConfig: Anonymous,
+    ApiKeyConfig: ApiKey,
+}  # and Minted, which needs the issuer
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
 
 # Fields that reach the upstream, and that leave, unless the route says otherwise.  Nothing here tells who or what
@@ -58,8 +65,15 @@ RESPONSE_HEADERS = frozenset(
 )
 # What the adapters write themselves, and what belongs to one connection.
 FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
-NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
-NEVER_ANSWERED = HOP_BY_HOP | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
+NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "dpop", "forwarded", "x-api-key", "x-forwarded-for"}
+NEVER_ANSWERED = HOP_BY_HOP | {
+    "dpop-nonce",
+    "ratelimit",
+    "ratelimit-policy",
+    "retry-after",
+    "www-authenticate",
+    "x-request-id",
+}
 TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2, in lower case
 
 
@@ -121,12 +135,59 @@ class _Compiler:
                 if field in FRAMING or not TOKEN.fullmatch(field) or not value.isprintable():
                     self._note(("upstreams", name, "headers", field), f"{field!r} cannot be set here")
             self._upstreams[name] = Upstream(name, upstream.url, upstream.timeout_s, headers)
+        prover, issuer = Dpop(config.dpop), self._issuer()
         for name, settings in config.authenticators.items():
-            self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
+            if not isinstance(settings, MintedConfig):
+                self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
+            elif issuer is not None:
+                self._authenticators[name] = Minted(name, Verifier(issuer))
+            else:
+                self._note(("authenticators", name), "nothing mints tokens here", "add a section tokens")
+        own = [] if issuer is None else self._token_routes(issuer, prover)
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
-        return Policy(tuple(routes), self._upstreams, digest)
+        return Policy((*own, *routes), self._upstreams, digest, prover)
+
+    def _issuer(self) -> Issuer | None:
+        """Return who mints tokens, if anybody does."""
+        settings = self._config.tokens
+        if settings is None:
+            return None
+        self._attempt(("tokens", "issuer"), check_issuer, settings.issuer)
+        issuer = self._attempt(("tokens", "key"), issuer_of, settings, self._config.registry)
+        if issuer is not None and settings.key is None:
+            self._source.files.append(signing_file(self._config.registry))  # a rotation is seen as a changed policy is
+        return issuer
+
+    def _token_routes(self, issuer: Issuer, prover: Dpop) -> list[Route]:
+        settings = self._config.tokens
+        assert settings is not None
+        keys = {name: found for name, found in self._authenticators.items() if isinstance(found, ApiKey)}
+        chosen: list[Authenticator | None] = list(keys.values())
+        if settings.any_of:
+            chosen = [
+                self._named(keys, name, "api_key authenticator", ("tokens", "any_of", index))
+                for index, name in enumerate(settings.any_of)
+            ]
+        pattern = self._attempt(("tokens", "path"), Pattern.parse, settings.path)
+        limits: list[Limit] = []
+        for index, text in enumerate(settings.quotas):
+            parsed = self._attempt(("tokens", "quotas", index), parse_quota, text)
+            if parsed is not None:
+                limits.append(Limit(Quota(parsed[2], parsed[0], parsed[1], Per.PRINCIPAL)))
+        for index, route in enumerate(self._config.routes):
+            if route.name in RESERVED:
+                self._note(("routes", index, "name"), f"{route.name!r} is a route of the gateway's own")
+            elif "POST" in route.match.methods and route.match.path == settings.path:
+                self._note(("routes", index, "match"), "never reached: tokens.path takes all of it")
+        return token_routes(issuer, pattern or Pattern("", None), tuple(filter(None, chosen)), prover, tuple(limits))
+
+    def _vigilance(self) -> Vigilance | None:
+        theft = self._config.theft
+        if theft is None:
+            return None
+        return Vigilance(theft.mode, theft.tighten_at, theft.tighten_to, theft.step_up_at)
 
     def _route(self, route: RouteConfig, place: Place) -> Route:
         names = route.auth.any_of
@@ -155,6 +216,8 @@ class _Compiler:
             on_error=route.on_error,
             error_format=ErrorFormat.OPENAI if route.preset.startswith("openai.") else None,
             exclude=tuple(filter(None, exclude)),
+            bound=route.auth.bound is not None,
+            vigilance=self._vigilance(),
         )
 
     def _limits(self, route: RouteConfig, place: Place) -> tuple[Limit, ...]:

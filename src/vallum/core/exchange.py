@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vallum.core.decision import Decision, Refusal
     from vallum.core.policy import Policy, Route
     from vallum.core.quota import Taken
+    from vallum.core.theft import Suspicion
 
 
 class Phase(IntEnum):
@@ -113,15 +114,18 @@ class Exchange:
         "decision",
         "document",
         "forward",
+        "leeway",
         "phase",
         "policy",
         "principal",
+        "proof_fields",
         "quota_fields",
         "relay",
         "removed",
         "request",
         "route",
         "shadowed",
+        "suspicion",
         "taken",
         "unscanned",
         "upstream_status",
@@ -140,6 +144,9 @@ class Exchange:
         self.content: Content | None = None
         self.taken: Taken | None = None
         self.quota_fields: Fields = ()
+        self.proof_fields: Fields = ()  # of the answer: a nonce for the caller's next proof
+        self.suspicion: Suspicion | None = None  # how far this use of the credential is from its habits
+        self.leeway = 1.0  # the share of its limits that the caller may have: what tightens a limit multiplies it
         self.decision: Decision | None = None
         self.shadowed: list[Refusal] = []  # what would have been refused
         self.unscanned: list[str] = []  # controls that could not look, by name: never recorded as passed

@@ -9,7 +9,7 @@ from enum import StrEnum
 from vallum.core.content import Content
 from vallum.core.decision import Finding
 from vallum.core.problem import ErrorFormat
-from vallum.core.protocols import Authenticator, Check, Codec, Responder, Sanitiser, Transform
+from vallum.core.protocols import Authenticator, Check, Codec, Prover, Responder, Sanitiser, Transform
 from vallum.core.quota import Quota
 from vallum.core.target import Pattern, folded
 
@@ -52,6 +52,16 @@ class Guard:
 
     check: Check
     mode: Mode = Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class Vigilance:
+    """What is done when a credential's use is strange, by the score of it (theft.py)."""
+
+    mode: Mode = Mode.SHADOW
+    tighten_at: float = 0.5
+    leeway: float = 0.5  # the share of its limits that is left
+    step_up_at: float = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,8 @@ class Route:
     error_format: ErrorFormat | None = None
     exclude: tuple[Pattern, ...] = ()
     responder: Responder | None = None  # answers in the upstream's place
+    bound: bool = False  # only credentials that their holder must prove are taken
+    vigilance: Vigilance | None = None  # what is done about signs of theft
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,7 @@ class Policy:
     routes: tuple[Route, ...]
     upstreams: Mapping[str, Upstream]
     digest: str = ""
+    prover: Prover | None = None  # checks the proofs of credentials that are bound to a key
 
     def find_route(self, method: str, path: str) -> Route | None:
         """Return the first route that names this method and path, or None: what is not named does not exist."""

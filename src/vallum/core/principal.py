@@ -8,6 +8,13 @@ from typing import NamedTuple
 from vallum.core.quota import Quota
 
 
+class Confirmation(NamedTuple):
+    """What the holder of a bound credential must prove on every request (RFC 7800 `cnf`): one of the two, or both."""
+
+    certificate: str | None = None  # `x5t#S256`: base64url SHA-256 of the client certificate (RFC 8705 3.1)
+    key: str | None = None  # `jkt`: base64url thumbprint of the key that signs DPoP proofs (RFC 9449 6.1)
+
+
 @dataclass(frozen=True, slots=True)
 class Credential:
     """A registered credential, as the registry knows it.  Times are Unix seconds; the secret itself is never here."""
@@ -21,6 +28,9 @@ class Credential:
     expires_at: float | None = None
     revoked_at: float | None = None
     allow_ip: tuple[str, ...] = ()
+    routes: frozenset[str] | None = None  # names of the routes that it is for; None: all
+    quotas: tuple[Quota, ...] = ()  # of this credential alone; they narrow the route's
+    confirmation: Confirmation | None = None  # what its holder must prove; None: whoever has it may use it
 
     def refusal(self, now: float) -> str | None:
         """Say why this credential does not hold at `now`, or None if it does."""
@@ -29,13 +39,6 @@ class Credential:
         if self.expires_at is not None and self.expires_at <= now:
             return "expired"
         return None
-
-
-class Confirmation(NamedTuple):
-    """What the holder of a bound credential must prove on every request (RFC 7800 `cnf`): one of the two, or both."""
-
-    certificate: str | None = None  # `x5t#S256`: base64url SHA-256 of the client certificate (RFC 8705 3.1)
-    key: str | None = None  # `jkt`: base64url thumbprint of the key that signs DPoP proofs (RFC 9449 6.1)
 
 
 class Principal(NamedTuple):

@@ -58,6 +58,8 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
         record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:
         record["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
+    if x.suspicion is not None:
+        record["suspicion"] = {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "leeway": x.leeway}
     if x.removed:
         record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
     if x.forward is not None:

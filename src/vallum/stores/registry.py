@@ -64,6 +64,7 @@ class SqlRegistry:
         """Open, and create where needed, the database at `url`.  Raise DependencyError if that fails."""
         self._clock = clock
         self._known: dict[bytes, Credential | None] = {}
+        self._digests: dict[str, bytes] = {}
         self._version: int | None = None
         self._fresh_at = clock()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vallum-registry")
@@ -83,6 +84,19 @@ class SqlRegistry:
             self._known.pop(next(iter(self._known)))
         self._known[digest] = credential
         return credential
+
+    async def find_id(self, key_id: str) -> Credential | None:
+        """Return the credential with this public id.  Raise DependencyError when the database cannot be asked."""
+        digest = self._digests.get(key_id)
+        if digest is None:
+            credential: Credential | None = await self._ask(lambda: self._read(keys.c.id == key_id))
+            if credential is None:
+                return None
+            digest = credential.digest
+            if len(self._digests) >= KNOWN_MAX:
+                self._digests.pop(next(iter(self._digests)))
+            self._digests[key_id] = digest  # which never changes: what may change is looked up by it
+        return await self.find(digest)
 
     async def refresh(self) -> None:
         """Forget what is kept in memory if another process has written.  Called twice a second by the gateway."""

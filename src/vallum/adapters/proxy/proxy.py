@@ -40,7 +40,8 @@ class Proxy:
         if self._trusted:
             client = client_address(client, headers.all("x-forwarded-for"), self._trusted)
         path, query = parse_target(incoming.target)
-        request = Request(self._new_id(now), incoming.method, path, query, headers, client, now)
+        origin = f"http://{headers.get('host') or ''}"
+        request = Request(self._new_id(now), incoming.method, path, query, headers, client, now, origin)
         # A fault before there was a route is the head's; one inside the body is met when the body is read.
         fault = incoming.fault if not incoming.method else None
         await conduct(self._house, request, incoming, fault)
