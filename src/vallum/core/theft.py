@@ -57,7 +57,7 @@ class Mark:
 
     def fresh(self, at: float) -> float:
         """Return what is left of its weight at `at`."""
-        return self.weight * max(0.0, 1.0 - (at - self.first) / FADES_S)
+        return self.weight * min(1.0, max(0.0, 1.0 - (at - self.first) / FADES_S))
 
 
 @dataclass(slots=True)
@@ -75,8 +75,9 @@ class Trait:
         if mark is None:
             self.changes *= 0.5 ** (max(0.0, at - self.changed_at) / FADES_S)
             self._make_room(at)
+            is_change = bool(self.marks)
             mark = self.marks[name] = Mark(weight / (1.0 + self.changes), at, at)
-            self.changes, self.changed_at = self.changes + 1.0, at
+            self.changes, self.changed_at = self.changes + float(is_change), at
         mark.last = max(mark.last, at)
         return mark
 
