@@ -93,7 +93,7 @@ def exchange(
     house: House | None = None,
     certificate: Certificate | None = None,
     nonce: DpopConfig | None = None,
-    **form: str,
+    **form: Any,
 ) -> tuple[Exchange, Any]:
     house = house or House(HELD)
     keys, prover = ApiKey("keys", ApiKeyConfig()), Dpop(nonce or DpopConfig())
@@ -148,7 +148,7 @@ def fault(outcome: Any) -> str:
         ((BEARER,), {"requested_token_type": "urn:ietf:params:oauth:token-type:jwt", "scope": "", "unknown": "x"}),
     ],
 )
-def test_a_key_becomes_a_token_of_minutes(kit: Kit, fields: tuple[tuple[str, str], ...], form: dict[str, str]) -> None:
+def test_a_key_becomes_a_token_of_minutes(kit: Kit, fields: tuple[tuple[str, str], ...], form: dict[str, Any]) -> None:
     _, outcome = exchange(kit, *fields, **form)
     answer = minted(outcome)
     token = answer.pop("access_token")
@@ -197,7 +197,7 @@ def test_fewer_scopes_and_another_audience_may_be_asked_for(kit: Kit) -> None:
         ({"requested_token_type": "urn:ietf:params:oauth:token-type:refresh_token"}, "invalid_request"),
     ],
 )
-def test_what_is_wrong_has_oauths_own_code(kit: Kit, form: dict[str, str], error: str) -> None:
+def test_what_is_wrong_has_oauths_own_code(kit: Kit, form: dict[str, Any], error: str) -> None:
     assert fault(exchange(kit, BEARER, **form)[1]) == error
 
 
@@ -217,7 +217,7 @@ def test_what_is_wrong_has_oauths_own_code(kit: Kit, form: dict[str, str], error
     ],
 )
 def test_without_a_key_that_holds_there_is_no_token(
-    kit: Kit, fields: tuple[tuple[str, str], ...], form: dict[str, str], house: House
+    kit: Kit, fields: tuple[tuple[str, str], ...], form: dict[str, Any], house: House
 ) -> None:
     assert isinstance(exchange(kit, *fields, house=house, **form)[1], Challenge)
 
@@ -285,7 +285,7 @@ def test_a_bound_key_mints_tokens_that_are_bound_as_it_is(kit: Kit) -> None:
     ],
 )
 def test_a_bound_key_without_its_proof_mints_nothing(
-    kit: Kit, fields: tuple[tuple[str, str], ...], form: dict[str, str]
+    kit: Kit, fields: tuple[tuple[str, str], ...], form: dict[str, Any]
 ) -> None:
     assert isinstance(exchange(kit, *fields, house=BOUND, **form)[1], Challenge)
 

@@ -209,3 +209,21 @@ async def test_no_secret_is_in_the_database(connect: Callable[[], SqlRegistry], 
     registry.add(ALICE)
     assert "secret" not in columns
     assert "key" not in columns
+
+
+async def test_a_credential_is_found_by_its_public_id_and_ends_for_it_too(
+    connect: Callable[[], SqlRegistry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KNOWN_MAX", 1)
+    one, two = connect(), connect()
+    one.add(ALICE)
+    one.add(BOB)
+    for _ in range(2):
+        assert await two.find_id("key_1") == ALICE
+        assert await two.find_id("key_2") == BOB
+    assert await two.find_id("key_3") is None
+    one.revoke("key_1", 50.0)
+    await two.refresh()
+    found = await two.find_id("key_1")
+    assert found is not None
+    assert found.revoked_at == 50.0

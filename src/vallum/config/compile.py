@@ -35,6 +35,7 @@ from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upst
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
+from vallum.issuer.keyring import parse_keys
 from vallum.issuer.tokens import Issuer, Verifier
 from vallum.provers.dpop import Dpop
 from vallum.transforms.confidence import Confidence
@@ -155,10 +156,11 @@ class _Compiler:
         if settings is None:
             return None
         self._attempt(("tokens", "issuer"), check_issuer, settings.issuer)
-        issuer = self._attempt(("tokens", "key"), issuer_of, settings, self._config.registry)
-        if issuer is not None and settings.key is None:
+        if settings.key is not None:
+            self._attempt(("tokens", "key"), parse_keys, settings.key)
+        else:
             self._source.files.append(signing_file(self._config.registry))  # a rotation is seen as a changed policy is
-        return issuer
+        return issuer_of(settings, self._config.registry)
 
     def _token_routes(self, issuer: Issuer, prover: Dpop) -> list[Route]:
         settings = self._config.tokens

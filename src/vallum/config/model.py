@@ -96,10 +96,13 @@ class AuthConfig(Base, frozen=True):
 
     any_of: Annotated[list[str], Meta(min_length=1, description="names of authenticators, asked in this order")]
     scopes: Annotated[list[Scope], Meta(description="scopes that the principal must have, all of them")] = []
-    bound: Annotated[
-        Literal["required"] | None,
-        Meta(description="required: only credentials bound to a client certificate (RFC 8705) or key (RFC 9449)"),
-    ] = None
+    bound: (
+        Annotated[
+            Literal["required"],
+            Meta(description="required: only credentials bound to a client certificate (RFC 8705) or key (RFC 9449)"),
+        ]
+        | None
+    ) = None
 
 
 class QuotaConfig(Base, frozen=True):

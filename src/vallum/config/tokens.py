@@ -12,7 +12,7 @@ from vallum.core.policy import Intake, Limit, Route, Upstream
 from vallum.core.problem import ErrorFormat
 from vallum.core.target import Pattern
 from vallum.issuer.exchange import Exchanger
-from vallum.issuer.keyring import KeyRing, parse_keys
+from vallum.issuer.keyring import KeyRing
 from vallum.issuer.metadata import JWKS_PATH, Document, PublicKeys, describe_issuer, metadata_path
 from vallum.issuer.tokens import Issuer
 
@@ -41,10 +41,8 @@ def signing_file(registry: str) -> Path:
 
 
 def issuer_of(settings: TokensConfig, registry: str) -> Issuer:
-    """Return who mints; raise ValueError for a key that cannot sign."""
+    """Return who mints; its key is read when it is first needed."""
     text, path = settings.key, signing_file(registry)
-    if text is not None:
-        parse_keys(text)
     ring = KeyRing(lambda: path.read_text() if text is None else text)
     audience = settings.audience or settings.issuer
     return Issuer(settings.issuer, audience, frozenset({audience, *settings.audiences}), settings.lifetime_s, ring)
