@@ -264,10 +264,15 @@ def ath(key: str = KEY) -> str:
     return digest(key)
 
 
+BOUND_WAYS: list[tuple[tuple[tuple[str, str], ...], dict[str, Any]]] = [
+    ((("authorization", f"DPoP {KEY}"),), {}),
+    ((("x-api-key", KEY),), {}),
+    ((), {"subject_token": KEY}),
+]
+
+
 def test_a_bound_key_mints_tokens_that_are_bound_as_it_is(kit: Kit) -> None:
-    for number, (fields, form) in enumerate(
-        [((("authorization", f"DPoP {KEY}"),), {}), ((("x-api-key", KEY),), {}), ((), {"subject_token": KEY})]
-    ):
+    for number, (fields, form) in enumerate(BOUND_WAYS):
         field = ("dpop", proof(jti=f"bound-{number}", ath=ath()))
         answer = minted(exchange(kit, *fields, field, house=BOUND, **form)[1])
         assert answer["token_type"] == "DPoP"
@@ -309,7 +314,7 @@ def present(kit: Kit, token: str, house: House, scheme: str = "Bearer", now: flo
     return house.run(steps)
 
 
-def token_of(kit: Kit, *fields: tuple[str, str], **form: str) -> str:
+def token_of(kit: Kit, *fields: tuple[str, str], **form: Any) -> str:
     return str(minted(exchange(kit, BEARER, *fields, **form)[1])["access_token"])
 
 
