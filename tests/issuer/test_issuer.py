@@ -19,14 +19,15 @@ from vallum.authenticators.minted import Minted
 from vallum.codecs.form import FORM, Form
 from vallum.core.apikey import compose_key, digest_key
 from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
-from vallum.core.effects import Effect, FindCredential, FindCredentialById, RememberProof
+from vallum.core.effects import Effect, FindCredential, FindCredentialById, NoteSighting, RememberProof
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.exchange import Certificate
 from vallum.core.jws import JwsError, digest
-from vallum.core.policy import Policy
+from vallum.core.policy import Mode, Policy, Vigilance
 from vallum.core.principal import Confirmation, Credential, Principal
 from vallum.core.problem import ErrorFormat
+from vallum.core.theft import Suspicion
 from vallum.issuer.exchange import ACCESS_TOKEN, GRANT, Exchanger
 from vallum.issuer.keyring import KeyRing, create_file, make_key, parse_keys, rotate_file
 from vallum.issuer.metadata import PublicKeys, describe_issuer, metadata_path
@@ -64,8 +65,9 @@ def proof(jti: str = "one", path: str = "/oauth/token", **claims: Any) -> str:
 class House:
     """Answers effects as stores would."""
 
-    def __init__(self, *credentials: Credential) -> None:
+    def __init__(self, *credentials: Credential, suspicion: Suspicion | None = None) -> None:
         self.credentials = list(credentials)
+        self.suspicion = suspicion or Suspicion()
         self.seen: set[str] = set()
 
     def perform(self, effect: Effect[Any]) -> Any:
@@ -73,6 +75,8 @@ class House:
             return next((c for c in self.credentials if c.digest == effect.digest), None)
         if isinstance(effect, FindCredentialById):
             return next((c for c in self.credentials if c.id == effect.id), None)
+        if isinstance(effect, NoteSighting):
+            return self.suspicion
         assert isinstance(effect, RememberProof)
         new = effect.key not in self.seen
         self.seen.add(effect.key)
@@ -93,6 +97,7 @@ def exchange(
     house: House | None = None,
     certificate: Certificate | None = None,
     nonce: DpopConfig | None = None,
+    vigilance: Vigilance | None = None,
     **form: Any,
 ) -> tuple[Exchange, Any]:
     house = house or House(HELD)
@@ -103,6 +108,7 @@ def exchange(
         intake=kit.intake(codec=Form(), media_types=FORM),
         error_format=ErrorFormat.OAUTH,
         responder=Exchanger(ISSUER, (keys,), prover),
+        vigilance=vigilance,
     )
     engine = Engine(Policy((route,), {}, "digest", prover))
     body = Form().encode({"grant_type": GRANT} | form)
@@ -305,6 +311,20 @@ def test_a_key_bound_to_a_certificate_may_bind_to_a_key_as_well(kit: Kit) -> Non
     assert verify(both["access_token"]).bond == Confirmation("thumb", THUMB)
 
 
+@pytest.mark.parametrize(("fields", "form"), [((BEARER,), {}), ((), {"subject_token": KEY})])
+def test_a_key_in_strange_hands_mints_nothing(
+    kit: Kit, fields: tuple[tuple[str, str], ...], form: dict[str, Any]
+) -> None:
+    strange = House(HELD, suspicion=Suspicion(1.0, ("new_network", "new_agent")))
+    x, outcome = exchange(kit, *fields, house=strange, vigilance=Vigilance(Mode.ENFORCE), **form)
+    assert isinstance(outcome, Challenge)
+    assert outcome.control == "habits"
+    x, outcome = exchange(kit, *fields, house=strange, vigilance=Vigilance(), **form)
+    minted(outcome)
+    assert [refusal.control for refusal in x.shadowed] == ["habits"]
+    minted(exchange(kit, *fields, house=House(HELD), vigilance=Vigilance(Mode.ENFORCE), **form)[1])
+
+
 # --- who believes the token -------------------------------------------------------------------------------------------
 
 
@@ -372,6 +392,10 @@ CLAIMS = {"iss": URL, "aud": URL, "client_id": "key_1", "iat": NOW, "exp": NOW +
         jwt.encode(HEADER, CLAIMS | {"iss": "https://other.example"}, OWN.key),
         jwt.encode(HEADER, CLAIMS | {"aud": "https://other.example"}, OWN.key),
         jwt.encode(HEADER, CLAIMS | {"aud": [URL]}, OWN.key),
+        jwt.encode(HEADER, {name: value for name, value in CLAIMS.items() if name != "client_id"}, OWN.key),
+        jwt.encode(HEADER, CLAIMS | {"exp": "soon"}, OWN.key),
+        jwt.encode(HEADER, CLAIMS | {"exp": 10**400}, OWN.key),
+        jwt.encode(HEADER, CLAIMS | {"cnf": "x"}, OWN.key),
         jwt.encode(HEADER, CLAIMS, SIGNER),
         jwt.encode(HEADER | {"alg": "HS256"}, CLAIMS, OctKey.import_key(b"k" * 32)),
         jwt.encode(HEADER | {"alg": "RS256"}, CLAIMS, RSAKey.generate_key(2048)),

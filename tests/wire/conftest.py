@@ -111,7 +111,7 @@ class Answer(NamedTuple):
         assert bool(self.all("retry-after")) == (status in (429, 503))
         known = {
             *"content-type content-length cache-control connection x-request-id date".split(),
-            *"www-authenticate retry-after x-should-retry ratelimit ratelimit-policy".split(),
+            *"www-authenticate dpop-nonce retry-after x-should-retry ratelimit ratelimit-policy".split(),
         }
         assert {name for name, _ in self.fields} <= known, self.fields
         return problem

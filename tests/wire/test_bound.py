@@ -395,3 +395,43 @@ async def test_a_signing_key_is_made_for_its_owner_and_rotated_under_way(
     assert old.split(".")[0] != new.split(".")[0]
     for secret in (key, old, new, "PRIVATE"):
         assert secret not in served.said
+
+
+# --- signs of theft ---------------------------------------------------------------------------------------------------
+
+WATCHED = POLICY + "theft: {mode: enforce, warm_up_s: 0.000001, warm_up_requests: 3, step_up_at: 0.75}\n"
+WATCHED = WATCHED.replace('["predict:read"]}', '["predict:read"]}\n    quotas: ["100 per minute"]')
+
+
+async def test_a_key_in_other_hands_is_told_of_and_must_be_proved_while_its_owner_goes_on(
+    opened: Opener, request_bytes: Compose, now: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    door = await opened(WATCHED)
+
+    async def call(source: str, agent: str, *more: tuple[str, str]) -> Answer:
+        client = await door.connect(source)
+        fields = more or (("Authorization", f"Bearer {door.key}"),)
+        await client.send(ask(request_bytes, ("User-Agent", agent), *fields))
+        answer = await client.answer()
+        client.close()
+        return answer
+
+    home, far = ("127.1.0.1", "httpx/1"), ("127.2.0.1", "curl/8")
+    assert [(await call(*home)).status for _ in range(5)] == [200] * 5
+    assert (await call(*far)).status == 200, "two signs are not enough"
+    assert (await call(*home)).status == 200
+    stolen = await call(*far)
+    stolen.check_refusal(401, "unauthenticated")
+    assert stolen.get("www-authenticate").startswith("DPoP ")
+    record = await door.record(stolen.id)
+    assert record["control"] == "habits"
+    assert record["suspicion"]["signs"] == ["new_network", "new_agent", "two_networks"]
+    assert record["suspicion"]["leeway"] == 0.5
+    assert (await call(*home)).status == 200, "the owner at home is not bothered"
+    assert caplog.text.count("may be in other hands: new_network, new_agent") == 1
+    assert door.key[9:] not in caplog.text
+    metrics = door.gateway.render_metrics().decode()
+    assert 'vallum_suspected_total{route="predict",sign="alert"} 1.0' in metrics
+    bind(door, door.key, key=SIGNER.thumbprint())
+    proved = await call(*far, ("X-API-Key", door.key), proof(now, door.key))
+    assert proved.status == 200, "who proves to hold the key is not asked for more"

@@ -183,7 +183,14 @@ class _Compiler:
                 self._note(("routes", index, "name"), f"{route.name!r} is a route of the gateway's own")
             elif "POST" in route.match.methods and route.match.path == settings.path:
                 self._note(("routes", index, "match"), "never reached: tokens.path takes all of it")
-        return token_routes(issuer, pattern or Pattern("", None), tuple(filter(None, chosen)), prover, tuple(limits))
+        return token_routes(
+            issuer,
+            pattern or Pattern("", None),
+            tuple(filter(None, chosen)),
+            prover,
+            limits=tuple(limits),
+            vigilance=self._vigilance(),
+        )
 
     def _vigilance(self) -> Vigilance | None:
         theft = self._config.theft

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.codecs.form import FORM, Form
-from vallum.core.policy import Intake, Limit, Route, Upstream
+from vallum.core.policy import Intake, Limit, Route, Upstream, Vigilance
 from vallum.core.problem import ErrorFormat
 from vallum.core.target import Pattern
 from vallum.issuer.exchange import Exchanger
@@ -49,7 +49,13 @@ def issuer_of(settings: TokensConfig, registry: str) -> Issuer:
 
 
 def token_routes(
-    issuer: Issuer, pattern: Pattern, keys: tuple[Authenticator, ...], prover: Dpop, limits: tuple[Limit, ...]
+    issuer: Issuer,
+    pattern: Pattern,
+    keys: tuple[Authenticator, ...],
+    prover: Dpop,
+    *,
+    limits: tuple[Limit, ...],
+    vigilance: Vigilance | None,
 ) -> list[Route]:
     """Return the routes of the token endpoint, its public keys and its metadata."""
     described = describe_issuer(issuer.url, pattern.text, prover.algorithms)
@@ -64,6 +70,7 @@ def token_routes(
         intake=Intake(max_bytes=BODY_MAX_BYTES, codec=Form(), media_types=FORM),
         error_format=ErrorFormat.OAUTH,
         responder=Exchanger(issuer, keys, prover),
+        vigilance=vigilance,
     )
 
     def shown(name: str, path: str, responder: Responder) -> Route:

@@ -14,8 +14,10 @@ import msgspec
 
 from vallum.core.decision import INVALID_TOKEN, Challenge, Deny, Page, Reason
 from vallum.core.exchange import Headers
+from vallum.core.policy import Mode
 from vallum.core.principal import Confirmation, Principal
 from vallum.core.proof import Presented, Unproven, presented, prove_bond
+from vallum.core.watch import watch
 from vallum.issuer.tokens import Grant, mint
 
 if TYPE_CHECKING:
@@ -83,11 +85,25 @@ class Exchanger:
             answer = yield from authenticator.authenticate(request)
             if isinstance(answer, Principal):
                 x.principal = answer
-                bond = answer.confirmation
-                return None if bond is None else (yield from prove_bond(x, self._prover, bond, Presented("", token)))
+                return (yield from self._confirm(x, token))
             if answer is not None:
                 return answer
         return Challenge(INVALID_TOKEN, CONTROL, "the subject token is no key")
+
+    def _confirm(self, x: Exchange, token: str) -> Steps[Refusal | None]:
+        """Do for a key in the body what the line has done for one in the head."""
+        bond, route = x.principal.confirmation, x.route
+        if bond is not None:
+            refusal = yield from prove_bond(x, self._prover, bond, Presented("", token))
+            if refusal is not None:
+                return refusal
+        if route is None or route.vigilance is None:
+            return None
+        strange = yield from watch(x, route)
+        if strange is not None and route.vigilance.mode is Mode.SHADOW:
+            x.shadowed.append(strange)
+            return None
+        return strange
 
     def _bind(self, x: Exchange) -> Steps[Confirmation | Deny | None]:
         """Say what the token is bound to: what its key is bound to, and what the caller proves here and now."""
