@@ -1,6 +1,6 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
-    request_head    route > authenticate > confirm > authorise > habits > declared size > type > query
+    request_head    route > authenticate > confirm > authorise > habits > declared size > media type > query
     request_body    parse > quotas > denied fields > schema > checks > sanitise     -> Allow, or a refusal
     response_head   status > headers > how the body goes out
     response_chunk  what may leave now
