@@ -1,7 +1,7 @@
 """What exchanges in hand have open with the counters: leases to renew, and settlements under way.
 
-A settlement runs in a task of its own, so that it outlives a caller who has hung up; it is bounded in time, and one that
-does not come through leaves the reservation charged.  Leases are renewed by the gateway's beat, all of them in one task.
+A settlement runs in a task of its own, so that it outlives a caller who has hung up; it is bounded in time, and one
+that does not come through leaves the reservation charged.  Leases are renewed by the gateway's beat, all in one task.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Ledger:
                 await self._driver.run(steps)
         except TimeoutError:
             log.warning("a settlement took over %g s; its reservation stays charged", PATIENCE_S)
+        except Exception as error:  # noqa: BLE001  a fault of a store's must not end the caller's connection
+            log.error("a settlement failed; its reservation stays charged: %s", type(error).__name__)
 
     async def drain(self) -> None:
         """Let the settlements under way end."""

@@ -194,7 +194,7 @@ class Bill:
         quota = demand.quota
         cost = cost_of(quota.unit, amounts, self.tariff)
         if quota.unit == "bytes":  # the answer's share is a guess, and a guess must not refuse for ever
-            cost = min(cost, max(self.received_bytes, demand.limit or quota.limit))
+            cost = min(cost, max(self.received_bytes, quota.most_at_once(demand.in_force)))
         return demand._replace(cost=cost)
 
     def owe(self, demands: tuple[Demand, ...], shadow: bool) -> None:

@@ -16,7 +16,7 @@ from vallum.core.exchange import NOBODY
 from vallum.core.policy import Mode, OnOverrun
 from vallum.core.principal import Principal
 from vallum.core.problem import ErrorFormat
-from vallum.core.quota import SECOND_US, Demand, Per, Quota, Taken
+from vallum.core.quota import SECOND_US, Demand, Per, Quota, Strategy, Taken
 from vallum.core.quota_fields import openai_writer, quota_writer
 
 if TYPE_CHECKING:
@@ -184,8 +184,8 @@ def quotas(
     def plan(x: Exchange, route: Route) -> Plan:
         own = () if shadow else _own(quotas, x.principal.quotas)
         cost = route.tariff.requests
-        demands = [Demand(quota, partition(quota, x, route), cost) for quota in quotas]
-        demands += [Demand(quota, f"\x1f{own_bucket(quota, x.principal)}", cost) for quota in own]
+        demands = [Demand(quota, partition(quota, x, route), cost, None, holder(quota, x)) for quota in quotas]
+        demands += [Demand(quota, own_bucket(quota, x.principal), cost, None, x.principal.subject) for quota in own]
         settles = any(demand.quota.unit not in TAKEN_FOR_GOOD for demand in demands)
         write = _silent if writer is None else writer((*quotas, *own))
         return Plan(tuple(demands), settles, write)
@@ -244,7 +244,24 @@ def _own(quotas: tuple[Quota, ...], own: tuple[Quota, ...]) -> tuple[Quota, ...]
 
 def own_bucket(quota: Quota, who: Principal) -> str:
     """Name the bucket of a credential's own quota, which is the same on every route."""
-    return f"{quota.name}\x1f{quota.window_us}\x1fkey\x1f{who.credential_id}"
+    return f"\x1f{_identity(quota)}\x1fkey\x1f{who.credential_id}"
+
+
+def _identity(quota: Quota) -> str:
+    # What a bucket holds depends on these: a reload that changes one begins a new count, and never mixes two.
+    return f"{quota.name}\x1f{quota.window_us}\x1f{quota.strategy.value}\x1f{quota.unit}"
+
+
+def holder(quota: Quota, x: Exchange) -> str:
+    """Name who holds the bucket: those of one holder lie together in a store of many nodes."""
+    who = x.principal
+    if quota.per in (Per.GLOBAL, Per.ROUTE):
+        return ""
+    if quota.per is Per.IP or who is NOBODY:
+        return ip_partition(x.request.client)
+    if quota.per is Per.TENANT and who.tenant is not None:
+        return f"tenant\x1f{who.tenant}"
+    return who.subject
 
 
 def choose_writer(route: Route) -> Writer | None:
@@ -262,16 +279,16 @@ def _over(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny:
     """Refuse what a quota has no room for, now or ever."""
     refused = taken.refused
     assert refused is not None
-    cost = next(demand.cost for demand in demands if demand.quota is refused)
+    cost = next((demand.cost for demand in demands if demand.quota.name == refused.name), 1)
     control = f"quota:{refused.name}"
-    if cost > refused.limit and refused.unit not in ("concurrent", "requests"):
+    if taken.never:
         pointer = x.estimate.pointer if x.estimate is not None and refused.unit in OF_TOKENS else ""
         violation = {"pointer": pointer, "rule": "over_quota"}
         detail = f"{cost} {refused.unit} will never fit into {refused.limit}"
         return Deny(Reason.INVALID_REQUEST, control, detail, violations=(violation,))
     wait_s = max(1, -(-taken.retry_after_us // SECOND_US))
     detail = f"{refused.limit} per {refused.window_s} s per {refused.per}"
-    if refused.unit == "concurrent":  # when one ends nobody knows: ask again soon
+    if refused.strategy is Strategy.LEASES:  # when one ends nobody knows: ask again soon
         wait_s, detail = 1, f"{refused.limit} at once per {refused.per}"
     elif refused.unit != "requests":
         detail = f"{refused.limit} {refused.unit} per {refused.window_s} s per {refused.per}; {cost} asked for"
@@ -285,8 +302,7 @@ def partition(quota: Quota, x: Exchange, route: Route) -> str:
     Who has no subject (a route in shadow, or one whose registry is down and allows) is counted by address, so that no
     failure ever means "unlimited" or "one bucket for everybody".
     """
-    # The window is part of the name: a reload that changes it begins a new count, and never mixes two.
-    name = f"{quota.name}\x1f{quota.window_us}"
+    name = _identity(quota)
     scope = f"{route.name}\x1f{name}\x1f"
     if quota.per is Per.GLOBAL:
         return f"\x1f{name}\x1f"

@@ -53,30 +53,21 @@ class FormatMeter:
         form = self._form
         if not isinstance(document, dict):
             return _wrong("", "type")
-        answers = 1
-        for name in form.choices:
-            number = document.get(name)
-            if number is not None:
-                if not _is_whole(number, CHOICES_MAX):
+        for names, most in ((form.choices, CHOICES_MAX), (form.output, OUTPUT_MAX)):
+            for name in names:
+                number = document.get(name)
+                if number is not None and not _is_whole(number, most):
                     return _wrong(f"/{name}", "range")
-                answers = max(answers, number)
+        answers = max([document.get(name) or 1 for name in form.choices], default=1)
         if form.prompts is not None:
             answers *= _count_prompts(document.get(form.prompts))
-        asked = 0
-        pointer = ""
-        for name in form.output:
-            number = document.get(name)
-            if number is None:
-                continue
-            if not _is_whole(number, OUTPUT_MAX):
-                return _wrong(f"/{name}", "range")
-            if number > asked:  # servers differ in which of two names they believe
-                asked, pointer = number, f"/{name}"
+        # Servers differ in which of two names they believe: the highest counts.
+        asked, pointer = max([(document.get(name) or 0, f"/{name}") for name in form.output], default=(0, ""))
         if form.output and not asked:
-            asked = bound.default
+            asked, pointer = bound.default, ""
         if bound.most is not None:
             asked = min(asked, bound.most)
-        taken_in = sum(self._weigh(document[name]) for name in form.prompt if name in document)
+        taken_in = sum([self._weigh(document[name]) for name in form.prompt if name in document])
         return Estimate(taken_in, asked * answers, pointer or f"/{form.prompt[0]}")
 
     def _weigh(self, value: Any) -> int:
@@ -184,7 +175,7 @@ def _medium(part: Mapping[str, Any], media: Mapping[str, tuple[str, int]]) -> tu
 
 
 def _count_prompts(prompts: Any) -> int:
-    """A list of texts, or of lists of token ids, is many prompts; a list of token ids is one."""
+    """Count prompts: a list of texts, or of lists of token ids, is many; a list of token ids is one."""
     if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
         return len(prompts)
     return 1

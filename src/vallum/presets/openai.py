@@ -45,12 +45,16 @@ def _head(document: Any) -> dict[str, Any]:
 
 
 def _end_chat(document: Any) -> list[tuple[str, Any]]:
-    choices = [{"index": choice.get("index", 0), "delta": {}, "finish_reason": "length"} for choice in _choices(document)]
+    choices = [
+        {"index": choice.get("index", 0), "delta": {}, "finish_reason": "length"} for choice in _choices(document)
+    ]
     return [("", _head(document) | {"choices": choices})]
 
 
 def _end_completion(document: Any) -> list[tuple[str, Any]]:
-    choices = [{"index": choice.get("index", 0), "text": "", "finish_reason": "length"} for choice in _choices(document)]
+    choices = [
+        {"index": choice.get("index", 0), "text": "", "finish_reason": "length"} for choice in _choices(document)
+    ]
     return [("", _head(document) | {"choices": choices})]
 
 
