@@ -197,12 +197,12 @@ def quotas(
             if len(plans) >= PLANS_KEPT:
                 plans.clear()
             plans[x.principal, x.request.client] = known
-        demands = known.demands
+        demands, settles, write = known
         if not demands:
             return None
         if x.factor != 1.0:
             demands = tuple([demand._replace(limit=max(1, int(demand.quota.limit * x.factor))) for demand in demands])
-        if known.settles:
+        if settles:
             bill = _bill(x, route)
             demands = bill.ask(demands)
             bill.owe(demands, shadow)  # before it is taken: what is cut off in between is settled too
@@ -213,7 +213,7 @@ def quotas(
             taken = yield from ask(TakeQuota(demands))
         if not shadow:
             x.taken = taken
-            x.quota_fields = known.write(taken)
+            x.quota_fields = write(taken)
         return None if taken.refused is None else _over(x, demands, taken)
 
     return run
