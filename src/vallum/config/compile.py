@@ -213,18 +213,14 @@ class _Compiler:
         for index, entry in enumerate(route.quotas):
             at = (*place, "quotas", index)
             item = QuotaConfig(limit=entry) if isinstance(entry, str) else entry
-            if isinstance(item.limit, int):
-                from vallum.core.quota import Strategy
-                limits.append(Limit(Quota(item.unit, item.limit, 30_000_000, item.per, item.unit, Strategy.LEASES), item.mode))
-                continue
             parsed = self._attempt(at if isinstance(entry, str) else (*at, "limit"), parse_quota, item.limit)
             if parsed is None:
                 continue
             limit, window_us, window = parsed
-            name = item.name or (f"{window}-{item.unit}" if item.unit != "requests" else window if item.per is Per.PRINCIPAL else f"{window}-{item.per}")
+            name = item.name or (window if item.per is Per.PRINCIPAL else f"{window}-{item.per}")
             if any(name == other.quota.name for other in limits):
                 self._note(at, f"two quotas are called {name!r}", "give one of them a name of its own")
-            limits.append(Limit(Quota(name, limit, window_us, item.per, item.unit), item.mode))
+            limits.append(Limit(Quota(name, limit, window_us, item.per), item.mode))
         return tuple(limits)
 
     def _intake(self, route: RouteConfig, place: Place) -> Intake:

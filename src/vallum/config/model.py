@@ -108,9 +108,9 @@ class AuthConfig(Base, frozen=True):
 class QuotaConfig(Base, frozen=True):
     """A quota in mapping form."""
 
-    limit: Annotated[str | int, Meta(description="N per [K] second|minute|hour|day|month, or N/minute")]
+    limit: Annotated[str, Meta(description="N per [K] second|minute|hour|day|month, or N/minute")]
     per: Annotated[Per, Meta(description="whose bucket it is")] = Per.PRINCIPAL
-    unit: Annotated[str, Meta(description="what is counted")] = "requests"
+    unit: Annotated[Literal["requests"], Meta(description="what is counted")] = "requests"
     strategy: Annotated[
         Literal["strict"], Meta(description="strict: never more than N in any span of the window's length")
     ] = "strict"
