@@ -15,7 +15,7 @@ from vallum.authenticators.api_key import ApiKeyConfig
 from vallum.checks.prompt_injection import PromptInjectionConfig
 from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
-from vallum.core.policy import Mode, OnError
+from vallum.core.policy import Mode, OnError, OnOverrun
 from vallum.core.quota import OnStoreFailure, Per
 
 if TYPE_CHECKING:
@@ -71,6 +71,14 @@ class RecordsConfig(Base, frozen=True):
     max_files: Annotated[Positive, Meta(description="files kept; the oldest are deleted")] = 16
 
 
+class PriceConfig(Base, frozen=True):
+    """What calls cost, in a currency of your own: what quotas of `unit: money` count."""
+
+    per_call: Annotated[float, Meta(ge=0, le=1e6, description="for each call that the upstream answers")] = 0.0
+    per_million_input_tokens: Annotated[float, Meta(ge=0, le=1e6, description="for what goes into the model")] = 0.0
+    per_million_output_tokens: Annotated[float, Meta(ge=0, le=1e6, description="for what comes out of it")] = 0.0
+
+
 class UpstreamConfig(Base, frozen=True):
     """A protected service."""
 
@@ -79,6 +87,7 @@ class UpstreamConfig(Base, frozen=True):
     headers: Annotated[dict[str, str], Meta(description="fields sent with every request, such as its own API key")] = (
         msgspec.field(default_factory=dict)
     )
+    price: PriceConfig | None = None
 
 
 class MatchConfig(Base, frozen=True):
@@ -146,6 +155,17 @@ class RequestConfig(Base, frozen=True):
     ] = []
     headers: Annotated[list[str], Meta(description="header fields that reach the upstream besides the usual")] = []
     sanitize: SanitiseConfig | None = None
+    max_output_tokens: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=10_000_000,
+                description="most tokens of one answer, which a request that names no bound is given too",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ConfidenceConfig(Base, frozen=True):
@@ -170,6 +190,15 @@ class ResponseConfig(Base, frozen=True):
     headers: Annotated[list[str], Meta(description="header fields that may leave besides the usual")] = []
     drop_headers: Annotated[list[str], Meta(description="header fields that may not; `x-*` for all that begin so")] = []
     max_bytes: Annotated[Positive, Meta(description="size of an answer that must be read whole")] = 8_388_608
+    reserve_bytes: Annotated[
+        int, Meta(ge=0, description="taken of a quota in bytes for an answer before its size is known")
+    ] = 65_536
+    on_overrun: Annotated[
+        OnOverrun, Meta(description="cut: end a stream that is over its reservation where no more tokens are left")
+    ] = OnOverrun.ALLOW
+    quota_headers: Annotated[
+        Literal["show", "hide"], Meta(description="hide: say nothing of how the quotas stand but Retry-After")
+    ] = "show"
 
 
 class RouteConfig(Base, frozen=True):
@@ -184,6 +213,8 @@ class RouteConfig(Base, frozen=True):
         Meta(description="request format: media type and the error shape its SDK reads; raw passes bodies unread"),
     ] = "json"
     quotas: Annotated[list[str | QuotaConfig], Meta(description="all of them hold")] = []
+    cost: Annotated[Positive, Meta(le=1_000_000, description="requests that one call counts as")] = 1
+    price: PriceConfig | None = None
     request: RequestConfig = RequestConfig()
     checks: Annotated[list[CheckConfig], Meta(description="what the content is searched for")] = []
     response: ResponseConfig = ResponseConfig()
