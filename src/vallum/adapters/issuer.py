@@ -53,6 +53,10 @@ class Said(NamedTuple):
     fresh_s: float
 
 
+class RefusedError(DependencyError):
+    """The issuer answers, and does not like the question."""
+
+
 @dataclass(slots=True)
 class Known:
     """What is known of one issuer, and when that ends (seconds of the clock)."""
@@ -195,6 +199,8 @@ class HttpIssuers:
                 )
                 body = urlencode({"token": token, "token_type_hint": "access_token"}).encode()
                 return (await self._ask("POST", address, fields, body)).document
+        except RefusedError:
+            return {"active": False}  # some issuers say so of what is no token of theirs, against RFC 7662 2.2
         except TimeoutError as late:
             raise DependencyError(f"no introspection by {issuer.url} within {ASK_S:g} s") from late
 
@@ -225,6 +231,8 @@ class HttpIssuers:
             return await self._pools.call(upstream, method, target, fields, body)
 
     async def _read(self, address: str, answer: PooledAnswer) -> Said:
+        if answer.head.status == 400:
+            raise RefusedError(f"{address} answered 400")
         if answer.head.status != 200:  # a redirect, too: it would choose whom we trust
             raise DependencyError(f"{address} answered {answer.head.status}")
         data = b""

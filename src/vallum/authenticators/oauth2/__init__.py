@@ -28,7 +28,7 @@ from vallum.authenticators.oauth2.claims import Expected, check_audience, check_
 from vallum.authenticators.oauth2.config import IntrospectionConfig, OAuth2Config
 from vallum.authenticators.oauth2.keys import Keys
 from vallum.authenticators.oauth2.metadata import ResourceMetadata, metadata_path, metadata_url
-from vallum.authenticators.oauth2.tokens import COMPACT, MAX_CHARS, TokenError, read_token, verify_token
+from vallum.authenticators.oauth2.tokens import MAX_CHARS, TokenError, is_jwt, read_token, verify_token
 from vallum.authenticators.oauth2.verified import Verdict, Verified
 from vallum.core.apikey import CHECKSUM_CHARS, DEFAULT_PREFIX, SECRET_CHARS, is_well_formed
 from vallum.core.decision import INVALID_TOKEN, Challenge
@@ -111,7 +111,7 @@ class OAuth2:
         verdict = self._verified.find(digest, now) or self._inactive.find(digest, now)
         try:
             if verdict is None:
-                if COMPACT.fullmatch(token):
+                if is_jwt(token):
                     read = read_token(token)
                     if read.claims.get("iss") != self._expected.issuer:
                         return None  # for another authenticator of this route
