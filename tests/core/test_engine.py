@@ -162,6 +162,44 @@ def test_a_principal_needs_every_scope_of_the_route(kit: Kit, wanted: set[str], 
     assert reason(x) == ("allow" if allowed else "insufficient_scope")
 
 
+@pytest.mark.parametrize(
+    ("asked", "nothing", "wrong"),
+    [
+        (("Bearer",), "Bearer", 'Bearer error="invalid_token"'),
+        (("Bearer", 'Bearer a="1"'), 'Bearer a="1"', 'Bearer error="invalid_token", a="1"'),
+        (('Bearer a="1"', 'Bearer a="1"'), 'Bearer a="1"', 'Bearer error="invalid_token", a="1"'),
+        (('DPoP algs="ES256"',), 'DPoP algs="ES256"', 'Bearer error="invalid_token", DPoP algs="ES256"'),
+    ],
+)
+def test_a_challenge_says_what_all_authenticators_of_the_route_ask_for(
+    kit: Kit, asked: tuple[str, ...], nothing: str, wrong: str
+) -> None:
+    def authenticator(challenge: str) -> Any:
+        made = kit.Vouching(None)
+        vars(made)["challenge"] = challenge
+        return made
+
+    engine = kit.engine(kit.route(authenticators=tuple(map(authenticator, asked))))
+    for headers, scheme in (((), nothing), ((("authorization", "Bearer x"),), wrong)):
+        x = kit.judge(engine, kit.request(headers=headers))
+        assert isinstance(x.decision, Challenge)
+        assert x.decision.scheme == scheme
+
+
+def test_which_authenticator_refused_does_not_show(kit: Kit) -> None:
+    refusing = kit.Vouching(Challenge(INVALID_TOKEN, "authenticate:keys", "no such key"))
+    other = kit.Vouching(None)
+    vars(other)["challenge"] = 'Bearer a="1"'
+    x = kit.judge(kit.engine(kit.route(authenticators=(refusing, other))), kit.request())
+    assert x.decision == Challenge('Bearer error="invalid_token", a="1"', "authenticate:keys", "no such key")
+
+
+def test_a_challenge_of_another_kind_passes_as_it_is(kit: Kit) -> None:
+    asked = Challenge('DPoP error="use_dpop_nonce"', "authenticate:tokens")
+    x = kit.judge(kit.engine(kit.route(authenticators=(kit.Vouching(asked),))), kit.request())
+    assert x.decision is asked
+
+
 def test_a_missing_scope_is_named_in_the_challenge_as_rfc_6750_asks(kit: Kit) -> None:
     route = kit.route(scopes=frozenset({"b:write", "predict:read", "a:read"}))
     decision = kit.judge(kit.engine(route), kit.request()).decision
