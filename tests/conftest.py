@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pytest
-
 from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
+
 from vallum.codecs.json import AnswerJson, Json
 from vallum.core.decision import Finding
 from vallum.core.effects import Effect, Steps, TakeQuota, ask

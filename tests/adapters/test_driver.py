@@ -87,7 +87,7 @@ async def test_questions_to_issuers_are_passed_on() -> None:
             return KeySet(({"of": issuer.url},), newer_than + 1)
 
         async def introspect(self, issuer: Issuer, token: str) -> dict[str, Any]:
-            return {"active": token == "good"}  # noqa: S105
+            return {"active": token == "good"}
 
     def steps() -> Steps[tuple[KeySet, Any]]:
         keys = yield from ask(FetchKeys(issuer, newer_than=4))

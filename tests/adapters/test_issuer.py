@@ -42,11 +42,13 @@ class Server:
         self.answers: dict[str, Any] = {}
         self.headers: dict[str, str] = {}
         self.gate: asyncio.Event | None = None
+        self.tasks: set[Any] = set()
 
     def count(self, path: str) -> int:
         return self.asked.count(path)
 
     async def speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.tasks.add(asyncio.current_task())
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             length = next((int(line[16:]) for line in head.split("\r\n") if line.startswith("content-length: ")), 0)
@@ -64,10 +66,10 @@ class Server:
                 extra = f"cache-control: {self.headers[path]}\r\n" if path in self.headers else ""
                 writer.write(f"HTTP/1.1 200 OK\r\n{extra}content-length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            writer.close()
+            writer.transport.abort()
 
 
 @asynccontextmanager
@@ -86,6 +88,9 @@ async def serving() -> AsyncIterator[Server]:
         yield server
     finally:
         listening.close()
+        if server.gate is not None:
+            server.gate.set()
+        await asyncio.gather(*server.tasks)
 
 
 @pytest.fixture

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from tests.conftest import Kit
 
-BUILD: dict[str, Callable[[], Authenticator]] = {
-    "anonymous": lambda: Anonymous("open", AnonymousConfig()),
-    "api_key": lambda: ApiKey("keys", ApiKeyConfig()),
-    "oauth2": lambda: OAuth2("tokens", TOKENS),
-}
 TOKENS = OAuth2Config(
     issuer="https://login.example",
     audience="https://models.example",
     introspection=IntrospectionConfig(client_id="gateway", client_secret="hush"),
 )
+BUILD: dict[str, Callable[[], Authenticator]] = {
+    "anonymous": lambda: Anonymous("open", AnonymousConfig()),
+    "api_key": lambda: ApiKey("keys", ApiKeyConfig()),
+    "oauth2": lambda: OAuth2("tokens", TOKENS),
+}
 KEY = compose_key(bytes(range(32)))
 VALUES = st.one_of(
     st.text(st.characters(max_codepoint=255), max_size=40),

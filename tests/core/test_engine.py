@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vallum.core.content import Content
-from vallum.core.decision import Allow, Challenge, Deny, Finding, Reason
+from vallum.core.decision import INVALID_TOKEN, Allow, Challenge, Deny, Finding, Reason
 from vallum.core.effects import FindCredential, TakeQuota
 from vallum.core.engine import line_up
 from vallum.core.errors import DependencyError, PhaseError

@@ -68,7 +68,7 @@ def _composing(request_bytes: Callable[..., bytes]) -> Iterator[None]:
 
 
 class TestJwts:
-    async def test_a_token_is_admitted_and_recorded_by_its_subject(self, opened: Opener, authserver: AuthServer) -> None:
+    async def test_a_token_is_admitted_and_its_subject_recorded(self, opened: Opener, authserver: AuthServer) -> None:
         door = await opened(policy(authserver.issuer))
         token = authserver.get_token()
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 ANSWER_MAX_BYTES = 65_536
 KEYS_MAX = 50
-ASK_S = 5.0  # for a whole conversation, discovery and keys together
+ASK_S = 5.0  # for a question and its whole answer
 PAUSE_S = 30.0
 RETRY_S = 2.0  # where there is nothing at all to go by
 FRESH_S = (300.0, 3600.0)  # bounds of what an issuer says of its keys' freshness
@@ -53,8 +53,13 @@ class Said(NamedTuple):
     fresh_s: float
 
 
-class RefusedError(DependencyError):
-    """The issuer answers, and does not like the question."""
+class AnswerError(DependencyError):
+    """The issuer answers, and not with 200."""
+
+    def __init__(self, address: str, status: int) -> None:
+        """Carry the status."""
+        super().__init__(f"{address} answered {status}")
+        self.status = status
 
 
 @dataclass(slots=True)
@@ -67,6 +72,7 @@ class Known:
     keys_ask_at: float = 0.0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     metadata_ask_at: float = 0.0
+    metadata_fault: str = ""
     fault: str = "not asked yet"
 
 
@@ -143,12 +149,11 @@ class HttpIssuers:
         began = self._clock()
         known.keys_ask_at = began + PAUSE_S
         try:
-            async with asyncio.timeout(ASK_S):
-                uri = issuer.jwks_uri or await self._find(issuer, known, "jwks_uri")
-                said = await self._ask("GET", uri)
+            uri = issuer.jwks_uri or await self._find(issuer, known, "jwks_uri")
+            said = await self._ask("GET", uri)
             keys = _check_keys(said.document)
-        except (DependencyError, TimeoutError) as error:
-            known.fault = str(error) or f"no answer within {ASK_S:g} s"
+        except DependencyError as error:
+            known.fault = str(error)
             if known.keys is None:
                 known.keys_ask_at = began + RETRY_S
             return
@@ -162,47 +167,51 @@ class HttpIssuers:
             await self._join(("metadata", issuer), lambda: self._discover(issuer, known))
         address = known.metadata.get(name)
         if not isinstance(address, str) or not _is_trusted(address, issuer):
-            raise DependencyError(f"the metadata of {issuer.url} has no usable {name}")
+            raise DependencyError(known.metadata_fault or f"the metadata of {issuer.url} has no usable {name}")
         return address
 
     async def _discover(self, issuer: Issuer, known: Known) -> None:
-        """Fetch an issuer's metadata; a failure leaves the old one, if there is any."""
+        """Fetch an issuer's metadata; a failure leaves the old one, and is written down."""
         known.metadata_ask_at = self._clock() + RETRY_S
-        fault: DependencyError | None = None
+        try:
+            known.metadata = await self._find_metadata(issuer)
+        except DependencyError as error:
+            known.metadata_fault = str(error)
+        else:
+            known.metadata_ask_at, known.metadata_fault = self._clock() + METADATA_S, ""
+
+    async def _find_metadata(self, issuer: Issuer) -> Mapping[str, Any]:
+        fault = DependencyError(f"no metadata of {issuer.url}")
         for address in discovery_addresses(issuer.url):
             try:
-                said = await self._ask("GET", address)
-            except DependencyError as error:
+                document = (await self._ask("GET", address)).document
+            except AnswerError as error:
                 fault = error
                 continue
-            if said.document.get("issuer") != issuer.url:  # RFC 8414 3.3
-                fault = DependencyError(f"the metadata at {address} is of another issuer")
-                continue
-            known.metadata, known.metadata_ask_at = said.document, self._clock() + METADATA_S
-            return
-        if fault is not None and not known.metadata:
-            raise fault
+            if document.get("issuer") != issuer.url:  # RFC 8414 3.3
+                raise DependencyError(f"the metadata at {address} is of another issuer")
+            return document
+        raise fault
 
     # --- introspection
 
     async def _ask_about(self, issuer: Issuer, token: str) -> Mapping[str, Any]:
+        address = issuer.introspection_endpoint
+        if not address:
+            address = await self._find(issuer, self._of(issuer), "introspection_endpoint")
+        # RFC 6749 2.3.1: both are form-encoded before they are joined
+        pair = f"{quote_plus(issuer.client_id)}:{quote_plus(issuer.client_secret)}"
+        fields = (
+            ("authorization", f"Basic {b64encode(pair.encode()).decode()}"),
+            ("content-type", "application/x-www-form-urlencoded"),
+        )
+        body = urlencode({"token": token, "token_type_hint": "access_token"}).encode()
         try:
-            async with asyncio.timeout(ASK_S):
-                address = issuer.introspection_endpoint
-                if not address:
-                    address = await self._find(issuer, self._of(issuer), "introspection_endpoint")
-                # RFC 6749 2.3.1: both are form-encoded before they are joined
-                pair = f"{quote_plus(issuer.client_id)}:{quote_plus(issuer.client_secret)}"
-                fields = (
-                    ("authorization", f"Basic {b64encode(pair.encode()).decode()}"),
-                    ("content-type", "application/x-www-form-urlencoded"),
-                )
-                body = urlencode({"token": token, "token_type_hint": "access_token"}).encode()
-                return (await self._ask("POST", address, fields, body)).document
-        except RefusedError:
-            return {"active": False}  # some issuers say so of what is no token of theirs, against RFC 7662 2.2
-        except TimeoutError as late:
-            raise DependencyError(f"no introspection by {issuer.url} within {ASK_S:g} s") from late
+            return (await self._ask("POST", address, fields, body)).document
+        except AnswerError as error:
+            if error.status == 400:  # some issuers say so of what is no token of theirs, against RFC 7662 2.2
+                return {"active": False}
+            raise
 
     # --- HTTP
 
@@ -214,11 +223,14 @@ class HttpIssuers:
         target = urlunsplit(("", "", url.path or "/", url.query, ""))
         sent = (("accept", "application/json"), ("accept-encoding", "identity"), *fields)
         try:
-            answer = await self._call(upstream, method, target, sent, body)
-            try:
-                return await self._read(address, answer)
-            finally:
-                answer.release()
+            async with asyncio.timeout(ASK_S):
+                answer = await self._call(upstream, method, target, sent, body)
+                try:
+                    return await self._read(address, answer)
+                finally:
+                    answer.release()
+        except TimeoutError as late:
+            raise DependencyError(f"{address}: no answer within {ASK_S:g} s") from late
         except UpstreamError as error:
             raise DependencyError(f"{address}: {error}") from error
 
@@ -231,10 +243,8 @@ class HttpIssuers:
             return await self._pools.call(upstream, method, target, fields, body)
 
     async def _read(self, address: str, answer: PooledAnswer) -> Said:
-        if answer.head.status == 400:
-            raise RefusedError(f"{address} answered 400")
         if answer.head.status != 200:  # a redirect, too: it would choose whom we trust
-            raise DependencyError(f"{address} answered {answer.head.status}")
+            raise AnswerError(address, answer.head.status)
         data = b""
         while piece := await answer.read():
             data += piece
