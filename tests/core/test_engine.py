@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vallum.core.content import Content
-from vallum.core.decision import INVALID_TOKEN, Allow, Challenge, Deny, Finding, Reason
+from vallum.core.decision import INVALID_TOKEN, Allow, Challenge, Deny, Finding, Page, Reason
 from vallum.core.effects import FindCredential, TakeQuota
 from vallum.core.engine import line_up
 from vallum.core.errors import DependencyError, PhaseError
@@ -19,6 +19,8 @@ from vallum.core.quota import Demand, Per, Taken
 if TYPE_CHECKING:
     from tests.conftest import Kit
 
+    from vallum.core.effects import Steps
+    from vallum.core.exchange import Exchange
     from vallum.core.policy import Route
 
 JSON = (("content-type", "application/json"), ("content-length", "2"))
@@ -920,3 +922,36 @@ def test_the_dialogue_of_one_request_from_head_to_end(kit: Kit) -> None:
     assert engine.response_chunk(x, b'{"label":1,"logits":2}') == b""
     assert engine.response_end(x) == b'{"label":1}'
     assert (x.decision, x.unscanned, x.shadowed, x.removed) == (Allow(), [], [], {"logits"})
+
+
+# --- routes that the gateway answers itself ---------------------------------------------------------------------------
+
+
+class Responding:
+    """A responder that always answers the same, or fails."""
+
+    def __init__(self, answer: Page | Deny | Exception) -> None:
+        self.answer = answer
+
+    def respond(self, x: Exchange) -> Steps[Page | Challenge | Deny]:
+        yield from ()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [Page(b"{}"), Deny(Reason.INVALID_REQUEST, "responder")])
+def test_a_responder_answers_in_the_upstreams_place(kit: Kit, answer: Page | Deny) -> None:
+    engine = kit.engine(kit.route(responder=Responding(answer)))
+    x = kit.judge(engine, kit.request())
+    assert kit.talk(engine.respond(x)).outcome is answer
+    assert (x.decision is answer) == isinstance(answer, Deny)
+
+
+@pytest.mark.parametrize("responder", [Responding(DependencyError("down")), None])
+def test_a_responder_that_fails_or_is_not_there_is_unavailable(kit: Kit, responder: Responding | None) -> None:
+    engine = kit.engine(kit.route(responder=responder))
+    x = kit.judge(engine, kit.request())
+    outcome = kit.talk(engine.respond(x)).outcome
+    assert isinstance(outcome, Deny)
+    assert (outcome.reason, outcome.control) == (Reason.UNAVAILABLE, "responder")
