@@ -49,6 +49,11 @@ KEYS: dict[str, Key] = {
     "Ed25519": OKPKey.generate_key("Ed25519"),
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), RSA),
 }
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
 CLAIMS: dict[str, Any] = {
     "iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 600, "iat": NOW, "sub": "ada", "client_id": "app",
     "scope": "predict:read predict:write", "jti": "t-1",
@@ -190,6 +195,8 @@ WRONG_CLAIMS: dict[str, Any] = {
     "an end in a text": {**CLAIMS, "exp": str(int(NOW + 600))},
     "an end that is true": {**CLAIMS, "exp": True},
     "an end beyond numbers": json.dumps({**CLAIMS, "exp": 0}).replace('"exp": 0', '"exp": 1e999').encode(),
+    "an end with 400 digits": {**CLAIMS, "exp": 10**400},
+    "an issue with 400 digits": {**CLAIMS, "iat": -(10**400)},
     "NaN": json.dumps({**CLAIMS, "exp": float("nan")}).encode(),
     "expired": {**CLAIMS, "exp": NOW - 31},
     "not yet": {**CLAIMS, "nbf": NOW + 31},
@@ -278,6 +285,25 @@ class TestHostile:
         parts[part] = encode(bytes(data))
         outcome = answered(kit, ".".join(parts))
         assert outcome is None or refused(outcome)
+
+    @given(claims=st.dictionaries(st.sampled_from(sorted({*CLAIMS, "nbf", "cnf", "scp", "azp"})), VALUES))
+    def test_any_claims_get_an_answer(self, kit: Kit, claims: dict[str, Any]) -> None:
+        outcome = answered(kit, sign(CLAIMS | claims))
+        assert outcome is None or isinstance(outcome, Principal | Challenge)
+
+    @given(header=st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jwk", "x5c", "zip"]), VALUES))
+    def test_any_header_gets_an_answer(self, kit: Kit, header: dict[str, Any]) -> None:
+        outcome = answered(kit, sign(header=HEADER | header))
+        assert outcome is None or isinstance(outcome, Principal | Challenge)
+
+    @given(jwk=st.dictionaries(st.sampled_from("kty crv x y n e d k use key_ops alg kid x5c".split()), VALUES))
+    def test_any_key_of_the_issuer_gets_an_answer(self, kit: Kit, jwk: dict[str, Any]) -> None:
+        keys = KeySet(({**EC.as_dict(private=False), **jwk}, {**RSA.as_dict(private=False), **jwk}), 1)
+        steps = build().authenticate(kit.request(headers=[("authorization", f"Bearer {sign()}")], now=NOW))
+        with suppress(StopIteration):
+            next(steps)
+            steps.send(keys)
+            steps.send(keys)
 
     def test_over_8_kib_is_nobodys(self, kit: Kit) -> None:
         assert present(kit, build(), sign({**CLAIMS, "x": "a" * 8192})).outcome is None

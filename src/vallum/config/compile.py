@@ -40,7 +40,7 @@ from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator, Transform
@@ -106,7 +106,7 @@ def check_url(text: str) -> None:
         raise ValueError(f"{text!r} is no upstream; write it as http://host:port or https://host:port/base")
 
 
-def resource_metadata(routes: Iterable[Route]) -> list[Route]:
+def resource_metadata(routes: Sequence[Route]) -> list[Route]:
     """Return a route that tells of each resource which issuers and scopes it asks for (RFC 9728 3)."""
     issuers: dict[str, set[str]] = {}
     scopes: dict[str, set[str]] = {}
@@ -117,15 +117,16 @@ def resource_metadata(routes: Iterable[Route]) -> list[Route]:
                 scopes.setdefault(authenticator.resource, set()).update(route.scopes)
     return [
         Route(
-            name="oauth-protected-resource",
+            name=pattern.text[1:],  # with a slash, as no route of the file can be called
             methods=frozenset({"GET", "HEAD"}),
-            pattern=Pattern.parse(metadata_path(resource)),
+            pattern=pattern,
             upstream=Upstream("the gateway", ""),
             authenticators=(Anonymous("anybody", AnonymousConfig()),),
             intake=Intake(max_bytes=0),
             responder=ResourceMetadata(resource, issuers[resource], scopes[resource]),
         )
-        for resource in issuers
+        for resource, pattern in ((resource, Pattern.parse(metadata_path(resource))) for resource in issuers)
+        if all(route.pattern != pattern for route in routes)  # the file has a document of its own
     ]
 
 
