@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from base64 import b64decode
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trustme
 
 from vallum.adapters import issuer as room
 from vallum.adapters.issuer import ASKED_MAX, ISSUERS_MAX, HttpIssuers, discovery_addresses
@@ -17,6 +19,7 @@ from vallum.core.issuer import Issuer, KeySet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 KEYS = {"keys": [{"kty": "EC", "kid": "one"}]}
 
@@ -73,10 +76,11 @@ class Server:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Server]:
+async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server = Server()
-    listening = await asyncio.start_server(server.speak, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    listening = await asyncio.start_server(server.speak, "127.0.0.1", 0, ssl=tls)
+    port = listening.sockets[0].getsockname()[1]
+    server.url = f"http://127.0.0.1:{port}" if tls is None else f"https://localhost:{port}"
     server.answers = {
         "/.well-known/openid-configuration": {
             "issuer": server.url, "jwks_uri": f"{server.url}/jwks", "introspection_endpoint": f"{server.url}/ask?a=b",
@@ -241,6 +245,26 @@ class TestKeys:
         for number in range(ISSUERS_MAX + 3):
             await issuers.fetch_keys(Issuer(f"https://{number}.example", jwks_uri=f"{server.url}/jwks"))
         assert len(issuers._known) == ISSUERS_MAX
+
+
+class TestTls:
+    @pytest.mark.parametrize(("name", "trusted"), [("localhost", True), ("other.example", True), ("localhost", False)])
+    async def test_an_issuer_is_who_its_certificate_says(
+        self, issuers: HttpIssuers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, *, trusted: bool
+    ) -> None:
+        authority = trustme.CA()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(name).configure_cert(context)
+        roots = tmp_path / "roots.pem"
+        (authority if trusted else trustme.CA()).cert_pem.write_to_path(str(roots))
+        monkeypatch.setenv("SSL_CERT_FILE", str(roots))
+        async with serving(context) as server:
+            if trusted and name == "localhost":
+                assert (await issuers.fetch_keys(Issuer(server.url))).version == 1
+                return
+            with pytest.raises(DependencyError, match="SSLCertVerificationError"):
+                await issuers.fetch_keys(Issuer(server.url))
+            assert server.asked == []
 
 
 class TestDiscovery:
