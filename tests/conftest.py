@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pytest
+from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
 
 from vallum.codecs.json import AnswerJson, Json
 from vallum.core.decision import Finding

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vallum.adapters.driver import Driver
+from vallum.adapters.issuer import HttpIssuers
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
@@ -52,7 +53,8 @@ class Gateway:
         self.metrics = Metrics()
         self.registry = SqlRegistry(config.registry)
         self.records = Records(records_folder(config), config.records.max_file_bytes, config.records.max_files)
-        self.driver = Driver(MemoryCounters(), self.registry)
+        self.issuers = HttpIssuers(time.monotonic)
+        self.driver = Driver(MemoryCounters(), self.registry, self.issuers)
         self.service = Pools()
         self.engine = Engine(policy)
         self._source = source
@@ -103,6 +105,7 @@ class Gateway:
         self._beats += 1
         self.service.sweep()
         self.driver.ledger.renew()
+        self.issuers.sweep()
         for listener in (self._listener, self._admin):
             if listener is not None:
                 listener.sweep()
@@ -172,6 +175,7 @@ class Gateway:
             await self._admin.drain(0.1)
         await self.driver.ledger.drain()
         self.service.close()
+        self.issuers.close()
         self.records.close()
         self.registry.close()
 

@@ -17,6 +17,8 @@ import msgspec
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
+from vallum.authenticators.oauth2 import OAuth2, OAuth2Config
+from vallum.authenticators.oauth2.metadata import ResourceMetadata, metadata_path
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
@@ -39,7 +41,7 @@ from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator, Transform
@@ -48,7 +50,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
-AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {AnonymousConfig: Anonymous, ApiKeyConfig: ApiKey}
+AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
+    AnonymousConfig: Anonymous,
+    ApiKeyConfig: ApiKey,
+    OAuth2Config: OAuth2,
+}
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
 
 # Fields that reach the upstream, and that leave, unless the route says otherwise.  Nothing here tells who or what
@@ -120,6 +126,30 @@ def _output_bound(route: RouteConfig, limits: tuple[Limit, ...]) -> OutputBound 
     return OutputBound() if counts else None
 
 
+def resource_metadata(routes: Sequence[Route]) -> list[Route]:
+    """Return a route that tells of each resource which issuers and scopes it asks for (RFC 9728 3)."""
+    issuers: dict[str, set[str]] = {}
+    scopes: dict[str, set[str]] = {}
+    for route in routes:
+        for authenticator in route.authenticators:
+            if isinstance(authenticator, OAuth2) and authenticator.resource is not None:
+                issuers.setdefault(authenticator.resource, set()).add(authenticator.issuer.url)
+                scopes.setdefault(authenticator.resource, set()).update(route.scopes)
+    return [
+        Route(
+            name=pattern.text[1:],  # with a slash, as no route of the file can be called
+            methods=frozenset({"GET", "HEAD"}),
+            pattern=pattern,
+            upstream=Upstream("the gateway", ""),
+            authenticators=(Anonymous("anybody", AnonymousConfig()),),
+            intake=Intake(max_bytes=0),
+            responder=ResourceMetadata(resource, issuers[resource], scopes[resource]),
+        )
+        for resource, pattern in ((resource, Pattern.parse(metadata_path(resource))) for resource in issuers)
+        if all(route.pattern != pattern for route in routes)  # the file has a document of its own
+    ]
+
+
 class _Compiler:
     def __init__(self, source: Source, config: Config) -> None:
         self._source = source
@@ -145,6 +175,7 @@ class _Compiler:
             self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
+        routes = [*resource_metadata(routes), *routes]  # first, so that no wider route of the file takes them
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
         return Policy(tuple(routes), self._upstreams, digest)
 

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from vallum.authenticators.anonymous import AnonymousConfig
 from vallum.authenticators.api_key import ApiKeyConfig
+from vallum.authenticators.oauth2 import OAuth2Config
 from vallum.checks.prompt_injection import PromptInjectionConfig
 from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     AuthenticatorConfig = Any
     CheckConfig = Any
 else:
-    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig]  # noqa: UP007  the list grows
+    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig, OAuth2Config]  # noqa: UP007  the list grows
     CheckConfig = Union[PromptInjectionConfig, SqliConfig]  # noqa: UP007  the list grows
 
 Positive = Annotated[int, Meta(ge=1)]
