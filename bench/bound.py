@@ -16,8 +16,8 @@ from vallum.core.exchange import Headers, Request
 from vallum.core.jws import digest
 from vallum.core.principal import Principal
 from vallum.core.theft import Habits, Profile, Sighting
-from vallum.issuer.keyring import KeyRing, make_key
-from vallum.issuer.tokens import Grant, Issuer, Verifier, mint
+from vallum.mint.keyring import KeyRing, make_key
+from vallum.mint.tokens import Grant, Mint, Verifier, mint_token
 from vallum.provers.dpop import Dpop, DpopConfig, Registry
 from vallum.stores.proofs import MemoryProofs
 
@@ -67,12 +67,12 @@ def main() -> None:
         measure(f"proof, {algorithm}, key seen before", lambda _, p=prover, a=asked: prove(p, a))
         measure(f"proof, {algorithm}, new key", lambda _, a=asked: prove(Dpop(DpopConfig()), a))
     text = make_key()
-    issuer = Issuer(URL, URL, frozenset({URL}), 300, KeyRing(lambda: text))
+    mint = Mint(URL, URL, frozenset({URL}), 300, KeyRing(lambda: text))
     grant = Grant(Principal("alice", credential_id="key_1"), frozenset({"predict:read"}), URL, None)
-    token = mint(issuer, grant, "id", NOW)
-    measure("mint a token", lambda _: mint(issuer, grant, "id", NOW))
-    measure("verify a token, first time", lambda _: Verifier(issuer).verify(token, NOW))
-    known = Verifier(issuer)
+    token = mint_token(mint, grant, "id", NOW)
+    measure("mint a token", lambda _: mint_token(mint, grant, "id", NOW))
+    measure("verify a token, first time", lambda _: Verifier(mint).verify(token, NOW))
+    known = Verifier(mint)
     measure("verify a token, seen before", lambda _: (known.is_ours(token, NOW), known.verify(token, NOW)))
     profile = Profile(0.0)
     measure(

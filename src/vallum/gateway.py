@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vallum.adapters.driver import Driver
+from vallum.adapters.issuer import HttpIssuers
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
@@ -25,10 +26,9 @@ from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.requestid import compose_id
 from vallum.core.theft import Habits
-from vallum.issuer.keyring import create_file
 from vallum.metrics import Metrics
+from vallum.mint.keyring import create_file
 from vallum.stores.memory import MemoryCounters
-from vallum.stores.proofs import MemoryProofs
 from vallum.stores.records import Records
 from vallum.stores.registry import SqlRegistry
 from vallum.stores.sightings import MemorySightings
@@ -58,7 +58,8 @@ class Gateway:
         self.registry = SqlRegistry(config.registry)
         self.records = Records(records_folder(config), config.records.max_file_bytes, config.records.max_files)
         self.sightings = MemorySightings(habits(config))
-        self.driver = Driver(MemoryCounters(), self.registry, MemoryProofs(), self.sightings)
+        self.issuers = HttpIssuers(time.monotonic)
+        self.driver = Driver(MemoryCounters(), self.registry, self.issuers, sightings=self.sightings)
         create_signing_key(config)
         self.service = Pools()
         self.engine = Engine(policy)
@@ -112,6 +113,8 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._beats += 1
         self.service.sweep()
+        self.driver.ledger.renew()
+        self.issuers.sweep()
         for listener in (self._listener, self._admin):
             if listener is not None:
                 listener.sweep()
@@ -182,7 +185,9 @@ class Gateway:
             server.close()
         if self._admin is not None:
             await self._admin.drain(0.1)
+        await self.driver.ledger.drain()
         self.service.close()
+        self.issuers.close()
         self.records.close()
         self.registry.close()
 

@@ -10,8 +10,10 @@ import pytest
 from vallum.adapters.driver import Driver
 from vallum.core.decision import Allow, Deny
 from vallum.core.effects import (
+    FetchKeys,
     FindCredential,
     FindCredentialById,
+    Introspect,
     NoteSighting,
     RememberProof,
     Steps,
@@ -19,6 +21,7 @@ from vallum.core.effects import (
     ask,
 )
 from vallum.core.errors import DependencyError
+from vallum.core.issuer import Issuer, KeySet
 from vallum.core.principal import Credential
 from vallum.core.quota import Demand, Quota, Taken
 from vallum.core.theft import Sighting, Suspicion
@@ -113,7 +116,27 @@ async def test_proofs_may_be_kept_where_other_nodes_see_them() -> None:
         return (yield from ask(RememberProof("proof", 7)))
 
     with pytest.raises(DependencyError, match="proof for 7 ms"):
-        await Driver(Stores(), Stores(), Shared()).run(steps())
+        await Driver(Stores(), Stores(), proofs=Shared()).run(steps())
+
+
+async def test_questions_to_issuers_are_passed_on() -> None:
+    issuer = Issuer("https://login.example")
+
+    class Issuers:
+        async def fetch_keys(self, issuer: Issuer, newer_than: int = 0) -> KeySet:
+            return KeySet(({"of": issuer.url},), newer_than + 1)
+
+        async def introspect(self, issuer: Issuer, token: str) -> dict[str, Any]:
+            return {"active": token == "good"}
+
+    def steps() -> Steps[tuple[KeySet, Any]]:
+        keys = yield from ask(FetchKeys(issuer, newer_than=4))
+        answer = yield from ask(Introspect(issuer, "good"))
+        return keys, answer
+
+    stores = Stores()
+    said = await Driver(stores, stores, Issuers()).run(steps())
+    assert said == (KeySet(({"of": issuer.url},), 5), {"active": True})
 
 
 async def test_a_failure_is_thrown_in_and_the_steps_may_go_on() -> None:

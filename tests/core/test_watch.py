@@ -73,7 +73,7 @@ def test_who_has_no_credential_has_no_habits(kit: Kit) -> None:
 )
 def test_the_answer_grows_with_the_score(kit: Kit, score: float, leeway: float, allowed: bool) -> None:
     x, talk = judge(kit, Suspicion(score, SIGNS))
-    assert x.leeway == leeway
+    assert x.factor == leeway
     assert isinstance(talk.outcome, Allow) is allowed
     if not allowed:
         assert isinstance(talk.outcome, Challenge)
@@ -98,7 +98,7 @@ def test_what_was_proved_a_moment_ago_is_not_asked_for_more(kit: Kit) -> None:
 def test_in_shadow_nothing_is_done_and_all_is_recorded(kit: Kit, vigilance: Vigilance, mode: Mode) -> None:
     x, talk = judge(kit, Suspicion(1.0, SIGNS), vigilance, mode=mode)
     assert talk.outcome == Allow()
-    assert x.leeway == 1.0
+    assert x.factor == 1.0
     record = compose(x, 200, Timing(0.0, 0.0), 0)
-    assert record["suspicion"] == {"score": 1.0, "signs": list(SIGNS), "leeway": 1.0}
+    assert record["suspicion"] == {"score": 1.0, "signs": list(SIGNS), "factor": 1.0}
     assert [entry["control"] for entry in record["shadow"]] == ["habits"]

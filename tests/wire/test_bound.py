@@ -426,7 +426,7 @@ async def test_a_key_in_other_hands_is_told_of_and_must_be_proved_while_its_owne
     record = await door.record(stolen.id)
     assert record["control"] == "habits"
     assert record["suspicion"]["signs"] == ["new_network", "new_agent", "two_networks"]
-    assert record["suspicion"]["leeway"] == 0.5
+    assert record["suspicion"]["factor"] == 0.5
     assert (await call(*home)).status == 200, "the owner at home is not bothered"
     assert caplog.text.count("may be in other hands: new_network, new_agent") == 1
     assert door.key[9:] not in caplog.text

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vallum.adapters.ledger import Ledger
 from vallum.core.effects import (
     Effect,
+    FetchKeys,
     FindCredential,
     FindCredentialById,
+    Introspect,
     NoteSighting,
     RememberProof,
     RenewQuota,
@@ -26,7 +29,7 @@ from vallum.stores.sightings import MemorySightings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vallum.core.protocols import Counters, Proofs, Registry, Sightings
+    from vallum.core.protocols import Counters, Issuers, Proofs, Registry, Sightings
 
 T = TypeVar("T")
 
@@ -38,10 +41,15 @@ class Driver:
         self,
         counters: Counters,
         registry: Registry,
+        issuers: Issuers | None = None,
+        *,
         proofs: Proofs | None = None,
         sightings: Sightings | None = None,
     ) -> None:
-        """Answer quotas from `counters`, credentials from `registry`; the other two are this process's by default."""
+        """Answer quotas from `counters`, credentials from `registry` and tokens by `issuers`.
+
+        Proofs and sightings are kept in this process unless they have stores of their own.
+        """
         seen = proofs or MemoryProofs()
         habits = sightings or MemorySightings()
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
@@ -53,6 +61,10 @@ class Driver:
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
+        self.ledger = Ledger(self)
+        if issuers is not None:
+            self._performers[FetchKeys] = lambda effect: issuers.fetch_keys(effect.issuer, effect.newer_than)
+            self._performers[Introspect] = lambda effect: issuers.introspect(effect.issuer, effect.token)
 
     async def run(self, steps: Steps[T]) -> T:
         """Run `steps` to their end and return what they decided."""

@@ -9,7 +9,7 @@ import click
 
 from vallum.cli.terminal import DEPENDENCY, FAILED, complain, err, policy_option, read_config
 from vallum.config.tokens import signing_file
-from vallum.issuer.keyring import create_file, rotate_file
+from vallum.mint.keyring import create_file, rotate_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,32 +18,35 @@ import msgspec
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
 from vallum.authenticators.minted import Minted, MintedConfig
+from vallum.authenticators.oauth2 import OAuth2, OAuth2Config
+from vallum.authenticators.oauth2.metadata import ResourceMetadata, metadata_path
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.codecs.json import MEDIA_TYPES, AnswerJson, Json
 from vallum.config.decode import decode
-from vallum.config.model import Config, QuotaConfig, RouteConfig
-from vallum.config.quotas import parse_quota
+from vallum.config.model import Config, PriceConfig, QuotaConfig, RouteConfig
+from vallum.config.quotas import QuotaError, build_quota
 from vallum.config.source import PolicyFileError, Source
-from vallum.config.tokens import RESERVED, check_issuer, issuer_of, signing_file, token_routes
+from vallum.config.tokens import RESERVED, build_mint, check_issuer, signing_file, token_routes
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
+from vallum.core.cost import COST_FIELDS, MILLION, OF_TOKENS, OutputBound, Price, Tariff
 from vallum.core.fieldpath import parse_path
 from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upstream, Vigilance
 from vallum.core.problem import ErrorFormat
-from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
-from vallum.issuer.keyring import parse_keys
-from vallum.issuer.tokens import Issuer, Verifier
+from vallum.mint.keyring import parse_keys
+from vallum.mint.tokens import Mint, Verifier
+from vallum.presets.openai import METERS
 from vallum.provers.dpop import Dpop
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator, Transform
@@ -55,7 +58,8 @@ T = TypeVar("T")
 AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
     AnonymousConfig: Anonymous,
     ApiKeyConfig: ApiKey,
-}  # and Minted, which needs the issuer
+    OAuth2Config: OAuth2,
+}  # and Minted, which needs the mint
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
 
 # Fields that reach the upstream, and that leave, unless the route says otherwise.  Nothing here tells who or what
@@ -67,14 +71,9 @@ RESPONSE_HEADERS = frozenset(
 # What the adapters write themselves, and what belongs to one connection.
 FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
 NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "dpop", "forwarded", "x-api-key", "x-forwarded-for"}
-NEVER_ANSWERED = HOP_BY_HOP | {
-    "dpop-nonce",
-    "ratelimit",
-    "ratelimit-policy",
-    "retry-after",
-    "www-authenticate",
-    "x-request-id",
-}
+NEVER_ANSWERED = frozenset(
+    [*HOP_BY_HOP, *COST_FIELDS, "dpop-nonce", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate"]
+) | {"x-request-id"}
 TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2, in lower case
 
 
@@ -115,6 +114,47 @@ def check_url(text: str) -> None:
         raise ValueError(f"{text!r} is no upstream; write it as http://host:port or https://host:port/base")
 
 
+def _in_millionths(price: PriceConfig) -> Price:
+    return Price(
+        round(price.per_call * MILLION),
+        round(price.per_million_input_tokens * MILLION),
+        round(price.per_million_output_tokens * MILLION),
+    )
+
+
+def _output_bound(route: RouteConfig, limits: tuple[Limit, ...]) -> OutputBound | None:
+    """Return the bound on an answer's tokens, where the policy sets one or a quota has to know it."""
+    most = route.request.max_output_tokens
+    if most is not None:
+        return OutputBound(most, most)
+    counts = route.preset in METERS and any(limit.quota.unit in OF_TOKENS for limit in limits)
+    return OutputBound() if counts else None
+
+
+def resource_metadata(routes: Sequence[Route]) -> list[Route]:
+    """Return a route that tells of each resource which issuers and scopes it asks for (RFC 9728 3)."""
+    issuers: dict[str, set[str]] = {}
+    scopes: dict[str, set[str]] = {}
+    for route in routes:
+        for authenticator in route.authenticators:
+            if isinstance(authenticator, OAuth2) and authenticator.resource is not None:
+                issuers.setdefault(authenticator.resource, set()).add(authenticator.issuer.url)
+                scopes.setdefault(authenticator.resource, set()).update(route.scopes)
+    return [
+        Route(
+            name=pattern.text[1:],  # with a slash, as no route of the file can be called
+            methods=frozenset({"GET", "HEAD"}),
+            pattern=pattern,
+            upstream=Upstream("the gateway", ""),
+            authenticators=(Anonymous("anybody", AnonymousConfig()),),
+            intake=Intake(max_bytes=0),
+            responder=ResourceMetadata(resource, issuers[resource], scopes[resource]),
+        )
+        for resource, pattern in ((resource, Pattern.parse(metadata_path(resource))) for resource in issuers)
+        if all(route.pattern != pattern for route in routes)  # the file has a document of its own
+    ]
+
+
 class _Compiler:
     def __init__(self, source: Source, config: Config) -> None:
         self._source = source
@@ -136,21 +176,22 @@ class _Compiler:
                 if field in FRAMING or not TOKEN.fullmatch(field) or not value.isprintable():
                     self._note(("upstreams", name, "headers", field), f"{field!r} cannot be set here")
             self._upstreams[name] = Upstream(name, upstream.url, upstream.timeout_s, headers)
-        prover, issuer = Dpop(config.dpop), self._issuer()
+        prover, mint = Dpop(config.dpop), self._mint()
         for name, settings in config.authenticators.items():
             if not isinstance(settings, MintedConfig):
                 self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
-            elif issuer is not None:
-                self._authenticators[name] = Minted(name, Verifier(issuer))
+            elif mint is not None:
+                self._authenticators[name] = Minted(name, Verifier(mint))
             else:
                 self._note(("authenticators", name), "nothing mints tokens here", "add a section tokens")
-        own = [] if issuer is None else self._token_routes(issuer, prover)
+        own = [] if mint is None else self._token_routes(mint, prover)
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
+        routes = [*resource_metadata(routes), *routes]  # first, so that no wider route of the file takes them
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
         return Policy((*own, *routes), self._upstreams, digest, prover)
 
-    def _issuer(self) -> Issuer | None:
+    def _mint(self) -> Mint | None:
         """Return who mints tokens, if anybody does."""
         settings = self._config.tokens
         if settings is None:
@@ -160,9 +201,9 @@ class _Compiler:
             self._attempt(("tokens", "key"), parse_keys, settings.key)
         else:
             self._source.files.append(signing_file(self._config.registry))  # a rotation is seen as a changed policy is
-        return issuer_of(settings, self._config.registry)
+        return build_mint(settings, self._config.registry)
 
-    def _token_routes(self, issuer: Issuer, prover: Dpop) -> list[Route]:
+    def _token_routes(self, mint: Mint, prover: Dpop) -> list[Route]:
         settings = self._config.tokens
         assert settings is not None
         keys = {name: found for name, found in self._authenticators.items() if isinstance(found, ApiKey)}
@@ -173,22 +214,17 @@ class _Compiler:
                 for index, name in enumerate(settings.any_of)
             ]
         pattern = self._attempt(("tokens", "path"), Pattern.parse, settings.path)
-        limits: list[Limit] = []
-        for index, text in enumerate(settings.quotas):
-            parsed = self._attempt(("tokens", "quotas", index), parse_quota, text)
-            if parsed is not None:
-                limits.append(Limit(Quota(parsed[2], parsed[0], parsed[1], Per.PRINCIPAL)))
         for index, route in enumerate(self._config.routes):
             if route.name in RESERVED:
                 self._note(("routes", index, "name"), f"{route.name!r} is a route of the gateway's own")
             elif "POST" in route.match.methods and route.match.path == settings.path:
                 self._note(("routes", index, "match"), "never reached: tokens.path takes all of it")
         return token_routes(
-            issuer,
+            mint,
             pattern or Pattern("", None),
             tuple(filter(None, chosen)),
             prover,
-            limits=tuple(limits),
+            limits=self._limits(settings.quotas, ("tokens", "quotas")),
             vigilance=self._vigilance(),
         )
 
@@ -211,6 +247,8 @@ class _Compiler:
             self._attempt((*match, "exclude", index), Pattern.parse, folded(text))
             for index, text in enumerate(route.match.exclude)
         ]
+        limits = self._limits(route.quotas, (*place, "quotas"))
+        self._check_units(route, limits, place)
         return Route(
             name=route.name,
             methods=frozenset(route.match.methods),
@@ -218,7 +256,7 @@ class _Compiler:
             upstream=upstream or Upstream("", ""),
             authenticators=tuple(filter(None, authenticators)),
             scopes=frozenset(route.auth.scopes),
-            limits=self._limits(route, place),
+            limits=limits,
             intake=self._intake(route, place),
             outlet=self._outlet(route, place),
             mode=route.mode,
@@ -227,21 +265,49 @@ class _Compiler:
             exclude=tuple(filter(None, exclude)),
             bound=route.auth.bound is not None,
             vigilance=self._vigilance(),
+            tariff=self._tariff(route),
+            meter=METERS.get(route.preset),
+            output_bound=_output_bound(route, limits),
+            on_overrun=route.response.on_overrun,
+            shows_quotas=route.response.quota_headers == "show",
         )
 
-    def _limits(self, route: RouteConfig, place: Place) -> tuple[Limit, ...]:
+    def _tariff(self, route: RouteConfig) -> Tariff:
+        upstream = self._config.upstreams.get(route.upstream)
+        price = route.price or (upstream.price if upstream is not None else None)
+        return Tariff(route.cost, Price() if price is None else _in_millionths(price), route.response.reserve_bytes)
+
+    def _check_units(self, route: RouteConfig, limits: tuple[Limit, ...], place: Place) -> None:
+        """Find quotas in units that nothing on this route could count."""
+        price = self._tariff(route).price
+        for limit in limits:
+            quota = limit.quota
+            at = (*place, "quotas")
+            if quota.unit == "tokens" and route.preset not in METERS:
+                self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
+            elif quota.unit == "money" and not any(price):
+                self._note(at, "a quota of money needs a price", "give the route or its upstream a price")
+            elif quota.unit == "requests" and quota.most_at_once(quota.limit) < route.cost:
+                self._note(at, f"{quota.name!r} will never let a call of cost {route.cost} through")
+        if (price.per_million_input or price.per_million_output) and route.preset not in METERS and route.price:
+            self._note((*place, "price"), f"preset {route.preset!r} has no tokens to count", "give per_call alone")
+        if route.request.max_output_tokens is not None and route.preset not in METERS:
+            at = (*place, "request", "max_output_tokens")
+            self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
+
+    def _limits(self, entries: Sequence[str | QuotaConfig], place: Place) -> tuple[Limit, ...]:
         limits: list[Limit] = []
-        for index, entry in enumerate(route.quotas):
-            at = (*place, "quotas", index)
+        for index, entry in enumerate(entries):
+            at = (*place, index)
             item = QuotaConfig(limit=entry) if isinstance(entry, str) else entry
-            parsed = self._attempt(at if isinstance(entry, str) else (*at, "limit"), parse_quota, item.limit)
-            if parsed is None:
+            try:
+                quota = build_quota(item)
+            except QuotaError as error:
+                self._note(at if isinstance(entry, str) else (*at, error.key), str(error))
                 continue
-            limit, window_us, window = parsed
-            name = item.name or (window if item.per is Per.PRINCIPAL else f"{window}-{item.per}")
-            if any(name == other.quota.name for other in limits):
-                self._note(at, f"two quotas are called {name!r}", "give one of them a name of its own")
-            limits.append(Limit(Quota(name, limit, window_us, item.per), item.mode))
+            if any(quota.name == other.quota.name for other in limits):
+                self._note(at, f"two quotas are called {quota.name!r}", "give one of them a name of its own")
+            limits.append(Limit(quota, item.mode))
         return tuple(limits)
 
     def _intake(self, route: RouteConfig, place: Place) -> Intake:
@@ -296,7 +362,8 @@ class _Compiler:
             if made is not None:
                 transforms.append(made)
         for index, name in enumerate(response.headers):
-            if name.lower() in NEVER_ANSWERED:
+            ours = route.preset.startswith("openai.") and name.lower().startswith("x-ratelimit-")
+            if ours or name.lower() in NEVER_ANSWERED:
                 self._note((*at, "headers", index), f"{name!r} is the gateway's to write")
         kept = RESPONSE_HEADERS | {name.lower() for name in response.headers}
         dropped = [name.lower() for name in response.drop_headers]

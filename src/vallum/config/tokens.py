@@ -11,17 +11,17 @@ from vallum.codecs.form import FORM, Form
 from vallum.core.policy import Intake, Limit, Route, Upstream, Vigilance
 from vallum.core.problem import ErrorFormat
 from vallum.core.target import Pattern
-from vallum.issuer.exchange import Exchanger
-from vallum.issuer.keyring import KeyRing
-from vallum.issuer.metadata import JWKS_PATH, Document, PublicKeys, describe_issuer, metadata_path
-from vallum.issuer.tokens import Issuer
+from vallum.mint.exchange import Exchanger
+from vallum.mint.keyring import KeyRing
+from vallum.mint.metadata import JWKS_PATH, Document, PublicKeys, describe_issuer, metadata_path
+from vallum.mint.tokens import Mint
 
 if TYPE_CHECKING:
     from vallum.config.model import TokensConfig
     from vallum.core.protocols import Authenticator, Responder
     from vallum.provers.dpop import Dpop
 
-HERE = Upstream("this gateway", "")
+HERE = Upstream("the gateway", "")
 RESERVED = frozenset({"token-exchange", "token-keys", "token-metadata"})
 BODY_MAX_BYTES = 16_384
 
@@ -40,16 +40,16 @@ def signing_file(registry: str) -> Path:
     return Path(path if path != registry else "vallum.db").absolute().with_suffix(".signing.pem")
 
 
-def issuer_of(settings: TokensConfig, registry: str) -> Issuer:
+def build_mint(settings: TokensConfig, registry: str) -> Mint:
     """Return who mints; its key is read when it is first needed."""
     text, path = settings.key, signing_file(registry)
     ring = KeyRing(lambda: path.read_text() if text is None else text)
     audience = settings.audience or settings.issuer
-    return Issuer(settings.issuer, audience, frozenset({audience, *settings.audiences}), settings.lifetime_s, ring)
+    return Mint(settings.issuer, audience, frozenset({audience, *settings.audiences}), settings.lifetime_s, ring)
 
 
 def token_routes(
-    issuer: Issuer,
+    mint: Mint,
     pattern: Pattern,
     keys: tuple[Authenticator, ...],
     prover: Dpop,
@@ -58,7 +58,7 @@ def token_routes(
     vigilance: Vigilance | None,
 ) -> list[Route]:
     """Return the routes of the token endpoint, its public keys and its metadata."""
-    described = describe_issuer(issuer.url, pattern.text, prover.algorithms)
+    described = describe_issuer(mint.url, pattern.text, prover.algorithms)
     open_to_all = Anonymous("anybody", AnonymousConfig())
     exchange = Route(
         name="token-exchange",
@@ -69,7 +69,7 @@ def token_routes(
         limits=limits,
         intake=Intake(max_bytes=BODY_MAX_BYTES, codec=Form(), media_types=FORM),
         error_format=ErrorFormat.OAUTH,
-        responder=Exchanger(issuer, keys, prover),
+        responder=Exchanger(mint, keys, prover),
         vigilance=vigilance,
     )
 
@@ -86,6 +86,6 @@ def token_routes(
 
     return [
         exchange,
-        shown("token-keys", JWKS_PATH, PublicKeys(issuer.ring)),
-        shown("token-metadata", metadata_path(issuer.url), Document(described)),
+        shown("token-keys", JWKS_PATH, PublicKeys(mint.ring)),
+        shown("token-metadata", metadata_path(mint.url), Document(described)),
     ]

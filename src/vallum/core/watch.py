@@ -35,7 +35,7 @@ def watch(x: Exchange, route: Route) -> Steps[Challenge | None]:
     x.suspicion = suspicion
     enforced = vigilance.mode is Mode.ENFORCE and route.mode is Mode.ENFORCE
     if enforced and suspicion.score >= vigilance.tighten_at:
-        x.leeway = vigilance.leeway
+        x.factor *= vigilance.leeway
     # What is bound to its holder was proved a moment ago: nothing more can be asked for.
     if who.confirmation is not None or len(suspicion.signs) < 2 or suspicion.score < vigilance.step_up_at:
         return None

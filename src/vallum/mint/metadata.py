@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from vallum.core.decision import Page
-from vallum.issuer.exchange import GRANT
+from vallum.mint.exchange import GRANT
 
 if TYPE_CHECKING:
     from vallum.core.effects import Steps
     from vallum.core.exchange import Exchange
-    from vallum.issuer.keyring import KeyRing
+    from vallum.mint.keyring import KeyRing
 
 JWKS_PATH = "/.well-known/jwks.json"
 CACHED = (("content-type", "application/json"), ("cache-control", "public, max-age=300"))

@@ -28,10 +28,10 @@ from vallum.core.policy import Mode, Policy, Vigilance
 from vallum.core.principal import Confirmation, Credential, Principal
 from vallum.core.problem import ErrorFormat
 from vallum.core.theft import Suspicion
-from vallum.issuer.exchange import ACCESS_TOKEN, GRANT, Exchanger
-from vallum.issuer.keyring import KeyRing, create_file, make_key, parse_keys, rotate_file
-from vallum.issuer.metadata import PublicKeys, describe_issuer, metadata_path
-from vallum.issuer.tokens import Issuer, Verifier
+from vallum.mint.exchange import ACCESS_TOKEN, GRANT, Exchanger
+from vallum.mint.keyring import KeyRing, create_file, make_key, parse_keys, rotate_file
+from vallum.mint.metadata import PublicKeys, describe_issuer, metadata_path
+from vallum.mint.tokens import Mint, Verifier
 from vallum.provers.dpop import Dpop, DpopConfig
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ URL = "https://models.example"
 NOW = 1_700_000_000.0
 PEM = make_key()
 RING = KeyRing(lambda: PEM)
-ISSUER = Issuer(URL, URL, frozenset({URL, "https://other.example"}), 300, RING)
+MINT = Mint(URL, URL, frozenset({URL, "https://other.example"}), 300, RING)
 KEY = compose_key(bytes(range(32)))
 OTHER_KEY = compose_key(bytes(32))
 HELD = Credential("key_1", "alice", digest_key(KEY), "acme", frozenset({"a", "b"}))
@@ -53,8 +53,8 @@ SIGNER = ECKey.generate_key("P-256")
 THUMB = SIGNER.thumbprint()
 
 
-def verify(token: str, now: float = NOW, issuer: Issuer = ISSUER) -> Any:
-    return Verifier(issuer).verify(token, now)
+def verify(token: str, now: float = NOW, mint: Mint = MINT) -> Any:
+    return Verifier(mint).verify(token, now)
 
 
 def proof(jti: str = "one", path: str = "/oauth/token", **claims: Any) -> str:
@@ -107,7 +107,7 @@ def exchange(
         authenticators=(keys, Anonymous("anybody", AnonymousConfig())),
         intake=kit.intake(codec=Form(), media_types=FORM),
         error_format=ErrorFormat.OAUTH,
-        responder=Exchanger(ISSUER, (keys,), prover),
+        responder=Exchanger(MINT, (keys,), prover),
         vigilance=vigilance,
     )
     engine = Engine(Policy((route,), {}, "digest", prover))
@@ -330,7 +330,7 @@ def test_a_key_in_strange_hands_mints_nothing(
 
 def present(kit: Kit, token: str, house: House, scheme: str = "Bearer", now: float = NOW, **request: Any) -> Any:
     headers = [("authorization", f"{scheme} {token}")]
-    steps = Minted("minted", Verifier(ISSUER)).authenticate(kit.request(headers=headers, now=now, **request))
+    steps = Minted("minted", Verifier(MINT)).authenticate(kit.request(headers=headers, now=now, **request))
     return house.run(steps)
 
 
@@ -369,7 +369,7 @@ def test_a_token_ends_with_its_key_or_its_time(kit: Kit, house: House, request_:
 
 
 def test_a_token_that_held_is_judged_again_by_the_clock() -> None:
-    verifier = Verifier(ISSUER)
+    verifier = Verifier(MINT)
     claims = {"iss": URL, "aud": URL, "client_id": "k", "iat": NOW, "exp": NOW + 10, "scope": "a"}
     token = jwt.encode({"alg": "ES256", "typ": "at+jwt", "kid": RING.keys(NOW)[0].id}, claims, RING.keys(NOW)[0].key)
     assert verifier.verify(token, NOW) is verifier.verify(token, NOW + 9)

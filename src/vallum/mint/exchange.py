@@ -18,14 +18,14 @@ from vallum.core.policy import Mode
 from vallum.core.principal import Confirmation, Principal
 from vallum.core.proof import Presented, Unproven, presented, prove_bond
 from vallum.core.watch import watch
-from vallum.issuer.tokens import Grant, mint
+from vallum.mint.tokens import Grant, mint_token
 
 if TYPE_CHECKING:
     from vallum.core.decision import Refusal
     from vallum.core.effects import Steps
     from vallum.core.exchange import Exchange
     from vallum.core.protocols import Authenticator, Prover
-    from vallum.issuer.tokens import Issuer
+    from vallum.mint.tokens import Mint
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  a name
@@ -36,9 +36,9 @@ CONTROL = "tokens"
 class Exchanger:
     """Answers the token endpoint."""
 
-    def __init__(self, issuer: Issuer, authenticators: tuple[Authenticator, ...], prover: Prover | None) -> None:
+    def __init__(self, mint: Mint, authenticators: tuple[Authenticator, ...], prover: Prover | None) -> None:
         """Mint for those whom `authenticators` vouch for."""
-        self._issuer = issuer
+        self._mint = mint
         self._authenticators = authenticators
         self._prover = prover
 
@@ -54,8 +54,8 @@ class Exchanger:
         scopes = frozenset(form["scope"].split(" ")) if form.get("scope") else x.principal.scopes
         if not scopes <= x.principal.scopes:
             return _fault("invalid_scope", "a scope that the key lacks")  # RFC 8693 2.1: never more than it has
-        wanted = {form[name] for name in ("audience", "resource") if form.get(name)} or {self._issuer.audience}
-        if len(wanted) != 1 or not wanted <= self._issuer.audiences:
+        wanted = {form[name] for name in ("audience", "resource") if form.get(name)} or {self._mint.audience}
+        if len(wanted) != 1 or not wanted <= self._mint.audiences:
             return _fault("invalid_target", "an audience that tokens are not minted for")
         bond = yield from self._bind(x)
         if isinstance(bond, Deny):
@@ -121,10 +121,10 @@ class Exchanger:
     def _page(self, x: Exchange, grant: Grant) -> Page:
         bond = grant.bond
         answer = {
-            "access_token": mint(self._issuer, grant, x.request.id, x.request.now),
+            "access_token": mint_token(self._mint, grant, x.request.id, x.request.now),
             "issued_token_type": ACCESS_TOKEN,
             "token_type": "DPoP" if bond is not None and bond.key is not None else "Bearer",
-            "expires_in": self._issuer.lifetime_s,
+            "expires_in": self._mint.lifetime_s,
             "scope": " ".join(sorted(grant.scopes)),
         }
         return Page(msgspec.json.encode(answer))

@@ -11,14 +11,14 @@ from vallum.core.principal import Confirmation
 
 if TYPE_CHECKING:
     from vallum.core.principal import Principal
-    from vallum.issuer.keyring import KeyRing
+    from vallum.mint.keyring import KeyRing
 
 ALGORITHM = "ES256"
 SKEW_S = 5.0  # between nodes that share a signing key
 KNOWN_MAX = 10_000
 
 
-class Issuer(NamedTuple):
+class Mint(NamedTuple):
     """Who mints, for whom, for how long."""
 
     url: str
@@ -37,16 +37,16 @@ class Grant(NamedTuple):
     bond: Confirmation | None
 
 
-def mint(issuer: Issuer, grant: Grant, token_id: str, now: float) -> str:
+def mint_token(mint: Mint, grant: Grant, token_id: str, now: float) -> str:
     """Sign a token, which begins at `now`."""
     who, bond = grant.who, grant.bond
     claims: dict[str, Any] = {
-        "iss": issuer.url,
+        "iss": mint.url,
         "sub": who.subject,
         "aud": grant.audience,
         "client_id": who.credential_id,
         "iat": int(now),
-        "exp": int(now) + issuer.lifetime_s,
+        "exp": int(now) + mint.lifetime_s,
         "jti": token_id,
         "scope": " ".join(sorted(grant.scopes)),
     }
@@ -55,7 +55,7 @@ def mint(issuer: Issuer, grant: Grant, token_id: str, now: float) -> str:
     if bond is not None:
         members = {"x5t#S256": bond.certificate, "jkt": bond.key}  # RFC 8705 3.1, RFC 9449 6.1
         claims["cnf"] = {name: value for name, value in members.items() if value is not None}
-    key = issuer.ring.keys(now)[0]
+    key = mint.ring.keys(now)[0]
     return jwt.encode({"alg": ALGORITHM, "typ": "at+jwt", "kid": key.id}, claims, key.key, [ALGORITHM])
 
 
@@ -72,9 +72,9 @@ class Claims(NamedTuple):
 class Verifier:
     """Reads minted tokens.  A signature that held is remembered until the token ends; all else is asked every time."""
 
-    def __init__(self, issuer: Issuer) -> None:
-        """Believe the keys of `issuer`."""
-        self._issuer = issuer
+    def __init__(self, mint: Mint) -> None:
+        """Believe the keys of `mint`."""
+        self._mint = mint
         self._known: dict[str, Claims] = {}
 
     def is_ours(self, token: str, now: float) -> bool:
@@ -85,7 +85,7 @@ class Verifier:
             header = read_unverified(token).header
         except JwsError:
             return False
-        return self._issuer.ring.find(header.get("kid"), now) is not None
+        return self._mint.ring.find(header.get("kid"), now) is not None
 
     def verify(self, token: str, now: float) -> Claims:
         """Return what a token says; raise JwsError if it does not hold at `now`."""
@@ -106,14 +106,14 @@ class Verifier:
         header, claims = read_unverified(token)
         if (header.get("alg"), header.get("typ")) != (ALGORITHM, "at+jwt"):
             raise JwsError("not a token of this kind")
-        key = self._issuer.ring.find(header.get("kid"), now)
+        key = self._mint.ring.find(header.get("kid"), now)
         if key is None:
             raise JwsError("no key of ours")
         try:
             jws.deserialize_compact(token, key.key, [ALGORITHM], REGISTRY)
         except Exception as error:  # whatever a library makes of hostile bytes
             raise JwsError(f"the signature does not hold: {type(error).__name__}") from error
-        if claims.get("iss") != self._issuer.url or claims.get("aud") != self._issuer.audience:
+        if claims.get("iss") != self._mint.url or claims.get("aud") != self._mint.audience:
             raise JwsError("for somebody else")
         try:
             bond = claims.get("cnf")
