@@ -17,6 +17,7 @@ import msgspec
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
+from vallum.authenticators.mtls import Mtls, MtlsConfig
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
@@ -26,6 +27,7 @@ from vallum.config.decode import decode
 from vallum.config.model import Config, QuotaConfig, RouteConfig
 from vallum.config.quotas import parse_quota
 from vallum.config.source import PolicyFileError, Source
+from vallum.config.tls import MaterialError, material_files, read_material
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.fieldpath import parse_path
@@ -47,7 +49,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
-AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {AnonymousConfig: Anonymous, ApiKeyConfig: ApiKey}
+AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
+    AnonymousConfig: Anonymous,
+    ApiKeyConfig: ApiKey,
+    MtlsConfig: Mtls,
+}
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
 
 # Fields that reach the upstream, and that leave, unless the route says otherwise.  Nothing here tells who or what
@@ -60,6 +66,15 @@ RESPONSE_HEADERS = frozenset(
 FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
 NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
 NEVER_ANSWERED = HOP_BY_HOP | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
+# What proxies call a client's certificate, and what they say about it: in a request it is a claim, whoever sends it.
+CERTIFICATE_HEADERS = (
+    "client-cert",
+    "x-client-cert",
+    "x-forwarded-client-cert",
+    "x-ssl-c",
+    "ssl-client",
+    "x-amzn-mtls",
+)
 TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2, in lower case
 
 
@@ -78,15 +93,26 @@ def build_check(config: Any) -> Any:
     return _built[key]
 
 
-def load_policy(source: Source) -> tuple[Config, Policy]:
-    """Decode and compile a source.  Raise PolicyFileError with every fault in it."""
+def load_policy(source: Source, now: float = 0.0) -> tuple[Config, Policy]:
+    """Decode and compile a source.  Raise PolicyFileError with every fault in it; with `now`, what has expired is one."""
     config = decode(source, Config)
     if config is None:
         raise PolicyFileError(source.path, source.faults)
-    policy = _Compiler(source, config).policy()
+    policy = _Compiler(source, config).policy(now)
     if source.faults:
         raise PolicyFileError(source.path, source.faults)
     return config, policy
+
+
+def check_origin(text: str) -> None:
+    """Raise ValueError that shows how to write what callers call, unless `text` is that."""
+    try:
+        url = urlsplit(text)
+        good = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0 and url.username is None
+    except ValueError:
+        good = False
+    if not good or text != f"{url.scheme}://{url.netloc}":
+        raise ValueError(f"{text!r} is no origin; write it as https://host or https://host:port")
 
 
 def check_url(text: str) -> None:
@@ -108,12 +134,13 @@ class _Compiler:
         self._authenticators: dict[str, Authenticator] = {}
         self._read: dict[str, Any] = {}
 
-    def policy(self) -> Policy:
+    def policy(self, now: float) -> Policy:
         config = self._config
         self._attempt(("listen", "address"), split_address, config.listen.address)
         if config.admin is not None:
             self._attempt(("admin", "address"), split_address, config.admin.address)
         self._attempt(("trusted_proxies",), parse_networks, config.trusted_proxies)
+        self._find_certificates(now)
         for name, upstream in config.upstreams.items():
             self._attempt(("upstreams", name, "url"), check_url, upstream.url)
             headers = tuple((field.lower(), value) for field, value in upstream.headers.items())
@@ -127,6 +154,26 @@ class _Compiler:
         self._find_twins(routes)
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
         return Policy(tuple(routes), self._upstreams, digest)
+
+    def _find_certificates(self, now: float) -> None:
+        """Read certificates and their like, and see that whoever needs them has a source of them."""
+        config, source = self._config, self._source
+        if config.listen.public_url is not None:
+            self._attempt(("listen", "public_url"), check_origin, config.listen.public_url)
+        material_files(config, source.resolve)  # a reload watches them
+        try:
+            read_material(config, lambda name: source.path.parent / name, now)
+        except MaterialError as error:
+            for flaw in error.flaws:
+                self._note(flaw.place, flaw.message, flaw.hint)
+        if config.client_certificate is not None and not config.trusted_proxies:
+            self._note(("client_certificate",), "believed from nobody", "list the proxy's address in trusted_proxies")
+        tls = config.listen.tls
+        if config.client_certificate is None and (tls is None or tls.client_auth == "none"):
+            for name, settings in config.authenticators.items():
+                if isinstance(settings, MtlsConfig):
+                    hint = "set listen.tls.client_auth, or client_certificate behind a proxy"
+                    self._note(("authenticators", name), "nothing here asks clients for a certificate", hint)
 
     def _route(self, route: RouteConfig, place: Place) -> Route:
         names = route.auth.any_of
@@ -187,7 +234,8 @@ class _Compiler:
             if route.checks:
                 self._note((*place, "checks"), "a raw route passes bodies unread", "leave out preset: raw")
         for index, name in enumerate(request.headers):
-            if name.lower() in NEVER_FORWARDED:
+            folded_name = name.lower().replace("_", "-")  # some servers take one for the other
+            if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
                 self._note((*at, "headers", index), f"{name!r} never reaches the upstream")
         return Intake(
             max_bytes=request.max_bytes,

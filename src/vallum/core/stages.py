@@ -106,6 +106,9 @@ def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
             return None
         if answer is not None:
             return answer
+    if x.request.certificate is not None and not presented:
+        detail = "no authenticator of this route takes this certificate"
+        return Challenge(route.authenticators[0].challenge, "authenticate", detail)
     if presented:
         return Challenge(INVALID_TOKEN, "authenticate", "no authenticator of this route takes this credential")
     return Challenge(route.authenticators[0].challenge, "authenticate", "no credential was presented")
