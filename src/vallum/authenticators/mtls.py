@@ -38,6 +38,7 @@ SEPARATORS = {"san_dns": ".", "san_uri": "/", "san_email": "@"}
 NAME = re.compile(r"[!-~]{1,512}")  # printable ASCII: names stand in records and in the names of buckets
 # The SPIFFE ID standard, 2: a trust domain in lower case, and segments that are not empty and not relative.
 TRUST_DOMAIN = r"^[a-z0-9._-]{1,255}$"
+SCOPE = r"^[\x21\x23-\x5b\x5d-\x7e]+$"  # RFC 6749 3.3
 SPIFFE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+")
 ID_CHARS = 16  # of the thumbprint, 96 bits: enough that no two certificates share a public id
 
@@ -49,10 +50,12 @@ class MtlsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
         Literal["san_dns", "san_uri", "san_email"], Meta(description="kind of the name that says who is calling")
     ]
     allow: Annotated[list[str], Meta(description="names to take; `*` for one part; all names by default")] = []
-    trust_domain: Annotated[
-        str | None, Meta(description="take SPIFFE ids of this trust domain alone; with san_uri", pattern=TRUST_DOMAIN)
-    ] = None
-    scopes: Annotated[list[str], Meta(description="scopes that these callers have")] = []
+    trust_domain: (
+        Annotated[str, Meta(description="take SPIFFE ids of this trust domain", pattern=TRUST_DOMAIN)] | None
+    ) = None
+    scopes: Annotated[
+        list[Annotated[str, Meta(pattern=SCOPE)]], Meta(description="scopes that these callers have")
+    ] = []
     tenant: Annotated[str | None, Meta(description="tenant that these callers belong to")] = None
 
     def __post_init__(self) -> None:

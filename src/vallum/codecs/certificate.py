@@ -73,7 +73,7 @@ class Revocations:
         return min((held.next_update for held in self._lists.values()), default=None)
 
     def fault(self, certificate: Certificate, now: float) -> str:
-        """Say why a certificate does not hold at `now`, as the end of a sentence, or nothing (RFC 5280 6.1.3, 6.3.3)."""
+        """Say why a certificate does not hold at `now`: the end of a sentence, or nothing (RFC 5280 6.1.3, 6.3.3)."""
         if certificate.not_after <= now:
             return "has expired"
         if not self._lists:

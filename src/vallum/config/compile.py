@@ -66,7 +66,7 @@ RESPONSE_HEADERS = frozenset(
 FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
 NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
 NEVER_ANSWERED = HOP_BY_HOP | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
-# What proxies call a client's certificate, and what they say about it: in a request it is a claim, whoever sends it.
+# How proxies begin the names of fields about a client's certificate: to an upstream these would be a claim.
 CERTIFICATE_HEADERS = (
     "client-cert",
     "x-client-cert",
@@ -94,7 +94,7 @@ def build_check(config: Any) -> Any:
 
 
 def load_policy(source: Source, now: float = 0.0) -> tuple[Config, Policy]:
-    """Decode and compile a source.  Raise PolicyFileError with every fault in it; with `now`, what has expired is one."""
+    """Decode and compile a source.  Raise PolicyFileError with every fault; with `now`, what has expired is one."""
     config = decode(source, Config)
     if config is None:
         raise PolicyFileError(source.path, source.faults)

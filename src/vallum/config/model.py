@@ -42,7 +42,7 @@ class Base(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class TlsConfig(Base, frozen=True):
-    """TLS on the clients' listener.  All files are PEM, beside the policy, and watched: a changed one needs no restart."""
+    """TLS on the clients' listener.  Files are PEM, beside the policy, and watched: a change needs no restart."""
 
     cert: Annotated[str, Meta(description="file with the certificate, then those between it and its authority")]
     key: Annotated[str, Meta(description="file with its private key, without a passphrase")]
@@ -76,7 +76,7 @@ class ListenConfig(Base, frozen=True):
     """Where clients come in, and what they may take before any policy is asked."""
 
     address: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8080"
-    tls: TlsConfig | None = None
+    tls: Annotated[TlsConfig | None, Meta(description="TLS towards clients; plain HTTP without")] = None
     public_url: Annotated[
         str | None, Meta(description="scheme://host[:port] that callers use, where a proxy changes it")
     ] = None
@@ -218,4 +218,6 @@ class Config(Base, frozen=True):
     records: RecordsConfig = RecordsConfig()
     workers: Annotated[int, Meta(ge=1, le=1, description="processes; in-memory counters allow one")] = 1
     trusted_proxies: Annotated[list[str], Meta(description="addresses whose X-Forwarded-For is believed, as CIDR")] = []
-    client_certificate: ClientCertificateConfig | None = None
+    client_certificate: Annotated[
+        ClientCertificateConfig | None, Meta(description="certificates of clients that a proxy passes on")
+    ] = None

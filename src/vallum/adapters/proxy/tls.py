@@ -17,6 +17,8 @@ from vallum.adapters.proxy.server import Connection, Listener
 from vallum.codecs.certificate import issued_by, read_certificate
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from vallum.adapters.proxy.server import Bounds, Handler
     from vallum.config.tls import Material
 
@@ -66,50 +68,56 @@ class Handshake(asyncio.Protocol):
     def __init__(self, listener: TlsListener) -> None:
         """Wait for the transport."""
         self._listener = listener
+        self._material = listener.material
+        self._connection = Connection(listener)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self._task: asyncio.Task[None] | None = None
+        self._steps: Generator[asyncio.Future[None], None, asyncio.Transport | None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there is no room."""
         self._transport = cast("asyncio.Transport", transport)
-        if self._listener.is_full:
-            self._listener.failures["full"] += 1
+        listener, context = self._listener, self._material.context
+        assert context is not None
+        if listener.is_full:
+            listener.failures["full"] += 1
             self._transport.abort()
             return
-        self._transport.pause_reading()  # nothing of the handshake may come here
-        self._listener.handshakes.add(self)
-        self._task = self._listener.loop.create_task(self._shake())
+        listener.handshakes.add(self)
+        # Stepped by hand: a task would begin a turn later, and by then the first bytes may have come to nobody.
+        self._steps = listener.loop.start_tls(
+            self._transport,
+            self._connection,
+            context,
+            server_side=True,
+            ssl_handshake_timeout=listener.bounds.head_s,
+            ssl_shutdown_timeout=listener.bounds.write_s,
+        ).__await__()
+        next(self._steps).add_done_callback(self._end)
 
     def abort(self) -> None:
         """End it."""
         self._transport.abort()
 
-    async def _shake(self) -> None:
-        listener, connection = self._listener, Connection(self._listener)
-        bounds, material = listener.bounds, listener.material
-        assert material.context is not None
+    def _end(self, _: asyncio.Future[None]) -> None:
+        """Go on as a connection, or count what went wrong."""
+        listener, connection = self._listener, self._connection
+        listener.handshakes.discard(self)
+        made = None
         try:
-            made = await listener.loop.start_tls(
-                self._transport,
-                connection,
-                material.context,
-                server_side=True,
-                ssl_handshake_timeout=bounds.head_s,
-                ssl_shutdown_timeout=bounds.write_s,
-            )
+            if self._steps is not None:
+                next(self._steps)
+        except StopIteration as end:
+            made = end.value
         except OSError as error:  # ssl.SSLError is one, and so are a timeout and a client that left
             listener.failures[_name(error)] += 1
             self._transport.abort()
-            return
-        finally:
-            listener.handshakes.discard(self)
         if made is None or made.is_closing():
             return
-        # uvloop hands over the first data only after this task has gone on: the connection is made by then.
+        # The first data comes after this turn: the connection is made by then.
         connection.scheme = "https"
         connection.under = self._transport
         _read_peer(connection, made.get_extra_info("ssl_object"))
-        listener.reconsider(connection, material)
+        listener.reconsider(connection, self._material)
         connection.connection_made(made)
 
 
