@@ -374,9 +374,15 @@ class Door:
         return issue(self.gateway.registry, DEFAULT_PREFIX, read_clock(), subject=subject, scopes=scopes, **more)[0]
 
     async def connect(
-        self, source: str | None = None, buffer_bytes: int | None = None, context: ssl.SSLContext | None = None
+        self,
+        source: str | None = None,
+        buffer_bytes: int | None = None,
+        *,
+        context: ssl.SSLContext | None = None,
+        port: int | None = None,
     ) -> Client:
-        return await Client.connect(self.port, source, buffer_bytes, context)
+        """Connect, with TLS if there is a context, to `port` of a proxy before the gateway if there is one."""
+        return await Client.connect(port or self.port, source, buffer_bytes, context)
 
     async def exchange(self, data: bytes, method: str = "POST") -> Answer:
         """Send bytes on a connection of their own and read one answer."""

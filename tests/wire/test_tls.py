@@ -524,7 +524,7 @@ async def test_a_client_that_says_goodbye_stops_the_work(house: House) -> None:
     await client.send(house.request())
     await house.wait_for(lambda: raw.requests)
     client.writer.close()
-    await house.wait_for(lambda: raw.lost[0].is_set())
+    await house.wait_for(raw.lost[0].is_set)
 
 
 async def test_an_idle_client_that_does_not_say_goodbye_holds_no_drain(house: House) -> None:

@@ -28,19 +28,19 @@ CERTIFICATES_KEPT = 1024  # of those that came in header fields, which bring the
 def read_certificate(der: bytes) -> Certificate:
     """Read the facts of a certificate.  Raise ValueError for what is none."""
     try:
-        return describe(x509.load_der_x509_certificate(der))
-    except x509.InvalidVersion as error:
-        raise ValueError(str(error)) from error
+        return _describe(x509.load_der_x509_certificate(der))
+    except ValueError:
+        raise
+    except Exception as error:  # the library raises KeyError and kinds of its own for what is merely odd
+        raise ValueError(f"{type(error).__name__} {error}") from error
 
 
-def describe(certificate: x509.Certificate) -> Certificate:
-    """Return the facts of a certificate.  Raise ValueError where its extensions cannot be read."""
+def _describe(certificate: x509.Certificate) -> Certificate:
+    """Return the facts of a certificate.  Raises what the library raises where it cannot read a part."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         names = x509.SubjectAlternativeName([])
-    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:  # these are no ValueErrors
-        raise ValueError(str(error)) from error
     return Certificate(
         thumbprint=urlsafe_b64encode(sha256(certificate.public_bytes(Encoding.DER)).digest()).rstrip(b"=").decode(),
         uris=tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),
