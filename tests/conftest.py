@@ -228,9 +228,7 @@ class Authority:
             builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
         return builder.sign(issuer.key, hashes.SHA256())
 
-    def issue(
-        self, *names: str, days: float = 8, common_name: str = "", usage: x509.ObjectIdentifier | None = None
-    ) -> Issued:
+    def issue(self, *names: str, days: float = 8, common_name: str = "", usage: Any = None, key: Any = None) -> Issued:
         """Issue a certificate: names with :// are URIs, with @ addresses of mail, others hosts."""
         kinds = [
             x509.UniformResourceIdentifier(name) if "://" in name
@@ -239,7 +237,7 @@ class Authority:
             else x509.DNSName(name)
             for name in names
         ]  # fmt: skip
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)] if common_name else [])
         extensions: list[Any] = [x509.BasicConstraints(ca=False, path_length=None)]
         if usage is not None:
@@ -270,7 +268,7 @@ class Issued:
     """A certificate and its key."""
 
     certificate: x509.Certificate
-    private: ec.EllipticCurvePrivateKey
+    private: Any
 
     @property
     def pem(self) -> bytes:
@@ -282,7 +280,8 @@ class Issued:
 
     @property
     def key(self) -> bytes:
-        return self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        written: bytes = self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return written
 
     @property
     def thumbprint(self) -> str:

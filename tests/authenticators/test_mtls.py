@@ -20,7 +20,8 @@ THUMBPRINT = "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"
 
 def present(kit: Kit, config: dict[str, Any], fault: str = "", **names: Any) -> Principal | Challenge | None:
     authenticator = Mtls("certs", msgspec.convert({"type": "mtls", **config}, MtlsConfig))
-    certificate = None if fault else Certificate(THUMBPRINT, **{kind: tuple(held) for kind, held in names.items()})
+    given: Any = {kind: tuple(held) for kind, held in names.items()}
+    certificate = None if fault else Certificate(THUMBPRINT, **given)
     answer: Any = kit.talk(authenticator.authenticate(kit.request(certificate=certificate, certificate_fault=fault)))
     outcome: Principal | Challenge | None = answer.outcome
     return outcome

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Authority, Issued
-    from tests.wire.conftest import Answer, Client, Door, Opener, Raw
+    from tests.wire.conftest import Answer, Client, Door, Opener, Raw, Server
 
     Compose = Callable[..., bytes]
     Eventually = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -528,13 +528,14 @@ async def test_a_client_that_says_goodbye_stops_the_work(house: House) -> None:
 
 
 async def test_an_idle_client_that_does_not_say_goodbye_holds_no_drain(house: House) -> None:
-    await house.open(drain_s=9.0)
+    door = await house.open()
+    listener: Any = door.gateway._listener
     client = await house.connect(house.alice)
     assert (await house.on(client)).status == 200
     client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it will not hear of the end
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await house.door.gateway.stop()
+    await listener.drain(9.0)
     assert loop.time() - began < 5
 
 
@@ -567,3 +568,28 @@ async def test_curl(house: House) -> None:
     assert json.loads(said)["code"] == "unauthenticated"
     code, said = await run(*base, "--cert", str(cert), "--key", str(key), "--tls-max", "1.2")
     assert code != 0
+
+
+# --- the command
+
+
+async def test_serve_speaks_tls_and_check_says_so(serving: Server, house: House) -> None:
+    text = POLICY.format(house.folder, ", client_auth: optional").replace("http://127.0.0.1:9000", "${VALLUM_UPSTREAM}")
+    served = await serving(f'{text}registry: "${{VALLUM_REGISTRY}}"\n')
+    assert f"https://127.0.0.1:{served.port}" in served.said
+    cert, key = house.alice.write(house.folder, "alice")
+    code, said = await run(
+        *("curl", "-sS", "--cacert", str(house.folder / "ca.pem"), f"https://127.0.0.1:{served.port}/api/v1/predict"),
+        *("-H", "content-type: application/json", "-d", BODY.decode(), "--cert", str(cert), "--key", str(key)),
+    )
+    assert code == 0
+    assert "prediction" in said
+    code, said = await served.command("check")
+    assert code == 0
+    assert "Listens on 127.0.0.1:0: TLS 1.3 and later, client certificates optional." in said
+    assert "mtls" in said
+    house.put("server.pem", house.authority.issue("localhost", days=-1).pem)
+    code, said = await served.command("check")
+    assert code == 2
+    assert "held until" in said
+    assert "is not the key of" in said
