@@ -203,7 +203,7 @@ class Gateway:
 
     def _load(self) -> tuple[Source, Config, Policy]:
         source = read_source(self._source.path)
-        return source, *load_policy(source)
+        return source, *load_policy(source, certificates=False)
 
     async def stop(self) -> None:
         """Take no more, let what is in hand end, write the last records."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 POLICY = """
 version: 1
-listen: {{address: "127.0.0.1:0", public_url: "https://models.example"}}
+listen: {{address: "127.0.0.1:0"{public}}}
 admin: {{address: "127.0.0.1:0"}}
 trusted_proxies: [{trusted}]
 client_certificate: {{header: {header}, client_ca: {folder}/ca.pem, crl: {folder}/crl.pem}}
@@ -158,8 +158,9 @@ class Behind:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
 
-    async def open(self, header: str, trusted: str = "127.0.0.1") -> Door:
-        text = POLICY.format(header=header, trusted=trusted, folder=self.folder)
+    async def open(self, header: str, trusted: str = "127.0.0.1", url: str = "https://models.example") -> Door:
+        public = f', public_url: "{url}"' if url else ""
+        text = POLICY.format(header=header, trusted=trusted, folder=self.folder, public=public)
         self.door = await self.opened(text, beside=self.folder)
         return self.door
 
@@ -227,6 +228,34 @@ async def test_an_envoy_that_appends_is_not_believed_once_a_client_has_written_s
         status, record = await behind.ask(behind.alice, ("X-Forwarded-Client-Cert", "By=me;DNS=root.example"))
         assert status == 401
         assert "SANITIZE_SET" in record["detail"]
+
+
+async def test_a_list_that_changes_is_in_force_behind_a_proxy_too(behind: Behind, eventually: Eventually) -> None:
+    door = await behind.open("client-cert")
+    data = behind.compose(headers=[("Client-Cert", f":{b64encode(behind.alice.der).decode()}:")], input_text="a")
+    client = await door.connect()
+    await client.send(data)
+    assert (await client.answer()).status == 200
+    (behind.folder / "crl.pem").write_bytes(behind.authority.revoke(behind.alice))
+    await eventually(lambda: door.gateway.metrics._material["swapped",])
+    await client.send(data)
+    (await client.answer()).check_refusal(401, "unauthenticated")
+
+
+@pytest.mark.parametrize("url", ["", "https://models.example"])
+async def test_the_origin_is_what_callers_call(behind: Behind, url: str) -> None:
+    door = await behind.open("client-cert", url=url)
+    seen: list[Any] = []
+    engine: Any = door.gateway.engine
+    judge = engine.open
+
+    def look(request: Any) -> Any:
+        seen.append(request)
+        return judge(request)
+
+    engine.open = look
+    await door.exchange(behind.compose(input_text="a"))
+    assert [request.origin for request in seen] == [url or "http://model.example"]
 
 
 async def test_the_field_from_a_peer_that_is_not_listed_is_nothing(behind: Behind) -> None:

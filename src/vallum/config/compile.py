@@ -27,7 +27,7 @@ from vallum.config.decode import decode
 from vallum.config.model import Config, QuotaConfig, RouteConfig
 from vallum.config.quotas import parse_quota
 from vallum.config.source import PolicyFileError, Source
-from vallum.config.tls import MaterialError, material_files, read_material
+from vallum.config.tls import MaterialError, read_material
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.fieldpath import parse_path
@@ -93,12 +93,16 @@ def build_check(config: Any) -> Any:
     return _built[key]
 
 
-def load_policy(source: Source, now: float = 0.0) -> tuple[Config, Policy]:
-    """Decode and compile a source.  Raise PolicyFileError with every fault; with `now`, what has expired is one."""
+def load_policy(source: Source, now: float = 0.0, *, certificates: bool = True) -> tuple[Config, Policy]:
+    """Decode and compile a source.  Raise PolicyFileError with every fault in it.
+
+    With `now`, Unix seconds, a certificate that has expired is a fault.  Without `certificates` the files of TLS are
+    not read: a running gateway watches them apart, so that neither they nor the policy wait for the other to hold.
+    """
     config = decode(source, Config)
     if config is None:
         raise PolicyFileError(source.path, source.faults)
-    policy = _Compiler(source, config).policy(now)
+    policy = _Compiler(source, config).policy(now if certificates else None)
     if source.faults:
         raise PolicyFileError(source.path, source.faults)
     return config, policy
@@ -134,13 +138,15 @@ class _Compiler:
         self._authenticators: dict[str, Authenticator] = {}
         self._read: dict[str, Any] = {}
 
-    def policy(self, now: float) -> Policy:
+    def policy(self, now: float | None) -> Policy:
         config = self._config
         self._attempt(("listen", "address"), split_address, config.listen.address)
         if config.admin is not None:
             self._attempt(("admin", "address"), split_address, config.admin.address)
         self._attempt(("trusted_proxies",), parse_networks, config.trusted_proxies)
-        self._find_certificates(now)
+        if now is not None:
+            self._read_certificates(now)
+        self._find_certificates()
         for name, upstream in config.upstreams.items():
             self._attempt(("upstreams", name, "url"), check_url, upstream.url)
             headers = tuple((field.lower(), value) for field, value in upstream.headers.items())
@@ -155,17 +161,18 @@ class _Compiler:
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
         return Policy(tuple(routes), self._upstreams, digest)
 
-    def _find_certificates(self, now: float) -> None:
-        """Read certificates and their like, and see that whoever needs them has a source of them."""
-        config, source = self._config, self._source
-        if config.listen.public_url is not None:
-            self._attempt(("listen", "public_url"), check_origin, config.listen.public_url)
-        material_files(config, source.resolve)  # a reload watches them
+    def _read_certificates(self, now: float) -> None:
         try:
-            read_material(config, lambda name: source.path.parent / name, now)
+            read_material(self._config, self._source.path.parent.joinpath, now)
         except MaterialError as error:
             for flaw in error.flaws:
                 self._note(flaw.place, flaw.message, flaw.hint)
+
+    def _find_certificates(self) -> None:
+        """See that who needs clients' certificates has a source of them."""
+        config = self._config
+        if config.listen.public_url is not None:
+            self._attempt(("listen", "public_url"), check_origin, config.listen.public_url)
         if config.client_certificate is not None and not config.trusted_proxies:
             self._note(("client_certificate",), "believed from nobody", "list the proxy's address in trusted_proxies")
         tls = config.listen.tls
