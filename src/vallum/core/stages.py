@@ -112,6 +112,9 @@ def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
             return Challenge(challenges(route, invalid=True), answer.control, answer.detail)
         if answer is not None:
             return answer
+    if x.request.certificate is not None and not presented:
+        detail = "no authenticator of this route takes this certificate"
+        return Challenge(route.authenticators[0].challenge, "authenticate", detail)
     if presented:
         detail = "no authenticator of this route takes this credential"
         return Challenge(challenges(route, invalid=True), "authenticate", detail)
