@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vallum.core.effects import Effect, FindCredential, RenewQuota, SettleQuota, Steps, TakeQuota
+from vallum.core.effects import (
+    Effect,
+    FindCredential,
+    RenewQuota,
+    SettleQuota,
+    Steps,
+    TakeQuota,
+    WithdrawCredentials,
+)
 from vallum.core.errors import DependencyError
 
 if TYPE_CHECKING:
@@ -26,6 +34,7 @@ class Driver:
         """Answer quotas from `counters` and credentials from `registry`."""
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
+            WithdrawCredentials: lambda effect: registry.withdraw(effect.digests, effect.now, effect.quarantine),
             TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),

@@ -108,6 +108,7 @@ class Exchange:
 
     __slots__ = (
         "body",
+        "canary",
         "cancelled",
         "content",
         "decision",
@@ -134,6 +135,7 @@ class Exchange:
         self.phase = Phase.NEW
         self.route: Route | None = None
         self.principal = NOBODY
+        self.canary: str | None = None  # id of the canary key that was presented
         self.body = b""
         self.document: Any = None
         self.forward: bytes | None = None  # what to send instead of the body
