@@ -179,6 +179,6 @@ class SqlRegistry(Ledger):
         # The database answers in microseconds or not at all: never on the event loop.
         asked = asyncio.get_running_loop().run_in_executor(threads, question)
         try:
-            return await asyncio.wait_for(asked, 2 * ANSWER_S)
+            return await asyncio.wait_for(asked, ANSWER_S)
         except TimeoutError as late:
             raise DependencyError(f"the registry {self._database.name} does not answer") from late
