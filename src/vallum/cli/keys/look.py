@@ -54,12 +54,16 @@ def _table(credentials: list[Credential], now: float) -> Table:
         table.add_column(name, no_wrap=True)
     for c in credentials:
         word = state(c, now)
-        ends = "never" if c.expires_at is None else distance(c.expires_at - now) if c.expires_at > now else "-"
+        ends = "-" if word in ("revoked", "expired") else _until(c.expires_at, now)
         used = "-" if c.last_used_at is None else f"{distance(now - c.last_used_at)} ago"
         who = c.subject if c.tenant is None else f"{c.subject} ({c.tenant})"
         style = {"active": None, "canary": "yellow"}.get(word, "dim")
         table.add_row(c.id, who, " ".join(sorted(c.scopes)), ends, used, word, style=style)
     return table
+
+
+def _until(at: float | None, now: float) -> str:
+    return "never" if at is None else distance(at - now)
 
 
 @click.command()

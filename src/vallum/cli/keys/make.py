@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vallum.cli.keys.registry import complain_of_id, open_registry
+from vallum.cli.keys.registry import complain_of_id, hint, open_registry, say
 from vallum.cli.keys.words import (
     check_words,
     describe,
@@ -22,7 +22,7 @@ from vallum.cli.keys.words import (
     parse_span,
     read_binding,
 )
-from vallum.cli.terminal import FAILED, complain, err, policy_option
+from vallum.cli.terminal import FAILED, complain, policy_option, read_config
 from vallum.core.address import parse_networks
 from vallum.core.apikey import compose_key, digest_key
 from vallum.core.principal import Credential
@@ -74,6 +74,9 @@ def create(
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--allow-ip") from error
     confirmation = read_binding(bind_cert, bind_jwk)
+    known = {route.name for route in read_config(policy)[0].routes}
+    for route in sorted(set(routes) - known):
+        hint(f"No route of this policy is called {route!r}; it has {', '.join(sorted(known))}.", style="yellow")
     with open_registry(policy) as (ledger, prefix):
         key, credential = issue(
             ledger,
@@ -93,12 +96,13 @@ def create(
         click.echo(json.dumps({"id": credential.id, "key": key} | describe(credential)))
         return
     what = "Canary" if canary else "Key"
-    err.print(f"{what} {credential.id} for {subject}, {life(credential)}.  It is shown this once:", markup=False)
+    say(f"{what} {credential.id} for {subject}, {life(credential)}.  It is shown this once:")
     click.echo(key)
     if canary:
-        err.print("Leave it where only a thief would look, and watch vallum_canaries_total.", style="dim", markup=False)
-    err.print(f"Replace it with:    vallum keys rotate {credential.id}", style="dim", markup=False)
-    err.print(f"Take it back with:  vallum keys revoke {credential.id}", style="dim", markup=False)
+        hint("Leave it where only a thief would look, and watch vallum_canaries_total.")
+        return
+    hint(f"Replace it with:    vallum keys rotate {credential.id}")
+    hint(f"Take it back with:  vallum keys revoke {credential.id}")
 
 
 @click.command()
@@ -136,10 +140,10 @@ def rotate(
     if as_json:
         click.echo(json.dumps({"id": made.id, "key": key} | describe(made)))
         return
-    err.print(f"Key {made.id} for {made.subject}, {life(made)}.  It is shown this once:", markup=False)
+    say(f"Key {made.id} for {made.subject}, {life(made)}.  It is shown this once:")
     click.echo(key)
-    ends = f"works for {distance(grace_s)} more at most" if grace_s else "has ended, and all before it"
-    err.print(f"{key_id} {ends}.  See when it was last used: vallum keys show {key_id}", style="dim", markup=False)
+    say(f"{key_id} {f'works for {distance(grace_s)} more at most' if grace_s else 'has ended, and all before it'}.")
+    hint(f"See when it was last used:  vallum keys show {key_id}")
 
 
 def issue(

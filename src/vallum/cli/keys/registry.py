@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vallum.authenticators.api_key import ApiKeyConfig
-from vallum.cli.terminal import complain, read_config
+from vallum.cli.terminal import complain, err, read_config
 from vallum.core.apikey import DEFAULT_PREFIX
 from vallum.stores.registry import Ledger
 
@@ -27,6 +27,16 @@ def open_registry(policy: Path | None) -> Iterator[tuple[Ledger, str]]:
         yield ledger, prefixes[0] if prefixes else DEFAULT_PREFIX
     finally:
         ledger.close()
+
+
+def say(words: str) -> None:
+    """Say something beside the answer."""
+    err.print(words, markup=False, soft_wrap=True)
+
+
+def hint(words: str, style: str = "dim") -> None:
+    """Say what to do next, on one line, to be copied."""
+    err.print(words, style=style, markup=False, soft_wrap=True)
 
 
 def complain_of_id(key_id: str) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from vallum.cli.keys.registry import complain_of_id, open_registry
+from vallum.cli.keys.registry import complain_of_id, hint, open_registry, say
 from vallum.cli.keys.words import parse_instant
-from vallum.cli.terminal import FAILED, complain, err, policy_option
+from vallum.cli.terminal import FAILED, complain, policy_option
 from vallum.stores.registry import Ledger, Selection
 
 
@@ -63,12 +63,12 @@ def _revoke_one(ctx: click.Context, ledger: Ledger, key_id: str, now: float, dry
         click.echo(json.dumps({"id": key_id, "revoked": int(revoked), "dry_run": dry_run}))
         return
     would = "would be" if dry_run else "is"
-    err.print(f"{key_id} {would} revoked." if revoked else f"{key_id} was revoked before.")
+    say(f"{key_id} {would} revoked." if revoked else f"{key_id} was revoked before.")
     successor = ledger.find_successor(key_id)
     if successor is not None and successor.refusal(now) is None:
-        err.print(f"The key in its place still holds: vallum keys revoke {successor.id}", style="yellow")
+        hint(f"The key in its place still holds: vallum keys revoke {successor.id}", style="yellow")
     elif revoked and not dry_run:
-        err.print(f"What it did:  its id, {key_id}, stands as `credential` in the records.", style="dim")
+        hint(f"What it did: the records name it, {key_id}, as `credential`.")
 
 
 def _revoke_many(ledger: Ledger, selection: Selection, now: float, dry_run: bool, yes: bool, as_json: bool) -> None:
@@ -82,9 +82,9 @@ def _revoke_many(ledger: Ledger, selection: Selection, now: float, dry_run: bool
     if as_json:
         click.echo(json.dumps({"matched": count, "revoked": revoked, "dry_run": dry_run}))
     elif dry_run:
-        err.print(f"{_keys(count)} would be revoked.")
+        say(f"{_keys(count)} would be revoked.")
     else:
-        err.print(f"{_keys(revoked)} revoked.")
+        say(f"{_keys(revoked)} revoked.")
 
 
 def _keys(count: int) -> str:
@@ -110,7 +110,7 @@ def release(ctx: click.Context, key_id: str, policy: Path | None, as_json: bool)
     if as_json:
         click.echo(json.dumps({"id": key_id, "released": released}))
     elif released:
-        err.print(f"{key_id} is released.")
+        say(f"{key_id} is released.")
     else:
         complain(f"{key_id} is not in quarantine; see: vallum keys show {key_id}")
     ctx.exit(0 if released else FAILED)
