@@ -45,6 +45,8 @@ log = logging.getLogger("vallum")
 BEAT_S = 0.25
 WATCH_EVERY = 4  # beats between two looks at the policy file
 REFRESH_EVERY = 2  # beats between two looks at the registry
+REFRESH_WAIT_S = 0.1  # how long a beat waits for such a look: connections are swept even while the registry hangs
+USES_EVERY = 240  # beats between two notes of when keys were last used
 FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies", "client_certificate")
 
 
@@ -73,6 +75,8 @@ class Gateway:
         self._reload_due = False
         self._reloading: asyncio.Future[bool] | None = None
         self._healthy = True
+        self._following: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
 
     # --- what adapters are handed (conduct.House)
 
@@ -84,6 +88,16 @@ class Gateway:
         """Record and count an exchange that has ended."""
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
+        key_id = x.principal.credential_id
+        if key_id is not None:
+            self.registry.note_use(key_id, x.request.now)
+        if x.canary is not None:
+            log.error(
+                "CANARY: somebody at %s has used %s, a key that nobody was given; its record: %s",
+                x.request.client,
+                x.canary,
+                x.request.id,
+            )
 
     # --- life
 
@@ -98,6 +112,7 @@ class Gateway:
         origin = config.listen.public_url
         proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._certificates, origin=origin)
         self._listener = self._make_listener(proxy)
+        self._following = asyncio.ensure_future(self.registry.follow())
         host, port = split_address(config.listen.address)
         self._servers.append(await loop.create_server(self._listener.connect, host, port, backlog=1024))
         if config.admin is not None:
@@ -129,8 +144,9 @@ class Gateway:
             if listener is not None:
                 listener.sweep()
         await loop.run_in_executor(None, self.records.write, self.records.take())
-        if self._beats % REFRESH_EVERY == 0:
-            await self._refresh()
+        if self._beats % REFRESH_EVERY == 0 and (self._refreshing is None or self._refreshing.done()):
+            self._refreshing = asyncio.ensure_future(self._refresh())
+            await asyncio.wait([self._refreshing], timeout=REFRESH_WAIT_S)
         if self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp:
             self._reload_due = True
         if self._beats % WATCH_EVERY == 0:
@@ -142,6 +158,8 @@ class Gateway:
     async def _refresh(self) -> None:
         try:
             await self.registry.refresh()
+            if self._beats % USES_EVERY == 0:
+                await self.registry.write_uses()
         except DependencyError as error:
             if self._healthy:
                 log.error("the registry cannot be asked; routes go by their on_error: %s", error)
@@ -225,6 +243,10 @@ class Gateway:
         await self.driver.ledger.drain()
         self.service.close()
         self.issuers.close()
+        tasks = [task for task in (self._following, self._refreshing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self.records.close()
         self.registry.close()
 
@@ -288,12 +310,14 @@ def bounds(listen: ListenConfig) -> Bounds:
 
 
 def records_folder(config: Config) -> Path | None:
-    """Return where records go: as configured, or beside the registry; None for standard output."""
+    """Return where records go: as configured, or beside the registry's file, else here; None for standard output."""
     if config.records.path == "-":
         return None
     if config.records.path is not None:
         return Path(config.records.path)
-    return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".records")
+    if config.registry.startswith("sqlite:///"):
+        return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".records")
+    return Path("vallum.records")
 
 
 def _stamp(source: Source) -> tuple[tuple[int, int, int], ...]:

@@ -68,6 +68,7 @@ class Metrics(Collector):
         self.handshakes_failed: Counter[str] = Counter()
         self.material_not_after: tuple[tuple[str, float], ...] = ()
         self._material: Counter[tuple[str]] = Counter()
+        self._canaries: Counter[tuple[str]] = Counter()
         self._gateway: dict[str, Times] = {}
         self._total: dict[str, Times] = {}
         self._registry = CollectorRegistry()
@@ -91,6 +92,8 @@ class Metrics(Collector):
         self._total[route].add(total_s)
         for refusal in x.shadowed:
             self._shadowed[route, refusal.control] += 1
+        if x.canary is not None:
+            self._canaries[(route,)] += 1
         if x.unscanned:
             self._unscanned[(route,)] += 1
 
@@ -114,6 +117,12 @@ class Metrics(Collector):
             ("vallum_exchanges", "Exchanges by what was decided.", EXCHANGE_LABELS, self._exchanges),
             ("vallum_shadowed", "Refusals that a control in shadow would have made.", SHADOW_LABELS, self._shadowed),
             ("vallum_unscanned", "Exchanges that a control could not inspect.", ("route",), self._unscanned),
+            (
+                "vallum_canaries",
+                "Uses of a canary key: somebody has what nobody was given.",
+                ("route",),
+                self._canaries,
+            ),
             ("vallum_policy_reloads", "Policy reloads by outcome.", ("outcome",), self._reloads),
             ("vallum_tls_reloads", "Changes of the TLS files by outcome.", ("outcome",), self._material),
             ("vallum_tls_handshakes_failed", "Handshakes that failed, by cause.", ("cause",), self._failed()),

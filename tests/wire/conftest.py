@@ -473,12 +473,14 @@ async def run_gateway(
     text: str, folder: Path, model: Model, url: str, beside: Path, **listen: Any
 ) -> AsyncIterator[Door]:
     config, policy = _compile(text, beside)
+    registry = listen.pop("registry", f"sqlite:///{folder}/vallum.db")
     settings = {"address": "127.0.0.1:0", "drain_s": 0.2, **listen}
     config = msgspec.structs.replace(
         config,
         listen=msgspec.structs.replace(config.listen, **settings),
         admin=msgspec.structs.replace(config.admin, address="127.0.0.1:0") if config.admin is not None else None,
-        registry=f"sqlite:///{folder}/vallum.db",
+        registry=registry,
+        records=msgspec.structs.replace(config.records, path=str(folder / "vallum.records")),
     )
     path = folder / "policy.yaml"
     path.write_text(text)
