@@ -33,6 +33,7 @@ from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upst
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
+from vallum.stores.redis.address import Address
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
@@ -113,6 +114,7 @@ class _Compiler:
         self._attempt(("listen", "address"), split_address, config.listen.address)
         if config.admin is not None:
             self._attempt(("admin", "address"), split_address, config.admin.address)
+        self._counters(config)
         self._attempt(("trusted_proxies",), parse_networks, config.trusted_proxies)
         for name, upstream in config.upstreams.items():
             self._attempt(("upstreams", name, "url"), check_url, upstream.url)
@@ -127,6 +129,14 @@ class _Compiler:
         self._find_twins(routes)
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
         return Policy(tuple(routes), self._upstreams, digest)
+
+    def _counters(self, config: Config) -> None:
+        if config.counters == "memory://":
+            if config.workers > 1:
+                hint = "write counters: embedded://, or redis://host:6379/0 to share them with other nodes"
+                self._note(("counters",), f"{config.workers} workers cannot share counters in memory", hint)
+        elif config.counters not in (None, "embedded://"):
+            self._attempt(("counters",), Address.parse, config.counters)
 
     def _route(self, route: RouteConfig, place: Place) -> Route:
         names = route.auth.any_of

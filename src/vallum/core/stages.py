@@ -159,9 +159,14 @@ def quotas(quotas: tuple[Quota, ...], shown: bool = True) -> Callable[[Exchange,
         if shown:
             x.taken = taken
             x.quota_fields = write(taken)
+        if taken.skipped:
+            x.unscanned.extend([f"quota:{quota.name} (the counter store is out)" for quota in taken.skipped])
         if taken.refused is None:
             return None
         refused = taken.refused
+        if taken.unavailable:
+            detail = "the counter store is out, and the quota's on_store_failure is deny"
+            return Deny(Reason.UNAVAILABLE, f"quota:{refused.name}", detail, retry_after_s=1)
         wait_s = -(-taken.retry_after_us // SECOND_US)
         detail = f"{refused.limit} per {refused.window_s} s per {refused.per}"
         # An SDK that retries for a day helps nobody: tell it not to.
