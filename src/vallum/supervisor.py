@@ -79,6 +79,7 @@ class Supervisor:
         self._store = EmbeddedStore(folder) if url == EMBEDDED else None
         self._url = self._store.url if self._store is not None else url
         self._lifeline = os.pipe()
+        see_free(config.listen.address)
         doors = [open_door(config.listen.address)]
         address = join_address(*doors[0].getsockname()[:2])
         doors += [open_door(address) for _ in range(1, config.workers)]
@@ -240,6 +241,15 @@ def supervise(source: Source, config: Config, policy: Policy, announce: Announce
     with tempfile.TemporaryDirectory(prefix="vallum-") as folder:  # ours alone: mode 0700
         supervisor = Supervisor(source, config, policy, Path(folder))
         return supervisor.run(lambda: announce(config, supervisor.addresses, empty))
+
+
+def see_free(address: str) -> None:
+    """Raise OSError if somebody else listens: sharing a port must not happen by mistake."""
+    host, port = split_address(address)
+    family, kind, protocol, _, name = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(name)
 
 
 def open_door(address: str) -> socket.socket:
