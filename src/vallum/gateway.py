@@ -50,7 +50,7 @@ FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trust
 class Seat(NamedTuple):
     """One worker's place among several: its number, the sockets it was handed, and where the others are found."""
 
-    index: int
+    number: int
     folder: Path
     counters: str
     door: socket.socket
@@ -145,7 +145,7 @@ class Gateway:
             self._admin = Listener(Admin(siblings).serve, Bounds(connections=100))
             self._servers.append(await loop.create_server(self._admin.connect, sock=seat.admin))
         self._own = Listener(Admin(self).serve, Bounds(connections=100))
-        path = socket_path(seat.folder, seat.index)
+        path = socket_path(seat.folder, seat.number)
         self._servers.append(await loop.create_unix_server(self._own.connect, path))
 
     @property
@@ -314,6 +314,7 @@ def _monotonic_us() -> int:
 
 
 def stamp(source: Source) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes when a policy's files do."""
     stamps = []
     for path in (source.path, *source.files):
         try:

@@ -11,13 +11,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
 from vallum.stores.embedded import find_server
 from vallum.stores.redis.address import Address
 from vallum.stores.redis.counters import RedisCounters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    import ssl
     from pathlib import Path
 
 PATIENCE_S = 10.0
@@ -95,8 +97,8 @@ class Faults:
         self.passing.set()
         self.delay_s = 0.0
 
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+    async def open(self, context: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -152,9 +154,9 @@ class Lab:
         self._servers.append(Valkey(self.folder, *options, **more))
         return self._servers[-1]
 
-    async def faults(self, server: Valkey) -> Faults:
+    async def faults(self, server: Valkey, context: ssl.SSLContext | None = None) -> Faults:
         faults = Faults(server.port)
-        await faults.open()
+        await faults.open(context)
         self._faults.append(faults)
         return faults
 
@@ -164,17 +166,17 @@ class Lab:
 
     def cluster(self) -> list[Valkey]:
         """Start three masters that share the slots."""
-        nodes = [
-            self.server("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "yes")
-            for _ in range(3)
-        ]  # fmt: skip
+        nodes = [self.server("--cluster-enabled", "yes", "--cluster-node-timeout", "2000") for _ in range(3)]
         bounds = [0, 5461, 10923, 16384]
         for index, node in enumerate(nodes):
             assert node.say("CLUSTER", "ADDSLOTSRANGE", str(bounds[index]), str(bounds[index + 1] - 1)) == b"+OK\r\n"
             assert node.say("CLUSTER", "SET-CONFIG-EPOCH", str(index + 1)) == b"+OK\r\n"
             node.say("CLUSTER", "MEET", "127.0.0.1", str(nodes[0].port))
         deadline = time.monotonic() + PATIENCE_S
-        while not all(b"cluster_state:ok" in n.say("CLUSTER", "INFO") and b"cluster_known_nodes:3" in n.say("CLUSTER", "INFO") for n in nodes):
+        while not all(
+            b"cluster_state:ok" in n.say("CLUSTER", "INFO") and b"cluster_known_nodes:3" in n.say("CLUSTER", "INFO")
+            for n in nodes
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         return nodes
@@ -190,6 +192,11 @@ class Lab:
         await asyncio.sleep(0)
 
 
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every test of this folder on the loop that `vallum serve` runs on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     lab = Lab(tmp_path)
@@ -203,8 +210,10 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
 def eventually() -> Callable[[Callable[[], Any]], Awaitable[Any]]:
     async def wait(look: Callable[[], Any]) -> Any:
         async with asyncio.timeout(PATIENCE_S):
-            while not (seen := look()):
+            while True:
+                seen = look()
+                if seen:
+                    return seen
                 await asyncio.sleep(0.01)
-        return seen
 
     return wait

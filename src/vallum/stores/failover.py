@@ -95,7 +95,7 @@ class FailoverCounters:
             return
         try:
             if not self._up:
-                raise DependencyError("the counter store is out")  # noqa: TRY301
+                raise DependencyError("the counter store is out")
             await self._shared.settle(demands, id)
         except DependencyError as error:
             self._settlements_lost += 1
@@ -175,7 +175,7 @@ class FailoverCounters:
                 self._owed[demand.key] = demand
 
     async def _pay(self) -> None:
-        """Charge the shared store with what was counted here; what is counted while we pay is paid with the next beat."""
+        """Charge the shared store with what was counted here; what is counted meanwhile is paid with the next beat."""
         owed, self._owed = list(self._owed.values()), {}
         while owed:
             batch, owed = owed[:PAID_AT_ONCE], owed[PAID_AT_ONCE:]

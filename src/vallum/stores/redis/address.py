@@ -74,7 +74,7 @@ class Address:
             if parts.scheme == "unix":
                 if hosts or not parts.path.startswith("/"):
                     raise ValueError
-                endpoints = (Endpoint(unquote(parts.path), 0),)
+                endpoints: tuple[Endpoint, ...] = (Endpoint(unquote(parts.path), 0),)
             else:
                 endpoints = tuple(_endpoint(host, default) for host in hosts.split(","))
             tls = scheme[1] == "s"

@@ -9,25 +9,21 @@ Rule 3: both tries together take no longer than one that is not answered.
 from __future__ import annotations
 
 import asyncio
-from functools import lru_cache
-from hashlib import sha1
 from typing import TYPE_CHECKING
 
 import hiredis
 
 from vallum.core.errors import DependencyError
-from vallum.stores.redis.link import LinkLostError, SilentError
+from vallum.stores.redis.link import LinkLostError, SilentError, pack
 from vallum.stores.redis.topology import open_topology
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from vallum.stores.redis.address import Address
     from vallum.stores.redis.link import Reply
+    from vallum.stores.redis.scripts import Call
     from vallum.stores.redis.topology import Topology
 
 ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "MASTERDOWN", "LOADING")
-Word = str | bytes | int
 
 
 class Calls:
@@ -39,18 +35,17 @@ class Calls:
         self.topology: Topology = open_topology(address)
         self._refreshing: asyncio.Future[None] | None = None
 
-    async def run(self, script: str, keys: Sequence[Word], args: Sequence[Word]) -> Reply:
+    async def run(self, call: Call) -> Reply:
         """Run a script by its digest, and by its text where the server does not have it.  Raise DependencyError."""
-        words = (len(keys), *keys, *args)
-        key = keys[0] if isinstance(keys[0], bytes) else str(keys[0]).encode()
-        reply = await self.ask(key, "EVALSHA", _digest(script), *words)
+        script, keys, args = call
+        reply = await self.ask(keys[0], "EVALSHA", script.sha1, len(keys), *keys, *args)
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-            reply = await self.ask(key, "EVAL", script, *words)
+            reply = await self.ask(keys[0], "EVAL", script.text, len(keys), *keys, *args)
         return self.sound(reply)
 
-    async def ask(self, key: bytes, *words: Word) -> Reply:
+    async def ask(self, key: str, *words: str | int) -> Reply:
         """Send a command to the server of `key`; the reply may be an error.  Raise DependencyError."""
-        command = hiredis.pack_command(words)
+        command = pack(*words)
         try:
             reply = await self.topology.serving(key).send(command)
         except SilentError:
@@ -61,7 +56,7 @@ class Calls:
             return await self._ask_again(key, command, str(reply))
         return reply
 
-    async def _ask_again(self, key: bytes, command: bytes, said: str) -> Reply:
+    async def _ask_again(self, key: str, command: bytes, said: str) -> Reply:
         try:
             async with asyncio.timeout(self.address.timeout_s):
                 server = self.topology.redirected(said)
@@ -90,8 +85,3 @@ class Calls:
             self._refreshing.cancel()
         for server in self.topology.servers:
             server.close()
-
-
-@lru_cache(maxsize=64)
-def _digest(script: str) -> str:
-    return sha1(script.encode(), usedforsecurity=False).hexdigest()

@@ -17,15 +17,14 @@ from vallum.core.errors import DependencyError
 from vallum.core.quota import Taken
 from vallum.stores.redis import life
 from vallum.stores.redis.calls import Calls
-from vallum.stores.redis.scripts import bucket, decode_taken, encode_renew, encode_settle, encode_take
+from vallum.stores.redis.scripts import decode_taken, encode_renew, encode_settle, encode_take, key_name
 from vallum.stores.redis.topology import Cluster, slot_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vallum.core.quota import Demand
+    from vallum.core.quota import Demand, Level
     from vallum.stores.redis.address import Address
-    from vallum.stores.redis.scripts import Call
 
 log = logging.getLogger("vallum")
 
@@ -52,20 +51,21 @@ class RedisCounters:
         """Take all demands or none.  Raise DependencyError when the store cannot answer."""
         groups = self._groups(demands)
         if len(groups) == 1:
-            return decode_taken(demands, await self._run(encode_take(demands, id)))
+            return decode_taken(demands, await self.calls.run(encode_take(demands, id)))
         return await self._take_groups(demands, groups, id or self._new_id())
 
     async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
         """Put what was used in the place of what was reserved.  Raise DependencyError: it may all stay charged."""
-        await asyncio.gather(*(self._run(encode_settle(group.demands, id)) for group in self._groups(demands)))
+        await asyncio.gather(*(self.calls.run(encode_settle(group.demands, id)) for group in self._groups(demands)))
 
     async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
         """Keep the leases under `id` for another while.  Raise DependencyError."""
-        await asyncio.gather(*(self._run(encode_renew(group.demands, id)) for group in self._groups(demands)))
+        calls = [encode_renew(group.demands, id) for group in self._groups(demands)]
+        await asyncio.gather(*(self.calls.run(call) for call in calls if call is not None))
 
     async def set_once(self, key: str, ttl_ms: int) -> bool:
         """Note `key` for `ttl_ms`; False if it was noted already, be it by a first try whose reply was lost."""
-        name = f"vlm:once:{key}".encode()
+        name = f"vlm:once:{key}"
         reply = await self.calls.ask(name, "SET", name, "1", "PX", ttl_ms, "NX")
         return self.calls.sound(reply) is not None
 
@@ -75,7 +75,7 @@ class RedisCounters:
         await self.beat()
 
     async def beat(self) -> int:
-        """Tell the others that this node lives; return how many do.  Raise DependencyError unless all servers answer."""
+        """Tell the others that this node lives; return how many do.  Raise DependencyError unless all answer."""
         return await life.beat(self.calls, self._node)
 
     def close(self) -> None:
@@ -84,20 +84,17 @@ class RedisCounters:
             task.cancel()
         self.calls.close()
 
-    async def _run(self, call: Call) -> object:
-        return await self.calls.run(call.script, call.keys, call.args)
-
     def _groups(self, demands: tuple[Demand, ...]) -> list[Group]:
         if not self._clustered or len(demands) == 1:
             return [Group([], demands)]
         slots: dict[int, list[int]] = {}
         for place, demand in enumerate(demands):
-            slots.setdefault(slot_of(bucket(demand)), []).append(place)
+            slots.setdefault(slot_of(key_name(demand.holder, demand.key)), []).append(place)
         return [Group(places, tuple([demands[place] for place in places])) for places in slots.values()]
 
     async def _take_groups(self, demands: tuple[Demand, ...], groups: list[Group], id: str) -> Taken:  # noqa: A002
         replies = await asyncio.gather(
-            *(self._run(encode_take(group.demands, id)) for group in groups), return_exceptions=True
+            *(self.calls.run(encode_take(group.demands, id)) for group in groups), return_exceptions=True
         )
         failure = next((reply for reply in replies if isinstance(reply, BaseException)), None)
         answers = [
@@ -114,7 +111,7 @@ class RedisCounters:
         if failure is not None:
             raise failure
         assert refused is not None
-        levels = {}
+        levels: dict[int, Level] = {}
         for group, answer in zip(groups, answers, strict=True):
             assert answer is not None
             levels.update(zip(group.places, answer.levels, strict=True))
@@ -123,6 +120,6 @@ class RedisCounters:
     async def _give_back(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
         nothing = tuple([demand._replace(cost=0) for demand in demands])
         try:
-            await self._run(encode_settle(nothing, id))
+            await self.calls.run(encode_settle(nothing, id))
         except DependencyError as error:
             log.warning("what a refused request had taken stays charged: %s", error)

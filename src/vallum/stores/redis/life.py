@@ -6,10 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-import hiredis
-
 from vallum.core.errors import DependencyError
-from vallum.stores.redis.link import LoginError
+from vallum.stores.redis.link import LoginError, pack
 from vallum.stores.redis.topology import PING, Cluster
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ async def beat(calls: Calls, node: str) -> int:
     except DependencyError:
         await calls.refresh()  # a master may have fallen: the next beat finds the one in its place
         raise
-    return int(await calls.run(BEAT, (NODES,), (node, NODE_LIFE_MS)))
+    return int(calls.sound(await calls.ask(NODES, "EVAL", BEAT, 1, NODES, node, NODE_LIFE_MS)))
 
 
 async def _ping(calls: Calls, server: Server) -> None:
@@ -50,7 +48,7 @@ async def see_fitness(calls: Calls) -> None:
     """See that every server counts, and does not forget.  Raise DependencyError with a sentence for the operator."""
     await calls.topology.refresh()
     for server in calls.topology.servers:
-        said = await (await server.connected(patient=True)).send(hiredis.pack_command(("INFO",)))
+        said = await (await server.connected(patient=True)).send(pack("INFO"))
         if not isinstance(said, bytes):
             continue  # an access list forbids it: nothing is known, and nothing is wrong
         facts = dict(line.split(":", 1) for line in said.decode("utf-8", "replace").splitlines() if ":" in line)

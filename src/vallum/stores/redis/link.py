@@ -51,12 +51,13 @@ class Link(asyncio.Protocol):
         self.name = name
         self.lost: LinkLostError | None = None
         self._loop = asyncio.get_running_loop()
-        self._timeout_s = max(0.001, timeout_s - GRACE_S)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timeout_s = 0.0
+        self.be_patient(timeout_s)
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._reader = hiredis.Reader()
         self._waiting: deque[tuple[float, asyncio.Future[Reply]]] = deque()
         self._outgoing: list[bytes] = []
-        self._timer: asyncio.TimerHandle | None = None
         self._suspected: asyncio.Future[Reply] | None = None
         self._unparsed_bytes = 0
 
@@ -108,6 +109,13 @@ class Link(asyncio.Protocol):
 
     # --- commands
 
+    def be_patient(self, timeout_s: float) -> None:
+        """Take the server for hung after `timeout_s` from now on.  Call while nobody waits."""
+        self._timeout_s = max(0.001, timeout_s - GRACE_S)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def send(self, command: bytes) -> asyncio.Future[Reply]:
         """Send a packed command; the reply may be a hiredis.ReplyError.  Raise LinkLostError."""
         if self.lost is not None:
@@ -144,6 +152,12 @@ class Link(asyncio.Protocol):
         self._timer = self._loop.call_later(left_s, self._check)
 
 
+def pack(*words: str | int) -> bytes:
+    """Write a command as it goes over the wire."""
+    packed: bytes = hiredis.pack_command(cast("Any", words))
+    return packed
+
+
 async def connect(endpoint: Endpoint, address: Address, context: ssl.SSLContext | None, *, login: bool = True) -> Link:
     """Open a link and be let in.  Raise LinkLostError, or LoginError where trying again will not help."""
     name = f"the counter store at {endpoint}"
@@ -166,7 +180,7 @@ async def connect(endpoint: Endpoint, address: Address, context: ssl.SSLContext 
     except BaseException:
         link.lose(LinkLostError(name))
         raise
-    link._timeout_s = max(0.001, address.timeout_s - GRACE_S)  # noqa: SLF001  from here on requests wait
+    link.be_patient(address.timeout_s)  # from here on requests wait
     return link
 
 
@@ -180,7 +194,7 @@ async def _log_in(link: Link, address: Address) -> None:
 
 
 async def _greet(link: Link, words: tuple[str, ...], trouble: str) -> None:
-    reply = await link.send(hiredis.pack_command(words))
+    reply = await link.send(pack(*words))
     if isinstance(reply, hiredis.ReplyError):
         said = str(reply)
         if said.startswith(("NOAUTH", "WRONGPASS", "NOPERM", "ERR", "DENIED")):

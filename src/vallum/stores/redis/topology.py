@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Protocol
 import hiredis
 
 from vallum.core.errors import DependencyError
-from vallum.stores.redis.address import Address, Endpoint
-from vallum.stores.redis.link import Link, LinkLostError, LoginError, Reply, SilentError, connect
+from vallum.stores.redis.address import Address, Endpoint, Kind
+from vallum.stores.redis.link import Link, LinkLostError, LoginError, Reply, SilentError, connect, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SLOTS = 16_384
-ASKING = hiredis.pack_command(("ASKING",))
-PING = hiredis.pack_command(("PING",))
+ASKING = pack("ASKING")
+PING = pack("PING")
 
 
 class Server:
@@ -71,7 +71,7 @@ class Topology(Protocol):
     def servers(self) -> Sequence[Server]:
         """All that count something."""
 
-    def serving(self, key: bytes) -> Server:
+    def serving(self, key: str) -> Server:
         """Return the server of a key.  Raise DependencyError if none is known."""
 
     async def refresh(self) -> None:
@@ -88,7 +88,7 @@ class Single:
         """Know the server by its address."""
         self.servers: Sequence[Server] = (Server(address.endpoints[0], address, tls_context(address)),)
 
-    def serving(self, key: bytes) -> Server:
+    def serving(self, key: str) -> Server:
         """Return the server."""
         return self.servers[0]
 
@@ -109,7 +109,7 @@ class Sentinel:
         self._address = address
         self._context = tls_context(address)
 
-    def serving(self, key: bytes) -> Server:
+    def serving(self, key: str) -> Server:
         """Return the master."""
         if not self.servers:
             raise LinkLostError(f"no master of {self._address} is known")
@@ -135,7 +135,7 @@ class Sentinel:
     async def _ask(self, sentinel: Endpoint) -> Endpoint:
         link = await connect(sentinel, self._address, self._context, login=False)
         try:
-            command = hiredis.pack_command(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service))
+            command = pack("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service)
             reply = await link.send(command)
             if not isinstance(reply, list):
                 raise LinkLostError(f"the Sentinel at {sentinel} knows no {self._address.service}")
@@ -145,7 +145,7 @@ class Sentinel:
         # A Sentinel may still name the old one, or one that has just been made a replica: ask the server itself.
         link = await connect(master, self._address, self._context)
         try:
-            role = await link.send(hiredis.pack_command(("ROLE",)))
+            role = await link.send(pack("ROLE"))
         finally:
             link.lose(LinkLostError("done"))
         if not isinstance(role, list) or role[0] != b"master":
@@ -179,7 +179,7 @@ class Cluster:
         """All masters."""
         return tuple(self._servers.values())
 
-    def serving(self, key: bytes) -> Server:
+    def serving(self, key: str) -> Server:
         """Return the master of the key's slot."""
         server = self._slots[slot_of(key)]
         if server is None:
@@ -208,7 +208,7 @@ class Cluster:
     async def _ask(self, endpoint: Endpoint) -> list[tuple[int, int, Endpoint]]:
         server = self._servers.get(endpoint) or Server(endpoint, self._address, self._context)
         try:
-            reply = await server.send(hiredis.pack_command(("CLUSTER", "SLOTS")))
+            reply = await server.send(pack("CLUSTER", "SLOTS"))
         finally:
             if endpoint not in self._servers:
                 server.close()
@@ -240,15 +240,20 @@ class Cluster:
 
 def open_topology(address: Address) -> Topology:
     """Make what the address asks for."""
-    return {"single": Single, "sentinel": Sentinel, "cluster": Cluster}[address.kind](address)
+    kinds: dict[Kind, type[Single | Sentinel | Cluster]] = {
+        "single": Single,
+        "sentinel": Sentinel,
+        "cluster": Cluster,
+    }
+    return kinds[address.kind](address)
 
 
-def slot_of(key: bytes) -> int:
+def slot_of(key: str) -> int:
     """Return the cluster's slot of a key: of what stands between its first braces, if there is something."""
-    start = key.find(b"{")
-    end = key.find(b"}", start + 1)
+    start = key.find("{")
+    end = key.find("}", start + 1)
     tag = key[start + 1 : end] if start >= 0 and end > start + 1 else key
-    return binascii.crc_hqx(tag, 0) % SLOTS
+    return binascii.crc_hqx(tag.encode(), 0) % SLOTS
 
 
 def tls_context(address: Address) -> ssl.SSLContext | None:
