@@ -40,6 +40,7 @@ class Leases(Bucket):
 
     def settle(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
         """End a lease."""
+        self._forget(now_us)
         self.held.pop(id, None)
 
     def renew(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002

@@ -110,7 +110,7 @@ class Smooth(Bucket):
         """Drop what no longer counts, and return this bucket's own time."""
         if self.ends_us <= now_us:
             self.unsettled.clear()
-            self.done_us = self.latest_us = self.refunded_us = 0
+            self.ends_us = self.done_us = self.latest_us = self.refunded_us = 0
         time_us = max(now_us, self.latest_us)
         oldest = time_us * SUB_WINDOWS // quota.window_us - SUB_WINDOWS
         if self.unsettled and self.eldest < oldest:

@@ -12,6 +12,7 @@ local LONGEST_US = 3653 * 86400 * 1000000
 local MAX_UNITS = 1e15
 local MAX_UNSETTLED = 4096
 local BUSY_US = 1000000
+local GRACE_MS = 10000
 
 local fmod, max, min, match = math.fmod, math.max, math.min, string.match
 
@@ -34,8 +35,9 @@ local function clock()
   return time[1] * 1000000 + time[2]
 end
 
+-- A key stays a while longer than it counts, so that a clock set back a little finds it as it was.
 local function expire_at(key, ends, now)
-  redis.call('PEXPIRE', key, text(max(1, ceil_div(ends - now, 1000))))
+  redis.call('PEXPIRE', key, text(ceil_div(max(0, ends - now), 1000) + GRACE_MS))
 end
 
 local function remove(key, names)
