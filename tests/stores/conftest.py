@@ -18,8 +18,8 @@ from vallum.stores.redis.address import Address
 from vallum.stores.redis.counters import RedisCounters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
     import ssl
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
 PATIENCE_S = 10.0
