@@ -32,7 +32,7 @@ from vallum.config.source import PolicyFileError, read_source
 from vallum.core.address import join_address, split_address
 from vallum.core.errors import DependencyError
 from vallum.gateway import EMBEDDED, Gateway, Seat, counters_url, run, stamp
-from vallum.stores.embedded import EmbeddedStore
+from vallum.stores.embedded import EmbeddedStore, end_orphan
 from vallum.stores.registry import SqlRegistry
 
 if TYPE_CHECKING:
@@ -225,12 +225,21 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
-        loop.add_reader(self._lifeline[0], stopped.set)  # its other end closes with the supervisor
+        orphaned = asyncio.Event()
+
+        def orphan() -> None:
+            loop.remove_reader(self._lifeline[0])
+            orphaned.set()
+            stopped.set()
+
+        loop.add_reader(self._lifeline[0], orphan)  # its other end closes with the supervisor
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         try:
             await run(gateway, stopped, lambda _: None)
         finally:
             loop.remove_reader(self._lifeline[0])
+            if orphaned.is_set():
+                end_orphan(self._folder)
 
 
 def supervise(source: Source, config: Config, policy: Policy, announce: Announce) -> int:

@@ -449,7 +449,7 @@ async def test_nodes_hear_of_each_other(lab: Lab) -> None:
 
 async def test_a_store_without_memory_left_refuses_to_count_and_forgets_nothing(lab: Lab) -> None:
     server = lab.server("--maxmemory", "1mb", "--maxmemory-policy", "noeviction")
-    store = lab.store(server.url)
+    store = lab.store(f"{server.url}?timeout_ms=9000")
     takes = [store.take((Demand(TEN, str(number)),)) for number in range(5000)]
     with pytest.raises(DependencyError, match="OOM"):
         await asyncio.gather(*takes)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from vallum.core.errors import DependencyError
 
 MAX_MEMORY = "256mb"  # then it takes nothing new, and forgets nothing
 START_S = 10.0
+SOCKET = "counters.sock"
 
 
 class EmbeddedStore:
@@ -24,7 +26,7 @@ class EmbeddedStore:
 
     def __init__(self, folder: Path) -> None:
         """Start it, its socket in `folder`, which is ours alone.  Raise DependencyError if it cannot be had."""
-        self._socket = folder / "counters.sock"
+        self._socket = folder / SOCKET
         self._program = find_server()
         self._process = self._launch()
 
@@ -50,6 +52,7 @@ class EmbeddedStore:
             [self._program, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us; it ends after the workers
         )
         deadline = time.monotonic() + START_S
@@ -87,6 +90,17 @@ class EmbeddedStore:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+
+
+def end_orphan(folder: Path) -> None:
+    """End the server in `folder` whose holder is gone, and take the folder away."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        with suppress(OSError):
+            client.connect(str(folder / SOCKET))
+            client.sendall(b"SHUTDOWN NOSAVE\r\n")
+            client.recv(1)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def find_server() -> str:

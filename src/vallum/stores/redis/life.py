@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vallum.core.errors import DependencyError
 from vallum.stores.redis.link import LoginError, pack
+from vallum.stores.redis.scripts import script
 from vallum.stores.redis.topology import PING, Cluster
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("vallum")
 
 NODE_LIFE_MS = 5_000  # who has not been heard of for so long has left
+SCRIPTS = ("take", "settle", "renew")
 NODES = "vlm:nodes"
 BEAT = """
 local time = redis.call('TIME')
@@ -48,7 +50,10 @@ async def see_fitness(calls: Calls) -> None:
     """See that every server counts, and does not forget.  Raise DependencyError with a sentence for the operator."""
     await calls.topology.refresh()
     for server in calls.topology.servers:
-        said = await (await server.connected(patient=True)).send(pack("INFO"))
+        link = await server.connected(patient=True)
+        for name in SCRIPTS:
+            link.send(pack("SCRIPT", "LOAD", script(name).text))  # or the first requests would all bring the text
+        said = await link.send(pack("INFO"))
         if not isinstance(said, bytes):
             continue  # an access list forbids it: nothing is known, and nothing is wrong
         facts = dict(line.split(":", 1) for line in said.decode("utf-8", "replace").splitlines() if ":" in line)
