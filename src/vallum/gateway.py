@@ -252,7 +252,11 @@ class Gateway:
 
 async def run(gateway: Gateway, stopped: asyncio.Event, ready: Callable[[Gateway], None]) -> None:
     """Serve until `stopped` is set, then drain."""
-    await gateway.start()
+    try:
+        await gateway.start()
+    except BaseException:
+        await gateway.stop()  # what was opened before the fault
+        raise
     ready(gateway)
     waiting = asyncio.ensure_future(stopped.wait())
     try:

@@ -75,10 +75,6 @@ class Supervisor:
         self._source, self._config, self._policy = source, config, policy
         self._stamp = stamp(source)
         self._folder = folder
-        url = counters_url(config)
-        self._store = EmbeddedStore(folder) if url == EMBEDDED else None
-        self._url = self._store.url if self._store is not None else url
-        self._lifeline = os.pipe()
         see_free(config.listen.address)
         doors = [open_door(config.listen.address)]
         address = join_address(*doors[0].getsockname()[:2])
@@ -87,6 +83,10 @@ class Supervisor:
         self._admin = None if config.admin is None else open_door(config.admin.address)
         self._again = False
         self._stopping = False
+        self._lifeline = os.pipe()
+        url = counters_url(config)
+        self._store = EmbeddedStore(folder) if url == EMBEDDED else None
+        self._url = self._store.url if self._store is not None else url
 
     @property
     def addresses(self) -> list[str]:
@@ -99,9 +99,15 @@ class Supervisor:
     def run(self, announce: Callable[[], None]) -> int:
         """Keep the workers until told to stop; return the exit code."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        code: int | None = None
+        try:
+            return self._keep(announce)
+        finally:
+            self._stop()
+
+    def _keep(self, announce: Callable[[], None]) -> int:
         for worker in self._workers:
             self._start(worker)
+        code: int | None = None
         while code is None and not self._stopping:
             told = signal.sigtimedwait(SIGNALS, TICK_S if self._again else STARTING_TICK_S)
             if told is not None:
@@ -110,7 +116,6 @@ class Supervisor:
             if not self._again and all(socket_path(self._folder, w.index).exists() for w in self._workers):
                 self._again = True
                 announce()
-        self._stop()
         return code or 0
 
     def _obey(self, number: int) -> None:
@@ -216,7 +221,8 @@ class Supervisor:
 
     def _work(self, seat: Seat) -> int:
         gateway = Gateway(self._config, self._policy, self._source, seat)
-        uvloop.run(self._serve(gateway))
+        # The process ends with what this returns: the loop is not closed, as that waits for what is still open.
+        uvloop.new_event_loop().run_until_complete(self._serve(gateway))
         return 0
 
     async def _serve(self, gateway: Gateway) -> None:

@@ -52,11 +52,12 @@ def serve(ctx: click.Context, policy: Path | None, upstream: str | None, listen:
     start_logging()
     source = read_source(path)
     config, compiled = load_policy(source)
-    if config.workers > 1 or counters_url(config) == EMBEDDED:
-        ctx.exit(supervise(source, config, compiled, _announce))
-    gateway = Gateway(config, compiled, source)
-    first_key = _first_key(gateway) if upstream is not None else None
+    several = config.workers > 1 or counters_url(config) == EMBEDDED
+    gateway = None if several else Gateway(config, compiled, source)
+    first_key = _first_key(gateway) if gateway is not None and upstream is not None else None
     try:
+        if gateway is None:
+            ctx.exit(supervise(source, config, compiled, _announce))
         uvloop.run(_serve(gateway, config, first_key))
     except OSError as error:
         complain(f"cannot listen on {config.listen.address}: {error.strerror or error}")
