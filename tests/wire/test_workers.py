@@ -71,6 +71,13 @@ async def statuses(served: Served, key: str, times: int) -> list[int]:
     return [answer.status for answer in await asyncio.gather(*(served.ask(key) for _ in range(times)))]
 
 
+async def knock(served: Served) -> None:
+    """Connect again and again, until that fails."""
+    for _ in range(500):
+        (await served.connect()).close()
+        await asyncio.sleep(0.01)
+
+
 async def until(look: Callable[[], Awaitable[Any]]) -> None:
     async with asyncio.timeout(15):
         while True:
@@ -126,9 +133,7 @@ async def test_what_is_in_hand_ends_and_nothing_is_left(
     assert len(pids) == 3
     served.signal(signal.SIGTERM)
     with pytest.raises(ConnectionError):
-        while True:
-            (await served.connect()).close()
-            await asyncio.sleep(0.01)
+        await knock(served)
     assert not any(task.done() for task in asked)
     released.set()
     assert [(await task).status for task in asked] == [200] * 8
