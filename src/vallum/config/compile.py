@@ -24,14 +24,13 @@ from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.codecs.json import MEDIA_TYPES, AnswerJson, Json
 from vallum.config.decode import decode
 from vallum.config.model import Config, QuotaConfig, RouteConfig
-from vallum.config.quotas import parse_quota
+from vallum.config.quotas import QuotaError, build_quota
 from vallum.config.source import PolicyFileError, Source
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.fieldpath import parse_path
 from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upstream
 from vallum.core.problem import ErrorFormat
-from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
 from vallum.stores.redis.address import Address
 from vallum.transforms.confidence import Confidence
@@ -172,14 +171,14 @@ class _Compiler:
         for index, entry in enumerate(route.quotas):
             at = (*place, "quotas", index)
             item = QuotaConfig(limit=entry) if isinstance(entry, str) else entry
-            parsed = self._attempt(at if isinstance(entry, str) else (*at, "limit"), parse_quota, item.limit)
-            if parsed is None:
+            try:
+                quota = build_quota(item)
+            except QuotaError as error:
+                self._note(at if isinstance(entry, str) else (*at, error.key), str(error))
                 continue
-            limit, window_us, window = parsed
-            name = item.name or (window if item.per is Per.PRINCIPAL else f"{window}-{item.per}")
-            if any(name == other.quota.name for other in limits):
-                self._note(at, f"two quotas are called {name!r}", "give one of them a name of its own")
-            limits.append(Limit(Quota(name, limit, window_us, item.per), item.mode))
+            if any(quota.name == other.quota.name for other in limits):
+                self._note(at, f"two quotas are called {quota.name!r}", "give one of them a name of its own")
+            limits.append(Limit(quota, item.mode))
         return tuple(limits)
 
     def _intake(self, route: RouteConfig, place: Place) -> Intake:

@@ -16,7 +16,7 @@ from vallum.checks.prompt_injection import PromptInjectionConfig
 from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
 from vallum.core.policy import Mode, OnError
-from vallum.core.quota import Per
+from vallum.core.quota import OnStoreFailure, Per
 
 if TYPE_CHECKING:
     AuthenticatorConfig = Any
@@ -99,12 +99,35 @@ class AuthConfig(Base, frozen=True):
 class QuotaConfig(Base, frozen=True):
     """A quota in mapping form."""
 
-    limit: Annotated[str, Meta(description="N per [K] second|minute|hour|day|month, or N/minute")]
+    limit: Annotated[
+        str | int,
+        Meta(description="N per [K] second|minute|hour|day|month, or N/minute; a number alone of what is concurrent"),
+    ]
     per: Annotated[Per, Meta(description="whose bucket it is")] = Per.PRINCIPAL
-    unit: Annotated[Literal["requests"], Meta(description="what is counted")] = "requests"
+    unit: Annotated[
+        str,
+        Meta(
+            pattern="^[a-z][a-z0-9_-]{0,19}$",
+            description="requests, tokens, bytes, money, concurrent, or one that the upstream counts",
+        ),
+    ] = "requests"
     strategy: Annotated[
-        Literal["strict"], Meta(description="strict: never more than N in any span of the window's length")
+        Literal["strict", "smooth", "calendar"],
+        Meta(
+            description="strict: never more than N in any span of the window's length; smooth: a steady rate with a "
+            "burst; calendar: windows that begin with the minute, the day, the month in UTC"
+        ),
     ] = "strict"
+    burst: Annotated[int | float | None, Meta(description="of smooth: what may come at once; a tenth by default")] = (
+        None
+    )
+    lease_s: Annotated[
+        Seconds | None, Meta(description="of concurrent: how long one counts that ended unseen; 60 by default")
+    ] = None
+    on_store_failure: Annotated[
+        OnStoreFailure,
+        Meta(description="while the shared store is down. local: this node's share of the limit; deny; allow"),
+    ] = OnStoreFailure.LOCAL
     mode: Annotated[Mode, Meta(description="shadow: record what would be refused")] = Mode.ENFORCE
     name: Annotated[str, Meta(description="what the RateLimit fields call it", pattern="^[a-z0-9-]{1,40}$")] | None = (
         None

@@ -21,8 +21,11 @@ class Bucket:
         """Return how long until the demand fits; 0: it does now, or was taken under this id before."""
         raise NotImplementedError
 
-    def charge(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
-        """Take what `wait_us` just found to fit.  With an id it is a reservation, taken once however often asked."""
+    def charge(self, demand: Demand, id: str, now_us: int) -> Level:  # noqa: A002
+        """Take what `wait_us` just found to fit, and say how the quota stands then.
+
+        With an id it is a reservation, and taken once however often it is asked for.
+        """
         raise NotImplementedError
 
     def level(self, demand: Demand, now_us: int) -> Level:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vallum.core.leases import Leases
-from vallum.core.quota import Strategy, answer
+from vallum.core.quota import Strategy, Taken, answer
 from vallum.core.smooth import Smooth
 from vallum.core.windows import Window
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from vallum.core.bucket import Bucket
-    from vallum.core.quota import Demand, Quota, Taken
+    from vallum.core.quota import Demand, Quota
 
 STATES: dict[Strategy, Callable[[Quota], Bucket]] = {
     Strategy.STRICT: Window,
@@ -36,12 +36,16 @@ def take(buckets: Sequence[Bucket], demands: tuple[Demand, ...], now_us: int, id
 
     With an `id` what is taken is a reservation, and is taken once however often it is asked for.
     """
-    pairs = list(zip(buckets, demands, strict=True))
-    waits_us = [bucket.wait_us(demand, id, now_us) for bucket, demand in pairs]
-    if not any(waits_us):
-        for bucket, demand in pairs:
-            bucket.charge(demand, id, now_us)
-    return answer(demands, tuple([bucket.level(demand, now_us) for bucket, demand in pairs]), waits_us)
+    waits_us: list[int] = []
+    fits = True
+    for bucket, demand in zip(buckets, demands, strict=True):
+        wait_us = bucket.wait_us(demand, id, now_us)
+        waits_us.append(wait_us)
+        if wait_us:
+            fits = False
+    if fits:
+        return Taken(tuple([bucket.charge(demands[i], id, now_us) for i, bucket in enumerate(buckets)]))
+    return answer(demands, tuple([bucket.level(demands[i], now_us) for i, bucket in enumerate(buckets)]), waits_us)
 
 
 def settle(pairs: Iterable[tuple[Bucket, Demand]], now_us: int, id: str) -> None:  # noqa: A002

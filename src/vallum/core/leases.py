@@ -28,10 +28,11 @@ class Leases(Bucket):
             return 0
         return sorted(self.held.values())[excess] - now_us
 
-    def charge(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
+    def charge(self, demand: Demand, id: str, now_us: int) -> Level:  # noqa: A002
         """Begin a lease."""
         if id not in self.held:
             self._hold(demand, id, now_us)
+        return self.level(demand, now_us)
 
     def level(self, demand: Demand, now_us: int) -> Level:
         """Say how many are free, and when the first of the others ends by itself."""

@@ -70,10 +70,10 @@ class Smooth(Bucket):
         excess = max(0, self.done_us - time_us) + work - most
         return 0 if excess <= 0 else time_us + excess - now_us
 
-    def charge(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
+    def charge(self, demand: Demand, id: str, now_us: int) -> Level:  # noqa: A002
         """Put the work behind what is in hand."""
         if id and id in self.unsettled:
-            return
+            return self.level(demand, now_us)
         work = work_us(demand)
         self._add(now_us, work)
         if id:
@@ -82,6 +82,7 @@ class Smooth(Bucket):
                 self.eldest = sub
             self.unsettled[id] = sub, work, self.done_us + self.refunded_us
             self.ends_us = max(self.ends_us, -((sub + SUB_WINDOWS + 1) * -demand.quota.window_us // SUB_WINDOWS))
+        return self.level(demand, now_us)
 
     def level(self, demand: Demand, now_us: int) -> Level:
         """Say what may come at once, and when it will be one more."""
