@@ -237,6 +237,8 @@ def quotas(
         if not shadow:
             x.taken = taken
             x.quota_fields = write(taken)
+        if taken.skipped:
+            x.unscanned.extend([f"quota:{quota.name} (the counter store is out)" for quota in taken.skipped])
         return None if taken.refused is None else _over(x, demands, taken)
 
     return run
@@ -304,6 +306,9 @@ def _over(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny:
     assert refused is not None
     cost = next((demand.cost for demand in demands if demand.quota.name == refused.name), 1)
     control = f"quota:{refused.name}"
+    if taken.unavailable:
+        detail = "the counter store is out, and the quota's on_store_failure is deny"
+        return Deny(Reason.UNAVAILABLE, control, detail, retry_after_s=1)
     if taken.never:
         pointer = x.estimate.pointer if x.estimate is not None and refused.unit in OF_TOKENS else ""
         violation = {"pointer": pointer, "rule": "over_quota"}
