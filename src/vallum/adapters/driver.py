@@ -21,6 +21,7 @@ from vallum.core.effects import (
     SettleQuota,
     Steps,
     TakeQuota,
+    WithdrawCredentials,
 )
 from vallum.core.errors import DependencyError
 from vallum.stores.proofs import MemoryProofs
@@ -57,6 +58,7 @@ class Driver:
             FindCredentialById: lambda effect: registry.find_id(effect.id),
             RememberProof: lambda effect: seen.set_once(effect.key, effect.ttl_ms),
             NoteSighting: lambda effect: habits.note(effect.credential_id, effect.sighting),
+            WithdrawCredentials: lambda effect: registry.withdraw(effect.digests, effect.now, effect.quarantine),
             TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),

@@ -101,6 +101,7 @@ class Minted:
             claims.bond,
             credential.quotas,
             credential.routes,
+            credential.lineage,
         )
 
     def _refuse(self, detail: str) -> Challenge:

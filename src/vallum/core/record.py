@@ -53,7 +53,7 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     }
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
-    record |= _suspected(x)
+    record |= _alarms(x)
     if x.taken is not None:
         record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
     if x.shadowed:
@@ -73,10 +73,14 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     return record
 
 
-def _suspected(x: Exchange) -> dict[str, Any]:
-    if x.suspicion is None:
-        return {}
-    return {"suspicion": {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "factor": x.factor}}
+def _alarms(x: Exchange) -> dict[str, Any]:
+    """Say what speaks of a thief."""
+    alarms: dict[str, Any] = {}
+    if x.canary is not None:
+        alarms["canary"] = x.canary
+    if x.suspicion is not None:
+        alarms["suspicion"] = {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "factor": x.factor}
+    return alarms
 
 
 def _spent(bill: Bill) -> dict[str, Any]:
