@@ -104,6 +104,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._beats += 1
         self.service.sweep()
+        self.driver.ledger.renew()
         self.issuers.sweep()
         for listener in (self._listener, self._admin):
             if listener is not None:
@@ -172,6 +173,7 @@ class Gateway:
             server.close()
         if self._admin is not None:
             await self._admin.drain(0.1)
+        await self.driver.ledger.drain()
         self.service.close()
         self.issuers.close()
         self.records.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vallum.adapters.ledger import Ledger
 from vallum.core.effects import (
     Effect,
     FetchKeys,
@@ -39,6 +40,7 @@ class Driver:
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
+        self.ledger = Ledger(self)
         if issuers is not None:
             self._performers[FetchKeys] = lambda effect: issuers.fetch_keys(effect.issuer, effect.newer_than)
             self._performers[Introspect] = lambda effect: issuers.introspect(effect.issuer, effect.token)
