@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.driver import Driver
+from vallum.adapters.issuer import HttpIssuers
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
@@ -56,7 +57,8 @@ class Gateway:
         self.metrics = Metrics()
         self.registry = SqlRegistry(config.registry)
         self.records = Records(records_folder(config), config.records.max_file_bytes, config.records.max_files)
-        self.driver = Driver(MemoryCounters(), self.registry)
+        self.issuers = HttpIssuers(time.monotonic)
+        self.driver = Driver(MemoryCounters(), self.registry, self.issuers)
         self.service = Pools()
         self.engine = Engine(policy)
         self._source = source
@@ -121,6 +123,8 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._beats += 1
         self.service.sweep()
+        self.driver.ledger.renew()
+        self.issuers.sweep()
         for listener in (self._listener, self._admin):
             if listener is not None:
                 listener.sweep()
@@ -218,7 +222,9 @@ class Gateway:
             server.close()
         if self._admin is not None:
             await self._admin.drain(0.1)
+        await self.driver.ledger.drain()
         self.service.close()
+        self.issuers.close()
         self.records.close()
         self.registry.close()
 

@@ -64,6 +64,10 @@ class Incoming:
         return self._connection.peer
 
     @property
+    def received_bytes(self) -> int:
+        """How much of the body has come."""
+        return self.body_bytes
+
     def scheme(self) -> str:
         """How the client speaks to us: http or https."""
         return self._connection.scheme
