@@ -19,6 +19,7 @@ from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
 from vallum.core.policy import Mode, OnError, OnOverrun
 from vallum.core.quota import OnStoreFailure, Per
+from vallum.responders.leak_reports import LeakReportsConfig
 
 if TYPE_CHECKING:
     AuthenticatorConfig = Any
@@ -268,10 +269,27 @@ class Config(Base, frozen=True):
     routes: Annotated[list[RouteConfig], Meta(min_length=1, description="the first that matches takes a request")]
     listen: ListenConfig = ListenConfig()
     admin: AdminConfig | None = None
-    counters: Annotated[str, Meta(description="where quotas are counted", pattern="^memory://$")] = "memory://"
-    registry: Annotated[str, Meta(description="where keys are", pattern="^sqlite:///")] = "sqlite:///vallum.db"
+    counters: (
+        Annotated[
+            str,
+            Meta(
+                description="where quotas are counted: memory://, embedded:// for the workers of one host, or the "
+                "address of a Redis or Valkey server, redis+sentinel:// or redis+cluster://; "
+                "memory:// by default, embedded:// for several workers",
+            ),
+        ]
+        | None
+    ) = None
+    registry: Annotated[
+        str,
+        Meta(
+            description="where keys are: sqlite:///file, or postgresql://user@host/database for several nodes",
+            pattern="^(sqlite:///|postgresql://)",
+        ),
+    ] = "sqlite:///vallum.db"
+    leak_reports: LeakReportsConfig | None = None
     records: RecordsConfig = RecordsConfig()
-    workers: Annotated[int, Meta(ge=1, le=1, description="processes; in-memory counters allow one")] = 1
+    workers: Annotated[int, Meta(ge=1, le=64, description="processes that serve; in-memory counters allow one")] = 1
     trusted_proxies: Annotated[list[str], Meta(description="addresses whose X-Forwarded-For is believed, as CIDR")] = []
     client_certificate: Annotated[
         ClientCertificateConfig | None, Meta(description="certificates of clients that a proxy passes on")

@@ -53,6 +53,8 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     }
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
+    if x.canary is not None:
+        record["canary"] = x.canary
     if x.taken is not None:
         record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
     if x.shadowed:

@@ -112,6 +112,7 @@ def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
             invalid = answer.scheme == INVALID_TOKEN  # which one refused is nobody's business
             return Challenge(challenges(route, invalid=invalid), answer.control, answer.detail)
         if answer is not None:
+            x.canary = answer.canary if isinstance(answer, Challenge) else None
             return answer
     if x.request.certificate is not None and not presented:
         detail = "no authenticator of this route takes this certificate"
@@ -134,7 +135,12 @@ def challenges(route: Route, *, invalid: bool) -> str:
 
 
 def authorise(x: Exchange, route: Route) -> Refusal | None:
-    """Refuse a principal that lacks one of the route's scopes."""
+    """Refuse a principal that lacks one of the route's scopes, or whose credential is not for this route."""
+    routes = x.principal.routes
+    if routes is not None and route.name not in routes:
+        scheme = 'Bearer error="insufficient_scope"'  # RFC 6750 3.1
+        detail = f"{x.principal.credential_id} is not for this route"
+        return Deny(Reason.INSUFFICIENT_SCOPE, "authorise", detail, headers=(("www-authenticate", scheme),))
     missing = route.scopes - x.principal.scopes
     if not missing:
         return None
@@ -232,6 +238,8 @@ def quotas(
         if not shadow:
             x.taken = taken
             x.quota_fields = write(taken)
+        if taken.skipped:
+            x.unscanned.extend([f"quota:{quota.name} (the counter store is out)" for quota in taken.skipped])
         return None if taken.refused is None else _over(x, demands, taken)
 
     return run
@@ -299,6 +307,9 @@ def _over(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny:
     assert refused is not None
     cost = next((demand.cost for demand in demands if demand.quota.name == refused.name), 1)
     control = f"quota:{refused.name}"
+    if taken.unavailable:
+        detail = "the counter store is out, and the quota's on_store_failure is deny"
+        return Deny(Reason.UNAVAILABLE, control, detail, retry_after_s=1)
     if taken.never:
         pointer = x.estimate.pointer if x.estimate is not None and refused.unit in OF_TOKENS else ""
         violation = {"pointer": pointer, "rule": "over_quota"}
@@ -330,7 +341,7 @@ def partition(quota: Quota, x: Exchange, route: Route) -> str:
     if quota.per is Per.IP or who is NOBODY:
         return f"{scope}ip\x1f{ip_partition(x.request.client)}"
     if quota.per is Per.KEY and who.credential_id is not None:
-        return f"{scope}key\x1f{who.credential_id}"
+        return f"{scope}key\x1f{who.lineage or who.credential_id}"
     if quota.per is Per.TENANT and who.tenant is not None:
         return f"{scope}tenant\x1f{who.tenant}"
     return f"{scope}subject\x1f{who.subject}"
