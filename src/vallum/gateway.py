@@ -117,6 +117,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._beats += 1
         self.service.sweep()
+        self.driver.ledger.renew()
         for listener in (self._listener, self._admin):
             if listener is not None:
                 listener.sweep()
@@ -187,6 +188,7 @@ class Gateway:
             server.close()
         if self._admin is not None:
             await self._admin.drain(0.1)
+        await self.driver.ledger.drain()
         self.service.close()
         tasks = [task for task in (self._following, self._refreshing) if task is not None]
         for task in tasks:

@@ -68,7 +68,7 @@ def test_the_line_runs_in_this_order(kit: Kit) -> None:
 
 
 def test_a_route_without_controls_has_the_shortest_line(kit: Kit) -> None:
-    assert [stage.name for stage in line_up(kit.route()).body] == ["parse"]
+    assert [stage.name for stage in line_up(kit.route()).body] == ["parse", "quotas"]
 
 
 # --- route ------------------------------------------------------------------------------------------------------------

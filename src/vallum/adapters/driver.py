@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vallum.adapters.ledger import Ledger
 from vallum.core.effects import (
     Effect,
     FindCredential,
@@ -39,6 +40,7 @@ class Driver:
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
+        self.ledger = Ledger(self)
 
     async def run(self, steps: Steps[T]) -> T:
         """Run `steps` to their end and return what they decided."""

@@ -23,16 +23,18 @@ from vallum.checks.schema import Schema, SchemaError
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.codecs.json import MEDIA_TYPES, AnswerJson, Json
 from vallum.config.decode import decode
-from vallum.config.model import Config, QuotaConfig, RouteConfig
-from vallum.config.quotas import parse_quota
+from vallum.config.model import Config, PriceConfig, QuotaConfig, RouteConfig
+from vallum.config.quotas import QuotaError, build_quota
 from vallum.config.source import PolicyFileError, Source
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
+from vallum.core.cost import COST_FIELDS, MILLION, OF_TOKENS, OutputBound, Price, Tariff
 from vallum.core.fieldpath import parse_path
 from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upstream
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
+from vallum.presets.openai import METERS
 from vallum.responders.leak_reports import BODY_MAX_BYTES, LeakReports, read_public_keys
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
@@ -61,7 +63,9 @@ RESPONSE_HEADERS = frozenset(
 # What the adapters write themselves, and what belongs to one connection.
 FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
 NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
-NEVER_ANSWERED = HOP_BY_HOP | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
+NEVER_ANSWERED = (
+    HOP_BY_HOP | set(COST_FIELDS) | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
+)
 TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2, in lower case
 
 
@@ -119,6 +123,23 @@ def check_registry(text: str) -> None:
 LEAK_REPORTS = "leak-reports"  # what records and metrics call the route of leak reports
 
 
+def _in_millionths(price: PriceConfig) -> Price:
+    return Price(
+        round(price.per_call * MILLION),
+        round(price.per_million_input_tokens * MILLION),
+        round(price.per_million_output_tokens * MILLION),
+    )
+
+
+def _output_bound(route: RouteConfig, limits: tuple[Limit, ...]) -> OutputBound | None:
+    """Return the bound on an answer's tokens, where the policy sets one or a quota has to know it."""
+    most = route.request.max_output_tokens
+    if most is not None:
+        return OutputBound(most, most)
+    counts = route.preset in METERS and any(limit.quota.unit in OF_TOKENS for limit in limits)
+    return OutputBound() if counts else None
+
+
 class _Compiler:
     def __init__(self, source: Source, config: Config) -> None:
         self._source = source
@@ -163,6 +184,8 @@ class _Compiler:
             self._attempt((*match, "exclude", index), Pattern.parse, folded(text))
             for index, text in enumerate(route.match.exclude)
         ]
+        limits = self._limits(route, place)
+        self._check_units(route, limits, place)
         return Route(
             name=route.name,
             methods=frozenset(route.match.methods),
@@ -170,13 +193,18 @@ class _Compiler:
             upstream=upstream or Upstream("", ""),
             authenticators=tuple(filter(None, authenticators)),
             scopes=frozenset(route.auth.scopes),
-            limits=self._limits(route, place),
+            limits=limits,
             intake=self._intake(route, place),
             outlet=self._outlet(route, place),
             mode=route.mode,
             on_error=route.on_error,
             error_format=ErrorFormat.OPENAI if route.preset.startswith("openai.") else None,
             exclude=tuple(filter(None, exclude)),
+            tariff=self._tariff(route),
+            meter=METERS.get(route.preset),
+            output_bound=_output_bound(route, limits),
+            on_overrun=route.response.on_overrun,
+            shows_quotas=route.response.quota_headers == "show",
         )
 
     def _leak_reports(self, wanted: LeakReportsConfig, taken: set[str]) -> Route:
@@ -208,19 +236,42 @@ class _Compiler:
             return None
         return text
 
+    def _tariff(self, route: RouteConfig) -> Tariff:
+        upstream = self._config.upstreams.get(route.upstream)
+        price = route.price or (upstream.price if upstream is not None else None)
+        return Tariff(route.cost, Price() if price is None else _in_millionths(price), route.response.reserve_bytes)
+
+    def _check_units(self, route: RouteConfig, limits: tuple[Limit, ...], place: Place) -> None:
+        """Find quotas in units that nothing on this route could count."""
+        price = self._tariff(route).price
+        for limit in limits:
+            quota = limit.quota
+            at = (*place, "quotas")
+            if quota.unit == "tokens" and route.preset not in METERS:
+                self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
+            elif quota.unit == "money" and not any(price):
+                self._note(at, "a quota of money needs a price", "give the route or its upstream a price")
+            elif quota.unit == "requests" and quota.most_at_once(quota.limit) < route.cost:
+                self._note(at, f"{quota.name!r} will never let a call of cost {route.cost} through")
+        if (price.per_million_input or price.per_million_output) and route.preset not in METERS and route.price:
+            self._note((*place, "price"), f"preset {route.preset!r} has no tokens to count", "give per_call alone")
+        if route.request.max_output_tokens is not None and route.preset not in METERS:
+            at = (*place, "request", "max_output_tokens")
+            self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
+
     def _limits(self, route: RouteConfig, place: Place) -> tuple[Limit, ...]:
         limits: list[Limit] = []
         for index, entry in enumerate(route.quotas):
             at = (*place, "quotas", index)
             item = QuotaConfig(limit=entry) if isinstance(entry, str) else entry
-            parsed = self._attempt(at if isinstance(entry, str) else (*at, "limit"), parse_quota, item.limit)
-            if parsed is None:
+            try:
+                quota = build_quota(item)
+            except QuotaError as error:
+                self._note(at if isinstance(entry, str) else (*at, error.key), str(error))
                 continue
-            limit, window_us, window = parsed
-            name = item.name or (window if item.per is Per.PRINCIPAL else f"{window}-{item.per}")
-            if any(name == other.quota.name for other in limits):
-                self._note(at, f"two quotas are called {name!r}", "give one of them a name of its own")
-            limits.append(Limit(Quota(name, limit, window_us, item.per), item.mode))
+            if any(quota.name == other.quota.name for other in limits):
+                self._note(at, f"two quotas are called {quota.name!r}", "give one of them a name of its own")
+            limits.append(Limit(quota, item.mode))
         return tuple(limits)
 
     def _intake(self, route: RouteConfig, place: Place) -> Intake:
@@ -275,7 +326,8 @@ class _Compiler:
             if made is not None:
                 transforms.append(made)
         for index, name in enumerate(response.headers):
-            if name.lower() in NEVER_ANSWERED:
+            ours = route.preset.startswith("openai.") and name.lower().startswith("x-ratelimit-")
+            if ours or name.lower() in NEVER_ANSWERED:
                 self._note((*at, "headers", index), f"{name!r} is the gateway's to write")
         kept = RESPONSE_HEADERS | {name.lower() for name in response.headers}
         dropped = [name.lower() for name in response.drop_headers]
