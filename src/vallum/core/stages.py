@@ -270,7 +270,7 @@ def _own(quotas: tuple[Quota, ...], own: tuple[Quota, ...]) -> tuple[Quota, ...]
 
 def own_bucket(quota: Quota, who: Principal) -> str:
     """Name the bucket of a credential's own quota, which is the same on every route."""
-    return f"\x1f{_identity(quota)}\x1fkey\x1f{who.credential_id}"
+    return f"\x1f{_identity(quota)}\x1fkey\x1f{who.lineage or who.credential_id}"
 
 
 def _identity(quota: Quota) -> str:
