@@ -148,7 +148,11 @@ def test_model_and_scripts_say_the_same_of_great_numbers(server: redis.Redis) ->
     """The bounds: the longest window, the highest limit, and clocks of the next century."""
     chance = random.Random(7)
     for strategy in (Strategy.STRICT, Strategy.SMOOTH, Strategy.CALENDAR):
-        for limit, window_us in ((facts.MAX_UNITS, facts.LONGEST_US), (facts.MAX_UNITS, SECOND_US), (1, 999_999_999_989)):
+        for limit, window_us in (
+            (facts.MAX_UNITS, facts.LONGEST_US),
+            (facts.MAX_UNITS, SECOND_US),
+            (1, 999_999_999_989),
+        ):
             server.flushall()
             quota = Quota("great", limit, window_us, strategy=strategy)
             bucket, now_us = new_bucket(quota), 4_000_000_000_000_000 + chance.randrange(10**12)
