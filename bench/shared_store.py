@@ -106,13 +106,8 @@ async def compare(url: str, takes: int, in_flight: int) -> dict[str, list[float]
     plain = Plain(url.removeprefix("unix://"))
     memory = MemoryCounters(clock_us)
     whole = NearCounters(FailoverCounters(store, MemoryCounters(clock_us), clock_us), clock_us)
-    for name, take in (
-        ("vallum", store.take),
-        ("redis-py", plain.take),
-        ("whole", whole.take),
-        ("memory", memory.take),
-    ):
-        await check(name, take)
+    for name, contender in (("vallum", store), ("redis-py", plain), ("whole", whole), ("memory", memory)):
+        await check(name, contender.take)
 
     async def batch(wanted: tuple[Demand, ...]) -> Any:
         return await plain.take_batch(wanted, in_flight)
@@ -150,9 +145,7 @@ def main() -> None:
     for name, found in figures.items():
         print(f"{name:40} {statistics.median(found):7.1f} us  ({min(found):.1f}..{max(found):.1f})")
     ratios = [theirs / ours for theirs, ours in zip(figures["redis-py"], figures["vallum"], strict=True)]
-    print(
-        f"redis-py / vallum                        {statistics.median(ratios):7.1f}     ({min(ratios):.1f}..{max(ratios):.1f})"
-    )
+    print(f"{'redis-py / vallum':40} {statistics.median(ratios):7.1f}     ({min(ratios):.1f}..{max(ratios):.1f})")
 
 
 if __name__ == "__main__":

@@ -12,13 +12,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.driver import Driver
+from vallum.adapters.issuer import HttpIssuers
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
 from vallum.adapters.proxy.siblings import Siblings, socket_path
+from vallum.adapters.proxy.tls import TlsListener
 from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, Source, read_source
+from vallum.config.tls import MaterialError, material_files, read_material
 from vallum.core import record
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
@@ -32,9 +36,10 @@ from vallum.stores.shared import open_shared
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vallum.config.model import Config, ListenConfig
+    from vallum.config.tls import Material
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Policy
 
@@ -44,7 +49,9 @@ MEMORY, EMBEDDED = "memory://", "embedded://"
 BEAT_S = 0.25
 WATCH_EVERY = 4  # beats between two looks at the policy file
 REFRESH_EVERY = 2  # beats between two looks at the registry
-FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies")
+REFRESH_WAIT_S = 0.1  # how long a beat waits for such a look: connections are swept even while the registry hangs
+USES_EVERY = 240  # beats between two notes of when keys were last used
+FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies", "client_certificate")
 
 
 class Seat(NamedTuple):
@@ -71,12 +78,17 @@ class Gateway:
         self.records = Records(records_folder(config), config.records.max_file_bytes, files)
         url = counters_url(config) if seat is None else seat.counters
         self.shared = None if url == MEMORY else open_shared(url, _monotonic_us, config.workers)
-        self.driver = Driver(MemoryCounters() if self.shared is None else self.shared.counters, self.registry)
+        self.issuers = HttpIssuers(time.monotonic)
+        counters = MemoryCounters() if self.shared is None else self.shared.counters
+        self.driver = Driver(counters, self.registry, self.issuers)
         self._counting: asyncio.Future[None] | None = None
         self.service = Pools()
         self.engine = Engine(policy)
         self._source = source
         self._stamp = stamp(source)
+        self._certificates = ClientCertificates()
+        self._material_files = material_files(config, self._resolve)
+        self._material_stamp = self._material_seen = stamp_files(self._material_files)
         self._listener: Listener | None = None
         self._admin: Listener | None = None
         self._own: Listener | None = None  # of one worker among several, for the others
@@ -85,6 +97,8 @@ class Gateway:
         self._reload_due = False
         self._reloading: asyncio.Future[bool] | None = None
         self._healthy = True
+        self._following: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
 
     # --- what adapters are handed (conduct.House)
 
@@ -96,6 +110,16 @@ class Gateway:
         """Record and count an exchange that has ended."""
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
+        key_id = x.principal.credential_id
+        if key_id is not None:
+            self.registry.note_use(key_id, x.request.now)
+        if x.canary is not None:
+            log.error(
+                "CANARY: somebody at %s has used %s, a key that nobody was given; its record: %s",
+                x.request.client,
+                x.canary,
+                x.request.id,
+            )
 
     async def show_metrics(self) -> bytes:
         """Return this process's metrics: for the operators' listener."""
@@ -113,8 +137,13 @@ class Gateway:
         config, seat = self.config, self._seat
         await self._open_counters()
         self.service.keep(self.engine.policy.upstreams.values())
-        proxy = Proxy(self, time.time, RequestIds(), parse_networks(config.trusted_proxies))
-        self._listener = Listener(proxy.serve, bounds(config.listen))
+        trusted = parse_networks(config.trusted_proxies)
+        header = config.client_certificate.header if config.client_certificate is not None else None
+        self._certificates = ClientCertificates(header, trusted)
+        origin = config.listen.public_url
+        proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._certificates, origin=origin)
+        self._listener = self._make_listener(proxy)
+        self._following = asyncio.ensure_future(self.registry.follow())
         if seat is not None:
             await self._take_seat(seat)
             return
@@ -124,6 +153,14 @@ class Gateway:
             self._admin = Listener(Admin(self).serve, Bounds(connections=100))
             host, port = split_address(config.admin.address)
             self._servers.append(await loop.create_server(self._admin.connect, host, port))
+
+    def _make_listener(self, proxy: Proxy) -> Listener:
+        # What has expired since it was checked is no reason not to start: a running gateway would run on, too.
+        material = read_material(self.config, self._resolve)
+        self._put_in_force(material)
+        if material.context is None:
+            return Listener(proxy.serve, bounds(self.config.listen))
+        return TlsListener(proxy.serve, bounds(self.config.listen), material)
 
     async def _open_counters(self) -> None:
         if self.shared is None:
@@ -158,16 +195,21 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._beats += 1
         self.service.sweep()
+        self.driver.ledger.renew()
+        self.issuers.sweep()
         if self.shared is not None and (self._counting is None or self._counting.done()):
             self._counting = asyncio.ensure_future(self.shared.failover.beat())  # may wait: the beat goes on
         for listener in (self._listener, self._admin, self._own):
             if listener is not None:
                 listener.sweep()
         await loop.run_in_executor(None, self.records.write, self.records.take())
-        if self._beats % REFRESH_EVERY == 0:
-            await self._refresh()
+        if self._beats % REFRESH_EVERY == 0 and (self._refreshing is None or self._refreshing.done()):
+            self._refreshing = asyncio.ensure_future(self._refresh())
+            await asyncio.wait([self._refreshing], timeout=REFRESH_WAIT_S)
         if self._beats % WATCH_EVERY == 0 and stamp(self._source) != self._stamp:
             self._reload_due = True
+        if self._beats % WATCH_EVERY == 0:
+            await self._watch_material()
         if self._reload_due and (self._reloading is None or self._reloading.done()):
             self._reload_due = False
             self._reloading = asyncio.ensure_future(self.reload())  # a second's work: the beat goes on
@@ -175,6 +217,8 @@ class Gateway:
     async def _refresh(self) -> None:
         try:
             await self.registry.refresh()
+            if self._beats % USES_EVERY == 0:
+                await self.registry.write_uses()
         except DependencyError as error:
             if self._healthy:
                 log.error("the registry cannot be asked; routes go by their on_error: %s", error)
@@ -183,6 +227,34 @@ class Gateway:
             if not self._healthy:
                 log.info("the registry answers again")
             self._healthy = True
+
+    async def _watch_material(self) -> None:
+        """Put changed certificates, keys and revocation lists in force, once they have stopped changing."""
+        seen, self._material_seen = self._material_seen, stamp_files(self._material_files)
+        if self._material_seen != seen or seen == self._material_stamp:
+            return
+        self._material_stamp = seen
+        loop = asyncio.get_running_loop()
+        try:
+            material = await loop.run_in_executor(None, read_material, self.config, self._resolve, time.time())
+        except MaterialError as error:
+            log.error("the TLS files do not hold; the last good ones stay in force: %s", error)
+            self.metrics.count_material("kept")
+            return
+        if stamp_files(self._material_files) != seen:  # changed while it was read: it may be half of each
+            return
+        self._put_in_force(material)
+        self.metrics.count_material("swapped")
+        log.info("new TLS files are in force")
+
+    def _put_in_force(self, material: Material) -> None:
+        self._certificates.revocations = material.revocations
+        self.metrics.material_not_after = material.not_after
+        if isinstance(self._listener, TlsListener):
+            self._listener.put_in_force(material)
+
+    def _resolve(self, name: str) -> Path:
+        return self._source.path.parent / name
 
     async def reload(self) -> bool:
         """Read the policy file again and swap the policy whole; keep the last good one if the file does not hold."""
@@ -212,7 +284,7 @@ class Gateway:
 
     def _load(self) -> tuple[Source, Config, Policy]:
         source = read_source(self._source.path)
-        return source, *load_policy(source)
+        return source, *load_policy(source, certificates=False)
 
     async def stop(self) -> None:
         """Take no more, let what is in hand end, write the last records."""
@@ -228,11 +300,17 @@ class Gateway:
         for listener in (self._admin, self._own):
             if listener is not None:
                 await listener.drain(0.1)
+        await self.driver.ledger.drain()
         if self._counting is not None:
             self._counting.cancel()
         if self.shared is not None:
             self.shared.store.close()
         self.service.close()
+        self.issuers.close()
+        tasks = [task for task in (self._following, self._refreshing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self.records.close()
         self.registry.close()
 
@@ -244,6 +322,8 @@ class Gateway:
         """Return the metrics' exposition."""
         if self._listener is not None:
             self.metrics.open = sum(1 for c in self._listener.connections if c.task is not None)
+        if isinstance(self._listener, TlsListener):
+            self.metrics.handshakes_failed = self._listener.failures
         self.metrics.records_lost = self.records.lost
         if self.shared is not None:
             self.metrics.note_store(self.shared.failover.standing, self.shared.counters.spared)
@@ -300,12 +380,14 @@ def bounds(listen: ListenConfig) -> Bounds:
 
 
 def records_folder(config: Config) -> Path | None:
-    """Return where records go: as configured, or beside the registry; None for standard output."""
+    """Return where records go: as configured, or beside the registry's file, else here; None for standard output."""
     if config.records.path == "-":
         return None
     if config.records.path is not None:
         return Path(config.records.path)
-    return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".records")
+    if config.registry.startswith("sqlite:///"):
+        return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".records")
+    return Path("vallum.records")
 
 
 def counters_url(config: Config) -> str:
@@ -319,8 +401,13 @@ def _monotonic_us() -> int:
 
 def stamp(source: Source) -> tuple[tuple[int, int, int], ...]:
     """Return what changes when a policy's files do."""
+    return stamp_files((source.path, *source.files))
+
+
+def stamp_files(paths: Iterable[Path]) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes when one of the files does."""
     stamps = []
-    for path in (source.path, *source.files):
+    for path in paths:
         try:
             stat = path.stat()
         except OSError:

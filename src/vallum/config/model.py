@@ -12,17 +12,20 @@ from msgspec import Meta, Struct
 
 from vallum.authenticators.anonymous import AnonymousConfig
 from vallum.authenticators.api_key import ApiKeyConfig
+from vallum.authenticators.mtls import MtlsConfig
+from vallum.authenticators.oauth2 import OAuth2Config
 from vallum.checks.prompt_injection import PromptInjectionConfig
 from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
-from vallum.core.policy import Mode, OnError
+from vallum.core.policy import Mode, OnError, OnOverrun
 from vallum.core.quota import OnStoreFailure, Per
+from vallum.responders.leak_reports import LeakReportsConfig
 
 if TYPE_CHECKING:
     AuthenticatorConfig = Any
     CheckConfig = Any
 else:
-    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig]  # noqa: UP007  the list grows
+    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig, MtlsConfig, OAuth2Config]  # noqa: UP007  the list grows
     CheckConfig = Union[PromptInjectionConfig, SqliConfig]  # noqa: UP007  the list grows
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -40,10 +43,45 @@ class Base(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What all structs share: frozen, strict, named."""
 
 
+class TlsConfig(Base, frozen=True):
+    """TLS on the clients' listener.  Files are PEM, beside the policy, and watched: a change needs no restart."""
+
+    cert: Annotated[str, Meta(description="file with the certificate, then those between it and its authority")]
+    key: Annotated[str, Meta(description="file with its private key, without a passphrase")]
+    client_ca: Annotated[
+        str | None, Meta(description="file with the authorities whose client certificates are believed")
+    ] = None
+    client_auth: Annotated[
+        Literal["none", "optional", "required"], Meta(description="whether clients are asked for a certificate")
+    ] = "none"
+    crl: Annotated[str | None, Meta(description="file with the revocation lists of these authorities")] = None
+    min_version: Annotated[float, Meta(description="oldest TLS version to speak: 1.2 or 1.3")] = 1.3
+
+    def __post_init__(self) -> None:
+        """Hold that the version is one there is."""
+        if self.min_version not in (1.2, 1.3):
+            raise ValueError("min_version is 1.2 or 1.3")
+
+
+class ClientCertificateConfig(Base, frozen=True):
+    """Clients' certificates that a proxy in `trusted_proxies` verified and passes on in one header field."""
+
+    header: Annotated[
+        Literal["client-cert", "x-forwarded-client-cert", "x-ssl-client-cert"],
+        Meta(description="RFC 9440's field, Envoy's, or one with nginx's URL-escaped PEM"),
+    ]
+    client_ca: Annotated[str | None, Meta(description="file with the authorities that sign `crl`")] = None
+    crl: Annotated[str | None, Meta(description="file with revocation lists")] = None
+
+
 class ListenConfig(Base, frozen=True):
     """Where clients come in, and what they may take before any policy is asked."""
 
     address: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8080"
+    tls: Annotated[TlsConfig | None, Meta(description="TLS towards clients; plain HTTP without")] = None
+    public_url: Annotated[
+        str | None, Meta(description="scheme://host[:port] that callers use, where a proxy changes it")
+    ] = None
     max_connections: Annotated[Positive, Meta(description="connections at once")] = 10_000
     max_header_bytes: Annotated[Positive, Meta(description="size of a request's head")] = 32_768
     max_uri_bytes: Annotated[Positive, Meta(description="length of a request target")] = 8_192
@@ -71,6 +109,14 @@ class RecordsConfig(Base, frozen=True):
     max_files: Annotated[Positive, Meta(description="files kept; the oldest are deleted")] = 16
 
 
+class PriceConfig(Base, frozen=True):
+    """What calls cost, in a currency of your own: what quotas of `unit: money` count."""
+
+    per_call: Annotated[float, Meta(ge=0, le=1e6, description="for each call that the upstream answers")] = 0.0
+    per_million_input_tokens: Annotated[float, Meta(ge=0, le=1e6, description="for what goes into the model")] = 0.0
+    per_million_output_tokens: Annotated[float, Meta(ge=0, le=1e6, description="for what comes out of it")] = 0.0
+
+
 class UpstreamConfig(Base, frozen=True):
     """A protected service."""
 
@@ -79,6 +125,7 @@ class UpstreamConfig(Base, frozen=True):
     headers: Annotated[dict[str, str], Meta(description="fields sent with every request, such as its own API key")] = (
         msgspec.field(default_factory=dict)
     )
+    price: PriceConfig | None = None
 
 
 class MatchConfig(Base, frozen=True):
@@ -146,6 +193,17 @@ class RequestConfig(Base, frozen=True):
     ] = []
     headers: Annotated[list[str], Meta(description="header fields that reach the upstream besides the usual")] = []
     sanitize: SanitiseConfig | None = None
+    max_output_tokens: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=10_000_000,
+                description="most tokens of one answer, which a request that names no bound is given too",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ConfidenceConfig(Base, frozen=True):
@@ -170,6 +228,15 @@ class ResponseConfig(Base, frozen=True):
     headers: Annotated[list[str], Meta(description="header fields that may leave besides the usual")] = []
     drop_headers: Annotated[list[str], Meta(description="header fields that may not; `x-*` for all that begin so")] = []
     max_bytes: Annotated[Positive, Meta(description="size of an answer that must be read whole")] = 8_388_608
+    reserve_bytes: Annotated[
+        int, Meta(ge=0, description="taken of a quota in bytes for an answer before its size is known")
+    ] = 65_536
+    on_overrun: Annotated[
+        OnOverrun, Meta(description="cut: end a stream that is over its reservation where no more tokens are left")
+    ] = OnOverrun.ALLOW
+    quota_headers: Annotated[
+        Literal["show", "hide"], Meta(description="hide: say nothing of how the quotas stand but Retry-After")
+    ] = "show"
 
 
 class RouteConfig(Base, frozen=True):
@@ -184,6 +251,8 @@ class RouteConfig(Base, frozen=True):
         Meta(description="request format: media type and the error shape its SDK reads; raw passes bodies unread"),
     ] = "json"
     quotas: Annotated[list[str | QuotaConfig], Meta(description="all of them hold")] = []
+    cost: Annotated[Positive, Meta(le=1_000_000, description="requests that one call counts as")] = 1
+    price: PriceConfig | None = None
     request: RequestConfig = RequestConfig()
     checks: Annotated[list[CheckConfig], Meta(description="what the content is searched for")] = []
     response: ResponseConfig = ResponseConfig()
@@ -211,7 +280,17 @@ class Config(Base, frozen=True):
         ]
         | None
     ) = None
-    registry: Annotated[str, Meta(description="where keys are", pattern="^sqlite:///")] = "sqlite:///vallum.db"
+    registry: Annotated[
+        str,
+        Meta(
+            description="where keys are: sqlite:///file, or postgresql://user@host/database for several nodes",
+            pattern="^(sqlite:///|postgresql://)",
+        ),
+    ] = "sqlite:///vallum.db"
+    leak_reports: LeakReportsConfig | None = None
     records: RecordsConfig = RecordsConfig()
     workers: Annotated[int, Meta(ge=1, le=64, description="processes that serve; in-memory counters allow one")] = 1
     trusted_proxies: Annotated[list[str], Meta(description="addresses whose X-Forwarded-For is believed, as CIDR")] = []
+    client_certificate: Annotated[
+        ClientCertificateConfig | None, Meta(description="certificates of clients that a proxy passes on")
+    ] = None

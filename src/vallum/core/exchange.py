@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vallum.core.content import Content
+    from vallum.core.cost import Bill, Estimate
     from vallum.core.decision import Decision, Refusal
     from vallum.core.policy import Policy, Route
     from vallum.core.quota import Taken
@@ -93,7 +94,8 @@ class Request(NamedTuple):
     client: str  # the caller's address, after trusted proxies
     now: float  # Unix seconds at arrival
     origin: str = ""  # scheme://authority as the caller sees us
-    certificate: Certificate | None = None
+    certificate: Certificate | None = None  # the client's, if it holds now
+    certificate_fault: str = ""  # why one that came does not: the end of a sentence about it, for the record
 
 
 class ResponseHead(NamedTuple):
@@ -107,11 +109,18 @@ class Exchange:
     """What is known of one request so far: the policy it is judged by, and everything found on the way."""
 
     __slots__ = (
+        "amended",
+        "bill",
         "body",
+        "called",
+        "canary",
         "cancelled",
         "content",
+        "cut",
         "decision",
         "document",
+        "estimate",
+        "factor",
         "forward",
         "phase",
         "policy",
@@ -121,6 +130,7 @@ class Exchange:
         "removed",
         "request",
         "route",
+        "sanitised",
         "shadowed",
         "taken",
         "unscanned",
@@ -134,16 +144,24 @@ class Exchange:
         self.phase = Phase.NEW
         self.route: Route | None = None
         self.principal = NOBODY
+        self.canary: str | None = None  # id of the canary key that was presented
         self.body = b""
         self.document: Any = None
         self.forward: bytes | None = None  # what to send instead of the body
         self.content: Content | None = None
         self.taken: Taken | None = None
         self.quota_fields: Fields = ()
+        self.factor = 1.0  # of every limit in force for this caller
+        self.estimate: Estimate | None = None  # tokens, on a route that counts them
+        self.bill: Bill | None = None  # what is to be settled at the end; None: nothing
+        self.called = False  # the upstream was asked
+        self.cut = ""  # the quota that ended the answer early
         self.decision: Decision | None = None
         self.shadowed: list[Refusal] = []  # what would have been refused
         self.unscanned: list[str] = []  # controls that could not look, by name: never recorded as passed
         self.removed: set[str] = set()
+        self.amended: tuple[str, ...] = ()  # members that the gateway wrote into the request
+        self.sanitised = False
         self.relay: Any = None
         self.upstream_status: int | None = None
         self.cancelled = False  # the caller left before the end

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vallum.core.decision import Allow, Deny
 
 if TYPE_CHECKING:
+    from vallum.core.cost import Bill
     from vallum.core.decision import Refusal
     from vallum.core.exchange import Exchange
 
@@ -52,6 +53,8 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     }
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
+    if x.canary is not None:
+        record["canary"] = x.canary
     if x.taken is not None:
         record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
     if x.shadowed:
@@ -60,9 +63,34 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
         record["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
     if x.removed:
         record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
-    if x.forward is not None:
+    if x.sanitised:
         record["sanitised"] = True
+    if x.amended:
+        record["amended"] = list(x.amended)
+    if x.bill is not None:
+        record |= _spent(x.bill)
+    if x.cut:
+        record["cut_by"] = x.cut
     return record
+
+
+def _spent(bill: Bill) -> dict[str, Any]:
+    """Say what each quota was asked for, and what it was charged in the end."""
+    settled = {demand.key: demand.cost for demand in bill.settled}
+    spent: dict[str, Any] = {}
+    for demand in bill.demands + bill.tried:
+        extra = bill.extra.get(demand.key, 0)
+        spent[demand.quota.name] = {
+            "reserved": demand.cost + extra,
+            "settled": settled[demand.key] + extra if demand.key in settled else None,
+        }
+    tokens = {
+        "estimated_input": bill.estimate.input_tokens,
+        "bound_output": bill.estimate.output_tokens,
+        "counted_output": bill.output_tokens,
+        "usage": list(bill.usage) if bill.usage is not None else None,
+    }
+    return {"spent": spent} | ({"tokens": tokens} if bill.meter is not None else {})
 
 
 def _verb(x: Exchange) -> str:
