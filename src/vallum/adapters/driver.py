@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vallum.adapters.ledger import Ledger
 from vallum.core.effects import (
     Effect,
+    FetchKeys,
     FindCredential,
+    Introspect,
     RenewQuota,
     SettleQuota,
     Steps,
@@ -23,7 +25,7 @@ from vallum.core.errors import DependencyError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vallum.core.protocols import Counters, Registry
+    from vallum.core.protocols import Counters, Issuers, Registry
 
 T = TypeVar("T")
 
@@ -31,8 +33,8 @@ T = TypeVar("T")
 class Driver:
     """Performs effects on one set of stores."""
 
-    def __init__(self, counters: Counters, registry: Registry) -> None:
-        """Answer quotas from `counters` and credentials from `registry`."""
+    def __init__(self, counters: Counters, registry: Registry, issuers: Issuers | None = None) -> None:
+        """Answer quotas from `counters`, credentials from `registry` and tokens by `issuers`."""
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
             WithdrawCredentials: lambda effect: registry.withdraw(effect.digests, effect.now, effect.quarantine),
@@ -41,6 +43,9 @@ class Driver:
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
         self.ledger = Ledger(self)
+        if issuers is not None:
+            self._performers[FetchKeys] = lambda effect: issuers.fetch_keys(effect.issuer, effect.newer_than)
+            self._performers[Introspect] = lambda effect: issuers.introspect(effect.issuer, effect.token)
 
     async def run(self, steps: Steps[T]) -> T:
         """Run `steps` to their end and return what they decided."""

@@ -17,6 +17,9 @@ import msgspec
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
+from vallum.authenticators.mtls import Mtls, MtlsConfig
+from vallum.authenticators.oauth2 import OAuth2, OAuth2Config
+from vallum.authenticators.oauth2.metadata import ResourceMetadata, metadata_path
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
@@ -26,6 +29,7 @@ from vallum.config.decode import decode
 from vallum.config.model import Config, PriceConfig, QuotaConfig, RouteConfig
 from vallum.config.quotas import QuotaError, build_quota
 from vallum.config.source import PolicyFileError, Source
+from vallum.config.tls import MaterialError, read_material
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.cost import COST_FIELDS, MILLION, OF_TOKENS, OutputBound, Price, Tariff
@@ -36,12 +40,13 @@ from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
 from vallum.presets.openai import METERS
 from vallum.responders.leak_reports import BODY_MAX_BYTES, LeakReports, read_public_keys
+from vallum.stores.redis.address import Address
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator, Transform
@@ -51,7 +56,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
-AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {AnonymousConfig: Anonymous, ApiKeyConfig: ApiKey}
+AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
+    AnonymousConfig: Anonymous,
+    ApiKeyConfig: ApiKey,
+    OAuth2Config: OAuth2,
+    MtlsConfig: Mtls,
+}
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
 
 # Fields that reach the upstream, and that leave, unless the route says otherwise.  Nothing here tells who or what
@@ -65,6 +75,15 @@ FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
 NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
 NEVER_ANSWERED = (
     HOP_BY_HOP | set(COST_FIELDS) | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
+)
+# How proxies begin the names of fields about a client's certificate: to an upstream these would be a claim.
+CERTIFICATE_HEADERS = (
+    "client-cert",
+    "x-client-cert",
+    "x-forwarded-client-cert",
+    "x-ssl-c",
+    "ssl-client",
+    "x-amzn-mtls",
 )
 TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2, in lower case
 
@@ -84,15 +103,30 @@ def build_check(config: Any) -> Any:
     return _built[key]
 
 
-def load_policy(source: Source) -> tuple[Config, Policy]:
-    """Decode and compile a source.  Raise PolicyFileError with every fault in it."""
+def load_policy(source: Source, now: float = 0.0, *, certificates: bool = True) -> tuple[Config, Policy]:
+    """Decode and compile a source.  Raise PolicyFileError with every fault in it.
+
+    With `now`, Unix seconds, a certificate that has expired is a fault.  Without `certificates` the files of TLS are
+    not read: a running gateway watches them apart, so that neither they nor the policy wait for the other to hold.
+    """
     config = decode(source, Config)
     if config is None:
         raise PolicyFileError(source.path, source.faults)
-    policy = _Compiler(source, config).policy()
+    policy = _Compiler(source, config).policy(now if certificates else None)
     if source.faults:
         raise PolicyFileError(source.path, source.faults)
     return config, policy
+
+
+def check_origin(text: str) -> None:
+    """Raise ValueError that shows how to write what callers call, unless `text` is that."""
+    try:
+        url = urlsplit(text)
+        good = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0 and url.username is None
+    except ValueError:
+        good = False
+    if not good or text != f"{url.scheme}://{url.netloc}":
+        raise ValueError(f"{text!r} is no origin; write it as https://host or https://host:port")
 
 
 def check_url(text: str) -> None:
@@ -104,23 +138,6 @@ def check_url(text: str) -> None:
         good = False
     if not good:
         raise ValueError(f"{text!r} is no upstream; write it as http://host:port or https://host:port/base")
-
-
-def check_registry(text: str) -> None:
-    """Raise ValueError unless `text` is the address of a registry.  Never quotes it: there may be a password in it."""
-    try:
-        url = urlsplit(text)
-        good = len(url.path) > 1 and url.port != 0 and (url.scheme == "sqlite" or bool(url.hostname or url.query))
-    except ValueError:
-        good = False
-    if not good:
-        raise ValueError(
-            "no registry; write it as sqlite:///file or postgresql://user:password@host:5432/database, "
-            "with %40 for an @ and %2F for a / in the password"
-        )
-
-
-LEAK_REPORTS = "leak-reports"  # what records and metrics call the route of leak reports
 
 
 def _in_millionths(price: PriceConfig) -> Price:
@@ -140,6 +157,47 @@ def _output_bound(route: RouteConfig, limits: tuple[Limit, ...]) -> OutputBound 
     return OutputBound() if counts else None
 
 
+def resource_metadata(routes: Sequence[Route]) -> list[Route]:
+    """Return a route that tells of each resource which issuers and scopes it asks for (RFC 9728 3)."""
+    issuers: dict[str, set[str]] = {}
+    scopes: dict[str, set[str]] = {}
+    for route in routes:
+        for authenticator in route.authenticators:
+            if isinstance(authenticator, OAuth2) and authenticator.resource is not None:
+                issuers.setdefault(authenticator.resource, set()).add(authenticator.issuer.url)
+                scopes.setdefault(authenticator.resource, set()).update(route.scopes)
+    return [
+        Route(
+            name=pattern.text[1:],  # with a slash, as no route of the file can be called
+            methods=frozenset({"GET", "HEAD"}),
+            pattern=pattern,
+            upstream=Upstream("the gateway", ""),
+            authenticators=(Anonymous("anybody", AnonymousConfig()),),
+            intake=Intake(max_bytes=0),
+            responder=ResourceMetadata(resource, issuers[resource], scopes[resource]),
+        )
+        for resource, pattern in ((resource, Pattern.parse(metadata_path(resource))) for resource in issuers)
+        if all(route.pattern != pattern for route in routes)  # the file has a document of its own
+    ]
+
+
+def check_registry(text: str) -> None:
+    """Raise ValueError unless `text` is the address of a registry.  Never quotes it: there may be a password in it."""
+    try:
+        url = urlsplit(text)
+        good = len(url.path) > 1 and url.port != 0 and (url.scheme == "sqlite" or bool(url.hostname or url.query))
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(
+            "no registry; write it as sqlite:///file or postgresql://user:password@host:5432/database, "
+            "with %40 for an @ and %2F for a / in the password"
+        )
+
+
+LEAK_REPORTS = "leak-reports"  # what records and metrics call the route of leak reports
+
+
 class _Compiler:
     def __init__(self, source: Source, config: Config) -> None:
         self._source = source
@@ -148,12 +206,16 @@ class _Compiler:
         self._authenticators: dict[str, Authenticator] = {}
         self._read: dict[str, Any] = {}
 
-    def policy(self) -> Policy:
+    def policy(self, now: float | None) -> Policy:
         config = self._config
         self._attempt(("listen", "address"), split_address, config.listen.address)
         if config.admin is not None:
             self._attempt(("admin", "address"), split_address, config.admin.address)
+        self._counters(config)
         self._attempt(("trusted_proxies",), parse_networks, config.trusted_proxies)
+        if now is not None:
+            self._read_certificates(now)
+        self._find_certificates()
         for name, upstream in config.upstreams.items():
             self._attempt(("upstreams", name, "url"), check_url, upstream.url)
             headers = tuple((field.lower(), value) for field, value in upstream.headers.items())
@@ -166,10 +228,40 @@ class _Compiler:
         self._attempt(("registry",), check_registry, config.registry)
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
+        routes = [*resource_metadata(routes), *routes]  # first, so that no wider route of the file takes them
         if config.leak_reports is not None:
             routes.insert(0, self._leak_reports(config.leak_reports, {route.name for route in routes}))
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
         return Policy(tuple(routes), self._upstreams, digest)
+
+    def _read_certificates(self, now: float) -> None:
+        try:
+            read_material(self._config, self._source.path.parent.joinpath, now)
+        except MaterialError as error:
+            for flaw in error.flaws:
+                self._note(flaw.place, flaw.message, flaw.hint)
+
+    def _find_certificates(self) -> None:
+        """See that who needs clients' certificates has a source of them."""
+        config = self._config
+        if config.listen.public_url is not None:
+            self._attempt(("listen", "public_url"), check_origin, config.listen.public_url)
+        if config.client_certificate is not None and not config.trusted_proxies:
+            self._note(("client_certificate",), "believed from nobody", "list the proxy's address in trusted_proxies")
+        tls = config.listen.tls
+        if config.client_certificate is None and (tls is None or tls.client_auth == "none"):
+            for name, settings in config.authenticators.items():
+                if isinstance(settings, MtlsConfig):
+                    hint = "set listen.tls.client_auth, or client_certificate behind a proxy"
+                    self._note(("authenticators", name), "nothing here asks clients for a certificate", hint)
+
+    def _counters(self, config: Config) -> None:
+        if config.counters == "memory://":
+            if config.workers > 1:
+                hint = "write counters: embedded://, or redis://host:6379/0 to share them with other nodes"
+                self._note(("counters",), f"{config.workers} workers cannot share counters in memory", hint)
+        elif config.counters not in (None, "embedded://"):
+            self._attempt(("counters",), Address.parse, config.counters)
 
     def _route(self, route: RouteConfig, place: Place) -> Route:
         names = route.auth.any_of
@@ -207,6 +299,29 @@ class _Compiler:
             shows_quotas=route.response.quota_headers == "show",
         )
 
+    def _tariff(self, route: RouteConfig) -> Tariff:
+        upstream = self._config.upstreams.get(route.upstream)
+        price = route.price or (upstream.price if upstream is not None else None)
+        return Tariff(route.cost, Price() if price is None else _in_millionths(price), route.response.reserve_bytes)
+
+    def _check_units(self, route: RouteConfig, limits: tuple[Limit, ...], place: Place) -> None:
+        """Find quotas in units that nothing on this route could count."""
+        price = self._tariff(route).price
+        for limit in limits:
+            quota = limit.quota
+            at = (*place, "quotas")
+            if quota.unit == "tokens" and route.preset not in METERS:
+                self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
+            elif quota.unit == "money" and not any(price):
+                self._note(at, "a quota of money needs a price", "give the route or its upstream a price")
+            elif quota.unit == "requests" and quota.most_at_once(quota.limit) < route.cost:
+                self._note(at, f"{quota.name!r} will never let a call of cost {route.cost} through")
+        if (price.per_million_input or price.per_million_output) and route.preset not in METERS and route.price:
+            self._note((*place, "price"), f"preset {route.preset!r} has no tokens to count", "give per_call alone")
+        if route.request.max_output_tokens is not None and route.preset not in METERS:
+            at = (*place, "request", "max_output_tokens")
+            self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
+
     def _leak_reports(self, wanted: LeakReportsConfig, taken: set[str]) -> Route:
         """Make the route of scanners' reports: who signs is believed, so nobody need show a credential."""
         if LEAK_REPORTS in taken:
@@ -235,29 +350,6 @@ class _Compiler:
             self._note(place, f"{name} cannot be read: {error.strerror}", "paths are relative to the policy file")
             return None
         return text
-
-    def _tariff(self, route: RouteConfig) -> Tariff:
-        upstream = self._config.upstreams.get(route.upstream)
-        price = route.price or (upstream.price if upstream is not None else None)
-        return Tariff(route.cost, Price() if price is None else _in_millionths(price), route.response.reserve_bytes)
-
-    def _check_units(self, route: RouteConfig, limits: tuple[Limit, ...], place: Place) -> None:
-        """Find quotas in units that nothing on this route could count."""
-        price = self._tariff(route).price
-        for limit in limits:
-            quota = limit.quota
-            at = (*place, "quotas")
-            if quota.unit == "tokens" and route.preset not in METERS:
-                self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
-            elif quota.unit == "money" and not any(price):
-                self._note(at, "a quota of money needs a price", "give the route or its upstream a price")
-            elif quota.unit == "requests" and quota.most_at_once(quota.limit) < route.cost:
-                self._note(at, f"{quota.name!r} will never let a call of cost {route.cost} through")
-        if (price.per_million_input or price.per_million_output) and route.preset not in METERS and route.price:
-            self._note((*place, "price"), f"preset {route.preset!r} has no tokens to count", "give per_call alone")
-        if route.request.max_output_tokens is not None and route.preset not in METERS:
-            at = (*place, "request", "max_output_tokens")
-            self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
 
     def _limits(self, route: RouteConfig, place: Place) -> tuple[Limit, ...]:
         limits: list[Limit] = []
@@ -289,7 +381,8 @@ class _Compiler:
             if route.checks:
                 self._note((*place, "checks"), "a raw route passes bodies unread", "leave out preset: raw")
         for index, name in enumerate(request.headers):
-            if name.lower() in NEVER_FORWARDED:
+            folded_name = name.lower().replace("_", "-")  # some servers take one for the other
+            if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
                 self._note((*at, "headers", index), f"{name!r} never reaches the upstream")
         return Intake(
             max_bytes=request.max_bytes,

@@ -102,18 +102,36 @@ def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
     headers = x.request.headers
     presented = len(headers.all("authorization")) + len(headers.all("x-api-key"))
     if presented > 1:  # which one would the next hop believe?
-        return Challenge(INVALID_TOKEN, "authenticate", "two credentials at once")
+        return Challenge(challenges(route, invalid=True), "authenticate", "two credentials at once")
     for authenticator in route.authenticators:
         answer = yield from authenticator.authenticate(x.request)
         if isinstance(answer, Principal):
             x.principal = answer
             return None
+        if isinstance(answer, Challenge) and answer.scheme in (INVALID_TOKEN, authenticator.challenge):
+            invalid = answer.scheme == INVALID_TOKEN  # which one refused is nobody's business
+            return Challenge(challenges(route, invalid=invalid), answer.control, answer.detail)
         if answer is not None:
             x.canary = answer.canary if isinstance(answer, Challenge) else None
             return answer
+    if x.request.certificate is not None and not presented:
+        detail = "no authenticator of this route takes this certificate"
+        return Challenge(challenges(route, invalid=False), "authenticate", detail)
     if presented:
-        return Challenge(INVALID_TOKEN, "authenticate", "no authenticator of this route takes this credential")
-    return Challenge(route.authenticators[0].challenge, "authenticate", "no credential was presented")
+        detail = "no authenticator of this route takes this credential"
+        return Challenge(challenges(route, invalid=True), "authenticate", detail)
+    return Challenge(challenges(route, invalid=False), "authenticate", "no credential was presented")
+
+
+def challenges(route: Route, *, invalid: bool) -> str:
+    """Write what a route asks for: each scheme once (RFC 9110 11.6.1), with all that its authenticators say of it."""
+    schemes: dict[str, list[str]] = {"Bearer": ['error="invalid_token"']} if invalid else {}
+    for authenticator in route.authenticators:
+        scheme, _, parameters = authenticator.challenge.partition(" ")
+        said = schemes.setdefault(scheme, [])
+        if parameters and parameters not in said:
+            said.append(parameters)
+    return ", ".join(f"{scheme} {', '.join(said)}".rstrip() for scheme, said in schemes.items())
 
 
 def authorise(x: Exchange, route: Route) -> Refusal | None:
@@ -220,6 +238,8 @@ def quotas(
         if not shadow:
             x.taken = taken
             x.quota_fields = write(taken)
+        if taken.skipped:
+            x.unscanned.extend([f"quota:{quota.name} (the counter store is out)" for quota in taken.skipped])
         return None if taken.refused is None else _over(x, demands, taken)
 
     return run
@@ -287,6 +307,9 @@ def _over(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny:
     assert refused is not None
     cost = next((demand.cost for demand in demands if demand.quota.name == refused.name), 1)
     control = f"quota:{refused.name}"
+    if taken.unavailable:
+        detail = "the counter store is out, and the quota's on_store_failure is deny"
+        return Deny(Reason.UNAVAILABLE, control, detail, retry_after_s=1)
     if taken.never:
         pointer = x.estimate.pointer if x.estimate is not None and refused.unit in OF_TOKENS else ""
         violation = {"pointer": pointer, "rule": "over_quota"}

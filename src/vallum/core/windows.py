@@ -93,7 +93,7 @@ class Window(Bucket):
         quota = demand.quota
         left = (quota.limit if demand.limit is None else demand.in_force) - self.total - self.debt
         reset_us = expiry_us(quota, self.counts[0][0]) - now_us if self.counts else 0
-        return quota, left if left > 0 else 0, reset_us
+        return quota, max(0, left), reset_us
 
     def settle(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
         """Refund in the sub-window of the reservation, or charge what there is room for and owe the rest."""
