@@ -52,6 +52,7 @@ def test_the_line_runs_in_this_order(kit: Kit) -> None:
     line = line_up(route)
     assert [(stage.name, stage.mode.value, stage.bound) for stage in line.head] == [
         ("authenticate", "enforce", False),
+        ("confirm", "enforce", False),
         ("authorise", "enforce", False),
         ("declared_size", "enforce", True),
         ("media_type", "enforce", True),

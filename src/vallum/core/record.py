@@ -74,6 +74,8 @@ def _alerts(x: Exchange) -> dict[str, Any]:
     alerts: dict[str, Any] = {}
     if x.canary is not None:
         alerts["canary"] = x.canary
+    if x.suspicion is not None:
+        alerts["suspicion"] = {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "factor": x.factor}
     if x.shadowed:
         alerts["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:

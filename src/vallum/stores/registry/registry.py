@@ -50,6 +50,7 @@ class SqlRegistry(Keyring):
         self._seen: int | None = None
         self._asking: dict[bytes, asyncio.Future[Credential | None]] = {}
         self._used: dict[str, float] = {}
+        self._digests: dict[str, bytes] = {}
         self._looking = asyncio.Lock()
         # A look must not wait behind a flood of look-ups: it has a thread of its own.
         self._look_thread = ThreadPoolExecutor(1, thread_name_prefix="vallum-registry-look")
@@ -75,6 +76,19 @@ class SqlRegistry(Keyring):
             self._asking[digest] = asking
             asking.add_done_callback(lambda done: self._end_asking(digest, done))
         return await asyncio.shield(asking)  # whoever leaves first must not end it for the others
+
+    async def find_id(self, key_id: str) -> Credential | None:
+        """Return the credential with this public id.  Raise DependencyError when the database cannot be asked."""
+        digest = self._digests.get(key_id)
+        if digest is None:
+            credential = await self._ask(self._threads, lambda: self.get(key_id))
+            if credential is None:
+                return None
+            digest = credential.digest
+            if len(self._digests) >= USED_MAX:
+                self._digests.pop(next(iter(self._digests)))
+            self._digests[key_id] = digest  # which never changes: what may change is looked up by it
+        return await self.find(digest)
 
     def note_use(self, key_id: str, now: float) -> None:
         """Remember that a key was used at `now`, Unix seconds, until it is written down."""
