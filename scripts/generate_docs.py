@@ -32,6 +32,7 @@ from vallum.core.policy import Policy
 from vallum.core.record import Timing
 from vallum.core.theft import Suspicion
 from vallum.metrics import Metrics
+from vallum.stores.failover import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -399,6 +400,7 @@ def metrics_page() -> str:
     metrics.count(x, 404, Timing(0.0, 0.0))
     metrics.count_reload("swapped")
     metrics.count_material("swapped")
+    metrics.note_store(Standing(up=True, nodes=1, failures=0, settlements_lost=0), 0)
     metrics.handshakes_failed["certificate"] += 1
     metrics.material_not_after = (("listen.tls.cert", 0.0),)
     lines = [

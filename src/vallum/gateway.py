@@ -85,7 +85,7 @@ class Gateway:
         self.issuers = HttpIssuers(time.monotonic)
         counters = MemoryCounters() if self.shared is None else self.shared.counters
         self.sightings = MemorySightings(habits(config))
-        proofs = None if self.shared is None else self.shared.store
+        proofs = None if self.shared is None else self.shared.failover
         self.driver = Driver(counters, self.registry, self.issuers, proofs=proofs, sightings=self.sightings)
         create_signing_key(config)
         self._counting: asyncio.Future[None] | None = None

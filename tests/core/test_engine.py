@@ -973,3 +973,24 @@ def test_a_responder_that_fails_or_is_not_there_is_unavailable(kit: Kit, respond
     outcome = kit.talk(engine.respond(x)).outcome
     assert isinstance(outcome, Deny)
     assert (outcome.reason, outcome.control) == (Reason.UNAVAILABLE, "responder")
+
+
+# --- while the counter store is out
+
+
+def test_a_quota_that_denies_without_its_store_refuses_as_unavailable(kit: Kit) -> None:
+    quota = kit.quota()
+    engine = kit.engine(kit.route(limits=(kit.limit(quota),), on_error=OnError.ALLOW))
+    taken = kit.refused(quota, wait_us=1_000_000)._replace(unavailable=True)
+    x = kit.judge(engine, kit.request(), b"{}", taken)
+    decision = x.decision
+    assert isinstance(decision, Deny)
+    assert (decision.reason, decision.control, decision.retry_after_s) == (Reason.UNAVAILABLE, "quota:minute", 1)
+
+
+def test_a_quota_that_was_skipped_without_its_store_is_recorded_as_unscanned(kit: Kit) -> None:
+    quota = kit.quota()
+    engine = kit.engine(kit.route(limits=(kit.limit(quota),)))
+    x = kit.judge(engine, kit.request(), b"{}", kit.admitted(quota)._replace(skipped=(quota,)))
+    assert isinstance(x.decision, Allow)
+    assert x.unscanned == ["quota:minute (the counter store is out)"]

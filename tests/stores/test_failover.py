@@ -67,6 +67,10 @@ class Store(MemoryCounters):
         self._fail()
         await super().renew(demands, id)
 
+    async def set_once(self, key: str, ttl_ms: int) -> bool:
+        self._fail()
+        return True
+
     async def beat(self) -> int:
         self.beats += 1
         if self.failure is not None:
@@ -204,6 +208,16 @@ async def test_allow_lets_through_and_says_so_in_the_place_of_its_level() -> Non
     assert taken[0].skipped == (allow, allow)
     alone = await house.failover.take((Demand(allow, "a", 1000),))
     assert (alone.refused, alone.skipped) == (None, (allow,))
+
+
+async def test_what_may_happen_once_cannot_happen_without_the_store_and_nobody_waits_for_it() -> None:
+    house = House()
+    assert await house.failover.set_once("jti", 1000)
+    house.store.failure = SILENT
+    for _ in range(5):
+        with pytest.raises(DependencyError):
+            await house.failover.set_once("jti", 1000)
+    assert house.store.asked == 2
 
 
 # --- settling

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.stores.conftest import Lab, Valkey
 
+    from vallum.stores.redis.counters import RedisCounters
+
 
 HOUR_US = 3_600_000_000
 TEN = Quota("ten", 10, HOUR_US)
@@ -383,3 +385,34 @@ def test_slots_are_those_of_the_specification() -> None:
     assert slot_of("{user1000}.following") == slot_of("{user1000}.followers")
     assert slot_of("foo{}{bar}") != slot_of("{bar}")
     assert slot_of("foo{bar}{zap}") == slot_of("bar")
+
+
+async def test_a_node_of_a_cluster_that_dies_is_an_outage_until_another_serves_its_slots(lab: Lab) -> None:
+    nodes = lab.cluster()
+    store = lab.store(f"redis+cluster://127.0.0.1:{nodes[0].port},127.0.0.1:{nodes[1].port}")
+    await store.open()
+    nodes[2].kill()
+    served = unserved = 0
+    for number in range(30):
+        try:
+            assert (await store.take((demand(MANY, str(number)),))).refused is None
+            served += 1
+        except DependencyError:
+            unserved += 1
+    assert unserved
+    with pytest.raises(DependencyError):
+        await store.beat()
+    nodes[2].start()
+    async with asyncio.timeout(15):
+        while True:
+            if await whole(store):
+                break
+            await asyncio.sleep(0.05)
+    assert [await admitted(store, 1, demand(MANY, str(number))) for number in range(30)] == [1] * 30
+
+
+async def whole(store: RedisCounters) -> bool:
+    try:
+        return bool(await store.beat())
+    except DependencyError:
+        return False

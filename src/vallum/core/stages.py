@@ -239,11 +239,14 @@ def quotas(
         if not shadow:
             x.taken = taken
             x.quota_fields = write(taken)
-        if taken.skipped:
-            x.unscanned.extend([f"quota:{quota.name} (the counter store is out)" for quota in taken.skipped])
+        x.unscanned += _uncounted(taken)
         return None if taken.refused is None else _over(x, demands, taken)
 
     return run
+
+
+def _uncounted(taken: Taken) -> list[str]:
+    return [f"quota:{quota.name} (the counter store is out)" for quota in taken.skipped]
 
 
 def _bill(x: Exchange, route: Route) -> Bill:

@@ -41,6 +41,9 @@ PAID_AT_ONCE = 50
 class SharedCounters(Counters, Protocol):
     """Counters that several nodes share."""
 
+    async def set_once(self, key: str, ttl_ms: int) -> bool:
+        """Note `key`; False if it was noted already.  Raise DependencyError."""
+
     async def beat(self) -> int:
         """Tell the others that this node lives; return how many do.  Raise DependencyError."""
 
@@ -111,6 +114,19 @@ class FailoverCounters:
                 await self._shared.renew(demands, id)
             except DependencyError as error:
                 self._note(error)
+
+    async def set_once(self, key: str, ttl_ms: int) -> bool:
+        """Note `key` in the shared store; False if it was noted already.  Raise DependencyError, at once while out.
+
+        Nothing here can take its place: another node may have seen the key.
+        """
+        if not self._up:
+            raise DependencyError("the counter store is out")
+        try:
+            return await self._shared.set_once(key, ttl_ms)
+        except DependencyError as error:
+            self._note(error)
+            raise
 
     async def beat(self) -> None:
         """Once a second: be heard of by the other nodes; find out whether a store that was out is back."""
