@@ -394,6 +394,9 @@ def metrics_page() -> str:
     x.unscanned.append("body")
     metrics.count(x, 404, Timing(0.0, 0.0))
     metrics.count_reload("swapped")
+    metrics.count_material("swapped")
+    metrics.handshakes_failed["certificate"] += 1
+    metrics.material_not_after = (("listen.tls.cert", 0.0),)
     lines = [
         "# Metrics",
         "",

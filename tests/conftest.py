@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import socket
 import subprocess
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pytest
+from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from vallum.codecs.json import AnswerJson, Json
 from vallum.core.decision import Finding
@@ -126,8 +135,9 @@ class Kit:
         query: str = "",
         client: str = "192.0.2.1",
         now: float = 1_700_000_000.0,
+        **more: Any,
     ) -> Request:
-        return Request("req-1", method, path, query, Headers(headers), client, now)
+        return Request("req-1", method, path, query, Headers(headers), client, now, **more)
 
     def intake(self, **changes: Any) -> Intake:
         parts: dict[str, Any] = {"codec": Json(), "media_types": frozenset({"application/json"})}
@@ -198,6 +208,100 @@ class Kit:
         engine = self.engine(route)
         x = self.judge(engine, self.request(method=method))
         return engine, x, engine.response_head(x, ResponseHead(status, Headers(headers)))
+
+
+class Authority:
+    """A certificate authority: issues certificates and lists of revoked ones, in PEM."""
+
+    def __init__(self, name: str = "Vallum test authority", above: Authority | None = None) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        basic = x509.BasicConstraints(ca=True, path_length=None)
+        issuer = above or self
+        self.certificate = self._sign(issuer, self.name, self.key, [basic], days=30)
+
+    @staticmethod
+    def _sign(issuer: Authority, name: x509.Name, key: Any, extensions: list[Any], days: float) -> x509.Certificate:
+        now = datetime.now(UTC)  # noqa: TID251  what the machine's clock will judge
+        builder = x509.CertificateBuilder(
+            issuer.name, name, key.public_key(), x509.random_serial_number(),
+            now - timedelta(days=9), now + timedelta(days=days),
+        )  # fmt: skip
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(issuer.key, hashes.SHA256())
+
+    def issue(self, *names: str, days: float = 8, common_name: str = "", usage: Any = None, key: Any = None) -> Issued:
+        """Issue a certificate: names with :// are URIs, with @ addresses of mail, others hosts."""
+        kinds = [
+            x509.UniformResourceIdentifier(name) if "://" in name
+            else x509.RFC822Name(name) if "@" in name
+            else x509.IPAddress(ip_address(name)) if name.replace(".", "").isdigit()
+            else x509.DNSName(name)
+            for name in names
+        ]  # fmt: skip
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)] if common_name else [])
+        extensions: list[Any] = [x509.BasicConstraints(ca=False, path_length=None)]
+        if usage is not None:
+            extensions.append(x509.ExtendedKeyUsage([usage]))
+        if kinds:
+            extensions.append(x509.SubjectAlternativeName(kinds))
+        return Issued(self._sign(self, subject, key, extensions, days), key)
+
+    def revoke(self, *issued: Issued, days: float = 1) -> bytes:
+        """Return a list of what is revoked."""
+        now = datetime.now(UTC)  # noqa: TID251  what the machine's clock will judge
+        builder = x509.CertificateRevocationListBuilder(
+            self.name, now - timedelta(days=9), now + timedelta(days=days),
+            revoked_certificates=[
+                x509.RevokedCertificateBuilder(one.certificate.serial_number, now - timedelta(days=1)).build()
+                for one in issued
+            ],
+        )  # fmt: skip
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+
+@dataclass
+class Issued:
+    """A certificate and its key."""
+
+    certificate: x509.Certificate
+    private: Any
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def key(self) -> bytes:
+        written: bytes = self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return written
+
+    @property
+    def thumbprint(self) -> str:
+        return urlsafe_b64encode(sha256(self.der).digest()).rstrip(b"=").decode()
+
+    def write(self, folder: Path, name: str) -> tuple[Path, Path]:
+        """Write both, as NAME.pem and NAME.key."""
+        paths = folder / f"{name}.pem", folder / f"{name}.key"
+        paths[0].write_bytes(self.pem)
+        paths[1].write_bytes(self.key)
+        return paths
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Hand out a certificate authority."""
+    return Authority()
 
 
 @pytest.fixture(scope="session")

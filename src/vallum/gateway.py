@@ -12,12 +12,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.driver import Driver
+from vallum.adapters.issuer import HttpIssuers
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
+from vallum.adapters.proxy.tls import TlsListener
 from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, Source, read_source
+from vallum.config.tls import MaterialError, material_files, read_material
 from vallum.core import record
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
@@ -29,9 +33,10 @@ from vallum.stores.records import Records
 from vallum.stores.registry import SqlRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vallum.config.model import Config, ListenConfig
+    from vallum.config.tls import Material
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Policy
 
@@ -40,7 +45,7 @@ log = logging.getLogger("vallum")
 BEAT_S = 0.25
 WATCH_EVERY = 4  # beats between two looks at the policy file
 REFRESH_EVERY = 2  # beats between two looks at the registry
-FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies")
+FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies", "client_certificate")
 
 
 class Gateway:
@@ -52,11 +57,15 @@ class Gateway:
         self.metrics = Metrics()
         self.registry = SqlRegistry(config.registry)
         self.records = Records(records_folder(config), config.records.max_file_bytes, config.records.max_files)
-        self.driver = Driver(MemoryCounters(), self.registry)
+        self.issuers = HttpIssuers(time.monotonic)
+        self.driver = Driver(MemoryCounters(), self.registry, self.issuers)
         self.service = Pools()
         self.engine = Engine(policy)
         self._source = source
         self._stamp = _stamp(source)
+        self._certificates = ClientCertificates()
+        self._material_files = material_files(config, self._resolve)
+        self._material_stamp = self._material_seen = stamp_files(self._material_files)
         self._listener: Listener | None = None
         self._admin: Listener | None = None
         self._servers: list[asyncio.Server] = []
@@ -83,14 +92,26 @@ class Gateway:
         loop = asyncio.get_running_loop()
         config = self.config
         self.service.keep(self.engine.policy.upstreams.values())
-        proxy = Proxy(self, time.time, RequestIds(), parse_networks(config.trusted_proxies))
-        self._listener = Listener(proxy.serve, bounds(config.listen))
+        trusted = parse_networks(config.trusted_proxies)
+        header = config.client_certificate.header if config.client_certificate is not None else None
+        self._certificates = ClientCertificates(header, trusted)
+        origin = config.listen.public_url
+        proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._certificates, origin=origin)
+        self._listener = self._make_listener(proxy)
         host, port = split_address(config.listen.address)
         self._servers.append(await loop.create_server(self._listener.connect, host, port, backlog=1024))
         if config.admin is not None:
             self._admin = Listener(Admin(self.render_metrics, self.is_ready).serve, Bounds(connections=100))
             host, port = split_address(config.admin.address)
             self._servers.append(await loop.create_server(self._admin.connect, host, port))
+
+    def _make_listener(self, proxy: Proxy) -> Listener:
+        # What has expired since it was checked is no reason not to start: a running gateway would run on, too.
+        material = read_material(self.config, self._resolve)
+        self._put_in_force(material)
+        if material.context is None:
+            return Listener(proxy.serve, bounds(self.config.listen))
+        return TlsListener(proxy.serve, bounds(self.config.listen), material)
 
     @property
     def addresses(self) -> list[str]:
@@ -103,6 +124,7 @@ class Gateway:
         self._beats += 1
         self.service.sweep()
         self.driver.ledger.renew()
+        self.issuers.sweep()
         for listener in (self._listener, self._admin):
             if listener is not None:
                 listener.sweep()
@@ -111,6 +133,8 @@ class Gateway:
             await self._refresh()
         if self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp:
             self._reload_due = True
+        if self._beats % WATCH_EVERY == 0:
+            await self._watch_material()
         if self._reload_due and (self._reloading is None or self._reloading.done()):
             self._reload_due = False
             self._reloading = asyncio.ensure_future(self.reload())  # a second's work: the beat goes on
@@ -126,6 +150,34 @@ class Gateway:
             if not self._healthy:
                 log.info("the registry answers again")
             self._healthy = True
+
+    async def _watch_material(self) -> None:
+        """Put changed certificates, keys and revocation lists in force, once they have stopped changing."""
+        seen, self._material_seen = self._material_seen, stamp_files(self._material_files)
+        if self._material_seen != seen or seen == self._material_stamp:
+            return
+        self._material_stamp = seen
+        loop = asyncio.get_running_loop()
+        try:
+            material = await loop.run_in_executor(None, read_material, self.config, self._resolve, time.time())
+        except MaterialError as error:
+            log.error("the TLS files do not hold; the last good ones stay in force: %s", error)
+            self.metrics.count_material("kept")
+            return
+        if stamp_files(self._material_files) != seen:  # changed while it was read: it may be half of each
+            return
+        self._put_in_force(material)
+        self.metrics.count_material("swapped")
+        log.info("new TLS files are in force")
+
+    def _put_in_force(self, material: Material) -> None:
+        self._certificates.revocations = material.revocations
+        self.metrics.material_not_after = material.not_after
+        if isinstance(self._listener, TlsListener):
+            self._listener.put_in_force(material)
+
+    def _resolve(self, name: str) -> Path:
+        return self._source.path.parent / name
 
     async def reload(self) -> bool:
         """Read the policy file again and swap the policy whole; keep the last good one if the file does not hold."""
@@ -155,7 +207,7 @@ class Gateway:
 
     def _load(self) -> tuple[Source, Config, Policy]:
         source = read_source(self._source.path)
-        return source, *load_policy(source)
+        return source, *load_policy(source, certificates=False)
 
     async def stop(self) -> None:
         """Take no more, let what is in hand end, write the last records."""
@@ -172,6 +224,7 @@ class Gateway:
             await self._admin.drain(0.1)
         await self.driver.ledger.drain()
         self.service.close()
+        self.issuers.close()
         self.records.close()
         self.registry.close()
 
@@ -183,6 +236,8 @@ class Gateway:
         """Return the metrics' exposition."""
         if self._listener is not None:
             self.metrics.open = sum(1 for c in self._listener.connections if c.task is not None)
+        if isinstance(self._listener, TlsListener):
+            self.metrics.handshakes_failed = self._listener.failures
         self.metrics.records_lost = self.records.lost
         return self.metrics.render()
 
@@ -242,8 +297,13 @@ def records_folder(config: Config) -> Path | None:
 
 
 def _stamp(source: Source) -> tuple[tuple[int, int, int], ...]:
+    return stamp_files((source.path, *source.files))
+
+
+def stamp_files(paths: Iterable[Path]) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes when one of the files does."""
     stamps = []
-    for path in (source.path, *source.files):
+    for path in paths:
         try:
             stat = path.stat()
         except OSError:

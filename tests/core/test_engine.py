@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vallum.core.content import Content
-from vallum.core.decision import Allow, Challenge, Deny, Finding, Reason
+from vallum.core.decision import INVALID_TOKEN, Allow, Challenge, Deny, Finding, Page, Reason
 from vallum.core.effects import FindCredential, TakeQuota
 from vallum.core.engine import line_up
 from vallum.core.errors import DependencyError, PhaseError
-from vallum.core.exchange import Headers, ResponseHead
+from vallum.core.exchange import Certificate, Headers, ResponseHead
 from vallum.core.policy import Mode, OnError
 from vallum.core.principal import Principal
 from vallum.core.quota import Demand, Per, Taken
@@ -19,6 +19,8 @@ from vallum.core.quota import Demand, Per, Taken
 if TYPE_CHECKING:
     from tests.conftest import Kit
 
+    from vallum.core.effects import Steps
+    from vallum.core.exchange import Exchange
     from vallum.core.policy import Route
 
 JSON = (("content-type", "application/json"), ("content-length", "2"))
@@ -139,6 +141,15 @@ def test_who_is_not_known_is_challenged(kit: Kit, credentials: tuple[tuple[str, 
     assert decision.reason is Reason.UNAUTHENTICATED
 
 
+def test_a_certificate_that_nobody_takes_is_met_as_no_credential_is(kit: Kit) -> None:
+    engine = kit.engine(kit.route(authenticators=(kit.Vouching(None),)))
+    decision = kit.judge(engine, kit.request(headers=JSON, certificate=Certificate("a"))).decision
+    assert decision == Challenge("Bearer", "authenticate", "no authenticator of this route takes this certificate")
+    # One that does not hold leaves no certificate in the request.
+    decision = kit.judge(engine, kit.request(headers=JSON, certificate_fault="has expired")).decision
+    assert decision == Challenge("Bearer", "authenticate", "no credential was presented")
+
+
 def test_two_credentials_are_refused_though_each_would_hold(kit: Kit) -> None:
     request = kit.request(headers=(*JSON, ("x-api-key", "x"), ("authorization", "Bearer x")))
     decision = kit.judge(kit.engine(), request).decision
@@ -160,6 +171,44 @@ def test_a_principal_needs_every_scope_of_the_route(kit: Kit, wanted: set[str], 
     caller = kit.Vouching(Principal("bob", scopes=frozenset(has)))
     x = kit.judge(kit.engine(kit.route(authenticators=(caller,), scopes=frozenset(wanted))), kit.request())
     assert reason(x) == ("allow" if allowed else "insufficient_scope")
+
+
+@pytest.mark.parametrize(
+    ("asked", "nothing", "wrong"),
+    [
+        (("Bearer",), "Bearer", 'Bearer error="invalid_token"'),
+        (("Bearer", 'Bearer a="1"'), 'Bearer a="1"', 'Bearer error="invalid_token", a="1"'),
+        (('Bearer a="1"', 'Bearer a="1"'), 'Bearer a="1"', 'Bearer error="invalid_token", a="1"'),
+        (('DPoP algs="ES256"',), 'DPoP algs="ES256"', 'Bearer error="invalid_token", DPoP algs="ES256"'),
+    ],
+)
+def test_a_challenge_says_what_all_authenticators_of_the_route_ask_for(
+    kit: Kit, asked: tuple[str, ...], nothing: str, wrong: str
+) -> None:
+    def authenticator(challenge: str) -> Any:
+        made = kit.Vouching(None)
+        vars(made)["challenge"] = challenge
+        return made
+
+    engine = kit.engine(kit.route(authenticators=tuple(map(authenticator, asked))))
+    for headers, scheme in (((), nothing), ((("authorization", "Bearer x"),), wrong)):
+        x = kit.judge(engine, kit.request(headers=headers))
+        assert isinstance(x.decision, Challenge)
+        assert x.decision.scheme == scheme
+
+
+def test_which_authenticator_refused_does_not_show(kit: Kit) -> None:
+    refusing = kit.Vouching(Challenge(INVALID_TOKEN, "authenticate:keys", "no such key"))
+    other = kit.Vouching(None)
+    vars(other)["challenge"] = 'Bearer a="1"'
+    x = kit.judge(kit.engine(kit.route(authenticators=(refusing, other))), kit.request())
+    assert x.decision == Challenge('Bearer error="invalid_token", a="1"', "authenticate:keys", "no such key")
+
+
+def test_a_challenge_of_another_kind_passes_as_it_is(kit: Kit) -> None:
+    asked = Challenge('DPoP error="use_dpop_nonce"', "authenticate:tokens")
+    x = kit.judge(kit.engine(kit.route(authenticators=(kit.Vouching(asked),))), kit.request())
+    assert x.decision is asked
 
 
 def test_a_missing_scope_is_named_in_the_challenge_as_rfc_6750_asks(kit: Kit) -> None:
@@ -882,3 +931,36 @@ def test_the_dialogue_of_one_request_from_head_to_end(kit: Kit) -> None:
     assert engine.response_chunk(x, b'{"label":1,"logits":2}') == b""
     assert engine.response_end(x) == b'{"label":1}'
     assert (x.decision, x.unscanned, x.shadowed, x.removed) == (Allow(), [], [], {"logits"})
+
+
+# --- routes that the gateway answers itself ---------------------------------------------------------------------------
+
+
+class Responding:
+    """A responder that always answers the same, or fails."""
+
+    def __init__(self, answer: Page | Deny | Exception) -> None:
+        self.answer = answer
+
+    def respond(self, x: Exchange) -> Steps[Page | Challenge | Deny]:
+        yield from ()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [Page(b"{}"), Deny(Reason.INVALID_REQUEST, "responder")])
+def test_a_responder_answers_in_the_upstreams_place(kit: Kit, answer: Page | Deny) -> None:
+    engine = kit.engine(kit.route(responder=Responding(answer)))
+    x = kit.judge(engine, kit.request())
+    assert kit.talk(engine.respond(x)).outcome is answer
+    assert (x.decision is answer) == isinstance(answer, Deny)
+
+
+@pytest.mark.parametrize("responder", [Responding(DependencyError("down")), None])
+def test_a_responder_that_fails_or_is_not_there_is_unavailable(kit: Kit, responder: Responding | None) -> None:
+    engine = kit.engine(kit.route(responder=responder))
+    x = kit.judge(engine, kit.request())
+    outcome = kit.talk(engine.respond(x)).outcome
+    assert isinstance(outcome, Deny)
+    assert (outcome.reason, outcome.control) == (Reason.UNAVAILABLE, "responder")

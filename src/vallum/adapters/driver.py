@@ -9,13 +9,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vallum.adapters.ledger import Ledger
-from vallum.core.effects import Effect, FindCredential, RenewQuota, SettleQuota, Steps, TakeQuota
+from vallum.core.effects import (
+    Effect,
+    FetchKeys,
+    FindCredential,
+    Introspect,
+    RenewQuota,
+    SettleQuota,
+    Steps,
+    TakeQuota,
+)
 from vallum.core.errors import DependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vallum.core.protocols import Counters, Registry
+    from vallum.core.protocols import Counters, Issuers, Registry
 
 T = TypeVar("T")
 
@@ -23,8 +32,8 @@ T = TypeVar("T")
 class Driver:
     """Performs effects on one set of stores."""
 
-    def __init__(self, counters: Counters, registry: Registry) -> None:
-        """Answer quotas from `counters` and credentials from `registry`."""
+    def __init__(self, counters: Counters, registry: Registry, issuers: Issuers | None = None) -> None:
+        """Answer quotas from `counters`, credentials from `registry` and tokens by `issuers`."""
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
             TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
@@ -32,6 +41,9 @@ class Driver:
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
         self.ledger = Ledger(self)
+        if issuers is not None:
+            self._performers[FetchKeys] = lambda effect: issuers.fetch_keys(effect.issuer, effect.newer_than)
+            self._performers[Introspect] = lambda effect: issuers.introspect(effect.issuer, effect.token)
 
     async def run(self, steps: Steps[T]) -> T:
         """Run `steps` to their end and return what they decided."""

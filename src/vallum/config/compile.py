@@ -17,6 +17,9 @@ import msgspec
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
+from vallum.authenticators.mtls import Mtls, MtlsConfig
+from vallum.authenticators.oauth2 import OAuth2, OAuth2Config
+from vallum.authenticators.oauth2.metadata import ResourceMetadata, metadata_path
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
@@ -26,6 +29,7 @@ from vallum.config.decode import decode
 from vallum.config.model import Config, PriceConfig, QuotaConfig, RouteConfig
 from vallum.config.quotas import QuotaError, build_quota
 from vallum.config.source import PolicyFileError, Source
+from vallum.config.tls import MaterialError, read_material
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.cost import COST_FIELDS, MILLION, OF_TOKENS, OutputBound, Price, Tariff
@@ -39,7 +43,7 @@ from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator, Transform
@@ -48,7 +52,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
-AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {AnonymousConfig: Anonymous, ApiKeyConfig: ApiKey}
+AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
+    AnonymousConfig: Anonymous,
+    ApiKeyConfig: ApiKey,
+    OAuth2Config: OAuth2,
+    MtlsConfig: Mtls,
+}
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
 
 # Fields that reach the upstream, and that leave, unless the route says otherwise.  Nothing here tells who or what
@@ -62,6 +71,15 @@ FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
 NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
 NEVER_ANSWERED = (
     HOP_BY_HOP | set(COST_FIELDS) | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
+)
+# How proxies begin the names of fields about a client's certificate: to an upstream these would be a claim.
+CERTIFICATE_HEADERS = (
+    "client-cert",
+    "x-client-cert",
+    "x-forwarded-client-cert",
+    "x-ssl-c",
+    "ssl-client",
+    "x-amzn-mtls",
 )
 TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2, in lower case
 
@@ -81,15 +99,30 @@ def build_check(config: Any) -> Any:
     return _built[key]
 
 
-def load_policy(source: Source) -> tuple[Config, Policy]:
-    """Decode and compile a source.  Raise PolicyFileError with every fault in it."""
+def load_policy(source: Source, now: float = 0.0, *, certificates: bool = True) -> tuple[Config, Policy]:
+    """Decode and compile a source.  Raise PolicyFileError with every fault in it.
+
+    With `now`, Unix seconds, a certificate that has expired is a fault.  Without `certificates` the files of TLS are
+    not read: a running gateway watches them apart, so that neither they nor the policy wait for the other to hold.
+    """
     config = decode(source, Config)
     if config is None:
         raise PolicyFileError(source.path, source.faults)
-    policy = _Compiler(source, config).policy()
+    policy = _Compiler(source, config).policy(now if certificates else None)
     if source.faults:
         raise PolicyFileError(source.path, source.faults)
     return config, policy
+
+
+def check_origin(text: str) -> None:
+    """Raise ValueError that shows how to write what callers call, unless `text` is that."""
+    try:
+        url = urlsplit(text)
+        good = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0 and url.username is None
+    except ValueError:
+        good = False
+    if not good or text != f"{url.scheme}://{url.netloc}":
+        raise ValueError(f"{text!r} is no origin; write it as https://host or https://host:port")
 
 
 def check_url(text: str) -> None:
@@ -120,6 +153,30 @@ def _output_bound(route: RouteConfig, limits: tuple[Limit, ...]) -> OutputBound 
     return OutputBound() if counts else None
 
 
+def resource_metadata(routes: Sequence[Route]) -> list[Route]:
+    """Return a route that tells of each resource which issuers and scopes it asks for (RFC 9728 3)."""
+    issuers: dict[str, set[str]] = {}
+    scopes: dict[str, set[str]] = {}
+    for route in routes:
+        for authenticator in route.authenticators:
+            if isinstance(authenticator, OAuth2) and authenticator.resource is not None:
+                issuers.setdefault(authenticator.resource, set()).add(authenticator.issuer.url)
+                scopes.setdefault(authenticator.resource, set()).update(route.scopes)
+    return [
+        Route(
+            name=pattern.text[1:],  # with a slash, as no route of the file can be called
+            methods=frozenset({"GET", "HEAD"}),
+            pattern=pattern,
+            upstream=Upstream("the gateway", ""),
+            authenticators=(Anonymous("anybody", AnonymousConfig()),),
+            intake=Intake(max_bytes=0),
+            responder=ResourceMetadata(resource, issuers[resource], scopes[resource]),
+        )
+        for resource, pattern in ((resource, Pattern.parse(metadata_path(resource))) for resource in issuers)
+        if all(route.pattern != pattern for route in routes)  # the file has a document of its own
+    ]
+
+
 class _Compiler:
     def __init__(self, source: Source, config: Config) -> None:
         self._source = source
@@ -128,12 +185,15 @@ class _Compiler:
         self._authenticators: dict[str, Authenticator] = {}
         self._read: dict[str, Any] = {}
 
-    def policy(self) -> Policy:
+    def policy(self, now: float | None) -> Policy:
         config = self._config
         self._attempt(("listen", "address"), split_address, config.listen.address)
         if config.admin is not None:
             self._attempt(("admin", "address"), split_address, config.admin.address)
         self._attempt(("trusted_proxies",), parse_networks, config.trusted_proxies)
+        if now is not None:
+            self._read_certificates(now)
+        self._find_certificates()
         for name, upstream in config.upstreams.items():
             self._attempt(("upstreams", name, "url"), check_url, upstream.url)
             headers = tuple((field.lower(), value) for field, value in upstream.headers.items())
@@ -145,8 +205,30 @@ class _Compiler:
             self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
+        routes = [*resource_metadata(routes), *routes]  # first, so that no wider route of the file takes them
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
         return Policy(tuple(routes), self._upstreams, digest)
+
+    def _read_certificates(self, now: float) -> None:
+        try:
+            read_material(self._config, self._source.path.parent.joinpath, now)
+        except MaterialError as error:
+            for flaw in error.flaws:
+                self._note(flaw.place, flaw.message, flaw.hint)
+
+    def _find_certificates(self) -> None:
+        """See that who needs clients' certificates has a source of them."""
+        config = self._config
+        if config.listen.public_url is not None:
+            self._attempt(("listen", "public_url"), check_origin, config.listen.public_url)
+        if config.client_certificate is not None and not config.trusted_proxies:
+            self._note(("client_certificate",), "believed from nobody", "list the proxy's address in trusted_proxies")
+        tls = config.listen.tls
+        if config.client_certificate is None and (tls is None or tls.client_auth == "none"):
+            for name, settings in config.authenticators.items():
+                if isinstance(settings, MtlsConfig):
+                    hint = "set listen.tls.client_auth, or client_certificate behind a proxy"
+                    self._note(("authenticators", name), "nothing here asks clients for a certificate", hint)
 
     def _route(self, route: RouteConfig, place: Place) -> Route:
         names = route.auth.any_of
@@ -237,7 +319,8 @@ class _Compiler:
             if route.checks:
                 self._note((*place, "checks"), "a raw route passes bodies unread", "leave out preset: raw")
         for index, name in enumerate(request.headers):
-            if name.lower() in NEVER_FORWARDED:
+            folded_name = name.lower().replace("_", "-")  # some servers take one for the other
+            if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
                 self._note((*at, "headers", index), f"{name!r} never reaches the upstream")
         return Intake(
             max_bytes=request.max_bytes,

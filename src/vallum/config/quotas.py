@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from vallum.config.model import QuotaConfig
 
 UNITS_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "month": 2_592_000}  # a month is 30 days
-GRAMMAR = re.compile(
-    r"\s*(\d[\d_]*)(\.\d+)?\s*(?:per\s+(?:(\d+)\s+)?|/\s*(?:(\d+)\s*)?)([a-z]+?)s?\s*", re.IGNORECASE
-)
+GRAMMAR = re.compile(r"\s*(\d[\d_]*)(\.\d+)?\s*(?:per\s+(?:(\d+)\s+)?|/\s*(?:(\d+)\s*)?)([a-z]+?)s?\s*", re.IGNORECASE)
 EXAMPLE = "write it as: 10 per minute, 300 per 5 minutes, 5000/day"
 MILLION = 1_000_000
 LEASE_S = 60.0

@@ -94,7 +94,8 @@ class Request(NamedTuple):
     client: str  # the caller's address, after trusted proxies
     now: float  # Unix seconds at arrival
     origin: str = ""  # scheme://authority as the caller sees us
-    certificate: Certificate | None = None
+    certificate: Certificate | None = None  # the client's, if it holds now
+    certificate_fault: str = ""  # why one that came does not: the end of a sentence about it, for the record
 
 
 class ResponseHead(NamedTuple):

@@ -93,17 +93,34 @@ def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
     headers = x.request.headers
     presented = len(headers.all("authorization")) + len(headers.all("x-api-key"))
     if presented > 1:  # which one would the next hop believe?
-        return Challenge(INVALID_TOKEN, "authenticate", "two credentials at once")
+        return Challenge(challenges(route, invalid=True), "authenticate", "two credentials at once")
     for authenticator in route.authenticators:
         answer = yield from authenticator.authenticate(x.request)
         if isinstance(answer, Principal):
             x.principal = answer
             return None
+        if isinstance(answer, Challenge) and answer.scheme == INVALID_TOKEN:  # which one refused is nobody's business
+            return Challenge(challenges(route, invalid=True), answer.control, answer.detail)
         if answer is not None:
             return answer
+    if x.request.certificate is not None and not presented:
+        detail = "no authenticator of this route takes this certificate"
+        return Challenge(route.authenticators[0].challenge, "authenticate", detail)
     if presented:
-        return Challenge(INVALID_TOKEN, "authenticate", "no authenticator of this route takes this credential")
-    return Challenge(route.authenticators[0].challenge, "authenticate", "no credential was presented")
+        detail = "no authenticator of this route takes this credential"
+        return Challenge(challenges(route, invalid=True), "authenticate", detail)
+    return Challenge(challenges(route, invalid=False), "authenticate", "no credential was presented")
+
+
+def challenges(route: Route, *, invalid: bool) -> str:
+    """Write what a route asks for: each scheme once (RFC 9110 11.6.1), with all that its authenticators say of it."""
+    schemes: dict[str, list[str]] = {"Bearer": ['error="invalid_token"']} if invalid else {}
+    for authenticator in route.authenticators:
+        scheme, _, parameters = authenticator.challenge.partition(" ")
+        said = schemes.setdefault(scheme, [])
+        if parameters and parameters not in said:
+            said.append(parameters)
+    return ", ".join(f"{scheme} {', '.join(said)}".rstrip() for scheme, said in schemes.items())
 
 
 def authorise(x: Exchange, route: Route) -> Refusal | None:

@@ -57,7 +57,8 @@ class Window(Bucket):
         self.from_us = self.until_us = 0
         self.counts: deque[list[int]] = deque()  # [sub-window, units], oldest first, none of them 0
         self.total = 0
-        self.latest = -1  # the sub-window of the last charge: this bucket's time is never before it
+        self.latest = -1  # the sub-window of the last charge
+        self.dropped = -1  # and the one in which something last ceased to count: time is before neither
         self.debt = 0
         self.unsettled: dict[str, tuple[int, int]] = {}  # id -> sub-window, units
 
@@ -92,7 +93,7 @@ class Window(Bucket):
         quota = demand.quota
         left = (quota.limit if demand.limit is None else demand.in_force) - self.total - self.debt
         reset_us = expiry_us(quota, self.counts[0][0]) - now_us if self.counts else 0
-        return quota, left if left > 0 else 0, reset_us
+        return quota, max(0, left), reset_us
 
     def settle(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
         """Refund in the sub-window of the reservation, or charge what there is room for and owe the rest."""
@@ -119,11 +120,10 @@ class Window(Bucket):
             self.counts.clear()
             self.unsettled.clear()
             self.total = self.debt = 0
-            self.latest = -1
-        self.sub = sub_window(quota, now_us)
-        self.from_us = now_us
-        if self.sub < self.latest:  # the clock went back
-            self.sub, self.from_us = self.latest, 0
+            self.latest = self.dropped = -1
+        self.sub, self.from_us = sub_window(quota, now_us), now_us
+        if self.sub < max(self.latest, self.dropped):  # the clock went back
+            self.sub, self.from_us = max(self.latest, self.dropped), 0
         self.until_us = expiry_us(quota, self.sub - self.kept + 1)
         oldest = self.sub - self.kept + 1
         if self.counts and self.counts[0][0] < oldest:
@@ -133,6 +133,7 @@ class Window(Bucket):
 
     def _drop(self) -> int:
         """Drop the reservations that no longer count, and return how many are left."""
+        self.dropped = self.sub
         for name in [name for name, (sub, _) in self.unsettled.items() if sub <= self.sub - self.kept]:
             del self.unsettled[name]
         return len(self.unsettled)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
-from vallum.core.errors import DependencyError
 from vallum.core.counting import new_bucket, renew, settle, take
+from vallum.core.errors import DependencyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

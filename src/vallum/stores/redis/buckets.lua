@@ -64,8 +64,8 @@ local function start_of_month(month)
 end
 
 -- Windows --------------------------------------------------------------------------------------------------------------
--- A hash: n total, o oldest sub-window with units (-1: none), l latest, d debt, e end, p unsettled reservations;
--- a number: the units of that sub-window; 'i' and an id: its sub-window and units.
+-- A hash: n total, o oldest sub-window with units (-1: none), l latest, d debt, e end, p unsettled reservations,
+-- f when something last ceased to count; a number: the units of that sub-window; 'i' and an id: its sub-window and units.
 
 local function sub_window(b, now)
   if b.months > 0 then return floor_div(month_of(now), b.months) end
@@ -100,14 +100,14 @@ local function prune_window(b, oldest)
     if sub and sub < oldest then gone[#gone + 1] = name end
   end
   remove(b.key, gone)
-  redis.call('HSET', b.key, 'n', text(b.total), 'o', text(b.oldest), 'p', text(b.unsettled))
+  redis.call('HSET', b.key, 'n', text(b.total), 'o', text(b.oldest), 'p', text(b.unsettled), 'f', text(b.sub))
 end
 
 local function open_window(b, now, id)
   b.parts, b.kept, b.months = tonumber(ARGV[b.at + 4]), tonumber(ARGV[b.at + 5]), tonumber(ARGV[b.at + 6])
   b.sub = sub_window(b, now)
   local name = text(b.sub)
-  local v = redis.call('HMGET', b.key, 'n', 'o', 'l', 'd', 'e', 'p', name, 'i' .. id)
+  local v = redis.call('HMGET', b.key, 'n', 'o', 'l', 'd', 'e', 'p', name, 'i' .. id, 'f')
   if v[5] and tonumber(v[5]) <= now then
     redis.call('DEL', b.key)
     v = {}
@@ -115,8 +115,9 @@ local function open_window(b, now, id)
   b.total, b.oldest, b.latest = tonumber(v[1] or 0), tonumber(v[2] or -1), tonumber(v[3] or -1)
   b.debt, b.ends, b.unsettled = tonumber(v[4] or 0), tonumber(v[5] or 0), tonumber(v[6] or 0)
   b.units = tonumber(v[7] or 0)
-  if b.sub < b.latest then  -- the clock went back: this bucket's time stands still
-    b.sub = b.latest
+  local latest = max(b.latest, tonumber(v[9] or -1))
+  if b.sub < latest then  -- the clock went back: this bucket's time stands still
+    b.sub = latest
     b.units = tonumber(redis.call('HGET', b.key, text(b.sub)) or 0)
   end
   local first = b.sub - b.kept + 1
