@@ -392,6 +392,7 @@ def metrics_page() -> str:
     x.decision = Deny(Reason.NOT_FOUND, "route")
     x.shadowed.append(x.decision)
     x.unscanned.append("body")
+    x.canary = "key_0"
     metrics.count(x, 404, Timing(0.0, 0.0))
     metrics.count_reload("swapped")
     metrics.count_material("swapped")

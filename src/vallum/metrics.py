@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from vallum.core.exchange import Exchange
     from vallum.core.record import Timing
+    from vallum.stores.failover import Standing
 
 GATEWAY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 TOTAL_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -68,8 +69,10 @@ class Metrics(Collector):
         self.handshakes_failed: Counter[str] = Counter()
         self.material_not_after: tuple[tuple[str, float], ...] = ()
         self._material: Counter[tuple[str]] = Counter()
+        self._canaries: Counter[tuple[str]] = Counter()
         self._gateway: dict[str, Times] = {}
         self._total: dict[str, Times] = {}
+        self._store: tuple[Standing, int] | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -91,6 +94,8 @@ class Metrics(Collector):
         self._total[route].add(total_s)
         for refusal in x.shadowed:
             self._shadowed[route, refusal.control] += 1
+        if x.canary is not None:
+            self._canaries[(route,)] += 1
         if x.unscanned:
             self._unscanned[(route,)] += 1
 
@@ -102,6 +107,10 @@ class Metrics(Collector):
         """Count a change of the TLS files: `swapped`, or `kept` when the new ones did not hold."""
         self._material[(outcome,)] += 1
 
+    def note_store(self, standing: Standing, spared: int) -> None:
+        """Note how the shared counter store stands, and how many refusals were answered without it."""
+        self._store = (standing, spared)
+
     def render(self) -> bytes:
         """Return the exposition."""
         return generate_latest(self._registry)
@@ -110,10 +119,18 @@ class Metrics(Collector):
         """Yield every metric."""
         yield GaugeMetricFamily("vallum_exchanges_open", "Exchanges in hand.", value=self.open)
         yield GaugeMetricFamily("vallum_records_lost", "Records that could not be written.", value=self.records_lost)
+        if self._store is not None:
+            yield from _show_store(*self._store)
         for name, text, labels, counts in (
             ("vallum_exchanges", "Exchanges by what was decided.", EXCHANGE_LABELS, self._exchanges),
             ("vallum_shadowed", "Refusals that a control in shadow would have made.", SHADOW_LABELS, self._shadowed),
             ("vallum_unscanned", "Exchanges that a control could not inspect.", ("route",), self._unscanned),
+            (
+                "vallum_canaries",
+                "Uses of a canary key: somebody has what nobody was given.",
+                ("route",),
+                self._canaries,
+            ),
             ("vallum_policy_reloads", "Policy reloads by outcome.", ("outcome",), self._reloads),
             ("vallum_tls_reloads", "Changes of the TLS files by outcome.", ("outcome",), self._material),
             ("vallum_tls_handshakes_failed", "Handshakes that failed, by cause.", ("cause",), self._failed()),
@@ -143,6 +160,21 @@ class Metrics(Collector):
 
     def _failed(self) -> Counter[tuple[str]]:
         return Counter({(cause,): count for cause, count in self.handshakes_failed.items()})
+
+
+def _show_store(standing: Standing, spared: int) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "vallum_counter_store_up", "1 while the shared counter store is asked, 0 while it is out.", value=standing.up
+    )
+    yield GaugeMetricFamily(
+        "vallum_counter_store_nodes", "Processes that share limits while the store is out.", value=standing.nodes
+    )
+    for name, text, count in (
+        ("vallum_counter_store_failures", "Calls of the counter store that failed.", standing.failures),
+        ("vallum_settlements_lost", "Reservations that stay charged whole.", standing.settlements_lost),
+        ("vallum_refusals_remembered", "Refusals that the counter store was not asked for again.", spared),
+    ):
+        yield CounterMetricFamily(name, text, value=count)
 
 
 EXCHANGE_LABELS = ("route", "decision", "reason", "status")

@@ -473,12 +473,14 @@ async def run_gateway(
     text: str, folder: Path, model: Model, url: str, beside: Path, **listen: Any
 ) -> AsyncIterator[Door]:
     config, policy = _compile(text, beside)
+    registry = listen.pop("registry", f"sqlite:///{folder}/vallum.db")
     settings = {"address": "127.0.0.1:0", "drain_s": 0.2, **listen}
     config = msgspec.structs.replace(
         config,
         listen=msgspec.structs.replace(config.listen, **settings),
         admin=msgspec.structs.replace(config.admin, address="127.0.0.1:0") if config.admin is not None else None,
-        registry=f"sqlite:///{folder}/vallum.db",
+        registry=registry,
+        records=msgspec.structs.replace(config.records, path=str(folder / "vallum.records")),
     )
     path = folder / "policy.yaml"
     path.write_text(text)
@@ -661,6 +663,7 @@ class Server:
     def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
         self._stack = stack
         self._folder = folder
+        self.started: list[Served] = []
 
     async def __call__(self, policy: str | Path, *arguments: str, upstream: str | None = None) -> Served:
         """Start with a policy text, or with a file that is not ours to change."""
@@ -681,6 +684,7 @@ class Server:
         }
         served = Served(self._folder, path, model, environ)
         self._stack.push_async_callback(served.stop)
+        self.started.append(served)
         await served.start(*arguments)
         return served
 

@@ -18,6 +18,7 @@ from vallum.core.effects import (
     SettleQuota,
     Steps,
     TakeQuota,
+    WithdrawCredentials,
 )
 from vallum.core.errors import DependencyError
 
@@ -36,6 +37,7 @@ class Driver:
         """Answer quotas from `counters`, credentials from `registry` and tokens by `issuers`."""
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
+            WithdrawCredentials: lambda effect: registry.withdraw(effect.digests, effect.now, effect.quarantine),
             TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),

@@ -34,10 +34,13 @@ from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.cost import COST_FIELDS, MILLION, OF_TOKENS, OutputBound, Price, Tariff
 from vallum.core.fieldpath import parse_path
-from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upstream
+from vallum.core.policy import Guard, Intake, Limit, OnOverrun, Outlet, Policy, Route, Upstream
 from vallum.core.problem import ErrorFormat
+from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
 from vallum.presets.openai import METERS
+from vallum.responders.leak_reports import BODY_MAX_BYTES, LeakReports, read_public_keys
+from vallum.stores.redis.address import Address
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator, Transform
+    from vallum.responders.leak_reports import LeakReportsConfig
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -136,6 +140,9 @@ def check_url(text: str) -> None:
         raise ValueError(f"{text!r} is no upstream; write it as http://host:port or https://host:port/base")
 
 
+TOKENS_ARE = f"they are in {', '.join(METERS)}"
+
+
 def _in_millionths(price: PriceConfig) -> Price:
     return Price(
         round(price.per_call * MILLION),
@@ -177,6 +184,23 @@ def resource_metadata(routes: Sequence[Route]) -> list[Route]:
     ]
 
 
+def check_registry(text: str) -> None:
+    """Raise ValueError unless `text` is the address of a registry.  Never quotes it: there may be a password in it."""
+    try:
+        url = urlsplit(text)
+        good = len(url.path) > 1 and url.port != 0 and (url.scheme == "sqlite" or bool(url.hostname or url.query))
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(
+            "no registry; write it as sqlite:///file or postgresql://user:password@host:5432/database, "
+            "with %40 for an @ and %2F for a / in the password"
+        )
+
+
+LEAK_REPORTS = "leak-reports"  # what records and metrics call the route of leak reports
+
+
 class _Compiler:
     def __init__(self, source: Source, config: Config) -> None:
         self._source = source
@@ -190,6 +214,7 @@ class _Compiler:
         self._attempt(("listen", "address"), split_address, config.listen.address)
         if config.admin is not None:
             self._attempt(("admin", "address"), split_address, config.admin.address)
+        self._counters(config)
         self._attempt(("trusted_proxies",), parse_networks, config.trusted_proxies)
         if now is not None:
             self._read_certificates(now)
@@ -203,9 +228,12 @@ class _Compiler:
             self._upstreams[name] = Upstream(name, upstream.url, upstream.timeout_s, headers)
         for name, settings in config.authenticators.items():
             self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
+        self._attempt(("registry",), check_registry, config.registry)
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
         routes = [*resource_metadata(routes), *routes]  # first, so that no wider route of the file takes them
+        if config.leak_reports is not None:
+            routes.insert(0, self._leak_reports(config.leak_reports, {route.name for route in routes}))
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
         return Policy(tuple(routes), self._upstreams, digest)
 
@@ -230,6 +258,14 @@ class _Compiler:
                     hint = "set listen.tls.client_auth, or client_certificate behind a proxy"
                     self._note(("authenticators", name), "nothing here asks clients for a certificate", hint)
 
+    def _counters(self, config: Config) -> None:
+        if config.counters == "memory://":
+            if config.workers > 1:
+                hint = "write counters: embedded://, or redis://host:6379/0 to share them with other nodes"
+                self._note(("counters",), f"{config.workers} workers cannot share counters in memory", hint)
+        elif config.counters not in (None, "embedded://"):
+            self._attempt(("counters",), Address.parse, config.counters)
+
     def _route(self, route: RouteConfig, place: Place) -> Route:
         names = route.auth.any_of
         authenticators = [
@@ -244,7 +280,7 @@ class _Compiler:
             for index, text in enumerate(route.match.exclude)
         ]
         limits = self._limits(route, place)
-        self._check_units(route, limits, place)
+        self._check_tokens(route, place)
         return Route(
             name=route.name,
             methods=frozenset(route.match.methods),
@@ -271,23 +307,57 @@ class _Compiler:
         price = route.price or (upstream.price if upstream is not None else None)
         return Tariff(route.cost, Price() if price is None else _in_millionths(price), route.response.reserve_bytes)
 
-    def _check_units(self, route: RouteConfig, limits: tuple[Limit, ...], place: Place) -> None:
-        """Find quotas in units that nothing on this route could count."""
-        price = self._tariff(route).price
-        for limit in limits:
-            quota = limit.quota
-            at = (*place, "quotas")
-            if quota.unit == "tokens" and route.preset not in METERS:
-                self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
-            elif quota.unit == "money" and not any(price):
-                self._note(at, "a quota of money needs a price", "give the route or its upstream a price")
-            elif quota.unit == "requests" and quota.most_at_once(quota.limit) < route.cost:
-                self._note(at, f"{quota.name!r} will never let a call of cost {route.cost} through")
-        if (price.per_million_input or price.per_million_output) and route.preset not in METERS and route.price:
-            self._note((*place, "price"), f"preset {route.preset!r} has no tokens to count", "give per_call alone")
-        if route.request.max_output_tokens is not None and route.preset not in METERS:
+    def _check_unit(self, route: RouteConfig, quota: Quota, place: Place) -> None:
+        """Find a quota in a unit that nothing on this route could count."""
+        if quota.unit == "tokens" and route.preset not in METERS:
+            self._note(place, f"preset {route.preset!r} has no tokens to count", TOKENS_ARE)
+        elif quota.unit == "money" and not any(self._tariff(route).price):
+            self._note(place, "a quota of money needs a price", "give the route or its upstream a price")
+        elif quota.unit == "requests" and quota.most_at_once(quota.limit) < route.cost:
+            self._note(place, f"{quota.name!r} will never let a call of cost {route.cost} through")
+
+    def _check_tokens(self, route: RouteConfig, place: Place) -> None:
+        """Find what needs tokens where there are none."""
+        if route.preset in METERS:
+            return
+        price = route.price
+        if price is not None and (price.per_million_input_tokens or price.per_million_output_tokens):
+            self._note((*place, "price"), f"preset {route.preset!r} has no tokens to price", "give per_call alone")
+        if route.request.max_output_tokens is not None:
             at = (*place, "request", "max_output_tokens")
-            self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
+            self._note(at, f"preset {route.preset!r} has no tokens to bound", TOKENS_ARE)
+        if route.response.on_overrun is OnOverrun.CUT:
+            at = (*place, "response", "on_overrun")
+            self._note(at, f"preset {route.preset!r} has no streams that could be cut", TOKENS_ARE)
+
+    def _leak_reports(self, wanted: LeakReportsConfig, taken: set[str]) -> Route:
+        """Make the route of scanners' reports: who signs is believed, so nobody need show a credential."""
+        if LEAK_REPORTS in taken:
+            self._note(("leak_reports",), f"a route is called {LEAK_REPORTS!r}", "give it another name")
+        at = ("leak_reports", "keys")
+        files = {None: wanted.keys} if isinstance(wanted.keys, str) else dict(wanted.keys or {})
+        texts = {identifier: self._read_file(name, at) for identifier, name in files.items()}
+        keys = self._attempt(at, read_public_keys, {name: text for name, text in texts.items() if text is not None})
+        prefixes = {each.prefix for each in self._config.authenticators.values() if isinstance(each, ApiKeyConfig)}
+        return Route(
+            name=LEAK_REPORTS,
+            methods=frozenset({"POST"}),
+            pattern=self._attempt(("leak_reports", "path"), Pattern.parse, wanted.path) or Pattern("", None),
+            upstream=Upstream("", ""),
+            authenticators=(Anonymous("scanners", AnonymousConfig()),),
+            limits=(Limit(Quota("minute-ip", 60, 60_000_000, Per.IP)),),
+            intake=Intake(max_bytes=BODY_MAX_BYTES),
+            responder=LeakReports(keys or {}, wanted.secret, sorted(prefixes), wanted.action == "quarantine"),
+        )
+
+    def _read_file(self, name: str, place: Place) -> bytes | None:
+        """Read a file beside the policy, which is part of its digest; note it where it cannot be read."""
+        try:
+            text = self._read[name] = self._source.resolve(name).read_bytes()
+        except OSError as error:
+            self._note(place, f"{name} cannot be read: {error.strerror}", "paths are relative to the policy file")
+            return None
+        return text
 
     def _limits(self, route: RouteConfig, place: Place) -> tuple[Limit, ...]:
         limits: list[Limit] = []
@@ -301,6 +371,7 @@ class _Compiler:
                 continue
             if any(quota.name == other.quota.name for other in limits):
                 self._note(at, f"two quotas are called {quota.name!r}", "give one of them a name of its own")
+            self._check_unit(route, quota, at)
             limits.append(Limit(quota, item.mode))
         return tuple(limits)
 
@@ -368,13 +439,11 @@ class _Compiler:
     def _schema(self, name: str | None, place: Place) -> Any:
         if name is None:
             return None
-        path = self._source.resolve(name)
+        text = self._read_file(name, place)
+        if text is None:
+            return None
         try:
-            text = path.read_bytes()
-            self._read[name] = text
             return Schema(json.loads(text)).inspect
-        except OSError as error:
-            self._note(place, f"{name} cannot be read: {error.strerror}", "paths are relative to the policy file")
         except SchemaError as error:
             self._note(place, f"{name} is no valid JSON Schema: {error}")
         except ValueError as error:

@@ -19,6 +19,7 @@ from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
 from vallum.core.policy import Mode, OnError, OnOverrun
 from vallum.core.quota import OnStoreFailure, Per
+from vallum.responders.leak_reports import LeakReportsConfig
 
 if TYPE_CHECKING:
     AuthenticatorConfig = Any
@@ -124,7 +125,7 @@ class UpstreamConfig(Base, frozen=True):
     headers: Annotated[dict[str, str], Meta(description="fields sent with every request, such as its own API key")] = (
         msgspec.field(default_factory=dict)
     )
-    price: PriceConfig | None = None
+    price: Annotated[PriceConfig | None, Meta(description="of calls on routes that have none of their own")] = None
 
 
 class MatchConfig(Base, frozen=True):
@@ -251,7 +252,7 @@ class RouteConfig(Base, frozen=True):
     ] = "json"
     quotas: Annotated[list[str | QuotaConfig], Meta(description="all of them hold")] = []
     cost: Annotated[Positive, Meta(le=1_000_000, description="requests that one call counts as")] = 1
-    price: PriceConfig | None = None
+    price: Annotated[PriceConfig | None, Meta(description="of a call; the upstream's by default")] = None
     request: RequestConfig = RequestConfig()
     checks: Annotated[list[CheckConfig], Meta(description="what the content is searched for")] = []
     response: ResponseConfig = ResponseConfig()
@@ -268,10 +269,27 @@ class Config(Base, frozen=True):
     routes: Annotated[list[RouteConfig], Meta(min_length=1, description="the first that matches takes a request")]
     listen: ListenConfig = ListenConfig()
     admin: AdminConfig | None = None
-    counters: Annotated[str, Meta(description="where quotas are counted", pattern="^memory://$")] = "memory://"
-    registry: Annotated[str, Meta(description="where keys are", pattern="^sqlite:///")] = "sqlite:///vallum.db"
+    counters: (
+        Annotated[
+            str,
+            Meta(
+                description="where quotas are counted: memory://, embedded:// for the workers of one host, or the "
+                "address of a Redis or Valkey server, redis+sentinel:// or redis+cluster://; "
+                "memory:// by default, embedded:// for several workers",
+            ),
+        ]
+        | None
+    ) = None
+    registry: Annotated[
+        str,
+        Meta(
+            description="where keys are: sqlite:///file, or postgresql://user@host/database for several nodes",
+            pattern="^(sqlite:///|postgresql://)",
+        ),
+    ] = "sqlite:///vallum.db"
+    leak_reports: LeakReportsConfig | None = None
     records: RecordsConfig = RecordsConfig()
-    workers: Annotated[int, Meta(ge=1, le=1, description="processes; in-memory counters allow one")] = 1
+    workers: Annotated[int, Meta(ge=1, le=64, description="processes that serve; in-memory counters allow one")] = 1
     trusted_proxies: Annotated[list[str], Meta(description="addresses whose X-Forwarded-For is believed, as CIDR")] = []
     client_certificate: Annotated[
         ClientCertificateConfig | None, Meta(description="certificates of clients that a proxy passes on")

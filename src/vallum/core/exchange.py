@@ -113,6 +113,7 @@ class Exchange:
         "bill",
         "body",
         "called",
+        "canary",
         "cancelled",
         "content",
         "cut",
@@ -143,6 +144,7 @@ class Exchange:
         self.phase = Phase.NEW
         self.route: Route | None = None
         self.principal = NOBODY
+        self.canary: str | None = None  # id of the canary key that was presented
         self.body = b""
         self.document: Any = None
         self.forward: bytes | None = None  # what to send instead of the body

@@ -53,6 +53,8 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     }
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
+    if x.canary is not None:
+        record["canary"] = x.canary
     if x.taken is not None:
         record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
     if x.shadowed:
@@ -63,13 +65,16 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
         record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
     if x.sanitised:
         record["sanitised"] = True
+    return record | _paid(x)
+
+
+def _paid(x: Exchange) -> dict[str, Any]:
+    paid: dict[str, Any] = {} if x.bill is None else _spent(x.bill)
     if x.amended:
-        record["amended"] = list(x.amended)
-    if x.bill is not None:
-        record |= _spent(x.bill)
+        paid["amended"] = list(x.amended)
     if x.cut:
-        record["cut_by"] = x.cut
-    return record
+        paid["cut_by"] = x.cut
+    return paid
 
 
 def _spent(bill: Bill) -> dict[str, Any]:

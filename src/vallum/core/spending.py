@@ -71,14 +71,14 @@ def quotas(
         write = _silent if writer is None else writer((*quotas, *own))
         return Plan(tuple(demands), settles, write)
 
+    def make(x: Exchange, route: Route) -> Plan:
+        if len(plans) >= PLANS_KEPT:
+            plans.clear()
+        made = plans[x.principal, x.request.client] = plan(x, route)
+        return made
+
     def run(x: Exchange, route: Route) -> Steps[Refusal | None]:
-        known = plans.get((x.principal, x.request.client))
-        if known is None:
-            known = plan(x, route)
-            if len(plans) >= PLANS_KEPT:
-                plans.clear()
-            plans[x.principal, x.request.client] = known
-        demands, settles, write = known
+        demands, settles, write = plans.get((x.principal, x.request.client)) or make(x, route)
         if not demands:
             return None
         if x.factor != 1.0:
@@ -95,6 +95,7 @@ def quotas(
         if not shadow:
             x.taken = taken
             x.quota_fields = write(taken)
+        x.unscanned += [f"quota:{quota.name} (the counter store is out)" for quota in taken.skipped]
         return None if taken.refused is None else _over(x, demands, taken)
 
     return run
@@ -125,7 +126,7 @@ def _own(quotas: tuple[Quota, ...], own: tuple[Quota, ...]) -> tuple[Quota, ...]
 
 def own_bucket(quota: Quota, who: Principal) -> str:
     """Name the bucket of a credential's own quota, which is the same on every route."""
-    return f"\x1f{_identity(quota)}\x1fkey\x1f{who.credential_id}"
+    return f"\x1f{_identity(quota)}\x1fkey\x1f{who.lineage or who.credential_id}"
 
 
 def _identity(quota: Quota) -> str:
@@ -162,6 +163,9 @@ def _over(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny:
     assert refused is not None
     cost = next((demand.cost for demand in demands if demand.quota.name == refused.name), 1)
     control = f"quota:{refused.name}"
+    if taken.unavailable:
+        detail = "the counter store is out, and the quota's on_store_failure is deny"
+        return Deny(Reason.UNAVAILABLE, control, detail, retry_after_s=1)
     if taken.never:
         pointer = x.estimate.pointer if x.estimate is not None and refused.unit in OF_TOKENS else ""
         violation = {"pointer": pointer, "rule": "over_quota"}
@@ -193,7 +197,7 @@ def partition(quota: Quota, x: Exchange, route: Route) -> str:
     if quota.per is Per.IP or who is NOBODY:
         return f"{scope}ip\x1f{ip_partition(x.request.client)}"
     if quota.per is Per.KEY and who.credential_id is not None:
-        return f"{scope}key\x1f{who.credential_id}"
+        return f"{scope}key\x1f{who.lineage or who.credential_id}"
     if quota.per is Per.TENANT and who.tenant is not None:
         return f"{scope}tenant\x1f{who.tenant}"
     return f"{scope}subject\x1f{who.subject}"

@@ -102,6 +102,7 @@ def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
         if isinstance(answer, Challenge) and answer.scheme == INVALID_TOKEN:  # which one refused is nobody's business
             return Challenge(challenges(route, invalid=True), answer.control, answer.detail)
         if answer is not None:
+            x.canary = answer.canary if isinstance(answer, Challenge) else None
             return answer
     if x.request.certificate is not None and not presented:
         detail = "no authenticator of this route takes this certificate"
@@ -124,7 +125,12 @@ def challenges(route: Route, *, invalid: bool) -> str:
 
 
 def authorise(x: Exchange, route: Route) -> Refusal | None:
-    """Refuse a principal that lacks one of the route's scopes."""
+    """Refuse a principal that lacks one of the route's scopes, or whose credential is not for this route."""
+    routes = x.principal.routes
+    if routes is not None and route.name not in routes:
+        scheme = 'Bearer error="insufficient_scope"'  # RFC 6750 3.1
+        detail = f"{x.principal.credential_id} is not for this route"
+        return Deny(Reason.INSUFFICIENT_SCOPE, "authorise", detail, headers=(("www-authenticate", scheme),))
     missing = route.scopes - x.principal.scopes
     if not missing:
         return None

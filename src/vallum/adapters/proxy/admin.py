@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vallum.adapters.proxy.incoming import Incoming
 
 TEXT = "text/plain; charset=utf-8"
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
+class House(Protocol):
+    """What operators ask: one process, or all workers together."""
+
+    async def show_metrics(self) -> bytes:
+        """Return the metrics' exposition."""
+
+    async def check_ready(self) -> bool:
+        """Say whether requests are welcome."""
+
+
 class Admin:
     """Answers three paths."""
 
-    def __init__(self, metrics: Callable[[], bytes], is_ready: Callable[[], bool]) -> None:
-        """Answer with these."""
-        self._metrics = metrics
-        self._is_ready = is_ready
+    def __init__(self, house: House) -> None:
+        """Answer for `house`."""
+        self._house = house
 
     async def serve(self, incoming: Incoming) -> None:
         """Answer one request."""
@@ -31,7 +38,7 @@ class Admin:
             if path == "/healthz":
                 status, body = 200, b"ok\n"
             elif path == "/readyz":
-                status, body = (200, b"ready\n") if self._is_ready() else (503, b"not ready\n")
+                status, body = (200, b"ready\n") if await self._house.check_ready() else (503, b"not ready\n")
             elif path == "/metrics":
-                status, media_type, body = 200, EXPOSITION, self._metrics()
+                status, media_type, body = 200, EXPOSITION, await self._house.show_metrics()
         await incoming.answer(status, [("content-type", media_type), ("cache-control", "no-store")], body)
