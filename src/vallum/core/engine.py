@@ -150,7 +150,7 @@ class Engine:
     def settle(self, x: Exchange) -> Steps[None]:
         """Put what was used in the place of what was reserved.  Once: a second call does nothing."""
         bill = x.bill
-        demands = () if bill is None else bill.close(x.called, x.decision is None or not isinstance(x.decision, Allow))
+        demands = () if bill is None else bill.close(x.called, not isinstance(x.decision, Allow))
         if not demands:
             return
         try:

@@ -82,7 +82,7 @@ def quotas(
         if not demands:
             return None
         if x.factor != 1.0:
-            demands = tuple([demand._replace(limit=max(1, int(demand.quota.limit * x.factor))) for demand in demands])
+            demands = _narrow(demands, x.factor)
         if settles:
             bill = _bill(x, route)
             demands = bill.ask(demands)
@@ -95,10 +95,14 @@ def quotas(
         if not shadow:
             x.taken = taken
             x.quota_fields = write(taken)
-        x.unscanned += [f"quota:{quota.name} (the counter store is out)" for quota in taken.skipped]
-        return None if taken.refused is None else _over(x, demands, taken)
+        return None if taken.refused is None and not taken.skipped else _weigh(x, demands, taken)
 
     return run
+
+
+def _narrow(demands: tuple[Demand, ...], factor: float) -> tuple[Demand, ...]:
+    """Put the limits in force that this caller has for now: at least 1 of each."""
+    return tuple([demand._replace(limit=max(1, int(demand.quota.limit * factor))) for demand in demands])
 
 
 def _bill(x: Exchange, route: Route) -> Bill:
@@ -157,10 +161,12 @@ def _silent(_: Taken) -> Fields:
     return ()
 
 
-def _over(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny:
-    """Refuse what a quota has no room for, now or ever."""
+def _weigh(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny | None:
+    """Note what was not counted, and refuse what a quota has no room for, now or ever."""
+    x.unscanned.extend([f"quota:{quota.name} (the counter store is out)" for quota in taken.skipped])
     refused = taken.refused
-    assert refused is not None
+    if refused is None:
+        return None
     cost = next((demand.cost for demand in demands if demand.quota.name == refused.name), 1)
     control = f"quota:{refused.name}"
     if taken.unavailable:
