@@ -239,6 +239,19 @@ def test_buckets_of_one_holder_lie_together(kit: Kit, per: Per, holder: str) -> 
     assert take.demands[0].holder == holder
 
 
+def test_a_store_that_is_out_is_said_to_be_out(kit: Kit) -> None:
+    reply = kit.refused(TOKENS, wait_us=0)._replace(unavailable=True)
+    _, x, _ = ask(kit, route(kit, TOKENS), reply)
+    assert isinstance(x.decision, Deny)
+    assert (x.decision.reason, x.decision.retry_after_s) == (Reason.UNAVAILABLE, 1)
+
+
+def test_what_was_not_counted_is_recorded(kit: Kit) -> None:
+    _, x, _ = ask(kit, route(kit, TOKENS), kit.admitted(TOKENS)._replace(skipped=(TOKENS,)))
+    assert isinstance(x.decision, Allow)
+    assert x.unscanned == ["quota:tokens (the counter store is out)"]
+
+
 # --- what the upstream is told ----------------------------------------------------------------------------------------
 
 
