@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, ge
 import click
 import msgspec
 
-from vallum import authenticators, checks, transforms
+from vallum import authenticators, checks, provers, transforms
 from vallum.cli.main import vallum
 from vallum.config.model import Config
 from vallum.core.decision import REASONS, Deny, Reason
 from vallum.core.exchange import Exchange, Headers, Request
 from vallum.core.policy import Policy
 from vallum.core.record import Timing
+from vallum.core.theft import Suspicion
 from vallum.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 HEADINGS = ("What it stops", "Config", "Cost", "Misses", "Example")
-METHODS = ("authenticate", "inspect", "clean", "apply")  # what the core calls; see core/protocols.py
+METHODS = ("authenticate", "prove", "inspect", "clean", "apply")  # what the core calls; see core/protocols.py
 ROOMS = (
     ("Authenticators", "who is calling", authenticators),
+    ("Provers", "who holds a key", provers),
     ("Checks", "what may come in", checks),
     ("Transforms", "what may go out", transforms),
 )
@@ -392,6 +394,7 @@ def metrics_page() -> str:
     x.decision = Deny(Reason.NOT_FOUND, "route")
     x.shadowed.append(x.decision)
     x.unscanned.append("body")
+    x.suspicion = Suspicion(1.0, ("new_network",))
     x.canary = "key_0"
     metrics.count(x, 404, Timing(0.0, 0.0))
     metrics.count_reload("swapped")

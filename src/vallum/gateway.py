@@ -23,16 +23,20 @@ from vallum.adapters.proxy.tls import TlsListener
 from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, Source, read_source
 from vallum.config.tls import MaterialError, material_files, read_material
+from vallum.config.tokens import signing_file
 from vallum.core import record
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.requestid import compose_id
+from vallum.core.theft import Habits
 from vallum.metrics import Metrics
+from vallum.mint.keyring import create_file
 from vallum.stores.memory import MemoryCounters
 from vallum.stores.records import Records
 from vallum.stores.registry import SqlRegistry
 from vallum.stores.shared import open_shared
+from vallum.stores.sightings import MemorySightings
 
 if TYPE_CHECKING:
     import socket
@@ -80,7 +84,10 @@ class Gateway:
         self.shared = None if url == MEMORY else open_shared(url, _monotonic_us, config.workers)
         self.issuers = HttpIssuers(time.monotonic)
         counters = MemoryCounters() if self.shared is None else self.shared.counters
-        self.driver = Driver(counters, self.registry, self.issuers)
+        self.sightings = MemorySightings(habits(config))
+        proofs = None if self.shared is None else self.shared.store
+        self.driver = Driver(counters, self.registry, self.issuers, proofs=proofs, sightings=self.sightings)
+        create_signing_key(config)
         self._counting: asyncio.Future[None] | None = None
         self.service = Pools()
         self.engine = Engine(policy)
@@ -120,6 +127,9 @@ class Gateway:
                 x.canary,
                 x.request.id,
             )
+        if x.suspicion is not None and x.suspicion.alert:
+            who, signs = x.principal.credential_id, ", ".join(x.suspicion.signs)
+            log.warning("%s may be in other hands: %s; see vallum why %s", who, signs, x.request.id)
 
     async def show_metrics(self) -> bytes:
         """Return this process's metrics: for the operators' listener."""
@@ -262,7 +272,7 @@ class Gateway:
         try:
             # Compiling can take a second: not on the event loop.
             source, config, policy = await asyncio.get_running_loop().run_in_executor(None, self._load)
-        except PolicyFileError as error:
+        except (DependencyError, PolicyFileError) as error:
             log.error("the policy file does not hold; the last good one stays in force\n%s", error)
             self.metrics.count_reload("kept")
             return False
@@ -274,6 +284,7 @@ class Gateway:
         self._reload_due = self._reload_due or changed_again
         self.service.keep(policy.upstreams.values())
         self.engine = Engine(policy)
+        self.sightings.habits = habits(config)
         self.metrics.count_reload("swapped")
         log.info("policy %s is in force", policy.digest)
         return True
@@ -284,7 +295,9 @@ class Gateway:
 
     def _load(self) -> tuple[Source, Config, Policy]:
         source = read_source(self._source.path)
-        return source, *load_policy(source, certificates=False)
+        config, policy = load_policy(source, certificates=False)
+        create_signing_key(config)
+        return source, config, policy
 
     async def stop(self) -> None:
         """Take no more, let what is in hand end, write the last records."""
@@ -377,6 +390,18 @@ def bounds(listen: ListenConfig) -> Bounds:
         write_s=listen.write_timeout_s,
         connections=listen.max_connections,
     )
+
+
+def habits(config: Config) -> Habits:
+    """Return when a credential is known well enough to speak of its habits."""
+    theft = config.theft
+    return Habits() if theft is None else Habits(theft.warm_up_s, theft.warm_up_requests, theft.alert_at)
+
+
+def create_signing_key(config: Config) -> None:
+    """Make the key that tokens are signed with, where the policy names none.  Raises DependencyError."""
+    if config.tokens is not None and config.tokens.key is None:
+        create_file(signing_file(config.registry))
 
 
 def records_folder(config: Config) -> Path | None:

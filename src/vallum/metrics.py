@@ -64,6 +64,7 @@ class Metrics(Collector):
         self.records_lost = 0
         self._exchanges: Counter[tuple[str, str, str, str]] = Counter()
         self._shadowed: Counter[tuple[str, str]] = Counter()
+        self._suspected: Counter[tuple[str, str]] = Counter()
         self._unscanned: Counter[tuple[str]] = Counter()
         self._reloads: Counter[tuple[str]] = Counter()
         self.handshakes_failed: Counter[str] = Counter()
@@ -94,6 +95,11 @@ class Metrics(Collector):
         self._total[route].add(total_s)
         for refusal in x.shadowed:
             self._shadowed[route, refusal.control] += 1
+        if x.suspicion is not None:
+            for sign in x.suspicion.signs:
+                self._suspected[route, sign] += 1
+            if x.suspicion.alert:
+                self._suspected[route, "alert"] += 1
         if x.canary is not None:
             self._canaries[(route,)] += 1
         if x.unscanned:
@@ -124,6 +130,7 @@ class Metrics(Collector):
         for name, text, labels, counts in (
             ("vallum_exchanges", "Exchanges by what was decided.", EXCHANGE_LABELS, self._exchanges),
             ("vallum_shadowed", "Refusals that a control in shadow would have made.", SHADOW_LABELS, self._shadowed),
+            ("vallum_suspected", "Uses of a credential that showed a sign of theft.", SIGN_LABELS, self._suspected),
             ("vallum_unscanned", "Exchanges that a control could not inspect.", ("route",), self._unscanned),
             (
                 "vallum_canaries",
@@ -179,3 +186,4 @@ def _show_store(standing: Standing, spared: int) -> Iterator[Metric]:
 
 EXCHANGE_LABELS = ("route", "decision", "reason", "status")
 SHADOW_LABELS = ("route", "control")
+SIGN_LABELS = ("route", "sign")

@@ -9,11 +9,22 @@ import pytest
 
 from vallum.adapters.driver import Driver
 from vallum.core.decision import Allow, Deny
-from vallum.core.effects import FetchKeys, FindCredential, Introspect, Steps, TakeQuota, ask
+from vallum.core.effects import (
+    FetchKeys,
+    FindCredential,
+    FindCredentialById,
+    Introspect,
+    NoteSighting,
+    RememberProof,
+    Steps,
+    TakeQuota,
+    ask,
+)
 from vallum.core.errors import DependencyError
 from vallum.core.issuer import Issuer, KeySet
 from vallum.core.principal import Credential
 from vallum.core.quota import Demand, Quota, Taken
+from vallum.core.theft import Sighting, Suspicion
 
 if TYPE_CHECKING:
     from tests.conftest import Kit
@@ -43,6 +54,10 @@ class Stores:
 
     async def find(self, digest: bytes) -> Credential | None:
         found: Credential | None = await self._reply(digest)
+        return found
+
+    async def find_id(self, key_id: str) -> Credential | None:
+        found: Credential | None = await self._reply(key_id)
         return found
 
     async def withdraw(self, digests: tuple[bytes, ...], now: float, quarantine: bool) -> frozenset[bytes]:
@@ -81,6 +96,31 @@ async def test_each_effect_gets_its_own_reply() -> None:
     stores = Stores(ALICE, TAKEN)
     assert await driver(stores).run(steps()) == (ALICE, TAKEN)
     assert stores.asked == [b"digest", DEMANDS]
+
+
+async def test_proofs_and_habits_are_kept_in_this_process_by_default() -> None:
+    def steps() -> Steps[tuple[Any, ...]]:
+        found = yield from ask(FindCredentialById("key_1"))
+        first = yield from ask(RememberProof("proof", 1_000_000))
+        again = yield from ask(RememberProof("proof", 1_000_000))
+        suspicion = yield from ask(NoteSighting("key_1", Sighting(0.0, "home", "curl", frozenset())))
+        return found, first, again, suspicion
+
+    stores = Stores(ALICE)
+    assert await driver(stores).run(steps()) == (ALICE, True, False, Suspicion())
+    assert stores.asked == ["key_1"]
+
+
+async def test_proofs_may_be_kept_where_other_nodes_see_them() -> None:
+    class Shared:
+        async def set_once(self, key: str, ttl_ms: int) -> bool:
+            raise DependencyError(f"{key} for {ttl_ms} ms")
+
+    def steps() -> Steps[bool]:
+        return (yield from ask(RememberProof("proof", 7)))
+
+    with pytest.raises(DependencyError, match="proof for 7 ms"):
+        await Driver(Stores(), Stores(), proofs=Shared()).run(steps())
 
 
 async def test_questions_to_issuers_are_passed_on() -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
-from vallum.authenticators.oauth2 import IntrospectionConfig, OAuth2, OAuth2Config
+from vallum.authenticators.minted import Minted
 from vallum.authenticators.mtls import Mtls, MtlsConfig
+from vallum.authenticators.oauth2 import IntrospectionConfig, OAuth2, OAuth2Config
 from vallum.core.apikey import compose_key
 from vallum.core.decision import Challenge, Deny
 from vallum.core.effects import FetchKeys, FindCredential, Introspect
@@ -19,12 +20,16 @@ from vallum.core.errors import DependencyError
 from vallum.core.issuer import KeySet
 from vallum.core.principal import Principal
 from vallum.core.protocols import Authenticator
+from vallum.mint.keyring import KeyRing, make_key
+from vallum.mint.tokens import Mint, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.conftest import Kit
 
+PEM = make_key()
+MINT = Mint("https://a.example", "https://a.example", frozenset(), 300, KeyRing(lambda: PEM))
 TOKENS = OAuth2Config(
     issuer="https://login.example",
     audience="https://models.example",
@@ -33,6 +38,7 @@ TOKENS = OAuth2Config(
 BUILD: dict[str, Callable[[], Authenticator]] = {
     "anonymous": lambda: Anonymous("open", AnonymousConfig()),
     "api_key": lambda: ApiKey("keys", ApiKeyConfig()),
+    "minted": lambda: Minted("minted", Verifier(MINT)),
     "oauth2": lambda: OAuth2("tokens", TOKENS),
     "mtls": lambda: Mtls("certs", MtlsConfig(subject="san_dns")),
 }
@@ -96,7 +102,7 @@ class TestEvery:
         except DependencyError:
             return
         assert given_answer is None or isinstance(given_answer, Principal), "one that asks nobody cannot fail"
-        assert name in ("anonymous", "mtls")
+        assert name in ("anonymous", "minted", "mtls")
 
     def test_no_secret_is_in_a_refusal(self, kit: Kit, name: str) -> None:
         given_answer = answer(kit, BUILD[name](), [("x-api-key", KEY)])

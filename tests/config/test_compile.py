@@ -11,9 +11,10 @@ from vallum.checks.sqli import SqliConfig
 from vallum.config import compile as compiler
 from vallum.config.compile import REQUEST_HEADERS, RESPONSE_HEADERS, load_policy
 from vallum.config.source import PolicyFileError, parse_source
-from vallum.core.policy import Mode, OnError
+from vallum.core.policy import Mode, OnError, Vigilance
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Per, Quota
+from vallum.mint.keyring import make_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -278,6 +279,53 @@ def test_equal_checks_are_built_once_and_only_so_many_are_kept(monkeypatch: pyte
     other = compiler.build_check(SqliConfig(mode=Mode.SHADOW))
     assert other is not first
     assert compiler.build_check(SqliConfig(mode=Mode.SHADOW)) is other
+
+
+# --- bound credentials, tokens, theft ---------------------------------------------------------------------------------
+
+TOKENS = 'tokens: {issuer: "https://models.example", any_of: [keys], audiences: ["https://b.example"]}\n'
+
+
+def test_without_a_word_proofs_are_checked_and_nothing_is_minted_or_watched(tmp_path: Path) -> None:
+    policy = policy_of(tmp_path, route_text())
+    assert policy.prover is not None
+    assert policy.prover.algorithms.startswith("ES256 ")
+    assert [route.name for route in policy.routes] == ["predict"]
+    assert (policy.routes[0].bound, policy.routes[0].vigilance) == (False, None)
+
+
+def test_a_route_may_want_bound_credentials(tmp_path: Path) -> None:
+    text = route_text().replace("{any_of: [keys]}", "{any_of: [keys], bound: required}")
+    assert policy_of(tmp_path, text).routes[0].bound
+
+
+def test_the_token_endpoint_is_three_routes_of_the_gateways_own(tmp_path: Path) -> None:
+    text = route_text().replace("  open:", "  minted: {type: minted}\n  open:") + TOKENS
+    routes = policy_of(tmp_path, text).routes
+    assert [(route.name, route.pattern.text) for route in routes] == [
+        ("token-exchange", "/oauth/token"),
+        ("token-keys", "/.well-known/jwks.json"),
+        ("token-metadata", "/.well-known/oauth-authorization-server"),
+        ("predict", "/predict"),
+    ]
+    exchange = routes[0]
+    assert (exchange.error_format, exchange.intake.max_bytes) == (ErrorFormat.OAUTH, 16_384)
+    assert [authenticator.type for authenticator in exchange.authenticators] == ["api_key", "anonymous"]
+    assert [limit.quota.limit for limit in exchange.limits] == [60]
+    assert all(route.responder is not None for route in routes[:3])
+    assert not list(tmp_path.iterdir()), "compiling makes no key"
+
+
+def test_a_signing_key_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "signing.pem").write_text(make_key())
+    text = route_text() + TOKENS.replace("any_of", 'key: "file:signing.pem", any_of')
+    assert len(policy_of(tmp_path, text).routes) == 4
+
+
+def test_signs_of_theft_are_watched_in_shadow_unless_said_otherwise(tmp_path: Path) -> None:
+    assert policy_of(tmp_path, route_text() + "theft: {}\n").routes[0].vigilance == Vigilance()
+    enforced = policy_of(tmp_path, route_text() + "theft: {mode: enforce, tighten_to: 0.2, step_up_at: 0.8}\n")
+    assert enforced.routes[0].vigilance == Vigilance(Mode.ENFORCE, 0.5, 0.2, 0.8)
 
 
 ISSUER = "type: oauth2, issuer: https://login.example"

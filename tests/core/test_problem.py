@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vallum.core.decision import Challenge, Deny, Reason
-from vallum.core.problem import ErrorFormat, problem, problem_headers
+from vallum.core.problem import ErrorFormat, media_type, problem, problem_headers
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -105,3 +105,22 @@ def test_header_fields_of_a_refusal(refusal: Any, fields: list[tuple[str, str]])
 def test_neither_control_nor_detail_is_ever_in_it(refusal: Any, error_format: ErrorFormat | None) -> None:
     assert b"secret" not in problem(refusal, "req-1", error_format)
     assert not any("secret" in value for _, value in problem_headers(refusal))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "error"),
+    [
+        (Challenge("Bearer", "authenticate"), "invalid_client"),
+        (Challenge('DPoP error="use_dpop_nonce"', "confirm"), "use_dpop_nonce"),
+        (
+            Deny(Reason.INVALID_REQUEST, "tokens", violations=({"pointer": "", "rule": "invalid_scope"},)),
+            "invalid_scope",
+        ),
+        (Deny(Reason.MALFORMED_REQUEST, "parse"), "invalid_request"),
+        (Deny(Reason.UNAVAILABLE, "registry"), "temporarily_unavailable"),
+    ],
+)
+def test_oauths_clients_read_their_own_member_in_plain_json(refusal: Challenge | Deny, error: str) -> None:
+    assert json.loads(problem(refusal, "req-1", ErrorFormat.OAUTH))["error"] == error
+    assert media_type(ErrorFormat.OAUTH) == "application/json"
+    assert media_type(None) == "application/problem+json"

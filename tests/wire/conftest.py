@@ -112,7 +112,7 @@ class Answer(NamedTuple):
         assert bool(self.all("retry-after")) == (status in (429, 503))
         known = {
             *"content-type content-length cache-control connection x-request-id date".split(),
-            *"www-authenticate retry-after x-should-retry ratelimit ratelimit-policy".split(),
+            *"www-authenticate dpop-nonce retry-after x-should-retry ratelimit ratelimit-policy".split(),
         }
         assert {name for name, _ in self.fields} <= known, self.fields
         return problem
@@ -458,7 +458,7 @@ def _aim(policy: Policy, url: str) -> Policy:
     """Point every upstream of a compiled policy at `url`."""
     aimed = {name: replace(upstream, url=url) for name, upstream in policy.upstreams.items()}
     routes = tuple(replace(route, upstream=aimed.get(route.upstream.name, route.upstream)) for route in policy.routes)
-    return Policy(routes, aimed, policy.digest)
+    return replace(policy, routes=routes, upstreams=aimed)
 
 
 async def _pulse(gateway: Gateway, stopped: asyncio.Event) -> None:

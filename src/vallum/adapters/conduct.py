@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
 from vallum.core.engine import describe
 from vallum.core.errors import UpstreamError, UpstreamTimeoutError
-from vallum.core.problem import MEDIA_TYPE, problem, problem_headers
+from vallum.core.problem import media_type, problem, problem_headers
 from vallum.core.record import Timing
 from vallum.core.target import forwarded
 
@@ -275,12 +275,12 @@ class Conversation:
             await asyncio.sleep(CHALLENGE_SLOT_S - waited % CHALLENGE_SLOT_S)
         error_format = self.x.route.error_format if self.x.route else None
         body = problem(refusal, self.x.request.id, error_format)
-        fields = [("content-type", MEDIA_TYPE), *problem_headers(refusal), *self._own_fields()]
+        fields = [("content-type", media_type(error_format)), *problem_headers(refusal), *self._own_fields()]
         self._status = refusal.reason.status
         await self._caller.answer(self._status, fields, body)
 
     def _own_fields(self) -> list[tuple[str, str]]:
-        return [("x-request-id", self.x.request.id), *self.x.quota_fields]
+        return [("x-request-id", self.x.request.id), *self.x.quota_fields, *self.x.proof_fields]
 
 
 def upstream_request(

@@ -13,7 +13,10 @@ from vallum.core.effects import (
     Effect,
     FetchKeys,
     FindCredential,
+    FindCredentialById,
     Introspect,
+    NoteSighting,
+    RememberProof,
     RenewQuota,
     SettleQuota,
     Steps,
@@ -21,11 +24,13 @@ from vallum.core.effects import (
     WithdrawCredentials,
 )
 from vallum.core.errors import DependencyError
+from vallum.stores.proofs import MemoryProofs
+from vallum.stores.sightings import MemorySightings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vallum.core.protocols import Counters, Issuers, Registry
+    from vallum.core.protocols import Counters, Issuers, Proofs, Registry, Sightings
 
 T = TypeVar("T")
 
@@ -33,10 +38,26 @@ T = TypeVar("T")
 class Driver:
     """Performs effects on one set of stores."""
 
-    def __init__(self, counters: Counters, registry: Registry, issuers: Issuers | None = None) -> None:
-        """Answer quotas from `counters`, credentials from `registry` and tokens by `issuers`."""
+    def __init__(
+        self,
+        counters: Counters,
+        registry: Registry,
+        issuers: Issuers | None = None,
+        *,
+        proofs: Proofs | None = None,
+        sightings: Sightings | None = None,
+    ) -> None:
+        """Answer quotas from `counters`, credentials from `registry` and tokens by `issuers`.
+
+        Proofs and sightings are kept in this process unless they have stores of their own.
+        """
+        seen = proofs or MemoryProofs()
+        habits = sightings or MemorySightings()
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
+            FindCredentialById: lambda effect: registry.find_id(effect.id),
+            RememberProof: lambda effect: seen.set_once(effect.key, effect.ttl_ms),
+            NoteSighting: lambda effect: habits.note(effect.credential_id, effect.sighting),
             WithdrawCredentials: lambda effect: registry.withdraw(effect.digests, effect.now, effect.quarantine),
             TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),

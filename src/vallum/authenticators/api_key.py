@@ -1,5 +1,7 @@
 """Keys that the operator hands out: `vlm_live_...`, in `Authorization: Bearer` or `X-API-Key`.
 
+One that is bound to a key of its holder stands in `Authorization: DPoP` or `X-API-Key`, with a proof beside it.
+
 What it stops
     Callers without a key, with a wrong, expired, quarantined or revoked one, or from an address that it is not for.
     Whoever uses a canary key, which nobody honest has: refused like an unknown key, and an alarm for the operator.
@@ -9,8 +11,9 @@ Cost
     A known key costs a SHA-256 and one look-up in memory, about 3 us; with an address list 2 us more.  Noise fails the
     checksum and never reaches the registry.
 Misses
-    A stolen key works until it is revoked, from any address its allow-list admits.  A flood of well-formed keys that do
-    not exist costs a query each, once in 30 seconds, and waits in a bounded queue.
+    A stolen key works until it is revoked, from any address its allow-list admits, unless it is bound to a certificate
+    or a key of its holder.  A flood of well-formed keys that do not exist costs a query each, once in 30 seconds, and
+    waits in a bounded queue.
 Example
     authenticators:
       keys: {type: api_key}
@@ -89,7 +92,8 @@ class ApiKey:
 
 def _bearer_token(authorization: str | None) -> str | None:
     scheme, _, token = (authorization or "").partition(" ")
-    return token.strip(" ") if scheme.lower() == "bearer" else None
+    # Which of the two it must be, the stage after this one knows (RFC 9449 7.1).
+    return token.strip(" ") if scheme.lower() in ("bearer", "dpop") else None
 
 
 _networks = lru_cache(maxsize=4096)(parse_networks)  # parsing takes ten times as long as looking

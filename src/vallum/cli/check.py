@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from vallum.config.model import Config
     from vallum.core.policy import Policy, Route
 
-CONTROLS = ("credential", "scopes", "quotas", "size", "schema", "checks", "sanitise", "answer", "on error")
+CONTROLS = (
+    "credential",
+    "proof",
+    "scopes",
+    "habits",
+    "quotas",
+    "size",
+    "schema",
+    "checks",
+    "sanitise",
+    "answer",
+    "on error",
+)
 STYLES = {"absent": "dim", "shadow": "yellow"}
 
 
@@ -61,7 +73,9 @@ def _controls(route: Route) -> dict[str, str]:
     shadow = route.mode is Mode.SHADOW
     entries: dict[str, str] = {
         "credential": " or ".join(a.type for a in route.authenticators),
+        "proof": "required" if route.bound else "of bound credentials",
         "scopes": " ".join(sorted(route.scopes)) or "absent",
+        "habits": _vigilance(route),
         "quotas": _list(
             (f"{limit.quota.limit}/{limit.quota.name}", limit.mode is Mode.SHADOW) for limit in route.limits
         ),
@@ -75,6 +89,14 @@ def _controls(route: Route) -> dict[str, str]:
     if shadow:
         entries = {name: f"shadow: {value}" if value != "absent" else value for name, value in entries.items()}
     return entries
+
+
+def _vigilance(route: Route) -> str:
+    vigilance = route.vigilance
+    if vigilance is None:
+        return "absent"
+    text = f"limits x {vigilance.leeway:g} from {vigilance.tighten_at:g}, proof from {vigilance.step_up_at:g}"
+    return text if vigilance.mode is Mode.ENFORCE else f"{text} (shadow)"
 
 
 def _door(config: Config) -> str:

@@ -14,6 +14,7 @@ from vallum.cli.keys import keys
 from vallum.cli.schema import schema
 from vallum.cli.serve import serve
 from vallum.cli.terminal import DEPENDENCY, MISUSE, complain
+from vallum.cli.tokens import tokens
 from vallum.cli.why import why
 from vallum.config.source import PolicyFileError
 from vallum.core.errors import DependencyError
@@ -32,7 +33,7 @@ def vallum() -> None:
     """
 
 
-for command in (demo, serve, check, keys, why, schema, init):
+for command in (demo, serve, check, keys, tokens, why, schema, init):
     vallum.add_command(command)
 
 

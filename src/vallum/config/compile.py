@@ -17,6 +17,7 @@ import msgspec
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
+from vallum.authenticators.minted import Minted, MintedConfig
 from vallum.authenticators.mtls import Mtls, MtlsConfig
 from vallum.authenticators.oauth2 import OAuth2, OAuth2Config
 from vallum.authenticators.oauth2.metadata import ResourceMetadata, metadata_path
@@ -30,15 +31,19 @@ from vallum.config.model import Config, PriceConfig, QuotaConfig, RouteConfig
 from vallum.config.quotas import QuotaError, build_quota
 from vallum.config.source import PolicyFileError, Source
 from vallum.config.tls import MaterialError, read_material
+from vallum.config.tokens import RESERVED, build_mint, check_issuer, signing_file, token_routes
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.cost import COST_FIELDS, MILLION, OF_TOKENS, OutputBound, Price, Tariff
 from vallum.core.fieldpath import parse_path
-from vallum.core.policy import Guard, Intake, Limit, OnOverrun, Outlet, Policy, Route, Upstream
+from vallum.core.policy import Guard, Intake, Limit, OnOverrun, Outlet, Policy, Route, Upstream, Vigilance
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
+from vallum.mint.keyring import parse_keys
+from vallum.mint.tokens import Mint, Verifier
 from vallum.presets.openai import METERS
+from vallum.provers.dpop import Dpop
 from vallum.responders.leak_reports import BODY_MAX_BYTES, LeakReports, read_public_keys
 from vallum.stores.redis.address import Address
 from vallum.transforms.confidence import Confidence
@@ -61,7 +66,7 @@ AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
     ApiKeyConfig: ApiKey,
     OAuth2Config: OAuth2,
     MtlsConfig: Mtls,
-}
+}  # and Minted, which needs the mint
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
 
 # Fields that reach the upstream, and that leave, unless the route says otherwise.  Nothing here tells who or what
@@ -72,10 +77,10 @@ RESPONSE_HEADERS = frozenset(
 )
 # What the adapters write themselves, and what belongs to one connection.
 FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
-NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
-NEVER_ANSWERED = (
-    HOP_BY_HOP | set(COST_FIELDS) | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
-)
+NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "dpop", "forwarded", "x-api-key", "x-forwarded-for"}
+NEVER_ANSWERED = frozenset(
+    [*HOP_BY_HOP, *COST_FIELDS, "dpop-nonce", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate"]
+) | {"x-request-id"}
 # How proxies begin the names of fields about a client's certificate: to an upstream these would be a claim.
 CERTIFICATE_HEADERS = (
     "client-cert",
@@ -226,8 +231,15 @@ class _Compiler:
                 if field in FRAMING or not TOKEN.fullmatch(field) or not value.isprintable():
                     self._note(("upstreams", name, "headers", field), f"{field!r} cannot be set here")
             self._upstreams[name] = Upstream(name, upstream.url, upstream.timeout_s, headers)
+        prover, mint = Dpop(config.dpop), self._mint()
         for name, settings in config.authenticators.items():
-            self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
+            if not isinstance(settings, MintedConfig):
+                self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
+            elif mint is not None:
+                self._authenticators[name] = Minted(name, Verifier(mint))
+            else:
+                self._note(("authenticators", name), "nothing mints tokens here", "add a section tokens")
+        own = [] if mint is None else self._token_routes(mint, prover)
         self._attempt(("registry",), check_registry, config.registry)
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
@@ -235,7 +247,50 @@ class _Compiler:
         if config.leak_reports is not None:
             routes.insert(0, self._leak_reports(config.leak_reports, {route.name for route in routes}))
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
-        return Policy(tuple(routes), self._upstreams, digest)
+        return Policy((*own, *routes), self._upstreams, digest, prover)
+
+    def _mint(self) -> Mint | None:
+        """Return who mints tokens, if anybody does."""
+        settings = self._config.tokens
+        if settings is None:
+            return None
+        self._attempt(("tokens", "issuer"), check_issuer, settings.issuer)
+        if settings.key is not None:
+            self._attempt(("tokens", "key"), parse_keys, settings.key)
+        else:
+            self._source.files.append(signing_file(self._config.registry))  # a rotation is seen as a changed policy is
+        return build_mint(settings, self._config.registry)
+
+    def _token_routes(self, mint: Mint, prover: Dpop) -> list[Route]:
+        settings = self._config.tokens
+        assert settings is not None
+        keys = {name: found for name, found in self._authenticators.items() if isinstance(found, ApiKey)}
+        chosen: list[Authenticator | None] = list(keys.values())
+        if settings.any_of:
+            chosen = [
+                self._named(keys, name, "api_key authenticator", ("tokens", "any_of", index))
+                for index, name in enumerate(settings.any_of)
+            ]
+        pattern = self._attempt(("tokens", "path"), Pattern.parse, settings.path)
+        for index, route in enumerate(self._config.routes):
+            if route.name in RESERVED:
+                self._note(("routes", index, "name"), f"{route.name!r} is a route of the gateway's own")
+            elif "POST" in route.match.methods and route.match.path == settings.path:
+                self._note(("routes", index, "match"), "never reached: tokens.path takes all of it")
+        return token_routes(
+            mint,
+            pattern or Pattern("", None),
+            tuple(filter(None, chosen)),
+            prover,
+            limits=self._limits(settings.quotas, ("tokens", "quotas")),
+            vigilance=self._vigilance(),
+        )
+
+    def _vigilance(self) -> Vigilance | None:
+        theft = self._config.theft
+        if theft is None:
+            return None
+        return Vigilance(theft.mode, theft.tighten_at, theft.tighten_to, theft.step_up_at)
 
     def _read_certificates(self, now: float) -> None:
         try:
@@ -279,7 +334,7 @@ class _Compiler:
             self._attempt((*match, "exclude", index), Pattern.parse, folded(text))
             for index, text in enumerate(route.match.exclude)
         ]
-        limits = self._limits(route, place)
+        limits = self._limits(route.quotas, (*place, "quotas"), route)
         self._check_tokens(route, place)
         return Route(
             name=route.name,
@@ -295,6 +350,8 @@ class _Compiler:
             on_error=route.on_error,
             error_format=ErrorFormat.OPENAI if route.preset.startswith("openai.") else None,
             exclude=tuple(filter(None, exclude)),
+            bound=route.auth.bound is not None,
+            vigilance=self._vigilance(),
             tariff=self._tariff(route),
             meter=METERS.get(route.preset),
             output_bound=_output_bound(route, limits),
@@ -359,10 +416,12 @@ class _Compiler:
             return None
         return text
 
-    def _limits(self, route: RouteConfig, place: Place) -> tuple[Limit, ...]:
+    def _limits(
+        self, entries: Sequence[str | QuotaConfig], place: Place, route: RouteConfig | None = None
+    ) -> tuple[Limit, ...]:
         limits: list[Limit] = []
-        for index, entry in enumerate(route.quotas):
-            at = (*place, "quotas", index)
+        for index, entry in enumerate(entries):
+            at = (*place, index)
             item = QuotaConfig(limit=entry) if isinstance(entry, str) else entry
             try:
                 quota = build_quota(item)
@@ -371,7 +430,10 @@ class _Compiler:
                 continue
             if any(quota.name == other.quota.name for other in limits):
                 self._note(at, f"two quotas are called {quota.name!r}", "give one of them a name of its own")
-            self._check_unit(route, quota, at)
+            if route is not None:
+                self._check_unit(route, quota, at)
+            elif quota.unit in OF_TOKENS:
+                self._note(at, f"nothing here has a cost in {quota.unit}")
             limits.append(Limit(quota, item.mode))
         return tuple(limits)
 

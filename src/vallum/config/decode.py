@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=msgspec.Struct)
 MISSING = object()
+PEM = "-----BEGIN "
 
 
 def decode(source: Source, kind: type[S]) -> S | None:
@@ -57,7 +58,8 @@ class _Decoder:
         return built
 
     def _plain(self, value: Any, kind: Any, place: Place) -> Any:
-        if isinstance(value, str) and "\n" in value and get_origin(kind) is Annotated:
+        # A key in PEM is the one value that has lines.
+        if isinstance(value, str) and "\n" in value and get_origin(kind) is Annotated and PEM not in value:
             self._note(place, "a line break in a value", "write it on one line")
             return MISSING
         try:

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from vallum.authenticators.anonymous import AnonymousConfig
 from vallum.authenticators.api_key import ApiKeyConfig
+from vallum.authenticators.minted import MintedConfig
 from vallum.authenticators.mtls import MtlsConfig
 from vallum.authenticators.oauth2 import OAuth2Config
 from vallum.checks.prompt_injection import PromptInjectionConfig
@@ -19,13 +20,14 @@ from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
 from vallum.core.policy import Mode, OnError, OnOverrun
 from vallum.core.quota import OnStoreFailure, Per
+from vallum.provers.dpop import DpopConfig
 from vallum.responders.leak_reports import LeakReportsConfig
 
 if TYPE_CHECKING:
     AuthenticatorConfig = Any
     CheckConfig = Any
 else:
-    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig, MtlsConfig, OAuth2Config]  # noqa: UP007  the list grows
+    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig, MintedConfig, MtlsConfig, OAuth2Config]  # noqa: UP007
     CheckConfig = Union[PromptInjectionConfig, SqliConfig]  # noqa: UP007  the list grows
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -141,6 +143,13 @@ class AuthConfig(Base, frozen=True):
 
     any_of: Annotated[list[str], Meta(min_length=1, description="names of authenticators, asked in this order")]
     scopes: Annotated[list[Scope], Meta(description="scopes that the principal must have, all of them")] = []
+    bound: (
+        Annotated[
+            Literal["required"],
+            Meta(description="required: only credentials bound to a client certificate (RFC 8705) or key (RFC 9449)"),
+        ]
+        | None
+    ) = None
 
 
 class QuotaConfig(Base, frozen=True):
@@ -260,6 +269,43 @@ class RouteConfig(Base, frozen=True):
     on_error: Annotated[OnError, Meta(description="what to do when a control fails")] = OnError.DENY
 
 
+Share = Annotated[float, Meta(gt=0, le=1)]
+
+
+class TokensConfig(Base, frozen=True):
+    """The gateway's own token endpoint: a key becomes a token of minutes (RFC 8693)."""
+
+    issuer: Annotated[str, Meta(description="URL that tokens name as their issuer: the gateway's, as callers see it")]
+    any_of: Annotated[
+        list[str], Meta(description="authenticators of type api_key whose keys are exchanged; all by default")
+    ] = []
+    path: Annotated[str, Meta(description="of the token endpoint")] = "/oauth/token"
+    key: Annotated[
+        str | None,
+        Meta(description="EC P-256 key in PEM, as `file:...`, the same on every node; else made beside the registry"),
+    ] = None
+    lifetime_s: Annotated[int, Meta(ge=10, le=3600, description="life of a token")] = 300
+    audience: Annotated[str | None, Meta(description="what the gateway calls itself; the issuer by default")] = None
+    audiences: Annotated[list[str], Meta(description="other services that tokens may be minted for")] = []
+    quotas: Annotated[list[str], Meta(description="of the token endpoint, per caller")] = msgspec.field(
+        default_factory=lambda: ["60 per minute"]
+    )
+
+
+class TheftConfig(Base, frozen=True):
+    """What is done when a credential is used in a way that it never was: scores from 0 to 1."""
+
+    mode: Annotated[Mode, Meta(description="enforce: tighten and ask for proof; shadow: record what would be")] = (
+        Mode.SHADOW
+    )
+    tighten_at: Annotated[Share, Meta(description="score from which limits are tightened")] = 0.5
+    tighten_to: Annotated[Share, Meta(description="the share of its limits that a suspect keeps")] = 0.5
+    alert_at: Annotated[Share, Meta(description="score from which it is logged and counted, once an hour")] = 0.7
+    step_up_at: Annotated[Share, Meta(description="score from which an unbound credential must be a bound one")] = 0.9
+    warm_up_s: Annotated[Seconds, Meta(description="time for which a credential must be known first")] = 86_400.0
+    warm_up_requests: Annotated[Positive, Meta(description="requests it must have made first")] = 50
+
+
 class Config(Base, frozen=True):
     """A policy file."""
 
@@ -289,6 +335,9 @@ class Config(Base, frozen=True):
     ] = "sqlite:///vallum.db"
     leak_reports: LeakReportsConfig | None = None
     records: RecordsConfig = RecordsConfig()
+    dpop: DpopConfig = DpopConfig()
+    tokens: TokensConfig | None = None
+    theft: TheftConfig | None = None
     workers: Annotated[int, Meta(ge=1, le=64, description="processes that serve; in-memory counters allow one")] = 1
     trusted_proxies: Annotated[list[str], Meta(description="addresses whose X-Forwarded-For is believed, as CIDR")] = []
     client_certificate: Annotated[

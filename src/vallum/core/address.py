@@ -49,6 +49,18 @@ def ip_partition(address: str) -> str:
     return str(parsed)
 
 
+@lru_cache(maxsize=4096)
+def network_of(address: str) -> str:
+    """Return the network that an address most likely shares with its holder's other ones: its /24, or /48 for IPv6."""
+    try:
+        parsed = _parse(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Network((parsed, 48), strict=False))
+    return str(IPv4Network((parsed, 24), strict=False))
+
+
 def within(address: str, networks: Sequence[Network]) -> bool:
     """Say whether `address` lies in one of `networks`; what is no address lies in none."""
     try:

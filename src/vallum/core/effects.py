@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from vallum.core.issuer import Issuer, KeySet
 from vallum.core.principal import Credential
 from vallum.core.quota import Demand, Taken
+from vallum.core.theft import Sighting, Suspicion
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -30,6 +31,29 @@ class FindCredential(Effect[Credential | None]):
     """Look up a credential in the registry by the digest of its secret."""
 
     digest: bytes
+
+
+@dataclass(slots=True)
+class FindCredentialById(Effect[Credential | None]):
+    """Look up a credential in the registry by its public id."""
+
+    id: str
+
+
+@dataclass(slots=True)
+class RememberProof(Effect[bool]):
+    """Remember a proof for `ttl_ms`; the reply is True if it was not seen in that time, on any node."""
+
+    key: str
+    ttl_ms: int
+
+
+@dataclass(slots=True)
+class NoteSighting(Effect[Suspicion]):
+    """Note where and how a credential was used; the reply is how far that is from its habits."""
+
+    credential_id: str
+    sighting: Sighting
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
-    request_head    route > authenticate > authorise > declared size > media type > query
+    request_head    route > authenticate > confirm > authorise > habits > declared size > media type > query
     request_body    parse > meter > quotas > denied fields > schema > checks > sanitise > amend  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
@@ -27,6 +27,8 @@ from vallum.core.effects import SettleQuota, Steps, TakeQuota, ask
 from vallum.core.errors import VallumError
 from vallum.core.exchange import Exchange, Headers, Phase, Request, ResponseHead
 from vallum.core.policy import Mode, OnError, Policy, Route
+from vallum.core.proof import confirm
+from vallum.core.watch import watch
 
 if TYPE_CHECKING:
     from vallum.core.decision import Decision, Refusal
@@ -164,7 +166,12 @@ def line_up(route: Route) -> Line:
     intake = route.intake
     head = [
         Stage("authenticate", stages.authenticate),
+        Stage("confirm", confirm),
         Stage("authorise", stages.authorise),
+    ]
+    if route.vigilance is not None:
+        head.append(Stage("habits", watch, route.vigilance.mode))
+    head += [
         Stage("declared_size", stages.declared_size, bound=True),
         Stage("media_type", stages.media_type, bound=True),
         Stage("query", stages.query),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vallum.core.decision import Decision, Refusal
     from vallum.core.policy import Policy, Route
     from vallum.core.quota import Taken
+    from vallum.core.theft import Suspicion
 
 
 class Phase(IntEnum):
@@ -125,6 +126,7 @@ class Exchange:
         "phase",
         "policy",
         "principal",
+        "proof_fields",
         "quota_fields",
         "relay",
         "removed",
@@ -132,6 +134,7 @@ class Exchange:
         "route",
         "sanitised",
         "shadowed",
+        "suspicion",
         "taken",
         "unscanned",
         "upstream_status",
@@ -151,6 +154,8 @@ class Exchange:
         self.content: Content | None = None
         self.taken: Taken | None = None
         self.quota_fields: Fields = ()
+        self.proof_fields: Fields = ()  # of the answer: a nonce for the caller's next proof
+        self.suspicion: Suspicion | None = None  # how far this use of the credential is from its habits
         self.factor = 1.0  # of every limit in force for this caller
         self.estimate: Estimate | None = None  # tokens, on a route that counts them
         self.bill: Bill | None = None  # what is to be settled at the end; None: nothing

@@ -10,7 +10,7 @@ from vallum.core.content import Content
 from vallum.core.cost import Meter, OutputBound, Tariff
 from vallum.core.decision import Finding
 from vallum.core.problem import ErrorFormat
-from vallum.core.protocols import Authenticator, Check, Codec, Responder, Sanitiser, Transform
+from vallum.core.protocols import Authenticator, Check, Codec, Prover, Responder, Sanitiser, Transform
 from vallum.core.quota import Quota
 from vallum.core.target import Pattern, folded
 
@@ -63,6 +63,16 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
+class Vigilance:
+    """What is done when a credential's use is strange, by the score of it (theft.py)."""
+
+    mode: Mode = Mode.SHADOW
+    tighten_at: float = 0.5
+    leeway: float = 0.5  # the share of its limits that is left
+    step_up_at: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
 class Intake:
     """What may come in.  `codec` None means that bodies pass as they are, unread and recorded as unscanned."""
 
@@ -106,6 +116,8 @@ class Route:
     error_format: ErrorFormat | None = None
     exclude: tuple[Pattern, ...] = ()
     responder: Responder | None = None  # answers in the upstream's place
+    bound: bool = False  # only credentials that their holder must prove are taken
+    vigilance: Vigilance | None = None  # what is done about signs of theft
     tariff: Tariff = field(default_factory=Tariff)
     meter: Meter | None = None  # reads tokens in this route's format
     output_bound: OutputBound | None = None  # of a request's answers; None: only where tokens are counted
@@ -120,6 +132,7 @@ class Policy:
     routes: tuple[Route, ...]
     upstreams: Mapping[str, Upstream]
     digest: str = ""
+    prover: Prover | None = None  # checks the proofs of credentials that are bound to a key
 
     def find_route(self, method: str, path: str) -> Route | None:
         """Return the first route that names this method and path, or None: what is not named does not exist."""

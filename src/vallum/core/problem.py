@@ -31,10 +31,15 @@ OPENAI_TYPES = {
 }
 
 
+# class of status -> the `error` of OAuth's clients (RFC 6749 5.2, 4.1.2.1).
+OAUTH_ERRORS = {5: "temporarily_unavailable"}
+
+
 class ErrorFormat(StrEnum):
     """An SDK's own error member, sent beside the problem's members."""
 
     OPENAI = "openai"
+    OAUTH = "oauth"
 
 
 def problem(refusal: Refusal, request_id: str, error_format: ErrorFormat | None = None) -> bytes:
@@ -57,7 +62,22 @@ def problem(refusal: Refusal, request_id: str, error_format: ErrorFormat | None 
             "param": violations[0]["pointer"] if violations else None,
             "code": reason.value,
         }
+    if error_format is ErrorFormat.OAUTH:
+        members["error"] = _oauth_error(refusal)
     return json.dumps(members, separators=(",", ":")).encode()
+
+
+def media_type(error_format: ErrorFormat | None) -> str:
+    """Return the media type of a refusal: OAuth's clients read errors as plain JSON alone (RFC 6749 5.2)."""
+    return "application/json" if error_format is ErrorFormat.OAUTH else MEDIA_TYPE
+
+
+def _oauth_error(refusal: Refusal) -> str:
+    if isinstance(refusal, Challenge):  # RFC 9449 8: the body of a token endpoint asks for the nonce too
+        return "use_dpop_nonce" if 'error="use_dpop_nonce"' in refusal.scheme else "invalid_client"
+    if refusal.violations:
+        return str(refusal.violations[0]["rule"])
+    return OAUTH_ERRORS.get(refusal.reason.status // 100, "invalid_request")
 
 
 def problem_headers(refusal: Refusal) -> list[tuple[str, str]]:

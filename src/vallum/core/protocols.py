@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from vallum.core.exchange import Exchange, Request
     from vallum.core.issuer import Issuer, KeySet
     from vallum.core.principal import Credential, Principal
+    from vallum.core.proof import Proof, Unproven
     from vallum.core.quota import Demand, Taken
+    from vallum.core.theft import Sighting, Suspicion
 
 
 @runtime_checkable
@@ -78,6 +80,31 @@ class Responder(Protocol):
         """Answer an exchange that was let in: its principal is known, its document parsed."""
 
 
+class Prover(Protocol):
+    """Checks that a caller holds a key: reads the proof that came with a request."""
+
+    @property
+    def algorithms(self) -> str:
+        """The algorithms that proofs may be signed with, separated by spaces, best first."""
+
+    def prove(self, request: Request, credential: str | None, key: str | None) -> Steps[Proof | Unproven]:
+        """Check the proof of `request`: of this credential, and of the key with this thumbprint, if given."""
+
+
+class Proofs(Protocol):
+    """A store of proofs that were seen.  What it cannot hold it refuses: it never forgets one before its time."""
+
+    async def set_once(self, key: str, ttl_ms: int) -> bool:
+        """Say whether `key` is new, and hold it for `ttl_ms`, atomically.  Raise DependencyError."""
+
+
+class Sightings(Protocol):
+    """A store of the habits of credentials."""
+
+    async def note(self, credential_id: str, sighting: Sighting) -> Suspicion:
+        """Note one use and say how far it is from what is usual."""
+
+
 class Counters(Protocol):
     """A store of quotas' state."""
 
@@ -96,6 +123,9 @@ class Registry(Protocol):
 
     async def find(self, digest: bytes) -> Credential | None:
         """Return the credential with this digest.  Raise DependencyError when the store cannot answer."""
+
+    async def find_id(self, key_id: str) -> Credential | None:
+        """Return the credential with this public id.  Raise DependencyError when the store cannot answer."""
 
     async def withdraw(self, digests: tuple[bytes, ...], now: float, quarantine: bool) -> frozenset[bytes]:
         """Revoke or quarantine from `now` (Unix seconds) on; return the digests that are known."""

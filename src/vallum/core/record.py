@@ -53,14 +53,9 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     }
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
-    if x.canary is not None:
-        record["canary"] = x.canary
+    record |= _alerts(x)
     if x.taken is not None:
         record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
-    if x.shadowed:
-        record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
-    if x.unscanned:
-        record["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
     if x.removed:
         record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
     if x.sanitised:
@@ -75,6 +70,20 @@ def _paid(x: Exchange) -> dict[str, Any]:
     if x.cut:
         paid["cut_by"] = x.cut
     return paid
+
+
+def _alerts(x: Exchange) -> dict[str, Any]:
+    """Say what an operator should look at: a thief, what would have been refused, what was not inspected."""
+    alerts: dict[str, Any] = {}
+    if x.canary is not None:
+        alerts["canary"] = x.canary
+    if x.suspicion is not None:
+        alerts["suspicion"] = {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "factor": x.factor}
+    if x.shadowed:
+        alerts["shadow"] = [_refused(refusal) for refusal in x.shadowed]
+    if x.unscanned:
+        alerts["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
+    return alerts
 
 
 def _spent(bill: Bill) -> dict[str, Any]:

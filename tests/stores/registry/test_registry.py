@@ -488,3 +488,22 @@ def test_the_files_are_the_owners_alone(tmp_path: Path) -> None:
     finally:
         os.umask(mask)
     assert set(modes.values()) == {0o600}, modes
+
+
+async def test_a_credential_is_found_by_its_public_id_and_ends_for_it_too(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "USED_MAX", 1)
+    one, two = connect(), connect()
+    one.add(ALICE)
+    one.add(BOB)
+    await two.refresh()
+    for _ in range(2):
+        assert await two.find_id(ALICE.id) == ALICE
+        assert await two.find_id(BOB.id) == BOB
+    assert await two.find_id("key_0") is None
+    one.revoke(ALICE.id, 50.0)
+    await two.refresh()
+    found = await two.find_id(ALICE.id)
+    assert found is not None
+    assert found.revoked_at == 50.0

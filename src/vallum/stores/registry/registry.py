@@ -1,4 +1,4 @@
-"""The registry of a gateway: the ledger, and what is kept of it in memory.
+"""The registry of a gateway: the keyring, and what is kept of it in memory.
 
 The promise: with the database up, a revocation is obeyed by every node within a second, and never later than STALE_S.
 
@@ -20,8 +20,8 @@ from sqlalchemy import select
 
 from vallum.core.errors import DependencyError
 from vallum.stores.registry.database import ANSWER_S, CONNECTIONS
+from vallum.stores.registry.keyring import Keyring
 from vallum.stores.registry.known import Known
-from vallum.stores.registry.ledger import Ledger
 from vallum.stores.registry.schema import keys, state
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ CHANGED_MAX = 1000  # more changes than this at once, and everything is forgotte
 USED_MAX = 65_536
 
 
-class SqlRegistry(Ledger):
-    """Credentials by digest, for the request path; everything else is the ledger's."""
+class SqlRegistry(Keyring):
+    """Credentials by digest, for the request path; everything else is the keyring's."""
 
     def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
         """Open the database at `url`.  Raise DependencyError if that fails."""
@@ -50,6 +50,7 @@ class SqlRegistry(Ledger):
         self._seen: int | None = None
         self._asking: dict[bytes, asyncio.Future[Credential | None]] = {}
         self._used: dict[str, float] = {}
+        self._digests: dict[str, bytes] = {}
         self._looking = asyncio.Lock()
         # A look must not wait behind a flood of look-ups: it has a thread of its own.
         self._look_thread = ThreadPoolExecutor(1, thread_name_prefix="vallum-registry-look")
@@ -75,6 +76,19 @@ class SqlRegistry(Ledger):
             self._asking[digest] = asking
             asking.add_done_callback(lambda done: self._end_asking(digest, done))
         return await asyncio.shield(asking)  # whoever leaves first must not end it for the others
+
+    async def find_id(self, key_id: str) -> Credential | None:
+        """Return the credential with this public id.  Raise DependencyError when the database cannot be asked."""
+        digest = self._digests.get(key_id)
+        if digest is None:
+            credential = await self._ask(self._threads, lambda: self.get(key_id))
+            if credential is None:
+                return None
+            digest = credential.digest
+            if len(self._digests) >= USED_MAX:
+                self._digests.pop(next(iter(self._digests)))
+            self._digests[key_id] = digest  # which never changes: what may change is looked up by it
+        return await self.find(digest)
 
     def note_use(self, key_id: str, now: float) -> None:
         """Remember that a key was used at `now`, Unix seconds, until it is written down."""
