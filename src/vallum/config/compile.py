@@ -36,7 +36,7 @@ from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.cost import COST_FIELDS, MILLION, OF_TOKENS, OutputBound, Price, Tariff
 from vallum.core.fieldpath import parse_path
-from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upstream, Vigilance
+from vallum.core.policy import Guard, Intake, Limit, OnOverrun, Outlet, Policy, Route, Upstream, Vigilance
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
@@ -143,6 +143,9 @@ def check_url(text: str) -> None:
         good = False
     if not good:
         raise ValueError(f"{text!r} is no upstream; write it as http://host:port or https://host:port/base")
+
+
+TOKENS_ARE = f"they are in {', '.join(METERS)}"
 
 
 def _in_millionths(price: PriceConfig) -> Price:
@@ -331,8 +334,8 @@ class _Compiler:
             self._attempt((*match, "exclude", index), Pattern.parse, folded(text))
             for index, text in enumerate(route.match.exclude)
         ]
-        limits = self._limits(route.quotas, (*place, "quotas"))
-        self._check_units(route, limits, place)
+        limits = self._limits(route.quotas, (*place, "quotas"), route)
+        self._check_tokens(route, place)
         return Route(
             name=route.name,
             methods=frozenset(route.match.methods),
@@ -361,23 +364,28 @@ class _Compiler:
         price = route.price or (upstream.price if upstream is not None else None)
         return Tariff(route.cost, Price() if price is None else _in_millionths(price), route.response.reserve_bytes)
 
-    def _check_units(self, route: RouteConfig, limits: tuple[Limit, ...], place: Place) -> None:
-        """Find quotas in units that nothing on this route could count."""
-        price = self._tariff(route).price
-        for limit in limits:
-            quota = limit.quota
-            at = (*place, "quotas")
-            if quota.unit == "tokens" and route.preset not in METERS:
-                self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
-            elif quota.unit == "money" and not any(price):
-                self._note(at, "a quota of money needs a price", "give the route or its upstream a price")
-            elif quota.unit == "requests" and quota.most_at_once(quota.limit) < route.cost:
-                self._note(at, f"{quota.name!r} will never let a call of cost {route.cost} through")
-        if (price.per_million_input or price.per_million_output) and route.preset not in METERS and route.price:
-            self._note((*place, "price"), f"preset {route.preset!r} has no tokens to count", "give per_call alone")
-        if route.request.max_output_tokens is not None and route.preset not in METERS:
+    def _check_unit(self, route: RouteConfig, quota: Quota, place: Place) -> None:
+        """Find a quota in a unit that nothing on this route could count."""
+        if quota.unit == "tokens" and route.preset not in METERS:
+            self._note(place, f"preset {route.preset!r} has no tokens to count", TOKENS_ARE)
+        elif quota.unit == "money" and not any(self._tariff(route).price):
+            self._note(place, "a quota of money needs a price", "give the route or its upstream a price")
+        elif quota.unit == "requests" and quota.most_at_once(quota.limit) < route.cost:
+            self._note(place, f"{quota.name!r} will never let a call of cost {route.cost} through")
+
+    def _check_tokens(self, route: RouteConfig, place: Place) -> None:
+        """Find what needs tokens where there are none."""
+        if route.preset in METERS:
+            return
+        price = route.price
+        if price is not None and (price.per_million_input_tokens or price.per_million_output_tokens):
+            self._note((*place, "price"), f"preset {route.preset!r} has no tokens to price", "give per_call alone")
+        if route.request.max_output_tokens is not None:
             at = (*place, "request", "max_output_tokens")
-            self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
+            self._note(at, f"preset {route.preset!r} has no tokens to bound", TOKENS_ARE)
+        if route.response.on_overrun is OnOverrun.CUT:
+            at = (*place, "response", "on_overrun")
+            self._note(at, f"preset {route.preset!r} has no streams that could be cut", TOKENS_ARE)
 
     def _leak_reports(self, wanted: LeakReportsConfig, taken: set[str]) -> Route:
         """Make the route of scanners' reports: who signs is believed, so nobody need show a credential."""
@@ -408,7 +416,9 @@ class _Compiler:
             return None
         return text
 
-    def _limits(self, entries: Sequence[str | QuotaConfig], place: Place) -> tuple[Limit, ...]:
+    def _limits(
+        self, entries: Sequence[str | QuotaConfig], place: Place, route: RouteConfig | None = None
+    ) -> tuple[Limit, ...]:
         limits: list[Limit] = []
         for index, entry in enumerate(entries):
             at = (*place, index)
@@ -420,6 +430,10 @@ class _Compiler:
                 continue
             if any(quota.name == other.quota.name for other in limits):
                 self._note(at, f"two quotas are called {quota.name!r}", "give one of them a name of its own")
+            if route is not None:
+                self._check_unit(route, quota, at)
+            elif quota.unit in OF_TOKENS:
+                self._note(at, f"nothing here has a cost in {quota.unit}")
             limits.append(Limit(quota, item.mode))
         return tuple(limits)
 

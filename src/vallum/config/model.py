@@ -127,7 +127,7 @@ class UpstreamConfig(Base, frozen=True):
     headers: Annotated[dict[str, str], Meta(description="fields sent with every request, such as its own API key")] = (
         msgspec.field(default_factory=dict)
     )
-    price: PriceConfig | None = None
+    price: Annotated[PriceConfig | None, Meta(description="of calls on routes that have none of their own")] = None
 
 
 class MatchConfig(Base, frozen=True):
@@ -261,7 +261,7 @@ class RouteConfig(Base, frozen=True):
     ] = "json"
     quotas: Annotated[list[str | QuotaConfig], Meta(description="all of them hold")] = []
     cost: Annotated[Positive, Meta(le=1_000_000, description="requests that one call counts as")] = 1
-    price: PriceConfig | None = None
+    price: Annotated[PriceConfig | None, Meta(description="of a call; the upstream's by default")] = None
     request: RequestConfig = RequestConfig()
     checks: Annotated[list[CheckConfig], Meta(description="what the content is searched for")] = []
     response: ResponseConfig = ResponseConfig()

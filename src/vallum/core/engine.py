@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.core import answer, stages
+from vallum.core import answer, spending, stages
 from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
 from vallum.core.effects import SettleQuota, Steps, TakeQuota, ask
 from vallum.core.errors import VallumError
@@ -152,7 +152,7 @@ class Engine:
     def settle(self, x: Exchange) -> Steps[None]:
         """Put what was used in the place of what was reserved.  Once: a second call does nothing."""
         bill = x.bill
-        demands = () if bill is None else bill.close(x.called, x.decision is None or not isinstance(x.decision, Allow))
+        demands = () if bill is None else bill.close(x.called, not isinstance(x.decision, Allow))
         if not demands:
             return
         try:
@@ -178,12 +178,12 @@ def line_up(route: Route) -> Line:
     ]
     body = [Stage("parse", stages.parse)]
     if route.meter is not None:
-        body.append(Stage("meter", stages.meter))
+        body.append(Stage("meter", spending.meter))
     enforced = tuple(limit.quota for limit in route.limits if limit.mode is Mode.ENFORCE)
-    writer = stages.choose_writer(route)
-    body.append(Stage("quotas", stages.quotas(enforced, writer=writer)))  # without any, a credential may have its own
+    writer = spending.choose_writer(route)
+    body.append(Stage("quotas", spending.quotas(enforced, writer=writer)))  # without any, a credential may have its own
     body.extend(
-        Stage(f"quota:{limit.quota.name}", stages.quotas((limit.quota,), shadow=True), Mode.SHADOW)
+        Stage(f"quota:{limit.quota.name}", spending.quotas((limit.quota,), shadow=True), Mode.SHADOW)
         for limit in route.limits
         if limit.mode is Mode.SHADOW
     )
@@ -195,7 +195,7 @@ def line_up(route: Route) -> Line:
     if intake.sanitiser is not None:
         body.append(Stage("sanitise", stages.sanitise))
     if route.meter is not None:
-        body.append(Stage("amend", stages.amend))
+        body.append(Stage("amend", spending.amend))
     return Line(tuple(head), tuple(body))
 
 

@@ -60,13 +60,16 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
         record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
     if x.sanitised:
         record["sanitised"] = True
+    return record | _paid(x)
+
+
+def _paid(x: Exchange) -> dict[str, Any]:
+    paid: dict[str, Any] = {} if x.bill is None else _spent(x.bill)
     if x.amended:
-        record["amended"] = list(x.amended)
-    if x.bill is not None:
-        record |= _spent(x.bill)
+        paid["amended"] = list(x.amended)
     if x.cut:
-        record["cut_by"] = x.cut
-    return record
+        paid["cut_by"] = x.cut
+    return paid
 
 
 def _alerts(x: Exchange) -> dict[str, Any]:
