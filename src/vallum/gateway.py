@@ -12,7 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from vallum.adapters.driver import Driver
+from vallum.adapters.gates import Gates
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
@@ -23,10 +26,13 @@ from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.requestid import compose_id
+from vallum.core.standing import describe_standing, testify, whose
 from vallum.metrics import Metrics
 from vallum.stores.memory import MemoryCounters
+from vallum.stores.raises import SqlRaises
 from vallum.stores.records import Records
 from vallum.stores.registry import SqlRegistry
+from vallum.stores.standings import MemoryStandings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,12 +40,14 @@ if TYPE_CHECKING:
     from vallum.config.model import Config, ListenConfig
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Policy
+    from vallum.core.standing import Standing
 
 log = logging.getLogger("vallum")
 
 BEAT_S = 0.25
 WATCH_EVERY = 4  # beats between two looks at the policy file
 REFRESH_EVERY = 2  # beats between two looks at the registry
+RAISES_EVERY = 4  # beats between two looks at raised limits
 FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies")
 
 
@@ -52,8 +60,11 @@ class Gateway:
         self.metrics = Metrics()
         self.registry = SqlRegistry(config.registry)
         self.records = Records(records_folder(config), config.records.max_file_bytes, config.records.max_files)
-        self.driver = Driver(MemoryCounters(), self.registry)
+        self.raises = SqlRaises(config.registry)
+        self.standings = MemoryStandings()
+        self.driver = Driver(MemoryCounters(), self.registry, self.standings)
         self.service = Pools()
+        self.gates = Gates(self.clock)
         self.engine = Engine(policy)
         self._source = source
         self._stamp = _stamp(source)
@@ -72,9 +83,13 @@ class Gateway:
         return time.monotonic()
 
     def finish(self, x: Exchange, status: int | None, timing: record.Timing, sent_bytes: int) -> None:
-        """Record and count an exchange that has ended."""
+        """Record and count an exchange that has ended, and remember what it told about its caller."""
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
+        if x.footing is not None and x.route is not None and x.route.throttle is not None:
+            event = testify(x)
+            if event is not None:
+                self.standings.observe(whose(x), x.route.throttle, x.request.now, event)
 
     # --- life
 
@@ -83,12 +98,15 @@ class Gateway:
         loop = asyncio.get_running_loop()
         config = self.config
         self.service.keep(self.engine.policy.upstreams.values())
+        self.gates.keep(self.engine.policy.upstreams.values())
+        await self._find_raises()
         proxy = Proxy(self, time.time, RequestIds(), parse_networks(config.trusted_proxies))
         self._listener = Listener(proxy.serve, bounds(config.listen))
         host, port = split_address(config.listen.address)
         self._servers.append(await loop.create_server(self._listener.connect, host, port, backlog=1024))
         if config.admin is not None:
-            self._admin = Listener(Admin(self.render_metrics, self.is_ready).serve, Bounds(connections=100))
+            admin = Admin(self.render_metrics, self.is_ready, self.show_standings)
+            self._admin = Listener(admin.serve, Bounds(connections=100))
             host, port = split_address(config.admin.address)
             self._servers.append(await loop.create_server(self._admin.connect, host, port))
 
@@ -108,6 +126,8 @@ class Gateway:
         await loop.run_in_executor(None, self.records.write, self.records.take())
         if self._beats % REFRESH_EVERY == 0:
             await self._refresh()
+        if self._beats % RAISES_EVERY == 0:
+            await self._find_raises()
         if self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp:
             self._reload_due = True
         if self._reload_due and (self._reloading is None or self._reloading.done()):
@@ -126,6 +146,12 @@ class Gateway:
                 log.info("the registry answers again")
             self._healthy = True
 
+    async def _find_raises(self) -> None:
+        try:
+            self.standings.raise_limits(await self.raises.find(time.time()))
+        except DependencyError as error:
+            log.warning("the raised limits cannot be read; those that are known stay in force: %s", error)
+
     async def reload(self) -> bool:
         """Read the policy file again and swap the policy whole; keep the last good one if the file does not hold."""
         self._stamp = before = _stamp(self._source)
@@ -143,6 +169,7 @@ class Gateway:
         self._source, self._stamp = source, _stamp(source)
         self._reload_due = self._reload_due or changed_again
         self.service.keep(policy.upstreams.values())
+        self.gates.keep(policy.upstreams.values())
         self.engine = Engine(policy)
         self.metrics.count_reload("swapped")
         log.info("policy %s is in force", policy.digest)
@@ -171,6 +198,7 @@ class Gateway:
             await self._admin.drain(0.1)
         self.service.close()
         self.records.close()
+        self.raises.close()
         self.registry.close()
 
     def is_ready(self) -> bool:
@@ -182,7 +210,21 @@ class Gateway:
         if self._listener is not None:
             self.metrics.open = sum(1 for c in self._listener.connections if c.task is not None)
         self.metrics.records_lost = self.records.lost
+        self.metrics.callers_below = len(self._below())
+        self.metrics.gates = self.gates.all()
         return self.metrics.render()
+
+    def show_standings(self) -> bytes:
+        """Return the callers below their plan, as JSON: for operators."""
+        now, throttle = time.time(), self.engine.policy.throttle
+        if throttle is None:
+            return b"[]\n"
+        shown = [describe_standing(whose, standing, throttle, now) for whose, standing in self._below()]
+        return msgspec.json.encode(shown) + b"\n"
+
+    def _below(self) -> list[tuple[str, Standing]]:
+        throttle = self.engine.policy.throttle
+        return [] if throttle is None else self.standings.below(throttle, time.time())
 
 
 async def run(gateway: Gateway, stopped: asyncio.Event, ready: Callable[[Gateway], None]) -> None:

@@ -15,15 +15,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from vallum.core.decision import Allow
+from vallum.core.standing import GOOD_FOOTING, factor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from prometheus_client.core import Metric
 
+    from vallum.adapters.gates import Gate
     from vallum.core.exchange import Exchange
+    from vallum.core.policy import Route
     from vallum.core.record import Timing
 
+WAITED_BUCKETS_S = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 GATEWAY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 TOTAL_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
@@ -61,11 +65,15 @@ class Metrics(Collector):
         """Start from nothing."""
         self.open = 0
         self.records_lost = 0
+        self.callers_below = 0
+        self.gates: Iterable[tuple[str, Gate]] = ()
         self._exchanges: Counter[tuple[str, str, str, str]] = Counter()
         self._shadowed: Counter[tuple[str, str]] = Counter()
         self._unscanned: Counter[tuple[str]] = Counter()
         self._reloads: Counter[tuple[str]] = Counter()
+        self._throttled: Counter[tuple[str, str]] = Counter()
         self._gateway: dict[str, Times] = {}
+        self._waited: dict[str, Times] = {}
         self._total: dict[str, Times] = {}
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -88,8 +96,20 @@ class Metrics(Collector):
         self._total[route].add(total_s)
         for refusal in x.shadowed:
             self._shadowed[route, refusal.control] += 1
+        if x.priority is not None:
+            if route not in self._waited:
+                self._waited[route] = Times(WAITED_BUCKETS_S)
+            self._waited[route].add(x.waited_s)
+        if x.footing is not None and x.footing is not GOOD_FOOTING and x.route is not None:
+            self._count_throttled(x, x.route)
         if x.unscanned:
             self._unscanned[(route,)] += 1
+
+    def _count_throttled(self, x: Exchange, route: Route) -> None:
+        if x.footing is not None and route.throttle is not None:
+            behaved = factor(x.footing.standing, route.throttle, x.request.now)
+            if behaved < 1.0:
+                self._throttled[route.name, next(str(bound) for bound in FACTOR_BOUNDS if behaved <= bound)] += 1
 
     def count_reload(self, outcome: str) -> None:
         """Count a reload: `swapped`, or `kept` when the new file did not hold."""
@@ -102,10 +122,15 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         yield GaugeMetricFamily("vallum_exchanges_open", "Exchanges in hand.", value=self.open)
+        yield GaugeMetricFamily(
+            "vallum_callers_below_plan", "Callers whose standing lowers their limits.", value=self.callers_below
+        )
+        yield from _gate_metrics(self.gates)
         yield GaugeMetricFamily("vallum_records_lost", "Records that could not be written.", value=self.records_lost)
         for name, text, labels, counts in (
             ("vallum_exchanges", "Exchanges by what was decided.", EXCHANGE_LABELS, self._exchanges),
             ("vallum_shadowed", "Refusals that a control in shadow would have made.", SHADOW_LABELS, self._shadowed),
+            ("vallum_throttled", "Exchanges of callers below their plan.", THROTTLED_LABELS, self._throttled),
             ("vallum_unscanned", "Exchanges that a control could not inspect.", ("route",), self._unscanned),
             ("vallum_policy_reloads", "Policy reloads by outcome.", ("outcome",), self._reloads),
         ):
@@ -120,6 +145,7 @@ class Metrics(Collector):
                 self._gateway,
             ),
             ("vallum_exchange_seconds", "Time from head to end.", self._total),
+            ("vallum_waited_seconds", "Time in the waiting room of an upstream with a limit.", self._waited),
         ):
             histogram = HistogramMetricFamily(name, text, labels=("route",))
             for route, held in list(times.items()):
@@ -127,5 +153,23 @@ class Metrics(Collector):
             yield histogram
 
 
+def _gate_metrics(gates: Iterable[tuple[str, Gate]]) -> Iterator[Metric]:
+    limit = GaugeMetricFamily(
+        "vallum_upstream_limit", "Requests that an upstream is given at once.", labels=("upstream",)
+    )
+    inside = GaugeMetricFamily("vallum_upstream_open", "Requests that an upstream has in hand.", labels=("upstream",))
+    waiting = GaugeMetricFamily("vallum_upstream_waiting", "Requests that wait for room.", labels=("upstream",))
+    shed = CounterMetricFamily("vallum_shed", "Requests for which there was no room.", labels=("upstream", "priority"))
+    for upstream, gate in gates:
+        limit.add_metric((upstream,), int(gate.pressure.limit))
+        inside.add_metric((upstream,), gate.pressure.inside)
+        waiting.add_metric((upstream,), gate.pressure.waiting)
+        for priority, count in list(gate.shed.items()):
+            shed.add_metric((upstream, priority.name.lower()), count)
+    yield from (limit, inside, waiting, shed)
+
+
+FACTOR_BOUNDS = (0.1, 0.25, 0.5, 0.75, 1.0)
+THROTTLED_LABELS = ("route", "factor_at_most")
 EXCHANGE_LABELS = ("route", "decision", "reason", "status")
 SHADOW_LABELS = ("route", "control")

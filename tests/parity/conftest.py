@@ -20,6 +20,7 @@ import uvloop
 
 from vallum.adapters.conduct import BodyError, conduct
 from vallum.adapters.driver import Driver
+from vallum.adapters.gates import Gates
 from vallum.adapters.proxy.server import Listener
 from vallum.cli.keys import issue
 from vallum.config.compile import load_policy
@@ -197,6 +198,7 @@ class House:
         self.engine = Engine(policy)
         self.driver = Driver(MemoryCounters(), registry)
         self.service = Service()
+        self.gates = Gates(self.clock)
         self.new_id = RequestIds()
         self.records: list[dict[str, Any]] = []
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vallum.core.effects import Effect, FindCredential, RenewQuota, SettleQuota, Steps, TakeQuota
+from vallum.core.effects import Effect, FindCredential, ReadStanding, RenewQuota, SettleQuota, Steps, TakeQuota
 from vallum.core.errors import DependencyError
+from vallum.stores.standings import MemoryStandings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vallum.core.protocols import Counters, Registry
+    from vallum.core.protocols import Counters, Registry, Standings
+    from vallum.core.standing import Footing
 
 T = TypeVar("T")
 
@@ -22,12 +24,18 @@ T = TypeVar("T")
 class Driver:
     """Performs effects on one set of stores."""
 
-    def __init__(self, counters: Counters, registry: Registry) -> None:
-        """Answer quotas from `counters` and credentials from `registry`."""
+    def __init__(self, counters: Counters, registry: Registry, standings: Standings | None = None) -> None:
+        """Answer quotas from `counters`, credentials from `registry`, and how callers stand from `standings`."""
+        kept = standings or MemoryStandings()
+
+        async def read(effect: ReadStanding) -> Footing:
+            return kept.read(effect.whose)
+
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
             TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
+            ReadStanding: read,
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
 

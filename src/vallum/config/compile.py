@@ -23,13 +23,32 @@ from vallum.checks.schema import Schema, SchemaError
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.codecs.json import MEDIA_TYPES, AnswerJson, Json
 from vallum.config.decode import decode
-from vallum.config.model import Config, QuotaConfig, RouteConfig
+from vallum.config.model import (
+    ConcurrencyConfig,
+    Config,
+    PrioritiesConfig,
+    QuotaConfig,
+    RouteConfig,
+    ThrottleConfig,
+)
 from vallum.config.quotas import parse_quota
 from vallum.config.source import PolicyFileError, Source
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.fieldpath import parse_path
-from vallum.core.policy import Guard, Intake, Limit, Outlet, Policy, Route, Upstream
+from vallum.core.policy import (
+    Concurrency,
+    Guard,
+    Intake,
+    Limit,
+    Outlet,
+    Policy,
+    Priorities,
+    Priority,
+    Route,
+    Throttle,
+    Upstream,
+)
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
@@ -100,6 +119,27 @@ def check_url(text: str) -> None:
         raise ValueError(f"{text!r} is no upstream; write it as http://host:port or https://host:port/base")
 
 
+def _concurrency(config: ConcurrencyConfig | None) -> Concurrency | None:
+    if config is None:
+        return None
+    streams_only = config.signal == "streams"
+    return Concurrency(
+        config.max, config.min, config.target_ttfb_s, config.room, config.wait_s, streams_only, config.mode
+    )
+
+
+def _throttle(config: ThrottleConfig) -> Throttle:
+    block_s = None if config.block is None else config.block.for_s
+    return Throttle(config.mode, config.grace, config.half_life_s, config.floor, block_s)
+
+
+def _priorities(config: PrioritiesConfig) -> Priorities:
+    subjects, tenants = (
+        {name: Priority[value.upper()] for name, value in given.items()} for given in (config.subjects, config.tenants)
+    )
+    return Priorities(subjects, tenants)
+
+
 class _Compiler:
     def __init__(self, source: Source, config: Config) -> None:
         self._source = source
@@ -107,6 +147,7 @@ class _Compiler:
         self._upstreams: dict[str, Upstream] = {}
         self._authenticators: dict[str, Authenticator] = {}
         self._read: dict[str, Any] = {}
+        self._throttle = _throttle(config.throttle)
 
     def policy(self) -> Policy:
         config = self._config
@@ -120,13 +161,15 @@ class _Compiler:
             for field, value in headers:
                 if field in FRAMING or not TOKEN.fullmatch(field) or not value.isprintable():
                     self._note(("upstreams", name, "headers", field), f"{field!r} cannot be set here")
-            self._upstreams[name] = Upstream(name, upstream.url, upstream.timeout_s, headers)
+            self._upstreams[name] = Upstream(
+                name, upstream.url, upstream.timeout_s, headers, _concurrency(upstream.concurrency)
+            )
         for name, settings in config.authenticators.items():
             self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
-        return Policy(tuple(routes), self._upstreams, digest)
+        return Policy(tuple(routes), self._upstreams, digest, _priorities(config.priorities), self._throttle)
 
     def _route(self, route: RouteConfig, place: Place) -> Route:
         names = route.auth.any_of
@@ -155,6 +198,8 @@ class _Compiler:
             on_error=route.on_error,
             error_format=ErrorFormat.OPENAI if route.preset.startswith("openai.") else None,
             exclude=tuple(filter(None, exclude)),
+            throttle=self._throttle,
+            priority=Priority[route.priority.upper()],
         )
 
     def _limits(self, route: RouteConfig, place: Place) -> tuple[Limit, ...]:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from vallum.core.content import Content
     from vallum.core.decision import Decision, Refusal
-    from vallum.core.policy import Policy, Route
+    from vallum.core.policy import Policy, Priority, Route
     from vallum.core.quota import Taken
+    from vallum.core.standing import Footing
 
 
 class Phase(IntEnum):
@@ -107,15 +108,20 @@ class Exchange:
     """What is known of one request so far: the policy it is judged by, and everything found on the way."""
 
     __slots__ = (
+        "blame",
+        "blamed_for",
         "body",
         "cancelled",
         "content",
         "decision",
         "document",
+        "factor",
+        "footing",
         "forward",
         "phase",
         "policy",
         "principal",
+        "priority",
         "quota_fields",
         "relay",
         "removed",
@@ -125,6 +131,7 @@ class Exchange:
         "taken",
         "unscanned",
         "upstream_status",
+        "waited_s",
     )
 
     def __init__(self, policy: Policy, request: Request) -> None:
@@ -147,6 +154,12 @@ class Exchange:
         self.relay: Any = None
         self.upstream_status: int | None = None
         self.cancelled = False  # the caller left before the end
+        self.footing: Footing | None = None  # how the caller stands; None: nobody asked
+        self.factor = 1.0  # what the plan's limits are multiplied by for this caller now
+        self.blame = 0.0  # what controls hold against the caller, in requests that a content check refused
+        self.blamed_for = ""
+        self.priority: Priority | None = None  # None: there was no need to ask
+        self.waited_s = 0.0  # in the upstream's waiting room
 
     def enter(self, phase: Phase) -> None:
         """Go to `phase`, or raise PhaseError if it cannot follow the present one."""

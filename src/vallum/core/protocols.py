@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from vallum.core.decision import Challenge, Deny, Finding, Page
     from vallum.core.effects import Steps
     from vallum.core.exchange import Exchange, Request
+    from vallum.core.policy import Throttle
     from vallum.core.principal import Credential, Principal
     from vallum.core.quota import Demand, Taken
+    from vallum.core.standing import Event, Footing
 
 
 @runtime_checkable
@@ -83,6 +85,16 @@ class Counters(Protocol):
 
     async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
         """Keep the leases under `id` for another while."""
+
+
+class Standings(Protocol):
+    """How callers have behaved, by name (see `standing.whose`).  Neither call waits or fails."""
+
+    def read(self, whose: str) -> Footing:
+        """Return how a caller stands, as far as this node knows."""
+
+    def observe(self, whose: str, throttle: Throttle, now: float, event: Event) -> None:
+        """Take note of what an exchange told about its caller, at `now` in Unix seconds."""
 
 
 class Registry(Protocol):

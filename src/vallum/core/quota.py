@@ -132,20 +132,20 @@ def take(windows: Sequence[Window], demands: tuple[Demand, ...], now_us: int) ->
     """Take every demand from its window, or none of them: a refusal costs nothing."""
     refused: Quota | None = None
     wait_us = 0
-    for window, (quota, _, cost, _) in zip(windows, demands, strict=True):
+    for window, (quota, _, cost, limit) in zip(windows, demands, strict=True):
         oldest = now_us * SUB_WINDOWS // quota.window_us - SUB_WINDOWS
         if window.counts and window.counts[0][0] < oldest:
             window.forget(oldest)
-        excess = window.total + cost - quota.limit
+        excess = window.total + cost - (quota.limit if limit is None else limit)
         if excess > 0:
             needed_us = window.wait_us(quota, now_us, excess)
             if needed_us > wait_us:
                 refused, wait_us = quota, needed_us
     levels: list[Level] = []
-    for window, (quota, _, cost, _) in zip(windows, demands, strict=True):
+    for window, (quota, _, cost, limit) in zip(windows, demands, strict=True):
         if refused is None:
             window.charge(now_us * SUB_WINDOWS // quota.window_us, cost)
         counts = window.counts
         reset_us = expiry_us(quota, counts[0][0]) - now_us if counts else 0
-        levels.append((quota, max(0, quota.limit - window.total), reset_us))
+        levels.append((quota, max(0, (quota.limit if limit is None else limit) - window.total), reset_us))
     return Taken(tuple(levels), refused, wait_us)

@@ -9,10 +9,12 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.decision import Allow, Deny
+from vallum.core.standing import factor, in_force, recovers_in_s
 
 if TYPE_CHECKING:
     from vallum.core.decision import Refusal
     from vallum.core.exchange import Exchange
+    from vallum.core.standing import Footing
 
 KEY = re.compile(r"[A-Za-z0-9_]{2,32}_[0-9A-Za-z]{49}")  # a key that somebody put where it does not belong
 DETAIL_MAX_CHARS = 500
@@ -54,6 +56,11 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
         record |= _refused(x.decision)
     if x.taken is not None:
         record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
+    if x.footing is not None:
+        record |= _footing(x, x.footing)
+    if x.priority is not None:
+        record["priority"] = x.priority.name.lower()
+        record["waited_us"] = int(x.waited_s * 1e6)
     if x.shadowed:
         record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:
@@ -63,6 +70,30 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     if x.forward is not None:
         record["sanitised"] = True
     return record
+
+
+def _footing(x: Exchange, footing: Footing) -> dict[str, Any]:
+    """Say what was in force in the plan's place, and why; nothing where it was the plan."""
+    told: dict[str, Any] = {}
+    throttle = x.route.throttle if x.route else None
+    known, raised = footing
+    if throttle is not None:
+        now = x.request.now
+        behaved = factor(known, throttle, now)
+        if behaved < 1.0:
+            told["throttle"] = {
+                "mode": throttle.mode.value,
+                "factor": round(behaved, 3),
+                "cause": known.cause,
+                "recovers_in_s": int(recovers_in_s(known, throttle, now)),
+            }
+    if raised is not None and raised.until > x.request.now:
+        told["raised"] = {"factor": raised.factor, "until": raised.until, "by": raised.by, "reason": raised.reason}
+    if x.factor != 1.0:
+        told["factor"] = round(x.factor, 3)
+        if x.taken is not None:
+            told["in_force"] = {quota.name: in_force(quota.limit, x.factor) for quota, _, _ in x.taken.levels}
+    return told
 
 
 def _verb(x: Exchange) -> str:

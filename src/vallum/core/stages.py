@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from vallum.core.address import ip_partition
 from vallum.core.content import Content, ContentError
 from vallum.core.decision import INVALID_TOKEN, Challenge, Deny, Finding, Reason
-from vallum.core.effects import Steps, TakeQuota, ask
+from vallum.core.effects import ReadStanding, Steps, TakeQuota, ask
 from vallum.core.exchange import NOBODY
 from vallum.core.policy import Mode
 from vallum.core.principal import Principal
 from vallum.core.quota import SECOND_US, Demand, Per, Quota
 from vallum.core.quota_fields import quota_writer
+from vallum.core.standing import factor, in_force, whose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,6 +113,23 @@ def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
     return Challenge(route.authenticators[0].challenge, "authenticate", "no credential was presented")
 
 
+def standing(x: Exchange, route: Route) -> Steps[Refusal | None]:
+    """Find what is in force for this caller: the plan, times what an operator raised, times how the caller stands."""
+    throttle = route.throttle
+    assert throttle is not None
+    footing = x.footing = yield from ask(ReadStanding(whose(x)))
+    now = x.request.now
+    if footing.raised is not None and footing.raised.until > now:
+        x.factor = footing.raised.factor
+    known = footing.standing
+    if throttle.mode is Mode.ENFORCE and route.mode is Mode.ENFORCE:
+        x.factor *= factor(known, throttle, now)
+    wait_s = known.blocked_until - now
+    if throttle.block_s is None or not 0 < wait_s <= throttle.block_s:  # a clock set back must not make it longer
+        return None
+    return Deny(Reason.QUOTA_EXCEEDED, "throttle", f"blocked, for {known.cause}", ceil(wait_s), should_retry=False)
+
+
 def authorise(x: Exchange, route: Route) -> Refusal | None:
     """Refuse a principal that lacks one of the route's scopes."""
     missing = route.scopes - x.principal.scopes
@@ -155,6 +174,8 @@ def quotas(quotas: tuple[Quota, ...], shown: bool = True) -> Callable[[Exchange,
             if len(made) >= DEMANDS_KEPT:
                 made.clear()
             made[x.principal, x.request.client] = demands
+        if x.factor != 1.0:
+            demands = tuple([demand._replace(limit=in_force(demand.quota.limit, x.factor)) for demand in demands])
         taken = yield from ask(TakeQuota(demands))
         if shown:
             x.taken = taken
@@ -163,7 +184,7 @@ def quotas(quotas: tuple[Quota, ...], shown: bool = True) -> Callable[[Exchange,
             return None
         refused = taken.refused
         wait_s = -(-taken.retry_after_us // SECOND_US)
-        detail = f"{refused.limit} per {refused.window_s} s per {refused.per}"
+        detail = f"{in_force(refused.limit, x.factor)} per {refused.window_s} s per {refused.per}"
         # An SDK that retries for a day helps nobody: tell it not to.
         return Deny(Reason.QUOTA_EXCEEDED, f"quota:{refused.name}", detail, max(1, wait_s), should_retry=wait_s <= 120)
 

@@ -1,4 +1,4 @@
-"""The operators' listener: /metrics, /healthz, /readyz."""
+"""The operators' listener: /metrics, /healthz, /readyz, /standings."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Admin:
-    """Answers three paths."""
+    """Answers four paths."""
 
-    def __init__(self, metrics: Callable[[], bytes], is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, metrics: Callable[[], bytes], is_ready: Callable[[], bool], standings: Callable[[], bytes]
+    ) -> None:
         """Answer with these."""
         self._metrics = metrics
+        self._standings = standings
         self._is_ready = is_ready
 
     async def serve(self, incoming: Incoming) -> None:
@@ -34,4 +37,6 @@ class Admin:
                 status, body = (200, b"ready\n") if self._is_ready() else (503, b"not ready\n")
             elif path == "/metrics":
                 status, media_type, body = 200, EXPOSITION, self._metrics()
+            elif path == "/standings":
+                status, media_type, body = 200, "application/json", self._standings()
         await incoming.answer(status, [("content-type", media_type), ("cache-control", "no-store")], body)
