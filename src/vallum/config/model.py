@@ -123,7 +123,7 @@ class ThrottleConfig(Base, frozen=True):
         float, Meta(ge=1, le=1000, description="refused requests, more than usual for the caller, that change nothing")
     ] = 3.0
     half_life_s: Annotated[float, Meta(ge=1, le=86_400, description="time in which half is forgiven")] = 600.0
-    floor: Annotated[float, Meta(ge=0.1, le=1, description="lowest factor")] = 0.1
+    floor: Annotated[float, Meta(ge=0.1, le=0.9, description="lowest factor")] = 0.1
     block: BlockConfig | None = None
 
 
