@@ -199,7 +199,7 @@ def draw(outcomes: dict[str, Outcome], path: Path) -> None:
     below.set(xlabel="seconds; work takes three times as long from 300 s on", ylabel="requests")
     below.legend(loc="upper right", ncols=2, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 if __name__ == "__main__":

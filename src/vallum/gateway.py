@@ -26,7 +26,7 @@ from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.requestid import compose_id
-from vallum.core.standing import describe_standing, testify, whose
+from vallum.core.standing import describe_standing
 from vallum.metrics import Metrics
 from vallum.stores.memory import MemoryCounters
 from vallum.stores.raises import SqlRaises
@@ -86,10 +86,7 @@ class Gateway:
         """Record and count an exchange that has ended, and remember what it told about its caller."""
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
-        if x.footing is not None and x.route is not None and x.route.throttle is not None:
-            event = testify(x)
-            if event is not None:
-                self.standings.observe(whose(x), x.route.throttle, x.request.now, event)
+        self.standings.note(x)
 
     # --- life
 

@@ -9,10 +9,9 @@ if TYPE_CHECKING:
     from vallum.core.decision import Challenge, Deny, Finding, Page
     from vallum.core.effects import Steps
     from vallum.core.exchange import Exchange, Request
-    from vallum.core.policy import Throttle
     from vallum.core.principal import Credential, Principal
     from vallum.core.quota import Demand, Taken
-    from vallum.core.standing import Event, Footing
+    from vallum.core.standing import Footing
 
 
 @runtime_checkable
@@ -93,8 +92,8 @@ class Standings(Protocol):
     def read(self, whose: str) -> Footing:
         """Return how a caller stands, as far as this node knows."""
 
-    def observe(self, whose: str, throttle: Throttle, now: float, event: Event) -> None:
-        """Take note of what an exchange told about its caller, at `now` in Unix seconds."""
+    def note(self, x: Exchange) -> None:
+        """Take note of what an exchange that has ended tells about its caller."""
 
 
 class Registry(Protocol):

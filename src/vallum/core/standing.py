@@ -3,7 +3,8 @@
 Blame is counted in requests that a content check refused: one of those is 1.0, a lesser fault a part of it.  Every
 request answers for its own blame less an *allowance*, the share that this very caller usually has (a CUSUM), so volume
 alone moves nothing.  Blame is remembered twice: for minutes, which a burst fills, and for hours, which a slow drip
-fills.  Over the grace of either memory the factor is grace / blame: it falls with every further request, and rises by
+fills.  (A mistake, such as a body that is not JSON, moves the short memory alone, and only so far that half of the
+limit stays: a client with a bug is no attacker.)  Over the grace of either memory the factor is grace / blame: it falls with every further request, and rises by
 itself as blame fades.
 
 Rule 1: a factor is never below the floor, and only time, or good requests, raise it.
@@ -35,6 +36,8 @@ MARGIN = 0.01  # what is allowed above the usual
 DAYS = 7  # that it takes to get used to something
 DAY_S = 86_400.0
 ENOUGH = 100  # requests that make a day worth learning from
+SLIGHT = 0.1  # the blame of a mistake
+SLIGHT_FLOOR = 0.5  # mistakes alone lower no factor further
 BLAME_MAX = 100.0  # of one event
 LOWEST_DETAIL = 1e-3  # blame below which a standing is as good as new
 
@@ -42,11 +45,11 @@ LOWEST_DETAIL = 1e-3  # blame below which a standing is as good as new
 # 422 become the same reasons; its 404 may be a mistake in its own paths, and its 401 and 403 are about the gateway.
 BLAME: dict[Reason, float] = {
     Reason.REQUEST_REJECTED: 1.0,
-    Reason.INSUFFICIENT_SCOPE: 0.3,
-    Reason.MALFORMED_REQUEST: 0.1,
-    Reason.INVALID_REQUEST: 0.1,
-    Reason.BODY_TOO_LARGE: 0.1,
-    Reason.UNSUPPORTED_MEDIA_TYPE: 0.1,
+    Reason.INSUFFICIENT_SCOPE: SLIGHT,
+    Reason.MALFORMED_REQUEST: SLIGHT,
+    Reason.INVALID_REQUEST: SLIGHT,
+    Reason.BODY_TOO_LARGE: SLIGHT,
+    Reason.UNSUPPORTED_MEDIA_TYPE: SLIGHT,
 }
 
 
@@ -114,9 +117,11 @@ def observe(standing: Standing, throttle: Throttle, now: float, event: Event) ->
     then = _learn(age(standing, throttle, now))
     blame = min(event.blame, BLAME_MAX) if event.blame > 0 else 0.0  # NaN is not over 0
     gain = blame - _allowance(then) * event.asked
+    slight = 0 < blame <= SLIGHT
+    most = throttle.grace / (max(SLIGHT_FLOOR, throttle.floor) if slight else throttle.floor)
     after = then._replace(
-        recent=_within(then.recent + gain, throttle.grace / throttle.floor),
-        lasting=_within(then.lasting + gain, throttle.grace * LASTING_GRACE / throttle.floor),
+        recent=_within(then.recent + gain, max(most, then.recent)),
+        lasting=then.lasting if slight else _within(then.lasting + gain, LASTING_GRACE * most),
         asked=then.asked + event.asked,
         blamed=then.blamed + blame,
         cause=event.cause[:64] if blame else then.cause,

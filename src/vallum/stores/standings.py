@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vallum.core.standing import GOOD, GOOD_FOOTING, Footing, Raise, age, factor, observe
+from vallum.core.standing import GOOD, GOOD_FOOTING, Footing, Raise, age, factor, observe, testify, whose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from vallum.core.exchange import Exchange
     from vallum.core.policy import Throttle
     from vallum.core.standing import Event, Standing
 
@@ -71,6 +72,15 @@ class MemoryStandings:
             return
         after = observe(known or GOOD, throttle, now, event)
         crowd.keep(whose, after, _is_bad(after, throttle, now))
+
+    def note(self, x: Exchange) -> None:
+        """Take note of what an exchange that has ended tells about its caller."""
+        throttle = x.route.throttle if x.route is not None else None
+        if throttle is None or x.footing is None:
+            return
+        event = testify(x)
+        if event is not None:
+            self.observe(whose(x), throttle, x.request.now, event)
 
     def raise_limits(self, raised: Iterable[Raise]) -> None:
         """Put these in the place of all that were raised before."""
