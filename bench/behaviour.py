@@ -2,10 +2,10 @@
 
     python bench/behaviour.py [--plot docs/pictures/behaviour.svg]
 
-Both may ask 60 times a minute.  The studio asks all day long for all that its plan gives, and more: 10 % over it.  One
-in 200 of its honest texts looks like an attack, and at 1:00 it ships a client with a bug, which sends nonsense for four
-minutes.  The attacker begins like anybody, at 0:30 sends an injection with every third request for a quarter of an hour,
-then one every two minutes, hidden among 20 honest ones, and stops at 1:45.
+Both may ask 60 times a minute.  The studio asks all day long for all that its plan gives, and more: 10 % over it.
+One in 200 of its honest texts looks like an attack, and at 1:00 it ships a client with a bug, which sends nonsense for
+four minutes.  The attacker begins like anybody, at 0:30 sends an injection with every third request for a quarter of
+an hour, then one every two minutes, hidden among 20 honest ones, and stops at 1:45.
 """
 
 from __future__ import annotations
@@ -122,16 +122,15 @@ def attacker() -> Iterator[Step]:
 async def replay() -> dict[str, Trace]:
     """Take every request through the engine; return what became of the two."""
     now = START
-    config, policy = load_policy(parse_source(Path("policy.yaml"), POLICY, {}))
-    del config
+    _, policy = load_policy(parse_source(Path("policy.yaml"), POLICY, {}))
     assert policy.throttle is not None
     engine, keys, standings = Engine(policy), Keys(), MemoryStandings()
     driver = Driver(MemoryCounters(lambda: int((now - START) * 1e6)), keys, standings)
     traces = {who: Trace() for who in WHO}
-    for index, (at, who, body) in enumerate(sorted([*studio(), *attacker()])):
+    for at, who, body in sorted([*studio(), *attacker()]):
         now, minute = START + at, int(at // 60)
         trace = traces[who]
-        x = await exchange(engine, driver, f"req-{index}", keys.keys[who], body, now)
+        x = await exchange(engine, driver, now, keys.keys[who], body)
         standings.note(x)
         trace.asked[minute] += 1
         trace.served[minute] += isinstance(x.decision, Allow)
@@ -143,14 +142,14 @@ async def replay() -> dict[str, Trace]:
     return traces
 
 
-async def exchange(engine: Engine, driver: Driver, name: str, key: str, body: bytes, now: float) -> Exchange:
+async def exchange(engine: Engine, driver: Driver, now: float, key: str, body: bytes) -> Exchange:
     """Take one request to its end."""
     fields = (
         ("content-type", "application/json"),
         ("content-length", str(len(body))),
         ("authorization", f"Bearer {key}"),
     )
-    x = engine.open(Request(name, "POST", "/predict", "", Headers(fields), "192.0.2.1", now))
+    x = engine.open(Request(f"req-{now:.3f}", "POST", "/predict", "", Headers(fields), "192.0.2.1", now))
     if isinstance(await driver.run(engine.request_head(x)), Allow) and isinstance(
         await driver.run(engine.request_body(x, body)), Allow
     ):

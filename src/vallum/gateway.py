@@ -75,6 +75,8 @@ class Gateway:
         self._reload_due = False
         self._reloading: asyncio.Future[bool] | None = None
         self._healthy = True
+        self._exchanging: asyncio.Future[None] | None = None
+        self._agreeing = True
 
     # --- what adapters are handed (conduct.House)
 
@@ -125,6 +127,8 @@ class Gateway:
             await self._refresh()
         if self._beats % RAISES_EVERY == 0:
             await self._find_raises()
+        if self._exchanging is None or self._exchanging.done():
+            self._exchanging = asyncio.ensure_future(self._exchange_standings())  # may wait for a store: not the beat
         if self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp:
             self._reload_due = True
         if self._reload_due and (self._reloading is None or self._reloading.done()):
@@ -142,6 +146,19 @@ class Gateway:
             if not self._healthy:
                 log.info("the registry answers again")
             self._healthy = True
+
+    async def _exchange_standings(self) -> None:
+        throttle = self.engine.policy.throttle
+        if throttle is None:
+            return
+        try:
+            await self.standings.exchange(throttle, time.time())
+        except DependencyError as error:
+            if self._agreeing:
+                log.warning("standings cannot be shared; each process goes by its own: %s", error)
+            self._agreeing = False
+        else:
+            self._agreeing = True
 
     async def _find_raises(self) -> None:
         try:

@@ -31,14 +31,12 @@ from vallum.core.standing import (
     in_force,
     observe,
     recovers_in_s,
-    testify,
     whose,
 )
 
 if TYPE_CHECKING:
     from tests.conftest import Kit
 
-testify.__test__ = False  # type: ignore[attr-defined]  no test, whatever its name begins with
 T0 = 1_700_000_000.0
 RULE = Throttle(Mode.ENFORCE)
 BAD = Event(1.0, "request_rejected")
@@ -262,7 +260,7 @@ def told(kit: Kit, decision: Any, **facts: Any) -> Event | None:
     x.decision = decision
     for name, value in facts.items():
         setattr(x, name, value)
-    return testify(x)
+    return arithmetic.testify(x)
 
 
 @pytest.mark.parametrize(
@@ -384,7 +382,7 @@ def test_a_refusal_names_the_limit_in_force(kit: Kit) -> None:
     kit.talk(engine.request_body(x, b"{}"), kit.refused(quota, wait_us=1_000_000))
     assert isinstance(x.decision, Deny)
     assert x.decision.detail == "5 per 60 s per principal"
-    assert testify(x) is None
+    assert arithmetic.testify(x) is None
 
 
 def test_a_blocked_caller_is_refused_before_the_body_is_read_and_told_until_when(kit: Kit) -> None:
@@ -393,7 +391,7 @@ def test_a_blocked_caller_is_refused_before_the_body_is_read_and_told_until_when
     assert x.decision == Deny(
         Reason.QUOTA_EXCEEDED, "throttle", "blocked, for request_rejected", 13, should_retry=False
     )
-    assert testify(x) is None, "to be blocked is no new blame"
+    assert arithmetic.testify(x) is None, "to be blocked is no new blame"
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,11 @@
 Blame is counted in requests that a content check refused: one of those is 1.0, a lesser fault a part of it.  Every
 request answers for its own blame less an *allowance*, the share that this very caller usually has (a CUSUM), so volume
 alone moves nothing.  Blame is remembered twice: for minutes, which a burst fills, and for hours, which a slow drip
-fills.  (A mistake, such as a body that is not JSON, moves the short memory alone, and only so far that half of the
-limit stays: a client with a bug is no attacker.)  Over the grace of either memory the factor is grace / blame: it falls with every further request, and rises by
+fills.  Over the grace of either memory the factor is grace / blame: it falls with every further request, and rises by
 itself as blame fades.
+
+A mistake, such as a body that is not JSON, moves the short memory alone, and only so far that half of the limit stays:
+a client with a bug is no attacker.
 
 Rule 1: a factor is never below the floor, and only time, or good requests, raise it.
 Rule 2: refusals for want of quota are nobody's blame.  A lowered limit refuses more; were that blamed it would fall

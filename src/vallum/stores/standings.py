@@ -71,7 +71,7 @@ class MemoryStandings:
         if known is None and not event.blame > 0:
             return
         after = observe(known or GOOD, throttle, now, event)
-        crowd.keep(whose, after, _is_bad(after, throttle, now))
+        crowd.keep(whose, after, is_bad(after, throttle, now))
 
     def note(self, x: Exchange) -> None:
         """Take note of what an exchange that has ended tells about its caller."""
@@ -82,6 +82,9 @@ class MemoryStandings:
         if event is not None:
             self.observe(whose(x), throttle, x.request.now, event)
 
+    async def exchange(self, throttle: Throttle, now: float) -> None:
+        """Agree with other processes: here there are none."""
+
     def raise_limits(self, raised: Iterable[Raise]) -> None:
         """Put these in the place of all that were raised before."""
         self._raised = {f"subject\x1f{one.subject}": one for one in raised}
@@ -90,11 +93,11 @@ class MemoryStandings:
         """Return up to `most` callers that are below their plan at `now`; let go of those that have recovered."""
         found: list[tuple[str, Standing]] = []
         for crowd in (self.named, self.unnamed):
-            for whose, standing in list(crowd.bad.items()):
-                if not _is_bad(standing, throttle, now):
-                    crowd.keep(whose, age(standing, throttle, now), is_bad=False)
+            for name, standing in list(crowd.bad.items()):
+                if not is_bad(standing, throttle, now):
+                    crowd.keep(name, age(standing, throttle, now), is_bad=False)
                 elif len(found) < most:
-                    found.append((whose, standing))
+                    found.append((name, standing))
         return found
 
     def count_below(self) -> int:
@@ -105,5 +108,6 @@ class MemoryStandings:
         return self.unnamed if whose.startswith(("ip\x1f", "subject\x1fip:")) else self.named
 
 
-def _is_bad(standing: Standing, throttle: Throttle, now: float) -> bool:
+def is_bad(standing: Standing, throttle: Throttle, now: float) -> bool:
+    """Say whether a caller is below the plan, or blocked, at `now`."""
     return factor(standing, throttle, now) < 1.0 or standing.blocked_until > now
