@@ -47,7 +47,7 @@ log = logging.getLogger("vallum")
 BEAT_S = 0.25
 WATCH_EVERY = 4  # beats between two looks at the policy file
 REFRESH_EVERY = 2  # beats between two looks at the registry
-RAISES_EVERY = 4  # beats between two looks at raised limits
+AGREE_EVERY = 2  # beats between two exchanges with other processes and with operators
 FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies")
 
 
@@ -75,8 +75,8 @@ class Gateway:
         self._reload_due = False
         self._reloading: asyncio.Future[bool] | None = None
         self._healthy = True
-        self._exchanging: asyncio.Future[None] | None = None
-        self._agreeing = True
+        self._agreeing: asyncio.Future[None] | None = None
+        self._troubles: set[str] = set()
 
     # --- what adapters are handed (conduct.House)
 
@@ -98,7 +98,7 @@ class Gateway:
         config = self.config
         self.service.keep(self.engine.policy.upstreams.values())
         self.gates.keep(self.engine.policy.upstreams.values())
-        await self._find_raises()
+        await self._agree()
         proxy = Proxy(self, time.time, RequestIds(), parse_networks(config.trusted_proxies))
         self._listener = Listener(proxy.serve, bounds(config.listen))
         host, port = split_address(config.listen.address)
@@ -125,10 +125,8 @@ class Gateway:
         await loop.run_in_executor(None, self.records.write, self.records.take())
         if self._beats % REFRESH_EVERY == 0:
             await self._refresh()
-        if self._beats % RAISES_EVERY == 0:
-            await self._find_raises()
-        if self._exchanging is None or self._exchanging.done():
-            self._exchanging = asyncio.ensure_future(self._exchange_standings())  # may wait for a store: not the beat
+        if self._beats % AGREE_EVERY == 0 and (self._agreeing is None or self._agreeing.done()):
+            self._agreeing = asyncio.ensure_future(self._agree())  # may wait for a store: the beat goes on
         if self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp:
             self._reload_due = True
         if self._reload_due and (self._reloading is None or self._reloading.done()):
@@ -147,24 +145,27 @@ class Gateway:
                 log.info("the registry answers again")
             self._healthy = True
 
-    async def _exchange_standings(self) -> None:
-        throttle = self.engine.policy.throttle
-        if throttle is None:
-            return
-        try:
-            await self.standings.exchange(throttle, time.time())
-        except DependencyError as error:
-            if self._agreeing:
-                log.warning("standings cannot be shared; each process goes by its own: %s", error)
-            self._agreeing = False
-        else:
-            self._agreeing = True
+    async def _agree(self) -> None:
+        """Agree with other processes and with operators; while that fails, go by what is known."""
+        for trouble, act in (
+            ("raised limits cannot be read; those that are known stay in force", self._find_raises),
+            ("standings cannot be shared; each process goes by its own", self._exchange_standings),
+        ):
+            try:
+                await act()
+            except DependencyError as error:
+                if trouble not in self._troubles:
+                    log.warning("%s: %s", trouble, error)
+                self._troubles.add(trouble)
+            else:
+                self._troubles.discard(trouble)
 
     async def _find_raises(self) -> None:
-        try:
-            self.standings.raise_limits(await self.raises.find(time.time()))
-        except DependencyError as error:
-            log.warning("the raised limits cannot be read; those that are known stay in force: %s", error)
+        self.standings.raise_limits(await self.raises.find(time.time()))
+
+    async def _exchange_standings(self) -> None:
+        if self.engine.policy.throttle is not None:
+            await self.standings.exchange(self.engine.policy.throttle, time.time())
 
     async def reload(self) -> bool:
         """Read the policy file again and swap the policy whole; keep the last good one if the file does not hold."""
@@ -212,6 +213,9 @@ class Gateway:
             await self._admin.drain(0.1)
         self.service.close()
         self.records.close()
+        if self._agreeing is not None:
+            await self._agreeing
+        await self._agree()  # what was seen last
         self.raises.close()
         self.registry.close()
 

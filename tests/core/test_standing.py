@@ -241,8 +241,8 @@ def test_senseless_blame_stays_within_bounds(blame: float) -> None:
 BLOCKS = Throttle(Mode.ENFORCE, block_s=300.0)
 
 
-def test_a_block_comes_at_the_floor_ends_by_itself_and_comes_again_only_for_more_blame() -> None:
-    standing, now = live([(0.0, BAD)] * 28, BLOCKS)
+def test_a_block_comes_late_ends_by_itself_and_comes_again_only_for_more_blame() -> None:
+    standing, now = live([(0.0, BAD)] * 15, BLOCKS)
     assert standing.blocked_until == 0
     standing = live([(0.0, BAD)] * 100, BLOCKS)[0]
     assert standing.blocked_until == now + 300

@@ -317,7 +317,8 @@ def _compile(text: str, path: Path) -> tuple[Config, Policy]:
 
 def _aim(policy: Policy, url: str) -> Policy:
     aimed = {name: replace(one, url=url) if name == "model" else one for name, one in policy.upstreams.items()}
-    return Policy(tuple(replace(r, upstream=aimed[r.upstream.name]) for r in policy.routes), aimed, policy.digest)
+    routes = tuple(replace(r, upstream=aimed[r.upstream.name]) for r in policy.routes)
+    return replace(policy, routes=routes, upstreams=aimed)
 
 
 @asynccontextmanager

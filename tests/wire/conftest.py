@@ -441,7 +441,7 @@ def _aim(policy: Policy, url: str) -> Policy:
     """Point every upstream of a compiled policy at `url`."""
     aimed = {name: replace(upstream, url=url) for name, upstream in policy.upstreams.items()}
     routes = tuple(replace(route, upstream=aimed[route.upstream.name]) for route in policy.routes)
-    return Policy(routes, aimed, policy.digest)
+    return replace(policy, routes=routes, upstreams=aimed)
 
 
 async def _pulse(gateway: Gateway, stopped: asyncio.Event) -> None:

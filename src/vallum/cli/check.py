@@ -15,9 +15,12 @@ from vallum.config.source import PolicyFileError, read_source
 from vallum.core.policy import Mode, OnError
 
 if TYPE_CHECKING:
-    from vallum.core.policy import Policy, Route
+    from vallum.core.policy import Concurrency, Policy, Route, Throttle
 
-CONTROLS = ("credential", "scopes", "quotas", "size", "schema", "checks", "sanitise", "answer", "on error")
+CONTROLS = (
+    *("credential", "scopes", "throttle", "quotas", "concurrency"),
+    *("size", "schema", "checks", "sanitise", "answer", "on error"),
+)
 STYLES = {"absent": "dim", "shadow": "yellow"}
 
 
@@ -56,12 +59,15 @@ def check(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
 def _controls(route: Route) -> dict[str, str]:
     intake, outlet = route.intake, route.outlet
     shadow = route.mode is Mode.SHADOW
+    throttle, concurrency = route.throttle, route.upstream.concurrency
     entries: dict[str, str] = {
         "credential": " or ".join(a.type for a in route.authenticators),
         "scopes": " ".join(sorted(route.scopes)) or "absent",
         "quotas": _list(
             (f"{limit.quota.limit}/{limit.quota.name}", limit.mode is Mode.SHADOW) for limit in route.limits
         ),
+        "throttle": "absent" if throttle is None else _list([(_lowest(throttle), throttle.mode is Mode.SHADOW)]),
+        "concurrency": _list((_span(rule), rule.mode is Mode.SHADOW) for rule in (concurrency,) if rule is not None),
         "size": f"{intake.max_bytes} bytes",
         "schema": "yes" if intake.schema is not None else "absent",
         "checks": _list((guard.check.type, guard.mode is Mode.SHADOW) for guard in intake.checks),
@@ -72,6 +78,15 @@ def _controls(route: Route) -> dict[str, str]:
     if shadow:
         entries = {name: f"shadow: {value}" if value != "absent" else value for name, value in entries.items()}
     return entries
+
+
+def _lowest(throttle: Throttle) -> str:
+    blocks = "" if throttle.block_s is None else f", then a block of {throttle.block_s:g} s"
+    return f"down to {throttle.floor:g} of the plan{blocks}"
+
+
+def _span(rule: Concurrency) -> str:
+    return f"{rule.most} at once" if rule.target_ttfb_s is None else f"{rule.least} to {rule.most} at once"
 
 
 def _list(items: Any) -> str:

@@ -24,6 +24,7 @@ from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.codecs.json import MEDIA_TYPES, AnswerJson, Json
 from vallum.config.decode import decode
 from vallum.config.model import (
+    BlockConfig,
     ConcurrencyConfig,
     Config,
     PrioritiesConfig,
@@ -129,8 +130,9 @@ def _concurrency(config: ConcurrencyConfig | None) -> Concurrency | None:
 
 
 def _throttle(config: ThrottleConfig) -> Throttle:
-    block_s = None if config.block is None else config.block.for_s
-    return Throttle(config.mode, config.grace, config.half_life_s, config.floor, block_s)
+    block = config.block or BlockConfig()
+    block_s = None if config.block is None else block.for_s
+    return Throttle(config.mode, config.grace, config.half_life_s, config.floor, block_s, block.at)
 
 
 def _priorities(config: PrioritiesConfig) -> Priorities:

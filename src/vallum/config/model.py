@@ -110,8 +110,9 @@ class UpstreamConfig(Base, frozen=True):
 
 
 class BlockConfig(Base, frozen=True):
-    """The last step: a caller whose factor has fallen to the floor is refused altogether for a time."""
+    """The last step: a caller whose factor has fallen this far is refused altogether for a time."""
 
+    at: Annotated[float, Meta(ge=0.1, le=0.5, description="factor at which it begins")] = 0.2
     for_s: Annotated[float, Meta(gt=0, le=86_400, description="how long")] = 600.0
 
 

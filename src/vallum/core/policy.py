@@ -76,7 +76,8 @@ class Throttle:
     grace: float = 3.0  # blame that moves nothing
     half_life_s: float = 600.0  # in which half of the blame fades from the short memory
     floor: float = 0.1
-    block_s: float | None = None  # how long a caller at the floor is refused altogether; None: never
+    block_s: float | None = None  # how long a caller is refused altogether; None: never
+    block_at: float = 0.2  # the factor at which that begins
 
 
 @dataclass(frozen=True, slots=True)

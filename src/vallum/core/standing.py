@@ -128,10 +128,10 @@ def observe(standing: Standing, throttle: Throttle, now: float, event: Event) ->
         blamed=then.blamed + blame,
         cause=event.cause[:64] if blame else then.cause,
     )
-    low = throttle.block_s is not None and gain > 0 and factor(after, throttle, after.at) <= throttle.floor * 1.01
-    if low and after.at >= after.blocked_until:
-        return after._replace(blocked_until=after.at + (throttle.block_s or 0.0))
-    return after
+    if throttle.block_s is None or gain <= 0 or after.at < after.blocked_until:
+        return after
+    low = factor(after, throttle, after.at) <= max(throttle.block_at, throttle.floor * 1.01)
+    return after._replace(blocked_until=after.at + throttle.block_s) if low else after
 
 
 def factor(standing: Standing, throttle: Throttle, now: float) -> float:
