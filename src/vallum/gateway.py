@@ -28,6 +28,7 @@ from vallum.core.errors import DependencyError
 from vallum.core.requestid import compose_id
 from vallum.core.standing import describe_standing
 from vallum.metrics import Metrics
+from vallum.stores.bank import Bank
 from vallum.stores.memory import MemoryCounters
 from vallum.stores.raises import SqlRaises
 from vallum.stores.records import Records
@@ -62,7 +63,7 @@ class Gateway:
         self.records = Records(records_folder(config), config.records.max_file_bytes, config.records.max_files)
         self.raises = SqlRaises(config.registry)
         self.standings = MemoryStandings()
-        self.driver = Driver(MemoryCounters(), self.registry, self.standings)
+        self.driver = Driver(Bank(MemoryCounters()), self.registry, self.standings)
         self.service = Pools()
         self.gates = Gates(self.clock)
         self.engine = Engine(policy)

@@ -216,7 +216,7 @@ class _Compiler:
             name = item.name or (window if item.per is Per.PRINCIPAL else f"{window}-{item.per}")
             if any(name == other.quota.name for other in limits):
                 self._note(at, f"two quotas are called {name!r}", "give one of them a name of its own")
-            limits.append(Limit(Quota(name, limit, window_us, item.per), item.mode))
+            limits.append(Limit(Quota(name, limit, window_us, item.per, credit=item.burst_credit), item.mode))
         return tuple(limits)
 
     def _intake(self, route: RouteConfig, place: Place) -> Intake:

@@ -159,6 +159,9 @@ class QuotaConfig(Base, frozen=True):
     strategy: Annotated[
         Literal["strict"], Meta(description="strict: never more than N in any span of the window's length")
     ] = "strict"
+    burst_credit: Annotated[
+        int, Meta(ge=0, description="unused quota that is kept, at most, and may be spent above the limit")
+    ] = 0
     mode: Annotated[Mode, Meta(description="shadow: record what would be refused")] = Mode.ENFORCE
     name: Annotated[str, Meta(description="what the RateLimit fields call it", pattern="^[a-z0-9-]{1,40}$")] | None = (
         None
