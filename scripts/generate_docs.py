@@ -24,12 +24,15 @@ import click
 import msgspec
 
 from vallum import authenticators, checks, transforms
+from vallum.adapters.gates import Gate
 from vallum.cli.main import vallum
 from vallum.config.model import Config
 from vallum.core.decision import REASONS, Deny, Reason
 from vallum.core.exchange import Exchange, Headers, Request
-from vallum.core.policy import Policy
+from vallum.core.policy import Concurrency, Policy, Priority, Route, Throttle, Upstream
 from vallum.core.record import Timing
+from vallum.core.standing import Footing, Standing
+from vallum.core.target import Pattern
 from vallum.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -392,6 +395,13 @@ def metrics_page() -> str:
     x.decision = Deny(Reason.NOT_FOUND, "route")
     x.shadowed.append(x.decision)
     x.unscanned.append("body")
+    gate = Gate(Concurrency(1), lambda: 0.0)
+    gate.shed[Priority.LOW] = 1
+    metrics.gates = [("", gate)]
+    x.priority = Priority.LOW
+    upstream = Upstream("", "")
+    x.route = Route("", frozenset(), Pattern.parse("/"), upstream, (), throttle=Throttle())
+    x.footing = Footing(Standing(recent=10.0))
     metrics.count(x, 404, Timing(0.0, 0.0))
     metrics.count_reload("swapped")
     lines = [

@@ -92,7 +92,7 @@ class Metrics(Collector):
         if route not in self._total:
             self._gateway[route], self._total[route] = Times(GATEWAY_BUCKETS_S), Times(TOTAL_BUCKETS_S)
         total_s, upstream_s = timing
-        self._gateway[route].add(total_s - upstream_s)
+        self._gateway[route].add(total_s - upstream_s - x.waited_s)
         self._total[route].add(total_s)
         for refusal in x.shadowed:
             self._shadowed[route, refusal.control] += 1

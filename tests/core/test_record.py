@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vallum.core.decision import Deny, Finding, Reason
 from vallum.core.effects import FindCredential
-from vallum.core.policy import Mode, OnError, Throttle
+from vallum.core.policy import Mode, OnError, Priority, Throttle
 from vallum.core.record import DETAIL_MAX_CHARS, Timing, compose
 from vallum.core.standing import GOOD, Footing, Raise, Standing
 

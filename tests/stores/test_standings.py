@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vallum.core.decision import Finding
 from vallum.core.policy import Mode, Throttle
 from vallum.core.standing import GOOD_FOOTING, Event, Raise, factor
 from vallum.stores.standings import MemoryStandings
+
+if TYPE_CHECKING:
+    from tests.conftest import Kit
 
 T0 = 1_700_000_000.0
 RULE = Throttle(Mode.ENFORCE)
@@ -55,6 +64,41 @@ def test_where_all_are_bad_the_one_that_changed_longest_ago_goes() -> None:
     for name in "abcd":
         fallen(standings, f"subject\x1f{name}")
     assert [stands(standings, f"subject\x1f{name}") < 1 for name in "abcd"] == [False, True, True, True]
+
+
+@given(st.integers(0, 40), st.lists(st.floats(0, 3600), max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_refusals_for_want_of_quota_never_move_a_standing_so_a_lowered_limit_cannot_lower_itself(
+    kit: Kit, bad: int, pauses: list[float]
+) -> None:
+    standings = MemoryStandings()
+    fallen(standings, "subject\x1falice", bad)
+    before, lowest, now = standings.read("subject\x1falice"), stands(standings, "subject\x1falice"), T0
+    quota = kit.quota()
+    engine = kit.engine(kit.route(throttle=RULE, limits=(kit.limit(quota),)))
+    for pause in pauses:
+        now += pause
+        x = engine.open(kit.request(now=now))
+        kit.talk(engine.request_head(x), before)
+        kit.talk(engine.request_body(x, b"{}"), kit.refused(quota, wait_us=1))
+        standings.note(x)
+        assert standings.read("subject\x1falice") == before
+        assert stands(standings, "subject\x1falice", now) >= lowest
+        lowest = stands(standings, "subject\x1falice", now)
+
+
+def test_an_exchange_is_noted_once_its_caller_was_known(kit: Kit) -> None:
+    standings = MemoryStandings()
+    engine = kit.engine(kit.route(throttle=RULE, intake=kit.intake(checks=(kit.guard(Finding("rule")),))))
+    stranger = engine.open(kit.request(path="/other"))
+    kit.talk(engine.request_head(stranger))
+    standings.note(stranger)
+    x = engine.open(kit.request(now=T0))
+    kit.talk(engine.request_head(x), GOOD_FOOTING)
+    kit.talk(engine.request_body(x, b"{}"))
+    standings.note(x)
+    assert list(standings.named.good) == ["subject\x1falice"]
+    assert standings.read("subject\x1falice").standing.cause == "request_rejected"
 
 
 def test_one_subject_never_moves_another() -> None:

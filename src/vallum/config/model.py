@@ -91,9 +91,11 @@ class ConcurrencyConfig(Base, frozen=True):
     mode: Annotated[Mode, Meta(description="shadow: record what would be shed")] = Mode.ENFORCE
 
     def __post_init__(self) -> None:
-        """Hold that there is something between the bounds."""
+        """Hold that the bounds leave something between them, and that there is a use for them."""
         if self.min > self.max:
             raise ValueError("min is over max")
+        if self.target_ttfb_s is None and (self.signal == "streams" or self.min != 1):
+            raise ValueError("min and signal are for a limit that adapts: give target_ttfb_s")
 
 
 class UpstreamConfig(Base, frozen=True):
