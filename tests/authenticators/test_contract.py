@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
+from vallum.authenticators.oauth2 import IntrospectionConfig, OAuth2, OAuth2Config
 from vallum.core.apikey import compose_key
 from vallum.core.decision import Challenge, Deny
-from vallum.core.effects import FindCredential
+from vallum.core.effects import FetchKeys, FindCredential, Introspect
 from vallum.core.errors import DependencyError
+from vallum.core.issuer import KeySet
 from vallum.core.principal import Principal
 from vallum.core.protocols import Authenticator
 
@@ -22,9 +24,15 @@ if TYPE_CHECKING:
 
     from tests.conftest import Kit
 
+TOKENS = OAuth2Config(
+    issuer="https://login.example",
+    audience="https://models.example",
+    introspection=IntrospectionConfig(client_id="gateway", client_secret="hush"),
+)
 BUILD: dict[str, Callable[[], Authenticator]] = {
     "anonymous": lambda: Anonymous("open", AnonymousConfig()),
     "api_key": lambda: ApiKey("keys", ApiKeyConfig()),
+    "oauth2": lambda: OAuth2("tokens", TOKENS),
 }
 KEY = compose_key(bytes(range(32)))
 VALUES = st.one_of(
@@ -41,9 +49,13 @@ def answer(kit: Kit, authenticator: Authenticator, fields: list[tuple[str, str]]
     try:
         effect = next(steps)
         while True:
-            assert isinstance(effect, FindCredential), "an authenticator asks for credentials and nothing else"
-            assert len(effect.digest) == 32, "by their digest, never by their secret"
-            effect = steps.throw(reply) if isinstance(reply, Exception) else steps.send(reply)
+            if isinstance(effect, FindCredential):
+                assert len(effect.digest) == 32, "by their digest, never by their secret"
+                told = reply
+            else:
+                assert isinstance(effect, FetchKeys | Introspect), "an authenticator asks who this is, and nothing else"
+                told = reply or (KeySet((), 1) if isinstance(effect, FetchKeys) else {"active": False})
+            effect = steps.throw(told) if isinstance(told, Exception) else steps.send(told)
     except StopIteration as stop:
         return stop.value
 
@@ -76,7 +88,7 @@ class TestEvery:
             assert principal.authenticator
 
     def test_lets_a_failing_registry_through_to_on_error(self, kit: Kit, name: str) -> None:
-        fields = [("authorization", f"Bearer {KEY}")]
+        fields = [("authorization", f"Bearer {'an-opaque-token' if name == 'oauth2' else KEY}")]
         try:
             given_answer = answer(kit, BUILD[name](), fields, DependencyError("down"))
         except DependencyError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -277,3 +278,66 @@ def test_equal_checks_are_built_once_and_only_so_many_are_kept(monkeypatch: pyte
     other = compiler.build_check(SqliConfig(mode=Mode.SHADOW))
     assert other is not first
     assert compiler.build_check(SqliConfig(mode=Mode.SHADOW)) is other
+
+
+ISSUER = "type: oauth2, issuer: https://login.example"
+
+
+def with_tokens(*authenticators: str, routes: str = "") -> str:
+    """Write a policy with these oauth2 authenticators, all of them on one route."""
+    named = "".join(f"  t{number}: {{{one}}}\n" for number, one in enumerate(authenticators))
+    names = ", ".join(f"t{number}" for number in range(len(authenticators)))
+    route = one_route().replace("any_of: [keys]", f'any_of: [{names}], scopes: ["b", "a"]')
+    return f"{HEAD}{named}routes:\n{routes}{route}"
+
+
+def documents(policy: Policy) -> dict[str, dict[str, Any]]:
+    """Return what responders answer, by path."""
+    pages: dict[str, dict[str, Any]] = {}
+    for route in policy.routes:
+        if route.responder is not None:
+            with pytest.raises(StopIteration) as stopped:
+                next(route.responder.respond(None))  # type: ignore[arg-type]  # it looks at nothing
+            pages[route.pattern.text] = json.loads(stopped.value.value.body)
+    return pages
+
+
+class TestResourceMetadata:
+    PATH = "/.well-known/oauth-protected-resource"
+
+    def test_tells_of_a_resource_all_its_issuers_and_scopes(self, tmp_path: Path) -> None:
+        other = ISSUER.replace("login", "other")
+        audience = "audience: https://models.example"
+        policy = policy_of(tmp_path, with_tokens(f"{ISSUER}, {audience}", f"{other}, {audience}"))
+        assert documents(policy) == {
+            self.PATH: {
+                "resource": "https://models.example",
+                "authorization_servers": ["https://login.example", "https://other.example"],
+                "scopes_supported": ["a", "b"],
+                "bearer_methods_supported": ["header"],
+            }
+        }
+
+    def test_is_apart_for_each_resource(self, tmp_path: Path) -> None:
+        text = with_tokens(f"{ISSUER}, audience: https://a.example/x", f"{ISSUER}, audience: https://a.example/y/")
+        policy = policy_of(tmp_path, text)
+        assert list(documents(policy)) == [f"{self.PATH}/x", f"{self.PATH}/y"]
+        assert len({route.name for route in policy.routes}) == 3
+
+    @pytest.mark.parametrize(
+        "audience", ["api", "urn:models", "https://a.example/?q", "http://a.example", "https://a/*"]
+    )
+    def test_is_not_there_where_the_audience_is_no_address(self, tmp_path: Path, audience: str) -> None:
+        assert documents(policy_of(tmp_path, with_tokens(f"{ISSUER}, audience: '{audience}'"))) == {}
+
+    def test_is_reached_though_a_route_takes_everything(self, tmp_path: Path) -> None:
+        wide = one_route(name="wide", match="{methods: [GET], path: /**}")
+        policy = policy_of(tmp_path, with_tokens(f"{ISSUER}, audience: https://a.example", routes=wide))
+        found = policy.find_route("GET", self.PATH)
+        assert found is not None
+        assert found.responder is not None
+
+    def test_gives_way_to_a_document_of_the_files_own(self, tmp_path: Path) -> None:
+        own = one_route(name="own", match=f"{{methods: [GET], path: {self.PATH}}}")
+        policy = policy_of(tmp_path, with_tokens(f"{ISSUER}, audience: https://a.example", routes=own))
+        assert documents(policy) == {}

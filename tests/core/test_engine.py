@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vallum.core.content import Content
-from vallum.core.decision import Allow, Challenge, Deny, Finding, Reason
+from vallum.core.decision import INVALID_TOKEN, Allow, Challenge, Deny, Finding, Page, Reason
 from vallum.core.effects import FindCredential, TakeQuota
 from vallum.core.engine import Engine, line_up
 from vallum.core.errors import DependencyError, PhaseError
@@ -19,6 +19,8 @@ from vallum.core.quota import Demand, Per, Taken
 if TYPE_CHECKING:
     from tests.conftest import Kit
 
+    from vallum.core.effects import Steps
+    from vallum.core.exchange import Exchange
     from vallum.core.policy import Route
 
 JSON = (("content-type", "application/json"), ("content-length", "2"))
@@ -68,7 +70,7 @@ def test_the_line_runs_in_this_order(kit: Kit) -> None:
 
 
 def test_a_route_without_controls_has_the_shortest_line(kit: Kit) -> None:
-    assert [stage.name for stage in line_up(kit.route()).body] == ["parse"]
+    assert [stage.name for stage in line_up(kit.route()).body] == ["parse", "quotas"]
 
 
 # --- route ------------------------------------------------------------------------------------------------------------
@@ -160,6 +162,44 @@ def test_a_principal_needs_every_scope_of_the_route(kit: Kit, wanted: set[str], 
     caller = kit.Vouching(Principal("bob", scopes=frozenset(has)))
     x = kit.judge(kit.engine(kit.route(authenticators=(caller,), scopes=frozenset(wanted))), kit.request())
     assert reason(x) == ("allow" if allowed else "insufficient_scope")
+
+
+@pytest.mark.parametrize(
+    ("asked", "nothing", "wrong"),
+    [
+        (("Bearer",), "Bearer", 'Bearer error="invalid_token"'),
+        (("Bearer", 'Bearer a="1"'), 'Bearer a="1"', 'Bearer error="invalid_token", a="1"'),
+        (('Bearer a="1"', 'Bearer a="1"'), 'Bearer a="1"', 'Bearer error="invalid_token", a="1"'),
+        (('DPoP algs="ES256"',), 'DPoP algs="ES256"', 'Bearer error="invalid_token", DPoP algs="ES256"'),
+    ],
+)
+def test_a_challenge_says_what_all_authenticators_of_the_route_ask_for(
+    kit: Kit, asked: tuple[str, ...], nothing: str, wrong: str
+) -> None:
+    def authenticator(challenge: str) -> Any:
+        made = kit.Vouching(None)
+        vars(made)["challenge"] = challenge
+        return made
+
+    engine = kit.engine(kit.route(authenticators=tuple(map(authenticator, asked))))
+    for headers, scheme in (((), nothing), ((("authorization", "Bearer x"),), wrong)):
+        x = kit.judge(engine, kit.request(headers=headers))
+        assert isinstance(x.decision, Challenge)
+        assert x.decision.scheme == scheme
+
+
+def test_which_authenticator_refused_does_not_show(kit: Kit) -> None:
+    refusing = kit.Vouching(Challenge(INVALID_TOKEN, "authenticate:keys", "no such key"))
+    other = kit.Vouching(None)
+    vars(other)["challenge"] = 'Bearer a="1"'
+    x = kit.judge(kit.engine(kit.route(authenticators=(refusing, other))), kit.request())
+    assert x.decision == Challenge('Bearer error="invalid_token", a="1"', "authenticate:keys", "no such key")
+
+
+def test_a_challenge_of_another_kind_passes_as_it_is(kit: Kit) -> None:
+    asked = Challenge('DPoP error="use_dpop_nonce"', "authenticate:tokens")
+    x = kit.judge(kit.engine(kit.route(authenticators=(kit.Vouching(asked),))), kit.request())
+    assert x.decision is asked
 
 
 def test_a_missing_scope_is_named_in_the_challenge_as_rfc_6750_asks(kit: Kit) -> None:
@@ -916,3 +956,36 @@ def test_who_is_shed_is_refused_or_in_shadow_only_recorded(kit: Kit, enforce: bo
     assert engine.shed(x, "no room", enforce) == (refusal if enforce else None)
     assert (x.decision == refusal) is enforce
     assert x.shadowed == ([] if enforce else [refusal])
+
+
+# --- routes that the gateway answers itself ---------------------------------------------------------------------------
+
+
+class Responding:
+    """A responder that always answers the same, or fails."""
+
+    def __init__(self, answer: Page | Deny | Exception) -> None:
+        self.answer = answer
+
+    def respond(self, x: Exchange) -> Steps[Page | Challenge | Deny]:
+        yield from ()
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [Page(b"{}"), Deny(Reason.INVALID_REQUEST, "responder")])
+def test_a_responder_answers_in_the_upstreams_place(kit: Kit, answer: Page | Deny) -> None:
+    engine = kit.engine(kit.route(responder=Responding(answer)))
+    x = kit.judge(engine, kit.request())
+    assert kit.talk(engine.respond(x)).outcome is answer
+    assert (x.decision is answer) == isinstance(answer, Deny)
+
+
+@pytest.mark.parametrize("responder", [Responding(DependencyError("down")), None])
+def test_a_responder_that_fails_or_is_not_there_is_unavailable(kit: Kit, responder: Responding | None) -> None:
+    engine = kit.engine(kit.route(responder=responder))
+    x = kit.judge(engine, kit.request())
+    outcome = kit.talk(engine.respond(x)).outcome
+    assert isinstance(outcome, Deny)
+    assert (outcome.reason, outcome.control) == (Reason.UNAVAILABLE, "responder")

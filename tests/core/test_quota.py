@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vallum.core.quota import SUB_WINDOWS, Demand, Per, Quota, Taken, Window, expiry_us, take
+from vallum.core.counting import take
+from vallum.core.quota import Demand, Per, Quota, Taken
+from vallum.core.windows import SUB_WINDOWS, Window, expiry_us
 
 WINDOWS_US = (1_000_000, 1_000_003, 60_000_000, 3_600_000_000)
 START_US = 1_700_000_000_000_123
@@ -48,7 +50,7 @@ def ask(window: Window, quota: Quota, event: Event) -> Taken:
 @settings(max_examples=300, deadline=None)
 def test_no_span_of_the_window_ever_holds_more_than_the_limit(case: tuple[Quota, list[Event]]) -> None:
     quota, events = case
-    window = Window()
+    window = Window(Quota("q", 1, 1))
     admitted: list[Event] = []
     for event in events:
         if ask(window, quota, event).refused is None:
@@ -61,7 +63,7 @@ def test_no_span_of_the_window_ever_holds_more_than_the_limit(case: tuple[Quota,
 @settings(max_examples=300, deadline=None)
 def test_capacity_comes_back_at_most_a_24th_of_the_window_late(case: tuple[Quota, list[Event]]) -> None:
     quota, events = case
-    window = Window()
+    window = Window(Quota("q", 1, 1))
     admitted: list[Event] = []
     late_us = quota.window_us + -(-quota.window_us // SUB_WINDOWS)
     for event in events:
@@ -76,7 +78,7 @@ def test_capacity_comes_back_at_most_a_24th_of_the_window_late(case: tuple[Quota
 @settings(max_examples=300, deadline=None)
 def test_the_time_to_retry_is_exact(case: tuple[Quota, list[Event]]) -> None:
     quota, events = case
-    window = Window()
+    window = Window(Quota("q", 1, 1))
     for event in events:
         taken = ask(window, quota, event)
         if taken.refused is None:
@@ -92,7 +94,7 @@ def test_the_time_to_retry_is_exact(case: tuple[Quota, list[Event]]) -> None:
 @settings(max_examples=200, deadline=None)
 def test_a_refusal_costs_nothing(case: tuple[Quota, list[Event]]) -> None:
     quota, events = case
-    patient, pushing = Window(), Window()
+    patient, pushing = Window(Quota("q", 1, 1)), Window(Quota("q", 1, 1))
     for event in events:
         before = ask(patient, quota, event)
         for _ in range(3):  # the same again: each refusal leaves everything as it was
@@ -107,7 +109,7 @@ def test_a_refusal_costs_nothing(case: tuple[Quota, list[Event]]) -> None:
 def test_several_quotas_are_taken_together_or_not_at_all(case: tuple[Quota, list[Event]], limit: int) -> None:
     first, events = case
     second = Quota("second", limit, 61_000_000)
-    windows = [Window(), Window()]
+    windows = [Window(Quota("q", 1, 1)), Window(Quota("q", 1, 1))]
     for event in events:
         demands = (Demand(first, "a", event.cost), Demand(second, "b", event.cost))
         alone = [
@@ -127,7 +129,7 @@ def test_several_quotas_are_taken_together_or_not_at_all(case: tuple[Quota, list
 
 def test_the_quota_that_is_named_is_the_one_to_wait_for() -> None:
     minute, hour = Quota("minute", 1, 60_000_000), Quota("hour", 1, 3_600_000_000)
-    windows = [Window(), Window()]
+    windows = [Window(Quota("q", 1, 1)), Window(Quota("q", 1, 1))]
     demands = (Demand(minute, "a"), Demand(hour, "b"))
     assert take(windows, demands, START_US).refused is None
     taken = take(windows, demands, START_US)
@@ -136,14 +138,14 @@ def test_the_quota_that_is_named_is_the_one_to_wait_for() -> None:
 
 
 def test_n_requests_at_one_instant_and_not_one_more() -> None:
-    quota, window = Quota("q", 10, 60_000_000), Window()
+    quota, window = Quota("q", 10, 60_000_000), Window(Quota("q", 1, 1))
     answers = [ask(window, quota, Event(START_US, 1)) for _ in range(12)]
     assert [taken.refused is None for taken in answers] == [True] * 10 + [False] * 2
     assert [taken.levels[0][1] for taken in answers] == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0]
 
 
 def test_the_two_n_of_fixed_windows_do_not_pass() -> None:
-    quota, window = Quota("q", 10, 60_000_000), Window()
+    quota, window = Quota("q", 10, 60_000_000), Window(Quota("q", 1, 1))
     edge = 60_000_000 * 28_333_333
     before = [ask(window, quota, Event(edge - 1, 1)).refused is None for _ in range(10)]
     after = [ask(window, quota, Event(edge, 1)).refused is None for _ in range(10)]
@@ -152,18 +154,18 @@ def test_the_two_n_of_fixed_windows_do_not_pass() -> None:
 
 def test_more_than_the_limit_at_once_never_fits() -> None:
     quota = Quota("q", 3, 60_000_000)
-    taken = ask(Window(), quota, Event(START_US, 4))
+    taken = ask(Window(Quota("q", 1, 1)), quota, Event(START_US, 4))
     assert taken.refused is quota
     assert taken.retry_after_us == quota.window_us
 
 
 def test_a_bucket_that_gave_nothing_has_nothing_to_come_back() -> None:
     quota = Quota("q", 3, 60_000_000)
-    assert ask(Window(), quota, Event(START_US, 4)).levels == ((quota, 3, 0),)
+    assert ask(Window(Quota("q", 1, 1)), quota, Event(START_US, 4)).levels == ((quota, 3, 0),)
 
 
 def test_how_a_quota_stands_says_when_the_oldest_comes_back() -> None:
-    quota, window = Quota("q", 3, 24_000_000), Window()
+    quota, window = Quota("q", 3, 24_000_000), Window(Quota("q", 1, 1))
     start = 24_000_000 * 1000
     assert ask(window, quota, Event(start, 1)).levels == ((quota, 2, 25_000_000),)
     assert ask(window, quota, Event(start + 5_000_000, 1)).levels == ((quota, 1, 20_000_000),)
@@ -173,7 +175,7 @@ def test_how_a_quota_stands_says_when_the_oldest_comes_back() -> None:
 
 def test_a_limit_lowered_while_units_are_out_leaves_nothing_and_not_less() -> None:
     # After a reload: `r` of the RateLimit field is never negative (draft-ietf-httpapi-ratelimit-headers 4.1).
-    window = Window()
+    window = Window(Quota("q", 1, 1))
     for _ in range(8):
         ask(window, Quota("q", 10, 60_000_000), Event(START_US, 1))
     taken = ask(window, Quota("q", 5, 60_000_000), Event(START_US, 1))

@@ -162,6 +162,7 @@ class Caller:
         self.status: int | None = None
         self.fields: Fields = []
         self.body = b""
+        self.received_bytes = len(body)
         self.sent_bytes = 0
 
     async def read_body(self, max_bytes: int) -> bytes | Deny:

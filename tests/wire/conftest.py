@@ -440,7 +440,7 @@ def _compile(text: str, beside: Path) -> tuple[Config, Policy]:
 def _aim(policy: Policy, url: str) -> Policy:
     """Point every upstream of a compiled policy at `url`."""
     aimed = {name: replace(upstream, url=url) for name, upstream in policy.upstreams.items()}
-    routes = tuple(replace(route, upstream=aimed[route.upstream.name]) for route in policy.routes)
+    routes = tuple(replace(route, upstream=aimed.get(route.upstream.name, route.upstream)) for route in policy.routes)
     return replace(policy, routes=routes, upstreams=aimed)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from vallum.adapters.driver import Driver
     from vallum.adapters.gates import Gate, Gates, Visit
+    from vallum.core.cost import Bill
     from vallum.core.decision import Decision, Refusal
     from vallum.core.engine import Engine
     from vallum.core.exchange import Exchange, Request, ResponseHead
@@ -50,6 +51,10 @@ class Caller(Protocol):
 
     async def end(self) -> None:
         """End the answer."""
+
+    @property
+    def received_bytes(self) -> int:
+        """How much of the request's body has come."""
 
     @property
     def sent_bytes(self) -> int:
@@ -152,7 +157,16 @@ class Conversation:
             await self._refuse(refusal)
         finally:
             total_s = self._house.clock() - self._began
-            self._house.finish(self.x, self._status, Timing(total_s, self._upstream_s), self._caller.sent_bytes)
+            try:
+                if self.x.bill is not None:  # the last byte is out already
+                    await self._settle(self.x.bill)
+            finally:
+                self._house.finish(self.x, self._status, Timing(total_s, self._upstream_s), self._caller.sent_bytes)
+
+    async def _settle(self, bill: Bill) -> None:
+        if self.x.route is not None and self.x.route.intake.codec is None:
+            bill.received_bytes = self._caller.received_bytes
+        await self._house.driver.ledger.settle(self._engine, self.x)
 
     async def _ask(self) -> Refusal | None:
         """Judge the request, and pass it on if it may pass."""
@@ -208,6 +222,9 @@ class Conversation:
 
     async def _call(self, body: bytes | AsyncIterator[bytes], visit: Visit | None) -> Refusal | None:
         x = self.x
+        self._engine.call(x)
+        if x.bill is not None and x.bill.leases:
+            self._house.driver.ledger.hold(x)
         asked = self._house.clock()
         try:
             answer = await self._house.service.call(*upstream_request(x, body))
@@ -256,6 +273,16 @@ class Conversation:
             if isinstance(out, Deny):
                 return out
             await caller.send(out)
+            while x.bill is not None and x.bill.missing_tokens:
+                ending = await self._house.driver.run(engine.overrun(x))
+                if ending is not None:
+                    await caller.send(ending)
+                    await caller.end()
+                    return None
+                more = engine.response_chunk(x, b"")
+                if isinstance(more, Deny):
+                    return more
+                await caller.send(more)
         rest = engine.response_end(x)
         if isinstance(rest, Deny):
             return rest

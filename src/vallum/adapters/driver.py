@@ -8,14 +8,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vallum.core.effects import Effect, FindCredential, ReadStanding, RenewQuota, SettleQuota, Steps, TakeQuota
+from vallum.adapters.ledger import Ledger
+from vallum.core.effects import (
+    Effect,
+    FetchKeys,
+    FindCredential,
+    Introspect,
+    ReadStanding,
+    RenewQuota,
+    SettleQuota,
+    Steps,
+    TakeQuota,
+)
 from vallum.core.errors import DependencyError
 from vallum.stores.standings import MemoryStandings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vallum.core.protocols import Counters, Registry, Standings
+    from vallum.core.protocols import Counters, Issuers, Registry, Standings
     from vallum.core.standing import Footing
 
 T = TypeVar("T")
@@ -24,8 +35,14 @@ T = TypeVar("T")
 class Driver:
     """Performs effects on one set of stores."""
 
-    def __init__(self, counters: Counters, registry: Registry, standings: Standings | None = None) -> None:
-        """Answer quotas from `counters`, credentials from `registry`, and how callers stand from `standings`."""
+    def __init__(
+        self,
+        counters: Counters,
+        registry: Registry,
+        issuers: Issuers | None = None,
+        standings: Standings | None = None,
+    ) -> None:
+        """Answer quotas from `counters`, credentials from `registry`, tokens by `issuers`, standings by `standings`."""
         kept = standings or MemoryStandings()
 
         async def read(effect: ReadStanding) -> Footing:
@@ -38,6 +55,10 @@ class Driver:
             ReadStanding: read,
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
+        self.ledger = Ledger(self)
+        if issuers is not None:
+            self._performers[FetchKeys] = lambda effect: issuers.fetch_keys(effect.issuer, effect.newer_than)
+            self._performers[Introspect] = lambda effect: issuers.introspect(effect.issuer, effect.token)
 
     async def run(self, steps: Steps[T]) -> T:
         """Run `steps` to their end and return what they decided."""

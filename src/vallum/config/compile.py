@@ -17,6 +17,8 @@ import msgspec
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
+from vallum.authenticators.oauth2 import OAuth2, OAuth2Config
+from vallum.authenticators.oauth2.metadata import ResourceMetadata, metadata_path
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
@@ -27,15 +29,17 @@ from vallum.config.model import (
     BlockConfig,
     ConcurrencyConfig,
     Config,
+    PriceConfig,
     PrioritiesConfig,
     QuotaConfig,
     RouteConfig,
     ThrottleConfig,
 )
-from vallum.config.quotas import parse_quota
+from vallum.config.quotas import QuotaError, build_quota
 from vallum.config.source import PolicyFileError, Source
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
+from vallum.core.cost import COST_FIELDS, MILLION, OF_TOKENS, OutputBound, Price, Tariff
 from vallum.core.fieldpath import parse_path
 from vallum.core.policy import (
     Concurrency,
@@ -51,14 +55,14 @@ from vallum.core.policy import (
     Upstream,
 )
 from vallum.core.problem import ErrorFormat
-from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
+from vallum.presets.openai import METERS
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator, Transform
@@ -67,7 +71,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
-AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {AnonymousConfig: Anonymous, ApiKeyConfig: ApiKey}
+AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
+    AnonymousConfig: Anonymous,
+    ApiKeyConfig: ApiKey,
+    OAuth2Config: OAuth2,
+}
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
 
 # Fields that reach the upstream, and that leave, unless the route says otherwise.  Nothing here tells who or what
@@ -79,7 +87,9 @@ RESPONSE_HEADERS = frozenset(
 # What the adapters write themselves, and what belongs to one connection.
 FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
 NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
-NEVER_ANSWERED = HOP_BY_HOP | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
+NEVER_ANSWERED = (
+    HOP_BY_HOP | set(COST_FIELDS) | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
+)
 TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2, in lower case
 
 
@@ -142,6 +152,47 @@ def _priorities(config: PrioritiesConfig) -> Priorities:
     return Priorities(subjects, tenants)
 
 
+def _in_millionths(price: PriceConfig) -> Price:
+    return Price(
+        round(price.per_call * MILLION),
+        round(price.per_million_input_tokens * MILLION),
+        round(price.per_million_output_tokens * MILLION),
+    )
+
+
+def _output_bound(route: RouteConfig, limits: tuple[Limit, ...]) -> OutputBound | None:
+    """Return the bound on an answer's tokens, where the policy sets one or a quota has to know it."""
+    most = route.request.max_output_tokens
+    if most is not None:
+        return OutputBound(most, most)
+    counts = route.preset in METERS and any(limit.quota.unit in OF_TOKENS for limit in limits)
+    return OutputBound() if counts else None
+
+
+def resource_metadata(routes: Sequence[Route]) -> list[Route]:
+    """Return a route that tells of each resource which issuers and scopes it asks for (RFC 9728 3)."""
+    issuers: dict[str, set[str]] = {}
+    scopes: dict[str, set[str]] = {}
+    for route in routes:
+        for authenticator in route.authenticators:
+            if isinstance(authenticator, OAuth2) and authenticator.resource is not None:
+                issuers.setdefault(authenticator.resource, set()).add(authenticator.issuer.url)
+                scopes.setdefault(authenticator.resource, set()).update(route.scopes)
+    return [
+        Route(
+            name=pattern.text[1:],  # with a slash, as no route of the file can be called
+            methods=frozenset({"GET", "HEAD"}),
+            pattern=pattern,
+            upstream=Upstream("the gateway", ""),
+            authenticators=(Anonymous("anybody", AnonymousConfig()),),
+            intake=Intake(max_bytes=0),
+            responder=ResourceMetadata(resource, issuers[resource], scopes[resource]),
+        )
+        for resource, pattern in ((resource, Pattern.parse(metadata_path(resource))) for resource in issuers)
+        if all(route.pattern != pattern for route in routes)  # the file has a document of its own
+    ]
+
+
 class _Compiler:
     def __init__(self, source: Source, config: Config) -> None:
         self._source = source
@@ -170,6 +221,7 @@ class _Compiler:
             self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
+        routes = [*resource_metadata(routes), *routes]  # first, so that no wider route of the file takes them
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
         return Policy(tuple(routes), self._upstreams, digest, _priorities(config.priorities), self._throttle)
 
@@ -186,6 +238,8 @@ class _Compiler:
             self._attempt((*match, "exclude", index), Pattern.parse, folded(text))
             for index, text in enumerate(route.match.exclude)
         ]
+        limits = self._limits(route, place)
+        self._check_units(route, limits, place)
         return Route(
             name=route.name,
             methods=frozenset(route.match.methods),
@@ -193,7 +247,7 @@ class _Compiler:
             upstream=upstream or Upstream("", ""),
             authenticators=tuple(filter(None, authenticators)),
             scopes=frozenset(route.auth.scopes),
-            limits=self._limits(route, place),
+            limits=limits,
             intake=self._intake(route, place),
             outlet=self._outlet(route, place),
             mode=route.mode,
@@ -202,21 +256,49 @@ class _Compiler:
             exclude=tuple(filter(None, exclude)),
             throttle=self._throttle,
             priority=Priority[route.priority.upper()],
+            tariff=self._tariff(route),
+            meter=METERS.get(route.preset),
+            output_bound=_output_bound(route, limits),
+            on_overrun=route.response.on_overrun,
+            shows_quotas=route.response.quota_headers == "show",
         )
+
+    def _tariff(self, route: RouteConfig) -> Tariff:
+        upstream = self._config.upstreams.get(route.upstream)
+        price = route.price or (upstream.price if upstream is not None else None)
+        return Tariff(route.cost, Price() if price is None else _in_millionths(price), route.response.reserve_bytes)
+
+    def _check_units(self, route: RouteConfig, limits: tuple[Limit, ...], place: Place) -> None:
+        """Find quotas in units that nothing on this route could count."""
+        price = self._tariff(route).price
+        for limit in limits:
+            quota = limit.quota
+            at = (*place, "quotas")
+            if quota.unit == "tokens" and route.preset not in METERS:
+                self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
+            elif quota.unit == "money" and not any(price):
+                self._note(at, "a quota of money needs a price", "give the route or its upstream a price")
+            elif quota.unit == "requests" and quota.most_at_once(quota.limit) < route.cost:
+                self._note(at, f"{quota.name!r} will never let a call of cost {route.cost} through")
+        if (price.per_million_input or price.per_million_output) and route.preset not in METERS and route.price:
+            self._note((*place, "price"), f"preset {route.preset!r} has no tokens to count", "give per_call alone")
+        if route.request.max_output_tokens is not None and route.preset not in METERS:
+            at = (*place, "request", "max_output_tokens")
+            self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
 
     def _limits(self, route: RouteConfig, place: Place) -> tuple[Limit, ...]:
         limits: list[Limit] = []
         for index, entry in enumerate(route.quotas):
             at = (*place, "quotas", index)
             item = QuotaConfig(limit=entry) if isinstance(entry, str) else entry
-            parsed = self._attempt(at if isinstance(entry, str) else (*at, "limit"), parse_quota, item.limit)
-            if parsed is None:
+            try:
+                quota = build_quota(item)
+            except QuotaError as error:
+                self._note(at if isinstance(entry, str) else (*at, error.key), str(error))
                 continue
-            limit, window_us, window = parsed
-            name = item.name or (window if item.per is Per.PRINCIPAL else f"{window}-{item.per}")
-            if any(name == other.quota.name for other in limits):
-                self._note(at, f"two quotas are called {name!r}", "give one of them a name of its own")
-            limits.append(Limit(Quota(name, limit, window_us, item.per, credit=item.burst_credit), item.mode))
+            if any(quota.name == other.quota.name for other in limits):
+                self._note(at, f"two quotas are called {quota.name!r}", "give one of them a name of its own")
+            limits.append(Limit(quota, item.mode))
         return tuple(limits)
 
     def _intake(self, route: RouteConfig, place: Place) -> Intake:
@@ -271,7 +353,8 @@ class _Compiler:
             if made is not None:
                 transforms.append(made)
         for index, name in enumerate(response.headers):
-            if name.lower() in NEVER_ANSWERED:
+            ours = route.preset.startswith("openai.") and name.lower().startswith("x-ratelimit-")
+            if ours or name.lower() in NEVER_ANSWERED:
                 self._note((*at, "headers", index), f"{name!r} is the gateway's to write")
         kept = RESPONSE_HEADERS | {name.lower() for name in response.headers}
         dropped = [name.lower() for name in response.drop_headers]

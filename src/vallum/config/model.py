@@ -12,17 +12,18 @@ from msgspec import Meta, Struct
 
 from vallum.authenticators.anonymous import AnonymousConfig
 from vallum.authenticators.api_key import ApiKeyConfig
+from vallum.authenticators.oauth2 import OAuth2Config
 from vallum.checks.prompt_injection import PromptInjectionConfig
 from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
-from vallum.core.policy import Mode, OnError
-from vallum.core.quota import Per
+from vallum.core.policy import Mode, OnError, OnOverrun
+from vallum.core.quota import OnStoreFailure, Per
 
 if TYPE_CHECKING:
     AuthenticatorConfig = Any
     CheckConfig = Any
 else:
-    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig]  # noqa: UP007  the list grows
+    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig, OAuth2Config]  # noqa: UP007  the list grows
     CheckConfig = Union[PromptInjectionConfig, SqliConfig]  # noqa: UP007  the list grows
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -98,6 +99,14 @@ class ConcurrencyConfig(Base, frozen=True):
             raise ValueError("min and signal are for a limit that adapts: give target_ttfb_s")
 
 
+class PriceConfig(Base, frozen=True):
+    """What calls cost, in a currency of your own: what quotas of `unit: money` count."""
+
+    per_call: Annotated[float, Meta(ge=0, le=1e6, description="for each call that the upstream answers")] = 0.0
+    per_million_input_tokens: Annotated[float, Meta(ge=0, le=1e6, description="for what goes into the model")] = 0.0
+    per_million_output_tokens: Annotated[float, Meta(ge=0, le=1e6, description="for what comes out of it")] = 0.0
+
+
 class UpstreamConfig(Base, frozen=True):
     """A protected service."""
 
@@ -106,6 +115,7 @@ class UpstreamConfig(Base, frozen=True):
     headers: Annotated[dict[str, str], Meta(description="fields sent with every request, such as its own API key")] = (
         msgspec.field(default_factory=dict)
     )
+    price: PriceConfig | None = None
     concurrency: Annotated[
         ConcurrencyConfig | None, Meta(description="how much it is given at once; absent: whatever comes")
     ] = None
@@ -155,15 +165,38 @@ class AuthConfig(Base, frozen=True):
 class QuotaConfig(Base, frozen=True):
     """A quota in mapping form."""
 
-    limit: Annotated[str, Meta(description="N per [K] second|minute|hour|day|month, or N/minute")]
+    limit: Annotated[
+        str | int,
+        Meta(description="N per [K] second|minute|hour|day|month, or N/minute; a number alone of what is concurrent"),
+    ]
     per: Annotated[Per, Meta(description="whose bucket it is")] = Per.PRINCIPAL
-    unit: Annotated[Literal["requests"], Meta(description="what is counted")] = "requests"
+    unit: Annotated[
+        str,
+        Meta(
+            pattern="^[a-z][a-z0-9_-]{0,19}$",
+            description="requests, tokens, bytes, money, concurrent, or one that the upstream counts",
+        ),
+    ] = "requests"
     strategy: Annotated[
-        Literal["strict"], Meta(description="strict: never more than N in any span of the window's length")
+        Literal["strict", "smooth", "calendar"],
+        Meta(
+            description="strict: never more than N in any span of the window's length; smooth: a steady rate with a "
+            "burst; calendar: windows that begin with the minute, the day, the month in UTC"
+        ),
     ] = "strict"
     burst_credit: Annotated[
         int, Meta(ge=0, description="unused quota that is kept, at most, and may be spent above the limit")
     ] = 0
+    burst: Annotated[int | float | None, Meta(description="of smooth: what may come at once; a tenth by default")] = (
+        None
+    )
+    lease_s: Annotated[
+        Seconds | None, Meta(description="of concurrent: how long one counts that ended unseen; 60 by default")
+    ] = None
+    on_store_failure: Annotated[
+        OnStoreFailure,
+        Meta(description="while the shared store is down. local: this node's share of the limit; deny; allow"),
+    ] = OnStoreFailure.LOCAL
     mode: Annotated[Mode, Meta(description="shadow: record what would be refused")] = Mode.ENFORCE
     name: Annotated[str, Meta(description="what the RateLimit fields call it", pattern="^[a-z0-9-]{1,40}$")] | None = (
         None
@@ -182,6 +215,17 @@ class RequestConfig(Base, frozen=True):
     ] = []
     headers: Annotated[list[str], Meta(description="header fields that reach the upstream besides the usual")] = []
     sanitize: SanitiseConfig | None = None
+    max_output_tokens: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=10_000_000,
+                description="most tokens of one answer, which a request that names no bound is given too",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ConfidenceConfig(Base, frozen=True):
@@ -206,6 +250,15 @@ class ResponseConfig(Base, frozen=True):
     headers: Annotated[list[str], Meta(description="header fields that may leave besides the usual")] = []
     drop_headers: Annotated[list[str], Meta(description="header fields that may not; `x-*` for all that begin so")] = []
     max_bytes: Annotated[Positive, Meta(description="size of an answer that must be read whole")] = 8_388_608
+    reserve_bytes: Annotated[
+        int, Meta(ge=0, description="taken of a quota in bytes for an answer before its size is known")
+    ] = 65_536
+    on_overrun: Annotated[
+        OnOverrun, Meta(description="cut: end a stream that is over its reservation where no more tokens are left")
+    ] = OnOverrun.ALLOW
+    quota_headers: Annotated[
+        Literal["show", "hide"], Meta(description="hide: say nothing of how the quotas stand but Retry-After")
+    ] = "show"
 
 
 class RouteConfig(Base, frozen=True):
@@ -220,6 +273,8 @@ class RouteConfig(Base, frozen=True):
         Meta(description="request format: media type and the error shape its SDK reads; raw passes bodies unread"),
     ] = "json"
     quotas: Annotated[list[str | QuotaConfig], Meta(description="all of them hold")] = []
+    cost: Annotated[Positive, Meta(le=1_000_000, description="requests that one call counts as")] = 1
+    price: PriceConfig | None = None
     request: RequestConfig = RequestConfig()
     checks: Annotated[list[CheckConfig], Meta(description="what the content is searched for")] = []
     response: ResponseConfig = ResponseConfig()

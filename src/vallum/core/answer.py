@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vallum.core import cost
 from vallum.core.decision import Deny, Reason
 from vallum.core.relay import Events, Lines, Relay, Through, Whole, unreadable
 
 if TYPE_CHECKING:
+    from vallum.core.cost import Bill
     from vallum.core.exchange import Exchange, Headers, ResponseHead
     from vallum.core.policy import Route
 
@@ -32,22 +34,30 @@ def refuse_status(head: ResponseHead) -> Deny | None:
     return Deny(reason, "upstream", f"the upstream answered {head.status}", retry_after_s=wait_s)
 
 
+def read_costs(x: Exchange, bill: Bill, headers: Headers) -> None:
+    """Take what the upstream says its answer cost."""
+    bill.named = cost.read_costs(headers)
+    if bill.named is None:
+        x.unscanned.append("cost (the upstream's field cannot be read)")
+
+
 def choose_relay(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -> Relay | Deny:
     """Say how the body goes out, or refuse what the transforms could not read."""
     outlet = route.outlet
-    if not outlet.transforms or head.status in (204, 304) or x.request.method == "HEAD":
+    bill = x.bill if x.bill is not None and x.bill.meter is not None else None
+    if (not outlet.transforms and bill is None) or head.status in (204, 304) or x.request.method == "HEAD":
         return Through()
     media_type = head.headers.get("content-type") or ""
     if media_type != "application/json":
         media_type = media_type.partition(";")[0].strip().lower()
     encoded = head.headers.get("content-encoding") not in (None, "identity")
     if not encoded and media_type == "text/event-stream":
-        return Events(outlet, x.removed, enforce)
+        return Events(outlet, x.removed, enforce, bill)
     if not encoded and media_type in LINES:
-        return Lines(outlet, x.removed, enforce)
+        return Lines(outlet, x.removed, enforce, bill)
     if not encoded and (media_type == "application/json" or media_type.endswith("+json")):
-        return Whole(outlet, x.removed, enforce)
-    if not enforce:
+        return Whole(outlet, x.removed, enforce, bill)
+    if not enforce or not outlet.transforms:
         x.unscanned.append("response")
         return Through()
     return unreadable(f"cannot read an answer of type {media_type!r}{' (compressed)' if encoded else ''}")
@@ -66,7 +76,7 @@ def passing_fields(x: Exchange, route: Route, headers: Headers, enforce: bool) -
     allowed = route.outlet.headers
     passing: list[tuple[str, str]] = []
     for name, value in headers.fields:
-        if name in HOP_BY_HOP:
+        if name in HOP_BY_HOP or name in cost.COST_FIELDS:
             continue
         if name in allowed:
             passing.append((name, value))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.core.quota import SUB_WINDOWS
+from vallum.core.windows import SUB_WINDOWS
 
 if TYPE_CHECKING:
     from vallum.core.quota import Quota

@@ -7,10 +7,11 @@ A driver performs effects; when one fails, the driver throws `DependencyError` i
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from vallum.core.issuer import Issuer, KeySet
 from vallum.core.principal import Credential
 from vallum.core.quota import Demand, Taken
 from vallum.core.standing import Footing
@@ -30,6 +31,25 @@ class FindCredential(Effect[Credential | None]):
     """Look up a credential in the registry by the digest of its secret."""
 
     digest: bytes
+
+
+@dataclass(slots=True)
+class FetchKeys(Effect[KeySet]):
+    """Get an issuer's keys, from memory where they are fresh.
+
+    With `newer_than`, a later set than that version if the issuer may be asked again by now; else the one at hand.
+    """
+
+    issuer: Issuer
+    newer_than: int = 0
+
+
+@dataclass(slots=True)
+class Introspect(Effect[Mapping[str, Any]]):
+    """Ask an issuer what an opaque token is worth (RFC 7662 2)."""
+
+    issuer: Issuer
+    token: str = field(repr=False)
 
 
 @dataclass(slots=True)

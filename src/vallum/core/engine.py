@@ -1,10 +1,11 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
     request_head    route > authenticate > authorise > standing > declared size > media type > query
-    request_body    parse > quotas > denied fields > schema > checks > sanitise     -> Allow, or a refusal
-    response_head   status > headers > how the body goes out
-    response_chunk  what may leave now
+    request_body    parse > meter > quotas > denied fields > schema > checks > sanitise > amend  -> Allow, or a refusal
+    response_head   costs > status > headers > how the body goes out
+    response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
     response_end    what is left
+    settle          once, at the end of every exchange, however it ended
 
 Rule 1: a stage answers None (go on) or a refusal.  Refusals end the exchange unless the stage is in shadow.
 Rule 2: a stage that fails is met by the route's `on_error`, in `_run` and nowhere else.  What was not inspected is
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.core import answer, stages
 from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
-from vallum.core.effects import Steps
+from vallum.core.effects import SettleQuota, Steps, TakeQuota, ask
 from vallum.core.errors import VallumError
 from vallum.core.exchange import Exchange, Headers, Phase, Request, ResponseHead
 from vallum.core.policy import Mode, OnError, Policy, Route
@@ -111,12 +112,18 @@ class Engine:
             x.decision = page
         return page
 
+    def call(self, x: Exchange) -> None:
+        """Note that the upstream is about to be asked: from here on it may have worked."""
+        x.called = True
+
     def response_head(self, x: Exchange, head: ResponseHead) -> tuple[ResponseHead, Relay] | Deny:
         """Judge an answer's head: what is sent of it, and how its body goes out."""
         x.enter(Phase.RESPONSE_HEAD)
         route = _route(x)
         x.upstream_status = head.status
         enforce = route.mode is Mode.ENFORCE
+        if x.bill is not None:
+            answer.read_costs(x, x.bill, head.headers)
         refusal = answer.refuse_status(head)
         if refusal is not None:
             if enforce:
@@ -136,11 +143,40 @@ class Engine:
         relay: Relay = x.relay
         return _passed(x, relay.chunk(data))
 
+    def overrun(self, x: Exchange) -> Steps[bytes | None]:
+        """Meet an answer that ran over its reservation: take more of the quotas (None), or return how it ends."""
+        bill = x.bill
+        if bill is None:
+            return None
+        demands = bill.ask_more()
+        try:
+            taken = yield from ask(TakeQuota(demands))
+        except Exception as error:  # noqa: BLE001  the store is down: the stream is not what pays for that
+            x.unscanned.append(f"overrun ({describe(error)})")
+            bill.cuts = False
+            return None
+        if taken.refused is None:
+            bill.grow(demands)
+            return None
+        x.cut = taken.refused.name
+        return bill.cut()
+
     def response_end(self, x: Exchange) -> bytes | Deny:
         """Return what is left of the answer."""
         x.enter(Phase.RESPONSE_END)
         relay: Relay = x.relay
         return _passed(x, relay.end())
+
+    def settle(self, x: Exchange) -> Steps[None]:
+        """Put what was used in the place of what was reserved.  Once: a second call does nothing."""
+        bill = x.bill
+        demands = () if bill is None else bill.close(x.called, x.decision is None or not isinstance(x.decision, Allow))
+        if not demands:
+            return
+        try:
+            yield from ask(SettleQuota(demands, x.request.id))
+        except Exception as error:  # noqa: BLE001  the reservation stays charged: the safe side
+            x.unscanned.append(f"settle ({describe(error)})")
 
 
 def line_up(route: Route) -> Line:
@@ -156,11 +192,13 @@ def line_up(route: Route) -> Line:
     if route.throttle is not None:
         head.insert(2, Stage("standing", stages.standing, route.throttle.mode))
     body = [Stage("parse", stages.parse)]
+    if route.meter is not None:
+        body.append(Stage("meter", stages.meter))
     enforced = tuple(limit.quota for limit in route.limits if limit.mode is Mode.ENFORCE)
-    if enforced:
-        body.append(Stage("quotas", stages.quotas(enforced)))
+    writer = stages.choose_writer(route)
+    body.append(Stage("quotas", stages.quotas(enforced, writer=writer)))  # without any, a credential may have its own
     body.extend(
-        Stage(f"quota:{limit.quota.name}", stages.quotas((limit.quota,), shown=False), Mode.SHADOW)
+        Stage(f"quota:{limit.quota.name}", stages.quotas((limit.quota,), shadow=True), Mode.SHADOW)
         for limit in route.limits
         if limit.mode is Mode.SHADOW
     )
@@ -171,6 +209,8 @@ def line_up(route: Route) -> Line:
     body.extend(Stage(f"check:{guard.check.type}", stages.check(guard), guard.mode) for guard in intake.checks)
     if intake.sanitiser is not None:
         body.append(Stage("sanitise", stages.sanitise))
+    if route.meter is not None:
+        body.append(Stage("amend", stages.amend))
     return Line(tuple(head), tuple(body))
 
 
@@ -225,4 +265,6 @@ def _route(x: Exchange) -> Route:
 def _passed(x: Exchange, out: bytes | Deny) -> bytes | Deny:
     if isinstance(out, Deny):
         x.decision = out
+    elif x.bill is not None:
+        x.bill.sent_bytes += len(out)
     return out

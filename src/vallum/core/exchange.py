@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vallum.core.content import Content
+    from vallum.core.cost import Bill, Estimate
     from vallum.core.decision import Decision, Refusal
     from vallum.core.policy import Policy, Priority, Route
     from vallum.core.quota import Taken
@@ -108,13 +109,18 @@ class Exchange:
     """What is known of one request so far: the policy it is judged by, and everything found on the way."""
 
     __slots__ = (
+        "amended",
+        "bill",
         "blame",
         "blamed_for",
         "body",
+        "called",
         "cancelled",
         "content",
+        "cut",
         "decision",
         "document",
+        "estimate",
         "factor",
         "footing",
         "forward",
@@ -127,6 +133,7 @@ class Exchange:
         "removed",
         "request",
         "route",
+        "sanitised",
         "shadowed",
         "taken",
         "unscanned",
@@ -147,10 +154,16 @@ class Exchange:
         self.content: Content | None = None
         self.taken: Taken | None = None
         self.quota_fields: Fields = ()
+        self.estimate: Estimate | None = None  # tokens, on a route that counts them
+        self.bill: Bill | None = None  # what is to be settled at the end; None: nothing
+        self.called = False  # the upstream was asked
+        self.cut = ""  # the quota that ended the answer early
         self.decision: Decision | None = None
         self.shadowed: list[Refusal] = []  # what would have been refused
         self.unscanned: list[str] = []  # controls that could not look, by name: never recorded as passed
         self.removed: set[str] = set()
+        self.amended: tuple[str, ...] = ()  # members that the gateway wrote into the request
+        self.sanitised = False
         self.relay: Any = None
         self.upstream_status: int | None = None
         self.cancelled = False  # the caller left before the end

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from vallum.core.content import Content
+from vallum.core.cost import Meter, OutputBound, Tariff
 from vallum.core.decision import Finding
 from vallum.core.problem import ErrorFormat
 from vallum.core.protocols import Authenticator, Check, Codec, Responder, Sanitiser, Transform
@@ -26,6 +27,13 @@ class OnError(StrEnum):
 
     DENY = "deny"
     ALLOW = "allow"
+
+
+class OnOverrun(StrEnum):
+    """What becomes of a stream that runs over what was reserved for it and may have no more."""
+
+    ALLOW = "allow"  # it goes on, and is charged in full
+    CUT = "cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,11 @@ class Route:
     responder: Responder | None = None  # answers in the upstream's place
     throttle: Throttle | None = None
     priority: Priority = Priority.NORMAL
+    tariff: Tariff = field(default_factory=Tariff)
+    meter: Meter | None = None  # reads tokens in this route's format
+    output_bound: OutputBound | None = None  # of a request's answers; None: only where tokens are counted
+    on_overrun: OnOverrun = OnOverrun.ALLOW
+    shows_quotas: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vallum.core.content import Content
     from vallum.core.decision import Challenge, Deny, Finding, Page
     from vallum.core.effects import Steps
     from vallum.core.exchange import Exchange, Request
+    from vallum.core.issuer import Issuer, KeySet
     from vallum.core.principal import Credential, Principal
     from vallum.core.quota import Demand, Taken
     from vallum.core.standing import Footing
@@ -19,7 +22,10 @@ class Authenticator(Protocol):
     """Turns a credential into a principal: None (not mine), a principal, or a refusal (mine, and wrong)."""
 
     type: ClassVar[str]
-    challenge: ClassVar[str]
+
+    @property
+    def challenge(self) -> str:
+        """What WWW-Authenticate asks for where no credential came: a scheme, and no error (RFC 6750 3.1)."""
 
     def authenticate(self, request: Request) -> Steps[Principal | Challenge | Deny | None]:
         """Say who is calling."""
@@ -101,3 +107,13 @@ class Registry(Protocol):
 
     async def find(self, digest: bytes) -> Credential | None:
         """Return the credential with this digest.  Raise DependencyError when the store cannot answer."""
+
+
+class Issuers(Protocol):
+    """The authorisation servers."""
+
+    async def fetch_keys(self, issuer: Issuer, newer_than: int = 0) -> KeySet:
+        """Return an issuer's keys, as `FetchKeys` asks.  Raise DependencyError when there are none to be had."""
+
+    async def introspect(self, issuer: Issuer, token: str) -> Mapping[str, Any]:
+        """Return the introspection of a token.  Raise DependencyError when the issuer cannot be asked."""

@@ -1,23 +1,22 @@
-"""Quotas as pure arithmetic: a state, a time and a cost in; a state and an answer out.
+"""Quotas as facts: how much of what, in which window, for whom, and what is asked of it and answered.
 
-The promise of a strict quota: **never more than N in any span of the window's length.**  The window is cut into 24
-sub-windows; what was taken in a sub-window counts in full until its last instant is a whole window old.  So capacity
-comes back up to a 24th of the window late and never early.  (Fixed windows, weighted sliding counters and a token
-bucket with full burst all let about 2 N through in some window.)
-
-Times are integers, in microseconds, so that no rounding can open a gap.
+The arithmetic stands beside: `windows` (strict and calendar), `smooth` and `leases` count, `buckets` takes from several
+of them at once.  Times are integers, in microseconds, and units are integers too, so that no rounding can open a gap.
+All of them stay below 2^53, so that what computes in doubles (Lua, in the shared store) computes the same.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-SUB_WINDOWS = 24
 SECOND_US = 1_000_000
+LONGEST_US = 3653 * 86_400 * SECOND_US  # ten years: the longest window.  Times 24 it is still below 2^53
+MAX_UNITS = 10**15  # the highest limit; of money a billion, in millionths
+MAX_UNSETTLED = 4096  # reservations that one bucket remembers at once
+BURST_SHARE = 10  # of a limit is the burst of a smooth quota that names none
+BUSY_US = SECOND_US  # how long to wait for a bucket that remembers as many as it may
 
 
 class Per(StrEnum):
@@ -53,7 +52,9 @@ class Quota:
     """At most `limit` units in any `window_us` microseconds, for each partition of `per`.
 
     `unit` is `requests`, `tokens`, `bytes`, `money` (in millionths), `concurrent`, or one that the upstream counts.
-    Leases have no window: there `window_us` is how long one lasts unless it is renewed.
+    Leases have no window: there `window_us` is how long one lasts unless it is renewed.  `months` is of calendar
+    quotas only: windows of so many months, of which `window_us` is the nominal length.  Raises ValueError beyond the
+    bounds above.
     """
 
     name: str
@@ -65,20 +66,55 @@ class Quota:
     burst: int | None = None  # of smooth: what may come at once
     on_store_failure: OnStoreFailure = OnStoreFailure.LOCAL
     credit: int = 0  # of what was not used, kept for later: see credit.py
+    months: int = 0
+
+    def __post_init__(self) -> None:
+        """Hold the bounds within which the arithmetic is exact."""
+        if not (1 <= self.limit <= MAX_UNITS and 1 <= self.window_us <= LONGEST_US and self.months >= 0):
+            raise ValueError(f"{self.name}: {self.limit} per {self.window_us} us is out of bounds")
+        if self.burst is not None and not 1 <= self.burst <= self.limit:
+            raise ValueError(f"{self.name}: a burst of {self.burst} is not within 1 and the limit")
 
     @property
     def window_s(self) -> int:
         """The window in whole seconds, at least 1."""
         return max(1, self.window_us // SECOND_US)
 
+    def most_at_once(self, limit: int) -> int:
+        """Return the highest cost that fits at all while `limit` is in force."""
+        if self.strategy is not Strategy.SMOOTH:
+            return limit
+        burst = self.burst or max(1, self.limit // BURST_SHARE)
+        return burst if limit == self.limit else max(1, burst * limit // self.limit)
+
 
 class Demand(NamedTuple):
-    """What one exchange asks of one quota.  `key` names the bucket: route, quota and partition."""
+    """What one exchange asks of one quota.
+
+    `key` names the bucket: route, quota and partition; no two demands of one set have the same.  `holder` names who
+    holds it, such as the subject: the buckets of one holder lie on one node of a cluster, so that they can be taken
+    together.  `cost` is not negative.  To settle, give the demand that was taken, with what was really used as its
+    cost.
+    """
 
     quota: Quota
     key: str
     cost: int = 1
-    limit: int | None = None  # in force for this caller at this moment; None: the quota's own
+    limit: int | None = None  # in force for this caller at this moment, at least 1; None: the quota's own
+    holder: str = ""
+
+    @property
+    def in_force(self) -> int:
+        """The limit that holds for this demand."""
+        return self.quota.limit if self.limit is None else min(max(self.limit, 1), MAX_UNITS)
+
+    @property
+    def never_fits(self) -> bool:
+        """Whether the cost is above all that the quota ever lets through at once: waiting will not help."""
+        quota = self.quota
+        if quota.strategy is Strategy.LEASES:
+            return False
+        return self.cost > max(quota.most_at_once(quota.limit), quota.most_at_once(self.in_force))
 
 
 # How a quota stands: the quota, what is left of it, and microseconds until more comes back (0 if nothing is taken).
@@ -86,67 +122,23 @@ Level = tuple[Quota, int, int]
 
 
 class Taken(NamedTuple):
-    """The answer to a set of demands: all were taken, or none; `refused` names the quota that has the longest wait."""
+    """The answer to a set of demands: all were taken, or none.
+
+    `refused` names the quota that has the longest wait; with `never`, one that can never let this cost through.
+    """
 
     levels: tuple[Level, ...]
     refused: Quota | None = None
     retry_after_us: int = 0
+    never: bool = False
 
 
-class Window:
-    """The state of one bucket: what was taken in each sub-window that still counts, oldest first, and the sum."""
-
-    def __init__(self) -> None:
-        """Start with nothing taken."""
-        self.counts: deque[list[int]] = deque()  # [sub-window, units]
-        self.total = 0
-
-    def forget(self, oldest: int) -> None:
-        """Drop the sub-windows before `oldest`: they no longer count."""
-        while self.counts and self.counts[0][0] < oldest:
-            self.total -= self.counts.popleft()[1]
-
-    def wait_us(self, quota: Quota, now_us: int, excess: int) -> int:
-        """How long until `excess` units have come back.  More than was ever taken never do: a whole window."""
-        for sub_window, units in self.counts:
-            excess -= units
-            if excess <= 0:
-                return expiry_us(quota, sub_window) - now_us
-        return quota.window_us
-
-    def charge(self, sub_window: int, cost: int) -> None:
-        """Take `cost` units in `sub_window`, which is never before the last charge."""
-        counts = self.counts
-        if counts and counts[-1][0] == sub_window:
-            counts[-1][1] += cost
-        else:
-            counts.append([sub_window, cost])
-        self.total += cost
-
-
-def expiry_us(quota: Quota, sub_window: int) -> int:
-    """Return the first instant at which what was taken in `sub_window` no longer counts."""
-    return -((sub_window + SUB_WINDOWS + 1) * -quota.window_us // SUB_WINDOWS)
-
-
-def take(windows: Sequence[Window], demands: tuple[Demand, ...], now_us: int) -> Taken:
-    """Take every demand from its window, or none of them: a refusal costs nothing."""
-    refused: Quota | None = None
-    wait_us = 0
-    for window, (quota, _, cost, limit) in zip(windows, demands, strict=True):
-        oldest = now_us * SUB_WINDOWS // quota.window_us - SUB_WINDOWS
-        if window.counts and window.counts[0][0] < oldest:
-            window.forget(oldest)
-        excess = window.total + cost - (quota.limit if limit is None else limit)
-        if excess > 0:
-            needed_us = window.wait_us(quota, now_us, excess)
-            if needed_us > wait_us:
-                refused, wait_us = quota, needed_us
-    levels: list[Level] = []
-    for window, (quota, _, cost, limit) in zip(windows, demands, strict=True):
-        if refused is None:
-            window.charge(now_us * SUB_WINDOWS // quota.window_us, cost)
-        counts = window.counts
-        reset_us = expiry_us(quota, counts[0][0]) - now_us if counts else 0
-        levels.append((quota, max(0, (quota.limit if limit is None else limit) - window.total), reset_us))
-    return Taken(tuple(levels), refused, wait_us)
+def answer(demands: tuple[Demand, ...], levels: tuple[Level, ...], waits_us: list[int]) -> Taken:
+    """Put together what each bucket said: its level, and the wait until its demand fits (0: it does now)."""
+    longest_us = max(waits_us, default=0)
+    if not longest_us:
+        return Taken(levels)
+    for demand, wait_us in zip(demands, waits_us, strict=True):
+        if wait_us and demand.never_fits:
+            return Taken(levels, demand.quota, longest_us, never=True)
+    return Taken(levels, demands[waits_us.index(longest_us)].quota, longest_us)

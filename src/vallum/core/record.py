@@ -9,12 +9,12 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.decision import Allow, Deny
-from vallum.core.standing import factor, in_force, recovers_in_s
+from vallum.core.standing import GOOD_FOOTING, factor, in_force, recovers_in_s
 
 if TYPE_CHECKING:
+    from vallum.core.cost import Bill
     from vallum.core.decision import Refusal
     from vallum.core.exchange import Exchange
-    from vallum.core.standing import Footing
 
 KEY = re.compile(r"[A-Za-z0-9_]{2,32}_[0-9A-Za-z]{49}")  # a key that somebody put where it does not belong
 DETAIL_MAX_CHARS = 500
@@ -56,27 +56,31 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
         record |= _refused(x.decision)
     if x.taken is not None:
         record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
-    if x.footing is not None:
-        record |= _footing(x, x.footing)
-    if x.priority is not None:
-        record["priority"] = x.priority.name.lower()
-        record["waited_us"] = int(x.waited_s * 1e6)
+    record |= _in_force(x)
     if x.shadowed:
         record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:
         record["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
     if x.removed:
         record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
-    if x.forward is not None:
+    if x.sanitised:
         record["sanitised"] = True
+    if x.amended:
+        record["amended"] = list(x.amended)
+    if x.bill is not None:
+        record |= _spent(x.bill)
+    if x.cut:
+        record["cut_by"] = x.cut
     return record
 
 
-def _footing(x: Exchange, footing: Footing) -> dict[str, Any]:
-    """Say what was in force in the plan's place, and why; nothing where it was the plan."""
+def _in_force(x: Exchange) -> dict[str, Any]:
+    """Say what was in force in the plan's place, and why, and what the wait for room was; nothing where all is plain."""
     told: dict[str, Any] = {}
+    if x.priority is not None:
+        told |= {"priority": x.priority.name.lower(), "waited_us": int(x.waited_s * 1e6)}
     throttle = x.route.throttle if x.route else None
-    known, raised = footing
+    known, raised = x.footing or GOOD_FOOTING
     if throttle is not None:
         now = x.request.now
         behaved = factor(known, throttle, now)
@@ -94,6 +98,25 @@ def _footing(x: Exchange, footing: Footing) -> dict[str, Any]:
         if x.taken is not None:
             told["in_force"] = {quota.name: in_force(quota.limit, x.factor) for quota, _, _ in x.taken.levels}
     return told
+
+
+def _spent(bill: Bill) -> dict[str, Any]:
+    """Say what each quota was asked for, and what it was charged in the end."""
+    settled = {demand.key: demand.cost for demand in bill.settled}
+    spent: dict[str, Any] = {}
+    for demand in bill.demands + bill.tried:
+        extra = bill.extra.get(demand.key, 0)
+        spent[demand.quota.name] = {
+            "reserved": demand.cost + extra,
+            "settled": settled[demand.key] + extra if demand.key in settled else None,
+        }
+    tokens = {
+        "estimated_input": bill.estimate.input_tokens,
+        "bound_output": bill.estimate.output_tokens,
+        "counted_output": bill.output_tokens,
+        "usage": list(bill.usage) if bill.usage is not None else None,
+    }
+    return {"spent": spent} | ({"tokens": tokens} if bill.meter is not None else {})
 
 
 def _verb(x: Exchange) -> str:

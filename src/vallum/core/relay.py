@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from vallum.core.decision import Deny, Reason
 
 if TYPE_CHECKING:
+    from vallum.core.cost import Bill
     from vallum.core.policy import Outlet
 
 EVENT_MAX_BYTES = 1_048_576
@@ -58,9 +59,13 @@ class Whole:
     holds = True
     passes_length = False
 
-    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool) -> None:
-        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original."""
+    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
+        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original.
+
+        `bill` is shown every document on its way.
+        """
         self._outlet = outlet
+        self._bill = bill
         self._removed = removed
         self._enforce = enforce
         self._held: list[bytes] = []
@@ -77,7 +82,9 @@ class Whole:
     def end(self) -> bytes | Deny:
         """Return the transformed document."""
         original = b"".join(self._held)
-        changed = transform(original, self._outlet, self._removed)
+        changed = transform(original, self._outlet, self._removed, self._bill)
+        if self._bill is not None and not isinstance(changed, Deny):
+            self._bill.read_whole = True
         return changed if self._enforce else original
 
 
@@ -87,21 +94,36 @@ class Events:
     holds = False
     passes_length = False
 
-    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool) -> None:
-        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original."""
+    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
+        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original.
+
+        `bill` is shown every document on its way.
+        """
         self._outlet = outlet
+        self._bill = bill
         self._removed = removed
         self._enforce = enforce
         self._held = bytearray()
+        self._late = b""  # an event that is over what was reserved
+        if bill is not None:
+            bill.streams = True
 
     def chunk(self, data: bytes) -> bytes | Deny:
-        """Return every event that `data` completes."""
+        """Return every event that `data` completes, up to the first that is over what was reserved.
+
+        That one and what follows leave with the next call, if more could be taken.
+        """
         self._held += data
-        out = bytearray()
+        bill = self._bill
+        out, self._late = bytearray(self._late), b""
         while (cut := _event_end(self._held)) is not None:
             event = bytes(self._held[: cut[0]])
             del self._held[: cut[1]]
-            out += self._event(event)
+            passed = self._event(event)
+            if bill is not None and bill.missing_tokens:
+                self._late = passed
+                return bytes(out)
+            out += passed
         if len(self._held) > EVENT_MAX_BYTES:
             return unreadable("one event of the stream is over 1 MiB")
         return bytes(out) if self._enforce else data
@@ -126,13 +148,16 @@ class Events:
             elif line.startswith(b":"):
                 lines.append(b":")
         if data:
-            lines.append(b"data: " + self._data(b"\n".join(data)))
+            changed = self._data(b"\n".join(data))
+            if not changed:  # nothing in it is for the caller
+                return b""
+            lines.append(b"data: " + changed)
         return b"\n".join(lines) + b"\n\n" if lines else b""
 
     def _data(self, data: bytes) -> bytes:
         if data.strip() == DONE:
             return DONE
-        changed = transform(data, self._outlet, self._removed)
+        changed = transform(data, self._outlet, self._removed, self._bill)
         if isinstance(changed, Deny):
             self._removed.add("event (unreadable)")
             return b"{}"
@@ -145,12 +170,18 @@ class Lines:
     holds = False
     passes_length = False
 
-    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool) -> None:
-        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original."""
+    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
+        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original.
+
+        `bill` is shown every document on its way.
+        """
         self._outlet = outlet
+        self._bill = bill
         self._removed = removed
         self._enforce = enforce
         self._held = b""
+        if bill is not None:
+            bill.streams = True
 
     def chunk(self, data: bytes) -> bytes | Deny:
         """Return every line that `data` completes."""
@@ -167,21 +198,23 @@ class Lines:
         return out if self._enforce else b""
 
     def _line(self, line: bytes) -> bytes:
-        changed = transform(line, self._outlet, self._removed)
+        changed = transform(line, self._outlet, self._removed, self._bill)
         if isinstance(changed, Deny):
             self._removed.add("line (unreadable)")
             return b"{}\n"
-        return changed + b"\n"
+        return changed + b"\n" if changed else b""
 
 
-def transform(body: bytes, outlet: Outlet, removed: set[str]) -> bytes | Deny:
-    """Apply every transform of `outlet` to one document, or refuse it if it is none."""
+def transform(body: bytes, outlet: Outlet, removed: set[str], bill: Bill | None = None) -> bytes | Deny:
+    """Apply every transform of `outlet` to one document, or refuse it if it is none; empty if none of it may leave."""
     if outlet.codec is None:
         return unreadable("no codec reads this answer")
     try:
         document: Any = outlet.codec.decode(body)
     except ValueError as error:
         return unreadable(f"the answer is not what its content type says: {error}")
+    if bill is not None and not bill.read(document):
+        return b""
     for step in outlet.transforms:
         document = step.apply(document, removed)
     return outlet.codec.encode(document)

@@ -8,11 +8,14 @@ from __future__ import annotations
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+from vallum.core.counting import new_bucket, renew, settle, take
 from vallum.core.errors import DependencyError
-from vallum.core.quota import SUB_WINDOWS, Demand, Quota, Taken, Window, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from vallum.core.bucket import Bucket
+    from vallum.core.quota import Demand, Taken
 
 MAX_BUCKETS = 1_000_000  # about 400 MB when every one is in use
 SWEEP_EVERY = 4096  # new buckets between two sweeps of those that no longer count
@@ -35,20 +38,36 @@ class MemoryCounters:
 
     async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
         """Take all demands or none.  Raise DependencyError when there is no room for another bucket."""
-        self._now_us = max(self._now_us, self._clock_us())  # a clock that goes back stands still here
+        now_us = self._tick()
         buckets = self._buckets
         try:
-            windows = [buckets[demand.key] for demand in demands]
+            held = [buckets[demand.key] for demand in demands]
         except KeyError:
             self._make_room(demands)
-            windows = [buckets.setdefault(demand.key, Bucket(demand.quota)) for demand in demands]
-        return take(windows, demands, self._now_us)
+            held = [self._bucket(demand) for demand in demands]
+        return take(held, demands, now_us, id)
 
     async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
-        """Leave what was taken as it is: requests cost what they cost."""
+        """Put what was used in the place of what was reserved under `id`."""
+        settle(self._kept(demands), self._tick(), id)
 
     async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
-        """Keep nothing: there are no leases yet."""
+        """Keep the leases under `id` for another while."""
+        renew(self._kept(demands), self._tick(), id)
+
+    def _tick(self) -> int:
+        self._now_us = max(self._now_us, self._clock_us())  # a clock that goes back stands still here
+        return self._now_us
+
+    def _bucket(self, demand: Demand) -> Bucket:
+        bucket = self._buckets.get(demand.key)
+        if bucket is None:
+            bucket = self._buckets[demand.key] = new_bucket(demand.quota)
+        return bucket
+
+    def _kept(self, demands: tuple[Demand, ...]) -> list[tuple[Bucket, Demand]]:
+        """Pair the demands with their buckets; what has none holds nothing under any id."""
+        return [(self._buckets[demand.key], demand) for demand in demands if demand.key in self._buckets]
 
     def _make_room(self, demands: tuple[Demand, ...]) -> None:
         """Sweep where it is due, before any bucket of this take is made; raise DependencyError if all stay in use."""
@@ -66,15 +85,5 @@ class MemoryCounters:
         self._new = 0
         self._sweep_again_us = self._now_us + SWEEP_PAUSE_US
         for key, bucket in list(self._buckets.items()):
-            bucket.forget(self._now_us * SUB_WINDOWS // bucket.quota.window_us - SUB_WINDOWS)
-            if not bucket.total:
+            if bucket.ends_us <= self._now_us:
                 del self._buckets[key]
-
-
-class Bucket(Window):
-    """A window, and the quota that it was made for."""
-
-    def __init__(self, quota: Quota) -> None:
-        """Start empty."""
-        super().__init__()
-        self.quota = quota

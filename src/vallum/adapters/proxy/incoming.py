@@ -63,6 +63,11 @@ class Incoming:
         """The address of the connection's other end."""
         return self._connection.peer
 
+    @property
+    def received_bytes(self) -> int:
+        """How much of the body has come."""
+        return self.body_bytes
+
     # --- as it arrives
 
     def find_fault(self) -> str | None:

@@ -1,0 +1,39 @@
+"""What every strategy's state has in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vallum.core.quota import Demand, Level
+
+
+class Bucket:
+    """The state of one quota for one partition.
+
+    A bucket has a time of its own that never goes back: where the clock does, it stands still.  From `ends_us` on
+    nothing in it counts, and it is as new.
+    """
+
+    ends_us: int = 0
+
+    def wait_us(self, demand: Demand, id: str, now_us: int) -> int:  # noqa: A002  what it is
+        """Return how long until the demand fits; 0: it does now, or was taken under this id before."""
+        raise NotImplementedError
+
+    def charge(self, demand: Demand, id: str, now_us: int) -> Level:  # noqa: A002
+        """Take what `wait_us` just found to fit, and say how the quota stands then.
+
+        With an id it is a reservation, and taken once however often it is asked for.
+        """
+        raise NotImplementedError
+
+    def level(self, demand: Demand, now_us: int) -> Level:
+        """Say how the quota stands."""
+        raise NotImplementedError
+
+    def settle(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
+        """Put the demand's cost in the place of what was reserved under `id`, if that is remembered."""
+
+    def renew(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
+        """Keep the lease under `id` for another while.  What is no lease has none to keep."""

@@ -1,0 +1,193 @@
+"""One API format as a table, and the meter that reads by it (core's `Meter`).
+
+Everything here walks documents that are bounded already, by the route's `max_bytes` and `max_depth`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vallum.core.cost import Estimate, OutputBound, Usage
+from vallum.core.decision import Finding, Reason
+from vallum.presets.text import tokens_of
+
+OUTPUT_MAX = 2**31 - 1  # no server takes more, and no sum of a few of these overflows anything
+CHOICES_MAX = 128
+TOKEN_BYTES = 16  # a piece of a stream up to this long is one token, as servers send them; a longer one is several
+PER_OBJECT = 4  # what a chat template puts around each message, and a tool's definition around each part
+
+
+@dataclass(frozen=True)
+class Format:
+    """Where a format keeps what is counted."""
+
+    prompt: tuple[str, ...]  # members that reach the model
+    output: tuple[str, ...] = ()  # members that bound the output of one answer; the first is written if there is none
+    choices: tuple[str, ...] = ()  # members that ask for several answers at once
+    prompts: str | None = None  # a member that holds a list of prompts, each with answers of its own
+    # What is not text, by the `type` of its part: the member that holds it, and the tokens it is taken for.
+    media: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    asks_usage: tuple[str, str] | None = None  # the option of a stream that asks for its usage
+    usage: tuple[tuple[str, ...], ...] = ()  # where an answer or an event may hold it
+    counted: tuple[tuple[str, str], ...] = ()  # names of input and output in a usage
+    texts: Callable[[Any], Iterable[Any]] = lambda _: ()  # the parts of an answer or event that hold its text
+    silent: frozenset[str] = frozenset()  # members in those parts that are no text
+    end: Callable[[Any], list[tuple[str, Any]]] = lambda _: []  # the events that end a stream: name, document
+    done: bytes = b""  # what follows the last
+
+
+class FormatMeter:
+    """Reads and writes amounts by a format's table."""
+
+    def __init__(self, form: Format) -> None:
+        """Read by `form`."""
+        self._form = form
+
+    # --- the request
+
+    def estimate(self, document: Any, bound: OutputBound) -> Estimate | Finding:
+        """Estimate a request's tokens from above; or say which member is wrong."""
+        form = self._form
+        if not isinstance(document, dict):
+            return _wrong("", "type")
+        for names, most in ((form.choices, CHOICES_MAX), (form.output, OUTPUT_MAX)):
+            for name in names:
+                number = document.get(name)
+                if number is not None and not _is_whole(number, most):
+                    return _wrong(f"/{name}", "range")
+        answers = max([document.get(name) or 1 for name in form.choices], default=1)
+        if form.prompts is not None:
+            answers *= _count_prompts(document.get(form.prompts))
+        # Servers differ in which of two names they believe: the highest counts.
+        asked, pointer = max([(document.get(name) or 0, f"/{name}") for name in form.output], default=(0, ""))
+        if form.output and not asked:
+            asked, pointer = bound.default, ""
+        if bound.most is not None:
+            asked = min(asked, bound.most)
+        taken_in = sum([self._weigh(document[name]) for name in form.prompt if name in document])
+        return Estimate(taken_in, asked * answers, pointer or f"/{form.prompt[0]}")
+
+    def _weigh(self, value: Any) -> int:
+        """Estimate the tokens of everything inside `value`."""
+        media = self._form.media
+        total = 0
+        waiting: list[Any] = [value]
+        while waiting:
+            item = waiting.pop()
+            kind = type(item)
+            if kind is str:
+                total += tokens_of(item)
+            elif kind is dict:
+                total += PER_OBJECT
+                name, tokens = _medium(item, media)
+                total += tokens
+                for key, inner in item.items():
+                    if key != name:
+                        total += tokens_of(key)
+                        waiting.append(inner)
+            elif kind is list:
+                waiting.extend(item)
+            else:
+                total += 1  # a number may be the id of one token
+        return total
+
+    def amend(self, document: Any, bound: OutputBound) -> tuple[str, ...]:
+        """Write the bound on the output, and the wish for a usage count, into `document`."""
+        form, written = self._form, []
+        given = [name for name in form.output if document.get(name) is not None]
+        if not given:
+            for name in form.output[:1]:
+                document[name] = bound.default
+                written.append(name)
+        elif bound.most is not None:
+            for name in given:
+                if document[name] > bound.most:
+                    document[name] = bound.most
+                    written.append(name)
+        if form.asks_usage is not None and not self.shows_usage(document):
+            member, option = form.asks_usage
+            options = document.get(member)
+            if options is None or isinstance(options, dict):  # anything else is the upstream's to refuse
+                document[member] = (options or {}) | {option: True}
+                written.append(member)
+        return tuple(written)
+
+    def shows_usage(self, document: Any) -> bool:
+        """Say whether the caller will be shown the usage: always, where a stream need not be asked for it."""
+        if self._form.asks_usage is None or document.get("stream") is not True:
+            return True
+        member, option = self._form.asks_usage
+        options = document.get(member)
+        return isinstance(options, dict) and options.get(option) is True
+
+    # --- the answer
+
+    def usage(self, document: Any) -> Usage | None:
+        """Return the usage that an answer or an event states; None where it is none that can be believed."""
+        for path in self._form.usage:
+            found = document
+            for name in path:
+                found = found.get(name) if isinstance(found, dict) else None
+            if isinstance(found, dict):
+                for names in self._form.counted:
+                    taken_in, given_out = (found.get(name, 0) for name in names)
+                    if names[0] in found and _is_count(taken_in) and _is_count(given_out):
+                        return Usage(taken_in, given_out)
+        return None
+
+    def hide_usage(self, document: Any) -> bool:
+        """Take the usage out of an event of a stream; False where it held nothing else."""
+        if not isinstance(document, dict) or "usage" not in document:
+            return True
+        return document.pop("usage") is None or document.get("choices") != []
+
+    def emitted(self, document: Any) -> int:
+        """Count the tokens of an answer or an event by its text."""
+        silent = self._form.silent
+        total = 0
+        waiting = list(self._form.texts(document))
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, str):
+                if item:
+                    total += 1 if len(item) <= TOKEN_BYTES else tokens_of(item)
+            elif isinstance(item, dict):
+                waiting.extend([inner for key, inner in item.items() if key not in silent])
+            elif isinstance(item, list):
+                waiting.extend(item)
+        return total
+
+    def ending(self, document: Any) -> bytes:
+        """Write the end of a stream that is cut."""
+        events = b""
+        for name, last in self._form.end(document):
+            events += f"event: {name}\n".encode() if name else b""
+            events += b"data: " + json.dumps(last, separators=(",", ":")).encode() + b"\n\n"
+        return events + self._form.done
+
+
+def _medium(part: Mapping[str, Any], media: Mapping[str, tuple[str, int]]) -> tuple[str | None, int]:
+    kind = part.get("type")
+    return media.get(kind, (None, 0)) if isinstance(kind, str) else (None, 0)
+
+
+def _count_prompts(prompts: Any) -> int:
+    """Count prompts: a list of texts, or of lists of token ids, is many; a list of token ids is one."""
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+        return len(prompts)
+    return 1
+
+
+def _is_whole(value: Any, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= OUTPUT_MAX
+
+
+def _wrong(pointer: str, rule: str) -> Finding:
+    return Finding(rule, pointer, reason=Reason.INVALID_REQUEST, public=True)

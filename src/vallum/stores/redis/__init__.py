@@ -1,0 +1,1 @@
+"""Counters that several nodes share, in Redis or Valkey."""
