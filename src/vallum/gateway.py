@@ -12,22 +12,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.driver import Driver
 from vallum.adapters.gates import Gates
 from vallum.adapters.issuer import HttpIssuers
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
+from vallum.adapters.proxy.tls import TlsListener
+from vallum.agreement import Agreement
 from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, Source, read_source
+from vallum.config.tls import MaterialError, material_files, read_material
 from vallum.core import record
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.requestid import compose_id
-from vallum.core.standing import describe_standing
 from vallum.metrics import Metrics
 from vallum.stores.bank import Bank
 from vallum.stores.memory import MemoryCounters
@@ -37,12 +38,12 @@ from vallum.stores.registry import SqlRegistry
 from vallum.stores.standings import MemoryStandings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from vallum.config.model import Config, ListenConfig
+    from vallum.config.tls import Material
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Policy
-    from vallum.core.standing import Standing
 
 log = logging.getLogger("vallum")
 
@@ -50,7 +51,9 @@ BEAT_S = 0.25
 WATCH_EVERY = 4  # beats between two looks at the policy file
 REFRESH_EVERY = 2  # beats between two looks at the registry
 AGREE_EVERY = 2  # beats between two exchanges with other processes and with operators
-FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies")
+REFRESH_WAIT_S = 0.1  # how long a beat waits for such a look: connections are swept even while the registry hangs
+USES_EVERY = 240  # beats between two notes of when keys were last used
+FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies", "client_certificate")
 
 
 class Gateway:
@@ -69,8 +72,12 @@ class Gateway:
         self.service = Pools()
         self.gates = Gates(self.clock)
         self.engine = Engine(policy)
+        self.agreement = Agreement(self.standings, self.raises, lambda: self.engine.policy.throttle, time.time)
         self._source = source
         self._stamp = _stamp(source)
+        self._certificates = ClientCertificates()
+        self._material_files = material_files(config, self._resolve)
+        self._material_stamp = self._material_seen = stamp_files(self._material_files)
         self._listener: Listener | None = None
         self._admin: Listener | None = None
         self._servers: list[asyncio.Server] = []
@@ -79,7 +86,8 @@ class Gateway:
         self._reloading: asyncio.Future[bool] | None = None
         self._healthy = True
         self._agreeing: asyncio.Future[None] | None = None
-        self._troubles: set[str] = set()
+        self._following: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
 
     # --- what adapters are handed (conduct.House)
 
@@ -92,6 +100,16 @@ class Gateway:
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
         self.standings.note(x)
+        key_id = x.principal.credential_id
+        if key_id is not None:
+            self.registry.note_use(key_id, x.request.now)
+        if x.canary is not None:
+            log.error(
+                "CANARY: somebody at %s has used %s, a key that nobody was given; its record: %s",
+                x.request.client,
+                x.canary,
+                x.request.id,
+            )
 
     # --- life
 
@@ -101,16 +119,29 @@ class Gateway:
         config = self.config
         self.service.keep(self.engine.policy.upstreams.values())
         self.gates.keep(self.engine.policy.upstreams.values())
-        await self._agree()
-        proxy = Proxy(self, time.time, RequestIds(), parse_networks(config.trusted_proxies))
-        self._listener = Listener(proxy.serve, bounds(config.listen))
+        await self.agreement.seek()
+        trusted = parse_networks(config.trusted_proxies)
+        header = config.client_certificate.header if config.client_certificate is not None else None
+        self._certificates = ClientCertificates(header, trusted)
+        origin = config.listen.public_url
+        proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._certificates, origin=origin)
+        self._listener = self._make_listener(proxy)
+        self._following = asyncio.ensure_future(self.registry.follow())
         host, port = split_address(config.listen.address)
         self._servers.append(await loop.create_server(self._listener.connect, host, port, backlog=1024))
         if config.admin is not None:
-            admin = Admin(self.render_metrics, self.is_ready, self.show_standings)
+            admin = Admin(self.render_metrics, self.is_ready, self.agreement.show)
             self._admin = Listener(admin.serve, Bounds(connections=100))
             host, port = split_address(config.admin.address)
             self._servers.append(await loop.create_server(self._admin.connect, host, port))
+
+    def _make_listener(self, proxy: Proxy) -> Listener:
+        # What has expired since it was checked is no reason not to start: a running gateway would run on, too.
+        material = read_material(self.config, self._resolve)
+        self._put_in_force(material)
+        if material.context is None:
+            return Listener(proxy.serve, bounds(self.config.listen))
+        return TlsListener(proxy.serve, bounds(self.config.listen), material)
 
     @property
     def addresses(self) -> list[str]:
@@ -128,12 +159,15 @@ class Gateway:
             if listener is not None:
                 listener.sweep()
         await loop.run_in_executor(None, self.records.write, self.records.take())
-        if self._beats % REFRESH_EVERY == 0:
-            await self._refresh()
+        if self._beats % REFRESH_EVERY == 0 and (self._refreshing is None or self._refreshing.done()):
+            self._refreshing = asyncio.ensure_future(self._refresh())
+            await asyncio.wait([self._refreshing], timeout=REFRESH_WAIT_S)
         if self._beats % AGREE_EVERY == 0 and (self._agreeing is None or self._agreeing.done()):
-            self._agreeing = asyncio.ensure_future(self._agree())  # may wait for a store: the beat goes on
+            self._agreeing = asyncio.ensure_future(self.agreement.seek())  # may wait for a store: the beat goes on
         if self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp:
             self._reload_due = True
+        if self._beats % WATCH_EVERY == 0:
+            await self._watch_material()
         if self._reload_due and (self._reloading is None or self._reloading.done()):
             self._reload_due = False
             self._reloading = asyncio.ensure_future(self.reload())  # a second's work: the beat goes on
@@ -141,6 +175,8 @@ class Gateway:
     async def _refresh(self) -> None:
         try:
             await self.registry.refresh()
+            if self._beats % USES_EVERY == 0:
+                await self.registry.write_uses()
         except DependencyError as error:
             if self._healthy:
                 log.error("the registry cannot be asked; routes go by their on_error: %s", error)
@@ -150,27 +186,33 @@ class Gateway:
                 log.info("the registry answers again")
             self._healthy = True
 
-    async def _agree(self) -> None:
-        """Agree with other processes and with operators; while that fails, go by what is known."""
-        for trouble, act in (
-            ("raised limits cannot be read; those that are known stay in force", self._find_raises),
-            ("standings cannot be shared; each process goes by its own", self._exchange_standings),
-        ):
-            try:
-                await act()
-            except DependencyError as error:
-                if trouble not in self._troubles:
-                    log.warning("%s: %s", trouble, error)
-                self._troubles.add(trouble)
-            else:
-                self._troubles.discard(trouble)
+    async def _watch_material(self) -> None:
+        """Put changed certificates, keys and revocation lists in force, once they have stopped changing."""
+        seen, self._material_seen = self._material_seen, stamp_files(self._material_files)
+        if self._material_seen != seen or seen == self._material_stamp:
+            return
+        self._material_stamp = seen
+        loop = asyncio.get_running_loop()
+        try:
+            material = await loop.run_in_executor(None, read_material, self.config, self._resolve, time.time())
+        except MaterialError as error:
+            log.error("the TLS files do not hold; the last good ones stay in force: %s", error)
+            self.metrics.count_material("kept")
+            return
+        if stamp_files(self._material_files) != seen:  # changed while it was read: it may be half of each
+            return
+        self._put_in_force(material)
+        self.metrics.count_material("swapped")
+        log.info("new TLS files are in force")
 
-    async def _find_raises(self) -> None:
-        self.standings.raise_limits(await self.raises.find(time.time()))
+    def _put_in_force(self, material: Material) -> None:
+        self._certificates.revocations = material.revocations
+        self.metrics.material_not_after = material.not_after
+        if isinstance(self._listener, TlsListener):
+            self._listener.put_in_force(material)
 
-    async def _exchange_standings(self) -> None:
-        if self.engine.policy.throttle is not None:
-            await self.standings.exchange(self.engine.policy.throttle, time.time())
+    def _resolve(self, name: str) -> Path:
+        return self._source.path.parent / name
 
     async def reload(self) -> bool:
         """Read the policy file again and swap the policy whole; keep the last good one if the file does not hold."""
@@ -201,7 +243,7 @@ class Gateway:
 
     def _load(self) -> tuple[Source, Config, Policy]:
         source = read_source(self._source.path)
-        return source, *load_policy(source)
+        return source, *load_policy(source, certificates=False)
 
     async def stop(self) -> None:
         """Take no more, let what is in hand end, write the last records."""
@@ -219,10 +261,14 @@ class Gateway:
         await self.driver.ledger.drain()
         self.service.close()
         self.issuers.close()
+        tasks = [task for task in (self._following, self._refreshing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self.records.close()
         if self._agreeing is not None:
             await self._agreeing
-        await self._agree()  # what was seen last
+        await self.agreement.seek()  # what was seen last
         self.raises.close()
         self.registry.close()
 
@@ -234,22 +280,12 @@ class Gateway:
         """Return the metrics' exposition."""
         if self._listener is not None:
             self.metrics.open = sum(1 for c in self._listener.connections if c.task is not None)
+        if isinstance(self._listener, TlsListener):
+            self.metrics.handshakes_failed = self._listener.failures
         self.metrics.records_lost = self.records.lost
-        self.metrics.callers_below = len(self._below())
+        self.metrics.callers_below = self.agreement.count_below()
         self.metrics.gates = self.gates.all()
         return self.metrics.render()
-
-    def show_standings(self) -> bytes:
-        """Return the callers below their plan, as JSON: for operators."""
-        now, throttle = time.time(), self.engine.policy.throttle
-        if throttle is None:
-            return b"[]\n"
-        shown = [describe_standing(whose, standing, throttle, now) for whose, standing in self._below()]
-        return msgspec.json.encode(shown) + b"\n"
-
-    def _below(self) -> list[tuple[str, Standing]]:
-        throttle = self.engine.policy.throttle
-        return [] if throttle is None else self.standings.below(throttle, time.time())
 
 
 async def run(gateway: Gateway, stopped: asyncio.Event, ready: Callable[[Gateway], None]) -> None:
@@ -298,17 +334,24 @@ def bounds(listen: ListenConfig) -> Bounds:
 
 
 def records_folder(config: Config) -> Path | None:
-    """Return where records go: as configured, or beside the registry; None for standard output."""
+    """Return where records go: as configured, or beside the registry's file, else here; None for standard output."""
     if config.records.path == "-":
         return None
     if config.records.path is not None:
         return Path(config.records.path)
-    return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".records")
+    if config.registry.startswith("sqlite:///"):
+        return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".records")
+    return Path("vallum.records")
 
 
 def _stamp(source: Source) -> tuple[tuple[int, int, int], ...]:
+    return stamp_files((source.path, *source.files))
+
+
+def stamp_files(paths: Iterable[Path]) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes when one of the files does."""
     stamps = []
-    for path in (source.path, *source.files):
+    for path in paths:
         try:
             stat = path.stat()
         except OSError:

@@ -72,6 +72,10 @@ class Metrics(Collector):
         self._unscanned: Counter[tuple[str]] = Counter()
         self._reloads: Counter[tuple[str]] = Counter()
         self._throttled: Counter[tuple[str, str]] = Counter()
+        self.handshakes_failed: Counter[str] = Counter()
+        self.material_not_after: tuple[tuple[str, float], ...] = ()
+        self._material: Counter[tuple[str]] = Counter()
+        self._canaries: Counter[tuple[str]] = Counter()
         self._gateway: dict[str, Times] = {}
         self._waited: dict[str, Times] = {}
         self._total: dict[str, Times] = {}
@@ -102,6 +106,8 @@ class Metrics(Collector):
             self._waited[route].add(x.waited_s)
         if x.footing is not None and x.footing is not GOOD_FOOTING and x.route is not None:
             self._count_throttled(x, x.route)
+        if x.canary is not None:
+            self._canaries[(route,)] += 1
         if x.unscanned:
             self._unscanned[(route,)] += 1
 
@@ -114,6 +120,10 @@ class Metrics(Collector):
     def count_reload(self, outcome: str) -> None:
         """Count a reload: `swapped`, or `kept` when the new file did not hold."""
         self._reloads[(outcome,)] += 1
+
+    def count_material(self, outcome: str) -> None:
+        """Count a change of the TLS files: `swapped`, or `kept` when the new ones did not hold."""
+        self._material[(outcome,)] += 1
 
     def render(self) -> bytes:
         """Return the exposition."""
@@ -132,12 +142,26 @@ class Metrics(Collector):
             ("vallum_shadowed", "Refusals that a control in shadow would have made.", SHADOW_LABELS, self._shadowed),
             ("vallum_throttled", "Exchanges of callers below their plan.", THROTTLED_LABELS, self._throttled),
             ("vallum_unscanned", "Exchanges that a control could not inspect.", ("route",), self._unscanned),
+            (
+                "vallum_canaries",
+                "Uses of a canary key: somebody has what nobody was given.",
+                ("route",),
+                self._canaries,
+            ),
             ("vallum_policy_reloads", "Policy reloads by outcome.", ("outcome",), self._reloads),
+            ("vallum_tls_reloads", "Changes of the TLS files by outcome.", ("outcome",), self._material),
+            ("vallum_tls_handshakes_failed", "Handshakes that failed, by cause.", ("cause",), self._failed()),
         ):
             family = CounterMetricFamily(name, text, labels=labels)
             for values, count in list(counts.items()):
                 family.add_metric(values, count)
             yield family
+        dates = GaugeMetricFamily(
+            "vallum_tls_not_after_seconds", "When a TLS file goes out of date, Unix time.", labels=("file",)
+        )
+        for file, not_after in dict(sorted(self.material_not_after, reverse=True)).items():  # the first to go
+            dates.add_metric((file,), not_after)
+        yield dates
         for name, text, times in (
             (
                 "vallum_gateway_seconds",
@@ -151,6 +175,9 @@ class Metrics(Collector):
             for route, held in list(times.items()):
                 histogram.add_metric((route,), *held.show())
             yield histogram
+
+    def _failed(self) -> Counter[tuple[str]]:
+        return Counter({(cause,): count for cause, count in self.handshakes_failed.items()})
 
 
 def _gate_metrics(gates: Iterable[tuple[str, Gate]]) -> Iterator[Metric]:

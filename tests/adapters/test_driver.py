@@ -45,6 +45,10 @@ class Stores:
         found: Credential | None = await self._reply(digest)
         return found
 
+    async def withdraw(self, digests: tuple[bytes, ...], now: float, quarantine: bool) -> frozenset[bytes]:
+        known: frozenset[bytes] = await self._reply((digests, now, quarantine))
+        return known
+
     async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
         taken: Taken = await self._reply(demands)
         return taken

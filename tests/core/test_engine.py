@@ -11,7 +11,7 @@ from vallum.core.decision import INVALID_TOKEN, Allow, Challenge, Deny, Finding,
 from vallum.core.effects import FindCredential, TakeQuota
 from vallum.core.engine import Engine, line_up
 from vallum.core.errors import DependencyError, PhaseError
-from vallum.core.exchange import Headers, ResponseHead
+from vallum.core.exchange import Certificate, Headers, ResponseHead
 from vallum.core.policy import Mode, OnError, Policy, Priorities, Priority
 from vallum.core.principal import Principal
 from vallum.core.quota import Demand, Per, Taken
@@ -139,6 +139,15 @@ def test_who_is_not_known_is_challenged(kit: Kit, credentials: tuple[tuple[str, 
     assert isinstance(decision, Challenge)
     assert decision.scheme == scheme
     assert decision.reason is Reason.UNAUTHENTICATED
+
+
+def test_a_certificate_that_nobody_takes_is_met_as_no_credential_is(kit: Kit) -> None:
+    engine = kit.engine(kit.route(authenticators=(kit.Vouching(None),)))
+    decision = kit.judge(engine, kit.request(headers=JSON, certificate=Certificate("a"))).decision
+    assert decision == Challenge("Bearer", "authenticate", "no authenticator of this route takes this certificate")
+    # One that does not hold leaves no certificate in the request.
+    decision = kit.judge(engine, kit.request(headers=JSON, certificate_fault="has expired")).decision
+    assert decision == Challenge("Bearer", "authenticate", "no credential was presented")
 
 
 def test_two_credentials_are_refused_though_each_would_hold(kit: Kit) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import struct
 import sys
 import time
@@ -128,7 +129,13 @@ class Client:
         self.alive.append(self)
 
     @classmethod
-    async def connect(cls, port: int, source: str | None = None, buffer_bytes: int | None = None) -> Client:
+    async def connect(
+        cls,
+        port: int,
+        source: str | None = None,
+        buffer_bytes: int | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> Client:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if buffer_bytes is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
@@ -142,7 +149,9 @@ class Client:
             sock.close()
             raise
         limit = 2**24 if buffer_bytes is None else buffer_bytes
-        return cls(*await asyncio.open_connection(sock=sock, limit=limit))
+        name = None if context is None else "localhost"
+        async with asyncio.timeout(PATIENCE_S):
+            return cls(*await asyncio.open_connection(sock=sock, limit=limit, ssl=context, server_hostname=name))
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -364,8 +373,16 @@ class Door:
         """Make a key."""
         return issue(self.gateway.registry, DEFAULT_PREFIX, read_clock(), subject=subject, scopes=scopes, **more)[0]
 
-    async def connect(self, source: str | None = None, buffer_bytes: int | None = None) -> Client:
-        return await Client.connect(self.port, source, buffer_bytes)
+    async def connect(
+        self,
+        source: str | None = None,
+        buffer_bytes: int | None = None,
+        *,
+        context: ssl.SSLContext | None = None,
+        port: int | None = None,
+    ) -> Client:
+        """Connect, with TLS if there is a context, to `port` of a proxy before the gateway if there is one."""
+        return await Client.connect(port or self.port, source, buffer_bytes, context)
 
     async def exchange(self, data: bytes, method: str = "POST") -> Answer:
         """Send bytes on a connection of their own and read one answer."""
@@ -456,12 +473,14 @@ async def run_gateway(
     text: str, folder: Path, model: Model, url: str, beside: Path, **listen: Any
 ) -> AsyncIterator[Door]:
     config, policy = _compile(text, beside)
+    registry = listen.pop("registry", f"sqlite:///{folder}/vallum.db")
     settings = {"address": "127.0.0.1:0", "drain_s": 0.2, **listen}
     config = msgspec.structs.replace(
         config,
         listen=msgspec.structs.replace(config.listen, **settings),
         admin=msgspec.structs.replace(config.admin, address="127.0.0.1:0") if config.admin is not None else None,
-        registry=f"sqlite:///{folder}/vallum.db",
+        registry=registry,
+        records=msgspec.structs.replace(config.records, path=str(folder / "vallum.records")),
     )
     path = folder / "policy.yaml"
     path.write_text(text)
@@ -556,7 +575,7 @@ class Served:
         )  # fmt: skip
         self._listening = asyncio.ensure_future(self._listen())
         async with asyncio.timeout(30):
-            self.port = int(await self._find(r"call http://127\.0\.0\.1:(\d+)"))
+            self.port = int(await self._find(r"call https?://127\.0\.0\.1:(\d+)"))
             self.admin_port = int(await self._find(r"http://127\.0\.0\.1:(\d+)/metrics"))
 
     async def _find(self, pattern: str) -> str:

@@ -182,10 +182,10 @@ def _keys(door: Door) -> dict[str, tuple[tuple[str, str], ...]]:
     assert registry.revoke(registry.list("revoked")[0].id, 1.0)
     expired = door.issue("expired", "predict:read")
     elsewhere = door.issue("elsewhere", "predict:read", allow_ip=("203.0.113.0/24",))
-    with sqlite3.connect(registry._engine.url.database or "") as database:
+    with sqlite3.connect(registry._database.url.database or "") as database:
         database.execute("update keys set expires_at = 1 where subject = 'expired'")
     database.close()
-    registry._known.clear()
+    registry._known.forget_all()
     flipped = door.key[:-1] + ("a" if door.key[-1] != "a" else "b")
     bearer: Callable[[str], tuple[tuple[str, str], ...]] = lambda key: (("Authorization", f"Bearer {key}"),)  # noqa: E731
     return {

@@ -19,6 +19,7 @@ from vallum.core.effects import (
     SettleQuota,
     Steps,
     TakeQuota,
+    WithdrawCredentials,
 )
 from vallum.core.errors import DependencyError
 from vallum.stores.standings import MemoryStandings
@@ -50,6 +51,7 @@ class Driver:
 
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
+            WithdrawCredentials: lambda effect: registry.withdraw(effect.digests, effect.now, effect.quarantine),
             TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
             ReadStanding: read,

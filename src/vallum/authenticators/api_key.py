@@ -1,14 +1,16 @@
 """Keys that the operator hands out: `vlm_live_...`, in `Authorization: Bearer` or `X-API-Key`.
 
 What it stops
-    Callers without a key, with a wrong, expired or revoked one, or from an address that the key is not for.
+    Callers without a key, with a wrong, expired, quarantined or revoked one, or from an address that it is not for.
+    Whoever uses a canary key, which nobody honest has: refused like an unknown key, and an alarm for the operator.
 Config
     `prefix`: what keys begin with.  `vlm_live_` by default.
 Cost
-    A known key costs a SHA-256 and one look-up in memory, about 3 us.  Noise fails the checksum and never reaches the
-    registry.
+    A known key costs a SHA-256 and one look-up in memory, about 3 us; with an address list 2 us more.  Noise fails the
+    checksum and never reaches the registry.
 Misses
-    A stolen key works until it is revoked, from any address its allow-list admits.
+    A stolen key works until it is revoked, from any address its allow-list admits.  A flood of well-formed keys that do
+    not exist costs a query each, once in 30 seconds, and waits in a bounded queue.
 Example
     authenticators:
       keys: {type: api_key}
@@ -16,6 +18,7 @@ Example
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -30,7 +33,6 @@ from vallum.core.principal import Principal
 
 if TYPE_CHECKING:
     from vallum.core.exchange import Request
-    from vallum.core.principal import Credential
 
 
 class ApiKeyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="api_key"):
@@ -61,14 +63,28 @@ class ApiKey:
         credential = yield from ask(FindCredential(digest))
         if credential is None or not compare_digest(credential.digest, digest):
             return self._refuse("no such key")
-        fault = credential.refusal(request.now) or _misplaced(credential, request.client)
+        if credential.canary and credential.revoked_at is None:
+            return self._refuse(f"{credential.id} is a canary", credential.id)
+        fault = credential.refusal(request.now)
+        if fault is None and credential.allow_ip and not within(request.client, _networks(credential.allow_ip)):
+            fault = "not for this address"
         if fault is not None:
             return self._refuse(f"{credential.id} is {fault}")
-        return Principal(credential.subject, credential.tenant, credential.scopes, credential.id, self._name)
+        return Principal(
+            credential.subject,
+            credential.tenant,
+            credential.scopes,
+            credential.id,
+            self._name,
+            credential.confirmation,
+            credential.quotas,
+            credential.routes,
+            credential.lineage,
+        )
 
-    def _refuse(self, detail: str) -> Challenge:
+    def _refuse(self, detail: str, canary: str | None = None) -> Challenge:
         # One answer for every credential that does not hold: what is wrong with it stays in the record.
-        return Challenge(INVALID_TOKEN, f"authenticate:{self._name}", detail)
+        return Challenge(INVALID_TOKEN, f"authenticate:{self._name}", detail, canary)
 
 
 def _bearer_token(authorization: str | None) -> str | None:
@@ -76,7 +92,4 @@ def _bearer_token(authorization: str | None) -> str | None:
     return token.strip(" ") if scheme.lower() == "bearer" else None
 
 
-def _misplaced(credential: Credential, client: str) -> str | None:
-    if not credential.allow_ip or within(client, parse_networks(credential.allow_ip)):
-        return None
-    return "not for this address"
+_networks = lru_cache(maxsize=4096)(parse_networks)  # parsing takes ten times as long as looking

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from vallum.config.source import PolicyFileError, read_source
 from vallum.core.policy import Mode, OnError
 
 if TYPE_CHECKING:
+    from vallum.config.model import Config
     from vallum.core.policy import Concurrency, Policy, Route, Throttle
 
 CONTROLS = (
@@ -36,7 +38,7 @@ def check(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
     """
     path = find_policy(policy)
     try:
-        _, compiled = load_policy(read_source(path))
+        config, compiled = load_policy(read_source(path), time.time())
     except PolicyFileError as error:
         if as_json:
             faults = [
@@ -51,9 +53,10 @@ def check(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
         ctx.exit(MISUSE)
     rows = {route.name: _controls(route) for route in compiled.routes}
     if as_json:
-        click.echo(json.dumps({"valid": True, "digest": compiled.digest, "routes": rows}))
+        click.echo(json.dumps({"valid": True, "digest": compiled.digest, "listen": _door(config), "routes": rows}))
         return
     _show(compiled, rows)
+    out.print(_door(config))
 
 
 def _controls(route: Route) -> dict[str, str]:
@@ -87,6 +90,20 @@ def _lowest(throttle: Throttle) -> str:
 
 def _span(rule: Concurrency) -> str:
     return f"{rule.most} at once" if rule.target_ttfb_s is None else f"{rule.least} to {rule.most} at once"
+
+
+def _door(config: Config) -> str:
+    """Say how clients come in: what holds on every route."""
+    tls, header = config.listen.tls, config.client_certificate
+    clients = "no client certificates" if tls is None else f"client certificates {tls.client_auth}"
+    if header is not None:
+        clients = f"client certificates in {header.header} from {', '.join(config.trusted_proxies)}"
+    elif tls is not None and tls.client_auth == "none":
+        clients = "no client certificates"
+    lists = [held.crl for held in (tls, header) if held is not None and held.crl is not None]
+    revoked = f", revocation lists {', '.join(lists)}" if lists else ""
+    spoken = "plain HTTP" if tls is None else f"TLS {tls.min_version:g} and later"
+    return f"Listens on {config.listen.address}: {spoken}, {clients}{revoked}."
 
 
 def _list(items: Any) -> str:

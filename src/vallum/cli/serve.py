@@ -70,15 +70,15 @@ async def _serve(gateway: Gateway, config: Config, first_key: str | None) -> Non
 
 
 def _announce(gateway: Gateway, config: Config, first_key: str | None) -> None:
-    door = gateway.addresses[0]
+    door = f"{'http' if config.listen.tls is None else 'https'}://{gateway.addresses[0]}"
     for upstream in config.upstreams.values():
-        err.print(f"[bold]Vallum[/] stands before {upstream.url}: call [bold]http://{door}[/] instead")
+        err.print(f"[bold]Vallum[/] stands before {upstream.url}: call [bold]{door}[/] instead")
     if config.admin is not None:
         err.print(f"  metrics and health  http://{gateway.addresses[1]}/metrics  /healthz  /readyz")
     if first_key is not None:
         err.print("  a first key, shown this once:")
         click.echo(first_key)
-        err.print(f'  try  curl http://{door}/v1/models -H "Authorization: Bearer $KEY"', style="dim")
+        err.print(f'  try  curl {door}/v1/models -H "Authorization: Bearer $KEY"', style="dim")
     elif gateway.registry.is_empty():
         err.print("  no keys yet: vallum keys create --subject NAME", style="yellow")
 

@@ -17,6 +17,7 @@ import msgspec
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
+from vallum.authenticators.mtls import Mtls, MtlsConfig
 from vallum.authenticators.oauth2 import OAuth2, OAuth2Config
 from vallum.authenticators.oauth2.metadata import ResourceMetadata, metadata_path
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
@@ -37,6 +38,7 @@ from vallum.config.model import (
 )
 from vallum.config.quotas import QuotaError, build_quota
 from vallum.config.source import PolicyFileError, Source
+from vallum.config.tls import MaterialError, read_material
 from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.cost import COST_FIELDS, MILLION, OF_TOKENS, OutputBound, Price, Tariff
@@ -55,8 +57,10 @@ from vallum.core.policy import (
     Upstream,
 )
 from vallum.core.problem import ErrorFormat
+from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
 from vallum.presets.openai import METERS
+from vallum.responders.leak_reports import BODY_MAX_BYTES, LeakReports, read_public_keys
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
 
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator, Transform
+    from vallum.responders.leak_reports import LeakReportsConfig
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,6 +80,7 @@ AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
     AnonymousConfig: Anonymous,
     ApiKeyConfig: ApiKey,
     OAuth2Config: OAuth2,
+    MtlsConfig: Mtls,
 }
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
 
@@ -89,6 +95,15 @@ FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
 NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "forwarded", "x-api-key", "x-forwarded-for"}
 NEVER_ANSWERED = (
     HOP_BY_HOP | set(COST_FIELDS) | {"ratelimit", "ratelimit-policy", "retry-after", "www-authenticate", "x-request-id"}
+)
+# How proxies begin the names of fields about a client's certificate: to an upstream these would be a claim.
+CERTIFICATE_HEADERS = (
+    "client-cert",
+    "x-client-cert",
+    "x-forwarded-client-cert",
+    "x-ssl-c",
+    "ssl-client",
+    "x-amzn-mtls",
 )
 TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2, in lower case
 
@@ -108,15 +123,30 @@ def build_check(config: Any) -> Any:
     return _built[key]
 
 
-def load_policy(source: Source) -> tuple[Config, Policy]:
-    """Decode and compile a source.  Raise PolicyFileError with every fault in it."""
+def load_policy(source: Source, now: float = 0.0, *, certificates: bool = True) -> tuple[Config, Policy]:
+    """Decode and compile a source.  Raise PolicyFileError with every fault in it.
+
+    With `now`, Unix seconds, a certificate that has expired is a fault.  Without `certificates` the files of TLS are
+    not read: a running gateway watches them apart, so that neither they nor the policy wait for the other to hold.
+    """
     config = decode(source, Config)
     if config is None:
         raise PolicyFileError(source.path, source.faults)
-    policy = _Compiler(source, config).policy()
+    policy = _Compiler(source, config).policy(now if certificates else None)
     if source.faults:
         raise PolicyFileError(source.path, source.faults)
     return config, policy
+
+
+def check_origin(text: str) -> None:
+    """Raise ValueError that shows how to write what callers call, unless `text` is that."""
+    try:
+        url = urlsplit(text)
+        good = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0 and url.username is None
+    except ValueError:
+        good = False
+    if not good or text != f"{url.scheme}://{url.netloc}":
+        raise ValueError(f"{text!r} is no origin; write it as https://host or https://host:port")
 
 
 def check_url(text: str) -> None:
@@ -193,6 +223,23 @@ def resource_metadata(routes: Sequence[Route]) -> list[Route]:
     ]
 
 
+def check_registry(text: str) -> None:
+    """Raise ValueError unless `text` is the address of a registry.  Never quotes it: there may be a password in it."""
+    try:
+        url = urlsplit(text)
+        good = len(url.path) > 1 and url.port != 0 and (url.scheme == "sqlite" or bool(url.hostname or url.query))
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(
+            "no registry; write it as sqlite:///file or postgresql://user:password@host:5432/database, "
+            "with %40 for an @ and %2F for a / in the password"
+        )
+
+
+LEAK_REPORTS = "leak-reports"  # what records and metrics call the route of leak reports
+
+
 class _Compiler:
     def __init__(self, source: Source, config: Config) -> None:
         self._source = source
@@ -202,12 +249,15 @@ class _Compiler:
         self._read: dict[str, Any] = {}
         self._throttle = _throttle(config.throttle)
 
-    def policy(self) -> Policy:
+    def policy(self, now: float | None) -> Policy:
         config = self._config
         self._attempt(("listen", "address"), split_address, config.listen.address)
         if config.admin is not None:
             self._attempt(("admin", "address"), split_address, config.admin.address)
         self._attempt(("trusted_proxies",), parse_networks, config.trusted_proxies)
+        if now is not None:
+            self._read_certificates(now)
+        self._find_certificates()
         for name, upstream in config.upstreams.items():
             self._attempt(("upstreams", name, "url"), check_url, upstream.url)
             headers = tuple((field.lower(), value) for field, value in upstream.headers.items())
@@ -219,11 +269,35 @@ class _Compiler:
             )
         for name, settings in config.authenticators.items():
             self._authenticators[name] = AUTHENTICATORS[type(settings)](name, settings)
+        self._attempt(("registry",), check_registry, config.registry)
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
         routes = [*resource_metadata(routes), *routes]  # first, so that no wider route of the file takes them
+        if config.leak_reports is not None:
+            routes.insert(0, self._leak_reports(config.leak_reports, {route.name for route in routes}))
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
         return Policy(tuple(routes), self._upstreams, digest, _priorities(config.priorities), self._throttle)
+
+    def _read_certificates(self, now: float) -> None:
+        try:
+            read_material(self._config, self._source.path.parent.joinpath, now)
+        except MaterialError as error:
+            for flaw in error.flaws:
+                self._note(flaw.place, flaw.message, flaw.hint)
+
+    def _find_certificates(self) -> None:
+        """See that who needs clients' certificates has a source of them."""
+        config = self._config
+        if config.listen.public_url is not None:
+            self._attempt(("listen", "public_url"), check_origin, config.listen.public_url)
+        if config.client_certificate is not None and not config.trusted_proxies:
+            self._note(("client_certificate",), "believed from nobody", "list the proxy's address in trusted_proxies")
+        tls = config.listen.tls
+        if config.client_certificate is None and (tls is None or tls.client_auth == "none"):
+            for name, settings in config.authenticators.items():
+                if isinstance(settings, MtlsConfig):
+                    hint = "set listen.tls.client_auth, or client_certificate behind a proxy"
+                    self._note(("authenticators", name), "nothing here asks clients for a certificate", hint)
 
     def _route(self, route: RouteConfig, place: Place) -> Route:
         names = route.auth.any_of
@@ -286,6 +360,35 @@ class _Compiler:
             at = (*place, "request", "max_output_tokens")
             self._note(at, f"preset {route.preset!r} has no tokens to count", f"they are in {', '.join(METERS)}")
 
+    def _leak_reports(self, wanted: LeakReportsConfig, taken: set[str]) -> Route:
+        """Make the route of scanners' reports: who signs is believed, so nobody need show a credential."""
+        if LEAK_REPORTS in taken:
+            self._note(("leak_reports",), f"a route is called {LEAK_REPORTS!r}", "give it another name")
+        at = ("leak_reports", "keys")
+        files = {None: wanted.keys} if isinstance(wanted.keys, str) else dict(wanted.keys or {})
+        texts = {identifier: self._read_file(name, at) for identifier, name in files.items()}
+        keys = self._attempt(at, read_public_keys, {name: text for name, text in texts.items() if text is not None})
+        prefixes = {each.prefix for each in self._config.authenticators.values() if isinstance(each, ApiKeyConfig)}
+        return Route(
+            name=LEAK_REPORTS,
+            methods=frozenset({"POST"}),
+            pattern=self._attempt(("leak_reports", "path"), Pattern.parse, wanted.path) or Pattern("", None),
+            upstream=Upstream("", ""),
+            authenticators=(Anonymous("scanners", AnonymousConfig()),),
+            limits=(Limit(Quota("minute-ip", 60, 60_000_000, Per.IP)),),
+            intake=Intake(max_bytes=BODY_MAX_BYTES),
+            responder=LeakReports(keys or {}, wanted.secret, sorted(prefixes), wanted.action == "quarantine"),
+        )
+
+    def _read_file(self, name: str, place: Place) -> bytes | None:
+        """Read a file beside the policy, which is part of its digest; note it where it cannot be read."""
+        try:
+            text = self._read[name] = self._source.resolve(name).read_bytes()
+        except OSError as error:
+            self._note(place, f"{name} cannot be read: {error.strerror}", "paths are relative to the policy file")
+            return None
+        return text
+
     def _limits(self, route: RouteConfig, place: Place) -> tuple[Limit, ...]:
         limits: list[Limit] = []
         for index, entry in enumerate(route.quotas):
@@ -316,7 +419,8 @@ class _Compiler:
             if route.checks:
                 self._note((*place, "checks"), "a raw route passes bodies unread", "leave out preset: raw")
         for index, name in enumerate(request.headers):
-            if name.lower() in NEVER_FORWARDED:
+            folded_name = name.lower().replace("_", "-")  # some servers take one for the other
+            if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
                 self._note((*at, "headers", index), f"{name!r} never reaches the upstream")
         return Intake(
             max_bytes=request.max_bytes,
@@ -364,13 +468,11 @@ class _Compiler:
     def _schema(self, name: str | None, place: Place) -> Any:
         if name is None:
             return None
-        path = self._source.resolve(name)
+        text = self._read_file(name, place)
+        if text is None:
+            return None
         try:
-            text = path.read_bytes()
-            self._read[name] = text
             return Schema(json.loads(text)).inspect
-        except OSError as error:
-            self._note(place, f"{name} cannot be read: {error.strerror}", "paths are relative to the policy file")
         except SchemaError as error:
             self._note(place, f"{name} is no valid JSON Schema: {error}")
         except ValueError as error:

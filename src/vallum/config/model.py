@@ -12,18 +12,20 @@ from msgspec import Meta, Struct
 
 from vallum.authenticators.anonymous import AnonymousConfig
 from vallum.authenticators.api_key import ApiKeyConfig
+from vallum.authenticators.mtls import MtlsConfig
 from vallum.authenticators.oauth2 import OAuth2Config
 from vallum.checks.prompt_injection import PromptInjectionConfig
 from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
 from vallum.core.policy import Mode, OnError, OnOverrun
 from vallum.core.quota import OnStoreFailure, Per
+from vallum.responders.leak_reports import LeakReportsConfig
 
 if TYPE_CHECKING:
     AuthenticatorConfig = Any
     CheckConfig = Any
 else:
-    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig, OAuth2Config]  # noqa: UP007  the list grows
+    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig, MtlsConfig, OAuth2Config]  # noqa: UP007  the list grows
     CheckConfig = Union[PromptInjectionConfig, SqliConfig]  # noqa: UP007  the list grows
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -41,10 +43,45 @@ class Base(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What all structs share: frozen, strict, named."""
 
 
+class TlsConfig(Base, frozen=True):
+    """TLS on the clients' listener.  Files are PEM, beside the policy, and watched: a change needs no restart."""
+
+    cert: Annotated[str, Meta(description="file with the certificate, then those between it and its authority")]
+    key: Annotated[str, Meta(description="file with its private key, without a passphrase")]
+    client_ca: Annotated[
+        str | None, Meta(description="file with the authorities whose client certificates are believed")
+    ] = None
+    client_auth: Annotated[
+        Literal["none", "optional", "required"], Meta(description="whether clients are asked for a certificate")
+    ] = "none"
+    crl: Annotated[str | None, Meta(description="file with the revocation lists of these authorities")] = None
+    min_version: Annotated[float, Meta(description="oldest TLS version to speak: 1.2 or 1.3")] = 1.3
+
+    def __post_init__(self) -> None:
+        """Hold that the version is one there is."""
+        if self.min_version not in (1.2, 1.3):
+            raise ValueError("min_version is 1.2 or 1.3")
+
+
+class ClientCertificateConfig(Base, frozen=True):
+    """Clients' certificates that a proxy in `trusted_proxies` verified and passes on in one header field."""
+
+    header: Annotated[
+        Literal["client-cert", "x-forwarded-client-cert", "x-ssl-client-cert"],
+        Meta(description="RFC 9440's field, Envoy's, or one with nginx's URL-escaped PEM"),
+    ]
+    client_ca: Annotated[str | None, Meta(description="file with the authorities that sign `crl`")] = None
+    crl: Annotated[str | None, Meta(description="file with revocation lists")] = None
+
+
 class ListenConfig(Base, frozen=True):
     """Where clients come in, and what they may take before any policy is asked."""
 
     address: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8080"
+    tls: Annotated[TlsConfig | None, Meta(description="TLS towards clients; plain HTTP without")] = None
+    public_url: Annotated[
+        str | None, Meta(description="scheme://host[:port] that callers use, where a proxy changes it")
+    ] = None
     max_connections: Annotated[Positive, Meta(description="connections at once")] = 10_000
     max_header_bytes: Annotated[Positive, Meta(description="size of a request's head")] = 32_768
     max_uri_bytes: Annotated[Positive, Meta(description="length of a request target")] = 8_192
@@ -295,9 +332,19 @@ class Config(Base, frozen=True):
     listen: ListenConfig = ListenConfig()
     admin: AdminConfig | None = None
     counters: Annotated[str, Meta(description="where quotas are counted", pattern="^memory://$")] = "memory://"
-    registry: Annotated[str, Meta(description="where keys are", pattern="^sqlite:///")] = "sqlite:///vallum.db"
+    registry: Annotated[
+        str,
+        Meta(
+            description="where keys are: sqlite:///file, or postgresql://user@host/database for several nodes",
+            pattern="^(sqlite:///|postgresql://)",
+        ),
+    ] = "sqlite:///vallum.db"
+    leak_reports: LeakReportsConfig | None = None
     records: RecordsConfig = RecordsConfig()
     throttle: ThrottleConfig = ThrottleConfig()
     priorities: PrioritiesConfig = PrioritiesConfig()
     workers: Annotated[int, Meta(ge=1, le=1, description="processes; in-memory counters allow one")] = 1
     trusted_proxies: Annotated[list[str], Meta(description="addresses whose X-Forwarded-For is believed, as CIDR")] = []
+    client_certificate: Annotated[
+        ClientCertificateConfig | None, Meta(description="certificates of clients that a proxy passes on")
+    ] = None

@@ -111,6 +111,7 @@ class Challenge:
     scheme: str
     control: str
     detail: str = ""
+    canary: str | None = None  # public id of the canary that was presented: an alarm, of which the caller sees nothing
 
     @property
     def reason(self) -> Reason:

@@ -53,6 +53,15 @@ class Introspect(Effect[Mapping[str, Any]]):
 
 
 @dataclass(slots=True)
+class WithdrawCredentials(Effect[frozenset[bytes]]):
+    """Take leaked credentials back, by the digests of their secrets; the reply is those that are known at all."""
+
+    digests: tuple[bytes, ...]
+    now: float  # Unix seconds
+    quarantine: bool = False  # set aside instead of revoking
+
+
+@dataclass(slots=True)
 class TakeQuota(Effect[Taken]):
     """Take all these demands together, or none of them.
 

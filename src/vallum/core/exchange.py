@@ -95,7 +95,8 @@ class Request(NamedTuple):
     client: str  # the caller's address, after trusted proxies
     now: float  # Unix seconds at arrival
     origin: str = ""  # scheme://authority as the caller sees us
-    certificate: Certificate | None = None
+    certificate: Certificate | None = None  # the client's, if it holds now
+    certificate_fault: str = ""  # why one that came does not: the end of a sentence about it, for the record
 
 
 class ResponseHead(NamedTuple):
@@ -115,6 +116,7 @@ class Exchange:
         "blamed_for",
         "body",
         "called",
+        "canary",
         "cancelled",
         "content",
         "cut",
@@ -148,6 +150,7 @@ class Exchange:
         self.phase = Phase.NEW
         self.route: Route | None = None
         self.principal = NOBODY
+        self.canary: str | None = None  # id of the canary key that was presented
         self.body = b""
         self.document: Any = None
         self.forward: bytes | None = None  # what to send instead of the body

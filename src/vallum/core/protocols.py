@@ -108,6 +108,9 @@ class Registry(Protocol):
     async def find(self, digest: bytes) -> Credential | None:
         """Return the credential with this digest.  Raise DependencyError when the store cannot answer."""
 
+    async def withdraw(self, digests: tuple[bytes, ...], now: float, quarantine: bool) -> frozenset[bytes]:
+        """Revoke or quarantine from `now` (Unix seconds) on; return the digests that are known."""
+
 
 class Issuers(Protocol):
     """The authorisation servers."""

@@ -54,9 +54,9 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     }
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
-    if x.taken is not None:
-        record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
-    record |= _in_force(x)
+    if x.canary is not None:
+        record["canary"] = x.canary
+    record |= _limits(x)
     if x.shadowed:
         record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:
@@ -74,9 +74,11 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     return record
 
 
-def _in_force(x: Exchange) -> dict[str, Any]:
-    """Say what was in force in the plan's place, and why, and what the wait for room was; nothing where all is plain."""
+def _limits(x: Exchange) -> dict[str, Any]:
+    """Say what is left, what was in force in the plan's place and why, and how long it waited for room."""
     told: dict[str, Any] = {}
+    if x.taken is not None:
+        told["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
     if x.priority is not None:
         told |= {"priority": x.priority.name.lower(), "waited_us": int(x.waited_s * 1e6)}
     throttle = x.route.throttle if x.route else None

@@ -113,7 +113,11 @@ def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
         if isinstance(answer, Challenge) and answer.scheme == INVALID_TOKEN:  # which one refused is nobody's business
             return Challenge(challenges(route, invalid=True), answer.control, answer.detail)
         if answer is not None:
+            x.canary = answer.canary if isinstance(answer, Challenge) else None
             return answer
+    if x.request.certificate is not None and not presented:
+        detail = "no authenticator of this route takes this certificate"
+        return Challenge(route.authenticators[0].challenge, "authenticate", detail)
     if presented:
         detail = "no authenticator of this route takes this credential"
         return Challenge(challenges(route, invalid=True), "authenticate", detail)
@@ -149,7 +153,12 @@ def standing(x: Exchange, route: Route) -> Steps[Refusal | None]:
 
 
 def authorise(x: Exchange, route: Route) -> Refusal | None:
-    """Refuse a principal that lacks one of the route's scopes."""
+    """Refuse a principal that lacks one of the route's scopes, or whose credential is not for this route."""
+    routes = x.principal.routes
+    if routes is not None and route.name not in routes:
+        scheme = 'Bearer error="insufficient_scope"'  # RFC 6750 3.1
+        detail = f"{x.principal.credential_id} is not for this route"
+        return Deny(Reason.INSUFFICIENT_SCOPE, "authorise", detail, headers=(("www-authenticate", scheme),))
     missing = route.scopes - x.principal.scopes
     if not missing:
         return None
@@ -346,7 +355,7 @@ def partition(quota: Quota, x: Exchange, route: Route) -> str:
     if quota.per is Per.IP or who is NOBODY:
         return f"{scope}ip\x1f{ip_partition(x.request.client)}"
     if quota.per is Per.KEY and who.credential_id is not None:
-        return f"{scope}key\x1f{who.credential_id}"
+        return f"{scope}key\x1f{who.lineage or who.credential_id}"
     if quota.per is Per.TENANT and who.tenant is not None:
         return f"{scope}tenant\x1f{who.tenant}"
     return f"{scope}subject\x1f{who.subject}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vallum.adapters.proxy.server import Connection
-    from vallum.core.exchange import Headers
+    from vallum.core.exchange import Certificate, Headers
 
 
 class Incoming:
@@ -67,6 +67,20 @@ class Incoming:
     def received_bytes(self) -> int:
         """How much of the body has come."""
         return self.body_bytes
+
+    def scheme(self) -> str:
+        """How the client speaks to us: http or https."""
+        return self._connection.scheme
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The certificate of the connection's other end, verified when the connection was made."""
+        return self._connection.certificate
+
+    @property
+    def certificate_fault(self) -> str:
+        """Why the certificate of the connection's other end is not believed, if so."""
+        return self._connection.certificate_fault
 
     # --- as it arrives
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.conduct import conduct
 from vallum.adapters.proxy.upstream import Pool
 from vallum.core.address import client_address
@@ -25,13 +26,26 @@ class Proxy:
     """Serves what arrives on a listener."""
 
     def __init__(
-        self, house: House, now: Callable[[], float], new_id: Callable[[float], str], trusted: Sequence[Network] = ()
+        self,
+        house: House,
+        now: Callable[[], float],
+        new_id: Callable[[float], str],
+        trusted: Sequence[Network] = (),
+        *,
+        certificates: ClientCertificates | None = None,
+        origin: str | None = None,
     ) -> None:
-        """Judge by `house`; stamp requests with `now` (Unix seconds) and `new_id`; believe `trusted` proxies."""
+        """Judge by `house`; stamp requests with `now` (Unix seconds) and `new_id`; believe `trusted` proxies.
+
+        `certificates` finds whose certificate a request comes with; `origin` is what callers call, where it is not
+        what the Host field says.
+        """
         self._house = house
         self._now = now
         self._new_id = new_id
         self._trusted = trusted
+        self._certificates = certificates or ClientCertificates(trusted=trusted)
+        self._origin = origin
 
     async def serve(self, incoming: Incoming) -> None:
         """Conduct one exchange."""
@@ -40,7 +54,12 @@ class Proxy:
         if self._trusted:
             client = client_address(client, headers.all("x-forwarded-for"), self._trusted)
         path, query = parse_target(incoming.target)
-        request = Request(self._new_id(now), incoming.method, path, query, headers, client, now)
+        origin = self._origin or f"{incoming.scheme}://{headers.get('host') or ''}"
+        certificate, fault_of_it = self._certificates.find(incoming, now)
+        request_id = self._new_id(now)
+        request = Request(
+            request_id, incoming.method, path, query, headers, client, now, origin, certificate, fault_of_it
+        )
         # A fault before there was a route is the head's; one inside the body is met when the body is read.
         fault = incoming.fault if not incoming.method else None
         await conduct(self._house, request, incoming, fault)

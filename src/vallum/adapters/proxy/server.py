@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import httptools
 
@@ -22,6 +22,8 @@ from vallum.core.exchange import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from vallum.core.exchange import Certificate
 
     Handler = Callable[[Incoming], Awaitable[None]]
 
@@ -46,6 +48,13 @@ class Bounds(NamedTuple):
     connections: int = 10_000
 
 
+class Hurried(Protocol):
+    """A connection that is not made yet: its handshake is under way."""
+
+    def abort(self) -> None:
+        """End it."""
+
+
 class Listener:
     """What the connections of one listening socket share: the handler, the bounds, and the list of themselves."""
 
@@ -56,11 +65,18 @@ class Listener:
         self.connections: set[Connection] = set()
         self.draining = False
         self.changed = asyncio.Event()  # a connection has ended
+        self.handshakes: set[Hurried] = set()  # connections that are not made yet
         self.loop = asyncio.get_running_loop()
 
-    def connect(self) -> Connection:
+    def connect(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
         return Connection(self)
+
+    @property
+    def is_full(self) -> bool:
+        """Say whether there is no room for one more connection."""
+        held = len(self.connections) + len(self.handshakes)
+        return self.draining or held >= self.bounds.connections
 
     def sweep(self) -> None:
         """End what has taken too long.  Call about twice a second."""
@@ -71,6 +87,8 @@ class Listener:
     async def drain(self, patience_s: float) -> None:
         """Let the requests in hand end, for at most `patience_s`, and close."""
         self.draining = True
+        for handshake in list(self.handshakes):
+            handshake.abort()
         for connection in list(self.connections):
             connection.close_if_idle()
         try:
@@ -93,6 +111,11 @@ class Connection(asyncio.Protocol):
         self.loop = listener.loop
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.peer = ""
+        self.scheme = "http"
+        self.certificate: Certificate | None = None  # the peer's, verified in the handshake
+        self.certificate_fault = ""  # why one that came is not believed
+        self.under: asyncio.Transport | None = None  # what TLS runs on
+        self.retired = False  # to end with its next answer
         self.task: asyncio.Task[None] | None = None
         self._parser: Any = None
         self._arriving: Incoming | None = None  # its head or body is not complete
@@ -116,7 +139,7 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.peer = (transport.get_extra_info("peername") or ("",))[0]
         self._since = self.loop.time()
-        if len(self.listener.connections) >= self.bounds.connections or self.listener.draining:
+        if self.listener.is_full:
             self.transport.abort()
             return
         self.listener.connections.add(self)
@@ -193,7 +216,7 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         method, target = parser.get_method().decode("latin-1"), self._url.decode("latin-1")
         request = Incoming(self, method, target, Headers(self._fields))
-        request.keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
+        request.keep_alive = parser.should_keep_alive() and not parser.should_upgrade() and not self.retired
         request.version = parser.get_http_version()
         self._url, self._fields, self._head_bytes, self._fields_bytes = b"", [], 0, 0
         if len(self._queue) >= self.bounds.pipelined:
@@ -256,9 +279,11 @@ class Connection(asyncio.Protocol):
         waited = now - self._since
         if self._unread_since is not None and now - self._unread_since > self.bounds.write_s:
             self.transport.abort()
+        elif self.transport.is_closing():
+            self._check_goodbye(waited)
         elif self._closing:
             if self.task is None and waited > LINGER_S:
-                self.transport.close()
+                self._close()
         elif self._arriving is not None:
             if waited > self.bounds.body_s:
                 self._fail(Reason.REQUEST_TIMEOUT, f"the body took over {self.bounds.body_s:g} s")
@@ -266,7 +291,15 @@ class Connection(asyncio.Protocol):
             if waited > self.bounds.head_s:
                 self._fail(Reason.REQUEST_TIMEOUT, f"the head took over {self.bounds.head_s:g} s")
         elif self._current is None and waited > self.bounds.idle_s:
-            self.transport.close()
+            self._close()
+
+    def _check_goodbye(self, waited: float) -> None:
+        # All is sent, but a TLS client that does not say goodbye in its turn would hold the connection.
+        unsent = self.transport.get_write_buffer_size()
+        if self.under is not None:
+            unsent += self.under.get_write_buffer_size()
+        if waited > LINGER_S and not unsent:
+            self.transport.abort()
 
     # --- one request after another
 
@@ -294,11 +327,11 @@ class Connection(asyncio.Protocol):
             if self._queue:
                 self._next()
             elif self._closing:
-                self.transport.close()
+                self._close()
             else:
                 self.transport.resume_reading()
         elif request.complete:
-            self.transport.close()
+            self._close()
         else:
             # The client may still be sending: closing now would reset the connection under the answer.
             self._closing = True
@@ -312,7 +345,12 @@ class Connection(asyncio.Protocol):
     def close_if_idle(self) -> None:
         """Close if no request is in hand."""
         if self.task is None:
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Send what is unsent, and end."""
+        self._since = self.loop.time()
+        self.transport.close()
 
     def abort(self) -> None:
         """End at once."""

@@ -1,0 +1,21 @@
+"""`vallum keys`: credentials, from the operator's side."""
+
+from __future__ import annotations
+
+import click
+
+from vallum.cli.keys.look import list_keys, show, verify
+from vallum.cli.keys.make import create, issue, rotate
+from vallum.cli.keys.registry import open_registry
+from vallum.cli.keys.withdraw import release, revoke
+
+__all__ = ["issue", "keys", "open_registry"]
+
+
+@click.group()
+def keys() -> None:
+    """Make, list, check, rotate and revoke API keys."""
+
+
+for command in (create, list_keys, show, rotate, revoke, release, verify):
+    keys.add_command(command)

@@ -1,0 +1,1 @@
+"""What the gateway itself answers, in an upstream's place."""
