@@ -125,7 +125,7 @@ async def replay() -> dict[str, Trace]:
     _, policy = load_policy(parse_source(Path("policy.yaml"), POLICY, {}))
     assert policy.throttle is not None
     engine, keys, standings = Engine(policy), Keys(), MemoryStandings()
-    driver = Driver(MemoryCounters(lambda: int((now - START) * 1e6)), keys, standings)
+    driver = Driver(MemoryCounters(lambda: int((now - START) * 1e6)), keys, standings=standings)
     traces = {who: Trace() for who in WHO}
     for at, who, body in sorted([*studio(), *attacker()]):
         now, minute = START + at, int(at // 60)
