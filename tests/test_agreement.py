@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from typing import Any
@@ -28,6 +29,9 @@ class Raises:
             raise self.found
         return self.found
 
+    def close(self) -> None:
+        pass
+
 
 async def test_what_is_known_stays_in_force_while_the_store_is_away(caplog: pytest.LogCaptureFixture) -> None:
     standings, raises = MemoryStandings(), Raises()
@@ -42,6 +46,26 @@ async def test_what_is_known_stays_in_force_while_the_store_is_away(caplog: pyte
     raises.found = []
     await agreement.seek()
     assert standings.read(ALICE).raised is None
+
+
+async def test_a_slow_store_is_asked_once_at_a_time_and_once_more_at_the_end() -> None:
+    raises, asked, answering = Raises(), [], asyncio.Event()
+
+    async def find(now: float) -> list[Raise]:
+        asked.append(now)
+        await answering.wait()
+        return []
+
+    raises.find = find  # type: ignore[method-assign]
+    agreement = Agreement(MemoryStandings(), raises, lambda: RULE, lambda: T0)  # type: ignore[arg-type]
+    for _ in range(3):
+        agreement.beat()
+        await asyncio.sleep(0)
+    assert len(asked) == 1
+    answering.set()
+    await agreement.close()
+    assert len(asked) == 2
+    await Agreement(MemoryStandings(), raises, lambda: RULE, lambda: T0).close()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rule", [RULE, None])

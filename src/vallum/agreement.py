@@ -5,6 +5,7 @@ Rule: while a store cannot be asked, what is known stays in force, and the log s
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,19 @@ class Agreement:
         self._throttle = throttle
         self._now = now
         self._troubles: set[str] = set()
+        self._seeking: asyncio.Task[None] | None = None
+
+    def beat(self) -> None:
+        """Begin to seek agreement, unless that is under way: a store may be slow, and the caller must not be."""
+        if self._seeking is None or self._seeking.done():
+            self._seeking = asyncio.ensure_future(self.seek())
+
+    async def close(self) -> None:
+        """Hand in what was seen last, and let go of the store."""
+        if self._seeking is not None:
+            await self._seeking
+        await self.seek()
+        self._raises.close()
 
     async def seek(self) -> None:
         """Fetch what others know and hand in what was seen here.  Call a few times a second, off the request path."""

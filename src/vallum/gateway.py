@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.driver import Driver
@@ -19,6 +19,7 @@ from vallum.adapters.issuer import HttpIssuers
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
+from vallum.adapters.proxy.siblings import Siblings, socket_path
 from vallum.adapters.proxy.tls import TlsListener
 from vallum.agreement import Agreement
 from vallum.config.compile import load_policy
@@ -35,9 +36,12 @@ from vallum.stores.memory import MemoryCounters
 from vallum.stores.raises import SqlRaises
 from vallum.stores.records import Records
 from vallum.stores.registry import SqlRegistry
+from vallum.stores.shared import open_shared
+from vallum.stores.shared_standings import SharedStandings
 from vallum.stores.standings import MemoryStandings
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable, Iterator
 
     from vallum.config.model import Config, ListenConfig
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("vallum")
 
+MEMORY, EMBEDDED = "memory://", "embedded://"
 BEAT_S = 0.25
 WATCH_EVERY = 4  # beats between two looks at the policy file
 REFRESH_EVERY = 2  # beats between two looks at the registry
@@ -56,36 +61,54 @@ USES_EVERY = 240  # beats between two notes of when keys were last used
 FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies", "client_certificate")
 
 
+class Seat(NamedTuple):
+    """One worker's place among several: its number, the sockets it was handed, and where the others are found."""
+
+    number: int
+    folder: Path
+    counters: str
+    door: socket.socket
+    admin: socket.socket | None
+    again: bool = False  # in the place of one that died
+
+
 class Gateway:
     """One process of the gateway: the policy in force, its stores, its two listeners."""
 
-    def __init__(self, config: Config, policy: Policy, source: Source) -> None:
+    def __init__(self, config: Config, policy: Policy, source: Source, seat: Seat | None = None) -> None:
         """Open the stores.  Raises DependencyError when one cannot be reached."""
         self.config = config
+        self._seat = seat
         self.metrics = Metrics()
         self.registry = SqlRegistry(config.registry)
-        self.records = Records(records_folder(config), config.records.max_file_bytes, config.records.max_files)
-        self.raises = SqlRaises(config.registry)
-        self.standings = MemoryStandings()
+        files = max(config.records.max_files, 2 * config.workers)  # so that every worker can keep its own
+        self.records = Records(records_folder(config), config.records.max_file_bytes, files)
+        url = counters_url(config) if seat is None else seat.counters
+        self.shared = None if url == MEMORY else open_shared(url, _monotonic_us, config.workers)
         self.issuers = HttpIssuers(time.monotonic)
-        self.driver = Driver(Bank(MemoryCounters()), self.registry, self.issuers, self.standings)
+        counters = MemoryCounters() if self.shared is None else self.shared.counters
+        self.standings = MemoryStandings() if self.shared is None else SharedStandings(self.shared.store.ask)
+        self.driver = Driver(Bank(counters), self.registry, self.issuers, self.standings)
+        self._counting: asyncio.Future[None] | None = None
         self.service = Pools()
         self.gates = Gates(self.clock)
         self.engine = Engine(policy)
-        self.agreement = Agreement(self.standings, self.raises, lambda: self.engine.policy.throttle, time.time)
+        self.agreement = Agreement(
+            self.standings, SqlRaises(config.registry), lambda: self.engine.policy.throttle, time.time
+        )
         self._source = source
-        self._stamp = _stamp(source)
+        self._stamp = stamp(source)
         self._certificates = ClientCertificates()
         self._material_files = material_files(config, self._resolve)
         self._material_stamp = self._material_seen = stamp_files(self._material_files)
         self._listener: Listener | None = None
         self._admin: Listener | None = None
+        self._own: Listener | None = None  # of one worker among several, for the others
         self._servers: list[asyncio.Server] = []
         self._beats = 0
         self._reload_due = False
         self._reloading: asyncio.Future[bool] | None = None
         self._healthy = True
-        self._agreeing: asyncio.Future[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -111,12 +134,25 @@ class Gateway:
                 x.request.id,
             )
 
+    async def show_metrics(self) -> bytes:
+        """Return this process's metrics: for the operators' listener."""
+        return self.render_metrics()
+
+    async def show_standings(self) -> bytes:
+        """Return the callers below their plan: for the operators' listener."""
+        return self.agreement.show()
+
+    async def check_ready(self) -> bool:
+        """Say whether this process is ready: for the operators' listener."""
+        return self.is_ready()
+
     # --- life
 
     async def start(self) -> None:
-        """Listen.  Raises OSError when an address cannot be had."""
+        """Listen.  Raises OSError when an address cannot be had, DependencyError when the counters cannot."""
         loop = asyncio.get_running_loop()
-        config = self.config
+        config, seat = self.config, self._seat
+        await self._open_counters()
         self.service.keep(self.engine.policy.upstreams.values())
         self.gates.keep(self.engine.policy.upstreams.values())
         await self.agreement.seek()
@@ -127,11 +163,13 @@ class Gateway:
         proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._certificates, origin=origin)
         self._listener = self._make_listener(proxy)
         self._following = asyncio.ensure_future(self.registry.follow())
+        if seat is not None:
+            await self._take_seat(seat)
+            return
         host, port = split_address(config.listen.address)
         self._servers.append(await loop.create_server(self._listener.connect, host, port, backlog=1024))
         if config.admin is not None:
-            admin = Admin(self.render_metrics, self.is_ready, self.agreement.show)
-            self._admin = Listener(admin.serve, Bounds(connections=100))
+            self._admin = Listener(Admin(self).serve, Bounds(connections=100))
             host, port = split_address(config.admin.address)
             self._servers.append(await loop.create_server(self._admin.connect, host, port))
 
@@ -142,6 +180,29 @@ class Gateway:
         if material.context is None:
             return Listener(proxy.serve, bounds(self.config.listen))
         return TlsListener(proxy.serve, bounds(self.config.listen), material)
+
+    async def _open_counters(self) -> None:
+        if self.shared is None:
+            return
+        try:
+            await self.shared.store.open()
+        except DependencyError as error:
+            if self._seat is None or not self._seat.again:
+                raise
+            log.error("%s: quotas go by their on_store_failure", error)  # better than one worker less
+
+    async def _take_seat(self, seat: Seat) -> None:
+        """Serve on the sockets that were handed over; operators are answered by any worker, for all of them."""
+        loop = asyncio.get_running_loop()
+        assert self._listener is not None
+        self._servers.append(await loop.create_server(self._listener.connect, sock=seat.door, backlog=1024))
+        if seat.admin is not None:
+            siblings = Siblings(seat.folder, self.config.workers)
+            self._admin = Listener(Admin(siblings).serve, Bounds(connections=100))
+            self._servers.append(await loop.create_server(self._admin.connect, sock=seat.admin))
+        self._own = Listener(Admin(self).serve, Bounds(connections=100))
+        path = socket_path(seat.folder, seat.number)
+        self._servers.append(await loop.create_unix_server(self._own.connect, path))
 
     @property
     def addresses(self) -> list[str]:
@@ -155,16 +216,18 @@ class Gateway:
         self.service.sweep()
         self.driver.ledger.renew()
         self.issuers.sweep()
-        for listener in (self._listener, self._admin):
+        if self.shared is not None and (self._counting is None or self._counting.done()):
+            self._counting = asyncio.ensure_future(self.shared.failover.beat())  # may wait: the beat goes on
+        for listener in (self._listener, self._admin, self._own):
             if listener is not None:
                 listener.sweep()
         await loop.run_in_executor(None, self.records.write, self.records.take())
         if self._beats % REFRESH_EVERY == 0 and (self._refreshing is None or self._refreshing.done()):
             self._refreshing = asyncio.ensure_future(self._refresh())
             await asyncio.wait([self._refreshing], timeout=REFRESH_WAIT_S)
-        if self._beats % AGREE_EVERY == 0 and (self._agreeing is None or self._agreeing.done()):
-            self._agreeing = asyncio.ensure_future(self.agreement.seek())  # may wait for a store: the beat goes on
-        if self._beats % WATCH_EVERY == 0 and _stamp(self._source) != self._stamp:
+        if self._beats % AGREE_EVERY == 0:
+            self.agreement.beat()
+        if self._beats % WATCH_EVERY == 0 and stamp(self._source) != self._stamp:
             self._reload_due = True
         if self._beats % WATCH_EVERY == 0:
             await self._watch_material()
@@ -216,7 +279,7 @@ class Gateway:
 
     async def reload(self) -> bool:
         """Read the policy file again and swap the policy whole; keep the last good one if the file does not hold."""
-        self._stamp = before = _stamp(self._source)
+        self._stamp = before = stamp(self._source)
         try:
             # Compiling can take a second: not on the event loop.
             source, config, policy = await asyncio.get_running_loop().run_in_executor(None, self._load)
@@ -227,8 +290,8 @@ class Gateway:
         for key in FIXED:
             if getattr(config, key) != getattr(self.config, key):
                 log.warning("%s has changed: that takes a restart", key)
-        changed_again = _stamp(self._source) != before
-        self._source, self._stamp = source, _stamp(source)
+        changed_again = stamp(self._source) != before
+        self._source, self._stamp = source, stamp(source)
         self._reload_due = self._reload_due or changed_again
         self.service.keep(policy.upstreams.values())
         self.gates.keep(policy.upstreams.values())
@@ -256,9 +319,15 @@ class Gateway:
                 await self.beat()
         for server in self._servers[1:]:
             server.close()
-        if self._admin is not None:
-            await self._admin.drain(0.1)
+        for listener in (self._admin, self._own):
+            if listener is not None:
+                await listener.drain(0.1)
         await self.driver.ledger.drain()
+        await self.agreement.close()
+        if self._counting is not None:
+            self._counting.cancel()
+        if self.shared is not None:
+            self.shared.store.close()
         self.service.close()
         self.issuers.close()
         tasks = [task for task in (self._following, self._refreshing) if task is not None]
@@ -266,10 +335,6 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.records.close()
-        if self._agreeing is not None:
-            await self._agreeing
-        await self.agreement.seek()  # what was seen last
-        self.raises.close()
         self.registry.close()
 
     def is_ready(self) -> bool:
@@ -285,12 +350,18 @@ class Gateway:
         self.metrics.records_lost = self.records.lost
         self.metrics.callers_below = self.agreement.count_below()
         self.metrics.gates = self.gates.all()
+        if self.shared is not None:
+            self.metrics.note_store(self.shared.failover.standing, self.shared.counters.spared)
         return self.metrics.render()
 
 
 async def run(gateway: Gateway, stopped: asyncio.Event, ready: Callable[[Gateway], None]) -> None:
     """Serve until `stopped` is set, then drain."""
-    await gateway.start()
+    try:
+        await gateway.start()
+    except BaseException:
+        await gateway.stop()  # what was opened before the fault
+        raise
     ready(gateway)
     waiting = asyncio.ensure_future(stopped.wait())
     try:
@@ -344,7 +415,17 @@ def records_folder(config: Config) -> Path | None:
     return Path("vallum.records")
 
 
-def _stamp(source: Source) -> tuple[tuple[int, int, int], ...]:
+def counters_url(config: Config) -> str:
+    """Return where quotas are counted: as configured, or in memory, or for several workers in a store of our own."""
+    return config.counters or (MEMORY if config.workers == 1 else EMBEDDED)
+
+
+def _monotonic_us() -> int:
+    return time.monotonic_ns() // 1000
+
+
+def stamp(source: Source) -> tuple[tuple[int, int, int], ...]:
+    """Return what changes when a policy's files do."""
     return stamp_files((source.path, *source.files))
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Route
     from vallum.core.record import Timing
+    from vallum.stores.failover import Standing
 
 WAITED_BUCKETS_S = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 GATEWAY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -79,6 +80,7 @@ class Metrics(Collector):
         self._gateway: dict[str, Times] = {}
         self._waited: dict[str, Times] = {}
         self._total: dict[str, Times] = {}
+        self._store: tuple[Standing, int] | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -125,6 +127,10 @@ class Metrics(Collector):
         """Count a change of the TLS files: `swapped`, or `kept` when the new ones did not hold."""
         self._material[(outcome,)] += 1
 
+    def note_store(self, standing: Standing, spared: int) -> None:
+        """Note how the shared counter store stands, and how many refusals were answered without it."""
+        self._store = (standing, spared)
+
     def render(self) -> bytes:
         """Return the exposition."""
         return generate_latest(self._registry)
@@ -137,6 +143,8 @@ class Metrics(Collector):
         )
         yield from _gate_metrics(self.gates)
         yield GaugeMetricFamily("vallum_records_lost", "Records that could not be written.", value=self.records_lost)
+        if self._store is not None:
+            yield from _show_store(*self._store)
         for name, text, labels, counts in (
             ("vallum_exchanges", "Exchanges by what was decided.", EXCHANGE_LABELS, self._exchanges),
             ("vallum_shadowed", "Refusals that a control in shadow would have made.", SHADOW_LABELS, self._shadowed),
@@ -198,5 +206,22 @@ def _gate_metrics(gates: Iterable[tuple[str, Gate]]) -> Iterator[Metric]:
 
 FACTOR_BOUNDS = (0.1, 0.25, 0.5, 0.75, 1.0)
 THROTTLED_LABELS = ("route", "factor_at_most")
+
+
+def _show_store(standing: Standing, spared: int) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "vallum_counter_store_up", "1 while the shared counter store is asked, 0 while it is out.", value=standing.up
+    )
+    yield GaugeMetricFamily(
+        "vallum_counter_store_nodes", "Processes that share limits while the store is out.", value=standing.nodes
+    )
+    for name, text, count in (
+        ("vallum_counter_store_failures", "Calls of the counter store that failed.", standing.failures),
+        ("vallum_settlements_lost", "Reservations that stay charged whole.", standing.settlements_lost),
+        ("vallum_refusals_remembered", "Refusals that the counter store was not asked for again.", spared),
+    ):
+        yield CounterMetricFamily(name, text, value=count)
+
+
 EXCHANGE_LABELS = ("route", "decision", "reason", "status")
 SHADOW_LABELS = ("route", "control")

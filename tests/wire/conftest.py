@@ -663,6 +663,7 @@ class Server:
     def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
         self._stack = stack
         self._folder = folder
+        self.started: list[Served] = []
 
     async def __call__(self, policy: str | Path, *arguments: str, upstream: str | None = None) -> Served:
         """Start with a policy text, or with a file that is not ours to change."""
@@ -683,6 +684,7 @@ class Server:
         }
         served = Served(self._folder, path, model, environ)
         self._stack.push_async_callback(served.stop)
+        self.started.append(served)
         await served.start(*arguments)
         return served
 

@@ -17,7 +17,8 @@ from vallum.cli.terminal import DEFAULT_POLICY, DEFAULTS, DEPENDENCY, complain, 
 from vallum.config.compile import load_policy
 from vallum.config.source import read_source
 from vallum.core.apikey import DEFAULT_PREFIX
-from vallum.gateway import Gateway, run
+from vallum.gateway import EMBEDDED, Gateway, counters_url, run
+from vallum.supervisor import supervise
 
 if TYPE_CHECKING:
     from vallum.config.model import Config
@@ -51,9 +52,12 @@ def serve(ctx: click.Context, policy: Path | None, upstream: str | None, listen:
     start_logging()
     source = read_source(path)
     config, compiled = load_policy(source)
-    gateway = Gateway(config, compiled, source)
-    first_key = _first_key(gateway) if upstream is not None else None
+    several = config.workers > 1 or counters_url(config) == EMBEDDED
+    gateway = None if several else Gateway(config, compiled, source)
+    first_key = _first_key(gateway) if gateway is not None and upstream is not None else None
     try:
+        if gateway is None:
+            ctx.exit(supervise(source, config, compiled, _announce))
         uvloop.run(_serve(gateway, config, first_key))
     except OSError as error:
         complain(f"cannot listen on {config.listen.address}: {error.strerror or error}")
@@ -66,20 +70,21 @@ async def _serve(gateway: Gateway, config: Config, first_key: str | None) -> Non
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
-    await run(gateway, stopped, lambda ready: _announce(ready, config, first_key))
+    empty = gateway.registry.is_empty()
+    await run(gateway, stopped, lambda ready: _announce(config, ready.addresses, empty, first_key))
 
 
-def _announce(gateway: Gateway, config: Config, first_key: str | None) -> None:
-    door = f"{'http' if config.listen.tls is None else 'https'}://{gateway.addresses[0]}"
+def _announce(config: Config, addresses: list[str], empty: bool, first_key: str | None = None) -> None:
+    door = f"{'http' if config.listen.tls is None else 'https'}://{addresses[0]}"
     for upstream in config.upstreams.values():
         err.print(f"[bold]Vallum[/] stands before {upstream.url}: call [bold]{door}[/] instead")
     if config.admin is not None:
-        err.print(f"  metrics and health  http://{gateway.addresses[1]}/metrics  /healthz  /readyz")
+        err.print(f"  metrics and health  http://{addresses[1]}/metrics  /healthz  /readyz")
     if first_key is not None:
         err.print("  a first key, shown this once:")
         click.echo(first_key)
         err.print(f'  try  curl {door}/v1/models -H "Authorization: Bearer $KEY"', style="dim")
-    elif gateway.registry.is_empty():
+    elif empty:
         err.print("  no keys yet: vallum keys create --subject NAME", style="yellow")
 
 

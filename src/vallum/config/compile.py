@@ -61,6 +61,7 @@ from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
 from vallum.presets.openai import METERS
 from vallum.responders.leak_reports import BODY_MAX_BYTES, LeakReports, read_public_keys
+from vallum.stores.redis.address import Address
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
 from vallum.transforms.fields import Fields
@@ -254,6 +255,7 @@ class _Compiler:
         self._attempt(("listen", "address"), split_address, config.listen.address)
         if config.admin is not None:
             self._attempt(("admin", "address"), split_address, config.admin.address)
+        self._counters(config)
         self._attempt(("trusted_proxies",), parse_networks, config.trusted_proxies)
         if now is not None:
             self._read_certificates(now)
@@ -298,6 +300,14 @@ class _Compiler:
                 if isinstance(settings, MtlsConfig):
                     hint = "set listen.tls.client_auth, or client_certificate behind a proxy"
                     self._note(("authenticators", name), "nothing here asks clients for a certificate", hint)
+
+    def _counters(self, config: Config) -> None:
+        if config.counters == "memory://":
+            if config.workers > 1:
+                hint = "write counters: embedded://, or redis://host:6379/0 to share them with other nodes"
+                self._note(("counters",), f"{config.workers} workers cannot share counters in memory", hint)
+        elif config.counters not in (None, "embedded://"):
+            self._attempt(("counters",), Address.parse, config.counters)
 
     def _route(self, route: RouteConfig, place: Place) -> Route:
         names = route.auth.any_of

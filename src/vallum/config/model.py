@@ -331,7 +331,17 @@ class Config(Base, frozen=True):
     routes: Annotated[list[RouteConfig], Meta(min_length=1, description="the first that matches takes a request")]
     listen: ListenConfig = ListenConfig()
     admin: AdminConfig | None = None
-    counters: Annotated[str, Meta(description="where quotas are counted", pattern="^memory://$")] = "memory://"
+    counters: (
+        Annotated[
+            str,
+            Meta(
+                description="where quotas are counted: memory://, embedded:// for the workers of one host, or the "
+                "address of a Redis or Valkey server, redis+sentinel:// or redis+cluster://; "
+                "memory:// by default, embedded:// for several workers",
+            ),
+        ]
+        | None
+    ) = None
     registry: Annotated[
         str,
         Meta(
@@ -343,7 +353,7 @@ class Config(Base, frozen=True):
     records: RecordsConfig = RecordsConfig()
     throttle: ThrottleConfig = ThrottleConfig()
     priorities: PrioritiesConfig = PrioritiesConfig()
-    workers: Annotated[int, Meta(ge=1, le=1, description="processes; in-memory counters allow one")] = 1
+    workers: Annotated[int, Meta(ge=1, le=64, description="processes that serve; in-memory counters allow one")] = 1
     trusted_proxies: Annotated[list[str], Meta(description="addresses whose X-Forwarded-For is believed, as CIDR")] = []
     client_certificate: Annotated[
         ClientCertificateConfig | None, Meta(description="certificates of clients that a proxy passes on")

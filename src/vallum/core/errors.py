@@ -11,6 +11,10 @@ class DependencyError(VallumError):
     """A store or a service that the gateway needs could not be reached."""
 
 
+class StoreSilentError(DependencyError):
+    """A store is there and does not answer: whoever asks again waits again."""
+
+
 class PhaseError(VallumError):
     """An adapter called the phases of an exchange out of order: a bug in the adapter."""
 

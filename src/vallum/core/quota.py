@@ -130,6 +130,8 @@ class Taken(NamedTuple):
     levels: tuple[Level, ...]
     refused: Quota | None = None
     retry_after_us: int = 0
+    unavailable: bool = False  # refused because the store is out, and not for want of capacity
+    skipped: tuple[Quota, ...] = ()  # not counted, because the store is out
     never: bool = False
 
 

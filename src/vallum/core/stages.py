@@ -242,8 +242,7 @@ def quotas(
         demands, settles, write = known
         if not demands:
             return None
-        if x.factor != 1.0:
-            demands = tuple([demand._replace(limit=in_force(demand.quota.limit, x.factor)) for demand in demands])
+        demands = _at_factor(demands, x.factor)
         if settles:
             bill = _bill(x, route)
             demands = bill.ask(demands)
@@ -256,6 +255,8 @@ def quotas(
         if not shadow:
             x.taken = taken
             x.quota_fields = write(taken)
+        if taken.skipped:
+            x.unscanned.extend([f"quota:{quota.name} (the counter store is out)" for quota in taken.skipped])
         return None if taken.refused is None else _over(x, demands, taken)
 
     return run
@@ -317,12 +318,21 @@ def _silent(_: Taken) -> Fields:
     return ()
 
 
+def _at_factor(demands: tuple[Demand, ...], factor: float) -> tuple[Demand, ...]:
+    if factor == 1.0:
+        return demands
+    return tuple([demand._replace(limit=in_force(demand.quota.limit, factor)) for demand in demands])
+
+
 def _over(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny:
     """Refuse what a quota has no room for, now or ever."""
     refused = taken.refused
     assert refused is not None
     cost = next((demand.cost for demand in demands if demand.quota.name == refused.name), 1)
     control = f"quota:{refused.name}"
+    if taken.unavailable:
+        detail = "the counter store is out, and the quota's on_store_failure is deny"
+        return Deny(Reason.UNAVAILABLE, control, detail, retry_after_s=1)
     if taken.never:
         pointer = x.estimate.pointer if x.estimate is not None and refused.unit in OF_TOKENS else ""
         violation = {"pointer": pointer, "rule": "over_quota"}

@@ -1,6 +1,7 @@
 """Records of exchanges, as JSON lines in files of a bounded number and size, and the look-up by request id.
 
-One process writes one file at a time; a new one begins when it is full, and the oldest are deleted past the bound.
+Each process writes one file at a time; a new one begins when it is full, or when another process has deleted it as one
+of the oldest past the bound.
 Files are named by their first instant, lines are in order of ending, so a look-up reads few of them.
 """
 
@@ -72,7 +73,7 @@ class Records:
     def _open(self, first: bytes) -> IO[bytes]:
         if self._folder is None:
             return sys.stdout.buffer
-        if self._file is None or self._size >= self._max_bytes:
+        if self._file is None or self._size >= self._max_bytes or not os.fstat(self._file.fileno()).st_nlink:
             if self._file is not None:
                 self._file.close()
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

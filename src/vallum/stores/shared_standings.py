@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[..., Awaitable[Any]]  # (key, *words of a command) -> reply
 
-STANDINGS, CHANGES = "{vallum:standings}", "{vallum:standings}:changes"  # one slot of a cluster
+STANDINGS, CHANGES = "vlm:{standings}", "vlm:{standings}:changes"  # one slot of a cluster
 OUTBOX_MAX = 10_000  # callers whose events wait for the store
 HANDED_IN_MAX = 500  # of them at once
 FETCHED_MAX = 1_000

@@ -1,0 +1,201 @@
+"""What quotas do while the shared store cannot be asked: each by its own `on_store_failure`.
+
+    local   this node's share of the limit, counted here: the limit by the number of nodes last known, at least 1
+    deny    refused as unavailable
+    allow   let through, and recorded as unscanned
+
+Rule 1: after one silence, or five failures within a second, the store is not asked for what is in hand any more; no
+        request waits.  One probe a second finds out when it is back.
+Rule 2: what was counted here meanwhile is charged to the shared store before it is asked again, as far as it has room.
+Rule 3: a reservation is settled where it was taken.
+
+Bound: all nodes' shares together are no more than the limit, as long as no more nodes live than were last known.  What
+the shared store had admitted before it fell is not known here, so in a span across that moment up to twice the limit
+can pass; where a limit is smaller than the number of nodes, one a node.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from vallum.core.errors import DependencyError, StoreSilentError
+from vallum.core.protocols import Counters
+from vallum.core.quota import SECOND_US, Demand, OnStoreFailure, Strategy, Taken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("vallum")
+
+FAILURES = 5
+BEAT_US = SECOND_US
+COUNTS_KEPT = 10  # beats whose highest number of nodes counts: nodes come back one by one after an outage
+LOCAL_IDS_MAX = 100_000
+OWED_MAX = 100_000
+PAID_AT_ONCE = 50
+
+
+class SharedCounters(Counters, Protocol):
+    """Counters that several nodes share."""
+
+    async def beat(self) -> int:
+        """Tell the others that this node lives; return how many do.  Raise DependencyError."""
+
+
+class Standing(NamedTuple):
+    """How the shared store stands, for metrics."""
+
+    up: bool
+    nodes: int
+    failures: int
+    settlements_lost: int
+
+
+class FailoverCounters:
+    """A shared store, and another in this process's memory for when it fails."""
+
+    def __init__(
+        self, shared: SharedCounters, local: Counters, clock_us: Callable[[], int], least_nodes: int = 1
+    ) -> None:
+        """Share limits among `least_nodes` at the least, the workers of this host."""
+        self._shared = shared
+        self._local = local
+        self._clock_us = clock_us
+        self._up = True
+        self._failed: deque[int] = deque(maxlen=FAILURES)  # when
+        self._next_beat_us = 0
+        self._nodes = deque([least_nodes], maxlen=COUNTS_KEPT)
+        self._least_nodes = least_nodes
+        self._local_ids: dict[str, None] = {}  # reservations that were taken here, oldest first
+        self._owed: dict[str, Demand] = {}  # what was counted here and not there, by bucket
+        self._failures = self._settlements_lost = 0
+
+    @property
+    def standing(self) -> Standing:
+        """How the shared store stands."""
+        return Standing(self._up, max(self._nodes), self._failures, self._settlements_lost)
+
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+        """Take all demands or none, from the shared store or as each quota says."""
+        if self._up:
+            try:
+                return await self._shared.take(demands, id)
+            except DependencyError as error:
+                self._note(error)
+        return await self._take_here(demands, id)
+
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+        """Settle where it was taken.  What cannot be settled stays charged, and is counted as lost."""
+        if id in self._local_ids:
+            del self._local_ids[id]
+            await self._local.settle(_shared_out(demands, max(self._nodes)), id)
+            return
+        try:
+            if not self._up:
+                raise DependencyError("the counter store is out")
+            await self._shared.settle(demands, id)
+        except DependencyError as error:
+            self._settlements_lost += 1
+            if self._up:
+                self._note(error)
+
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+        """Renew where it was taken.  What cannot be renewed ends by itself."""
+        if id in self._local_ids:
+            await self._local.renew(_shared_out(demands, max(self._nodes)), id)
+        elif self._up:
+            try:
+                await self._shared.renew(demands, id)
+            except DependencyError as error:
+                self._note(error)
+
+    async def beat(self) -> None:
+        """Once a second: be heard of by the other nodes; find out whether a store that was out is back."""
+        now_us = self._clock_us()
+        if now_us < self._next_beat_us:
+            return
+        self._next_beat_us = now_us + BEAT_US
+        try:
+            nodes = await self._shared.beat()
+            await self._pay()
+        except DependencyError as error:
+            if self._up:
+                self._note(error)
+            return
+        self._nodes.append(max(nodes, self._least_nodes))
+        if not self._up:
+            self._up = True
+            self._failed.clear()
+            log.warning("the counter store answers again, and counts again")
+
+    def _note(self, error: DependencyError) -> None:
+        """Count a failure; stop asking after too many."""
+        now_us = self._clock_us()
+        self._failures += 1
+        self._failed.append(now_us)
+        many = len(self._failed) == FAILURES and now_us - self._failed[0] <= SECOND_US
+        if self._up and (many or isinstance(error, StoreSilentError)):
+            self._up = False
+            self._next_beat_us = now_us + BEAT_US
+            log.error("%s: quotas go by their on_store_failure, with limits shared among %d", error, max(self._nodes))
+
+    async def _take_here(self, demands: tuple[Demand, ...], id: str) -> Taken:  # noqa: A002
+        for demand in demands:
+            if demand.quota.on_store_failure is OnStoreFailure.DENY:
+                levels = tuple([(quota, 0, SECOND_US) for quota, *_ in demands])
+                return Taken(levels, demand.quota, SECOND_US, unavailable=True)
+        skipped = tuple([d.quota for d in demands if d.quota.on_store_failure is OnStoreFailure.ALLOW])
+        counted = tuple([d for d in demands if d.quota.on_store_failure is OnStoreFailure.LOCAL])
+        shares = _shared_out(counted, max(self._nodes))
+        taken = await self._local.take(shares, id) if shares else Taken(())
+        if taken.refused is None:
+            self._owe(counted)
+            if id:
+                if len(self._local_ids) >= LOCAL_IDS_MAX:
+                    del self._local_ids[next(iter(self._local_ids))]
+                self._local_ids[id] = None
+        if skipped:
+            known = iter(taken.levels)
+            levels = tuple([
+                next(known) if d.quota.on_store_failure is OnStoreFailure.LOCAL else (d.quota, _limit(d), 0)
+                for d in demands
+            ])  # fmt: skip
+            taken = taken._replace(levels=levels, skipped=skipped)
+        return taken
+
+    def _owe(self, demands: tuple[Demand, ...]) -> None:
+        for demand in demands:
+            before = self._owed.get(demand.key)
+            if before is not None:
+                self._owed[demand.key] = demand._replace(cost=before.cost + demand.cost)
+            elif len(self._owed) < OWED_MAX and demand.quota.strategy is not Strategy.LEASES:
+                self._owed[demand.key] = demand
+
+    async def _pay(self) -> None:
+        """Charge the shared store with what was counted here; what is counted meanwhile is paid with the next beat."""
+        owed, self._owed = list(self._owed.values()), {}
+        while owed:
+            batch, owed = owed[:PAID_AT_ONCE], owed[PAID_AT_ONCE:]
+            try:
+                await asyncio.gather(*(self._charge(demand) for demand in batch))
+            except DependencyError:
+                self._owe((*batch, *owed))  # some of it may be paid twice, and none never
+                raise
+
+    async def _charge(self, demand: Demand) -> None:
+        """Charge what was counted here, or as much of it as there is room for."""
+        taken = await self._shared.take((demand,))
+        room = taken.levels[0][1]
+        if taken.refused is not None and 0 < room < demand.cost:
+            await self._shared.take((demand._replace(cost=room),))
+
+
+def _limit(demand: Demand) -> int:
+    return demand.quota.limit if demand.limit is None else demand.limit
+
+
+def _shared_out(demands: tuple[Demand, ...], nodes: int) -> tuple[Demand, ...]:
+    return tuple([demand._replace(limit=max(1, _limit(demand) // nodes)) for demand in demands])
