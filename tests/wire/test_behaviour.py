@@ -194,3 +194,18 @@ async def test_in_shadow_nobody_waits_and_what_would_be_shed_is_recorded(
     assert {answer.status for answer in answers} == {200}
     shadows = [(await door.record(answer.id)).get("shadow") for answer in answers]
     assert [shadow[0]["control"] for shadow in shadows if shadow] == ["concurrency"] * 2
+
+
+async def test_what_one_node_saw_lowers_the_limit_on_the_other(
+    opened: Opener, valkey: Any, eventually: Eventually
+) -> None:
+    text = policy() + f'counters: "unix://{valkey.path}?db=3"\n'
+    here, there = await opened(text), await opened(text)
+    mallory = here.issue("mallory"), there.issue("mallory")
+    for _ in range(9):
+        assert (await here.ask(ATTACK, key=mallory[0])).status == 403
+    whose = "subject\x1fmallory"
+    await eventually(lambda: there.gateway.standings.read(whose).standing.recent > 8)
+    answers = [await there.ask("a good day", key=mallory[1]) for _ in range(6)]
+    assert [answer.status for answer in answers] == [200] * 4 + [429] * 2, "13 of 40, on both together"
+    assert json.loads(await admin(there, "/standings"))[0]["subject"] == "mallory"
