@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,9 +20,11 @@ T0 = 1_700_000_000.0
 LAUNCH = Raise("alice", 2.0, T0 + 60, "ops", "launch day", T0)
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/vallum.db"
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/vallum.db"
+    return str(request.getfixturevalue("postgres").make())
 
 
 @pytest.fixture
@@ -62,13 +66,17 @@ def test_what_was_lowered_stays_on_record(raises: SqlRaises) -> None:
     )
 
 
-def test_nobody_else_may_read_the_file(raises: SqlRaises, tmp_path: Path) -> None:
+def test_nobody_else_may_read_the_file(tmp_path: Path) -> None:
+    SqlRaises(f"sqlite:///{tmp_path}/vallum.db").close()
     assert (tmp_path / "vallum.db").stat().st_mode & 0o077 == 0
 
 
-async def test_a_database_that_cannot_be_asked_is_a_dependency_error(raises: SqlRaises, tmp_path: Path) -> None:
+async def test_a_database_that_cannot_be_asked_is_a_dependency_error(tmp_path: Path) -> None:
     with pytest.raises(DependencyError):
         SqlRaises(f"sqlite:///{tmp_path}/none/vallum.db")
-    (tmp_path / "vallum.db").write_bytes(b"this is no database, whatever it was before")
+    raises = SqlRaises(f"sqlite:///{tmp_path}/vallum.db")
+    with closing(sqlite3.connect(tmp_path / "vallum.db")) as other:
+        other.execute("DROP TABLE raises")
     with pytest.raises(DependencyError):
         await raises.find(T0)
+    raises.close()

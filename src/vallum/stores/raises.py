@@ -7,20 +7,15 @@ says since when.  A new raise for a subject takes the place of the one before.
 from __future__ import annotations
 
 import asyncio
-import os
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table, create_engine, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Column, Float, Integer, MetaData, String, Table, insert, select, update
 
-from vallum.core.errors import DependencyError
 from vallum.core.standing import Raise
+from vallum.stores.registry.database import open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy import Connection
 
 FOUND_MAX = 10_000  # raises that a gateway keeps in memory
@@ -47,19 +42,10 @@ class SqlRaises:
     def __init__(self, url: str) -> None:
         """Open the database at `url` and make the table where it is missing.  Raise DependencyError if that fails."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vallum-raises")
-        path = url.removeprefix("sqlite:///")
-        sqlite = path != url
-        try:
-            if sqlite:
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # keys are in the same file
-            self._engine = create_engine(
-                url.replace("postgresql://", "postgresql+psycopg://", 1),
-                connect_args={"timeout": 2.0, "check_same_thread": False} if sqlite else {},
-                pool_pre_ping=True,
-            )
-            metadata.create_all(self._engine)
-        except (SQLAlchemyError, OSError) as error:
-            raise DependencyError(f"the raised limits cannot be opened: {type(error).__name__}") from error
+        self._database = open_database(url)
+        with self._database.writing() as connection:
+            self._database.lock_schema(connection)
+            metadata.create_all(connection)
 
     async def find(self, now: float) -> list[Raise]:
         """Return what is raised at `now`, without holding up the event loop."""
@@ -74,7 +60,7 @@ class SqlRaises:
             .limit(FOUND_MAX)
         )
         found: dict[str, Raise] = {}
-        with self._connect() as connection:
+        with self._database.reading() as connection:
             for row in connection.execute(query):
                 raised = Raise(row.subject, row.factor, row.until, row.by, row.reason, row.at)
                 found.setdefault(row.subject, raised)
@@ -85,32 +71,24 @@ class SqlRaises:
         query = select(raises).order_by(raises.c.id.desc()).limit(FOUND_MAX)
         if subject is not None:
             query = query.where(raises.c.subject == subject)
-        with self._connect() as connection:
+        with self._database.reading() as connection:
             return [row._asdict() for row in connection.execute(query)]
 
     def add(self, raised: Raise) -> None:
         """Raise a subject's limits.  What was raised for it before ends now.  Raise DependencyError."""
-        with self._connect() as connection:
+        with self._database.writing() as connection:
             _lower(connection, raised.subject, raised.by, raised.at)
             connection.execute(insert(raises).values(raised._asdict()))
 
     def lower(self, subject: str, by: str, now: float) -> bool:
         """End what is raised for a subject; say whether there was anything.  Raise DependencyError."""
-        with self._connect() as connection:
+        with self._database.writing() as connection:
             return _lower(connection, subject, by, now)
 
     def close(self) -> None:
         """Let go of the database."""
         self._thread.shutdown(wait=True)
-        self._engine.dispose()
-
-    @contextmanager
-    def _connect(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise DependencyError(f"the raised limits cannot be asked: {type(error).__name__}") from error
+        self._database.close()
 
 
 def _lower(connection: Connection, subject: str, by: str, now: float) -> bool:
