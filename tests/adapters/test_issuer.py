@@ -319,6 +319,19 @@ class TestIntrospection:
         basic = next(line for line in server.heads[-1].split("\r\n") if line.startswith("authorization: Basic "))
         assert b64decode(basic.removeprefix("authorization: Basic ")) == b"gate+way:h%3Au%2Bs%2Fh"
 
+    async def test_needs_no_discovery_where_the_endpoint_is_given(self, server: Server, issuers: HttpIssuers) -> None:
+        given = Issuer("https://login.example", introspection_endpoint=f"{server.url}/ask?a=b")
+        assert await issuers.introspect(given, "x") == {"active": True}
+        assert server.asked == ["/ask?a=b"]
+
+    async def test_ends_with_the_gateway(self, server: Server, issuers: HttpIssuers) -> None:
+        server.gate = asyncio.Event()
+        waiting = asyncio.ensure_future(issuers.introspect(self.issuer(server), "x"))
+        await asyncio.sleep(0)
+        issuers.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
     async def test_is_asked_once_at_a_time_for_a_token(self, server: Server, issuers: HttpIssuers) -> None:
         await issuers.introspect(self.issuer(server), "first")
         server.gate = asyncio.Event()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig
 from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
-from vallum.authenticators.oauth2 import IntrospectionConfig, OAuth2, OAuth2Config
 from vallum.authenticators.mtls import Mtls, MtlsConfig
+from vallum.authenticators.oauth2 import IntrospectionConfig, OAuth2, OAuth2Config
 from vallum.core.apikey import compose_key
 from vallum.core.decision import Challenge, Deny
 from vallum.core.effects import FetchKeys, FindCredential, Introspect

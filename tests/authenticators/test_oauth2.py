@@ -278,6 +278,13 @@ class TestHostile:
                 assert outcome is None or refused(outcome)
 
     @pytest.mark.parametrize("part", [0, 1, 2])
+    @pytest.mark.parametrize("text", ["A", "AAAAA", "AB"])
+    def test_a_part_that_is_no_base64url_breaks_it(self, kit: Kit, part: int, text: str) -> None:
+        parts = sign().split(".")
+        parts[part] = text
+        refused(present(kit, build(), ".".join(parts)).outcome)
+
+    @pytest.mark.parametrize("part", [0, 1, 2])
     def test_a_changed_part_breaks_it(self, kit: Kit, part: int) -> None:
         parts = sign().split(".")
         data = bytearray(urlsafe_b64decode(parts[part] + "=="))

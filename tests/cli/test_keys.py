@@ -16,7 +16,7 @@ from joserfc.jwk import OctKey as SharedKey
 
 from vallum.cli.main import main
 from vallum.core.apikey import digest_key
-from vallum.stores.registry import Ledger
+from vallum.stores.registry import Keyring
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -179,9 +179,9 @@ def test_a_canary_holds_nowhere(shell: Shell) -> None:
 def test_a_quarantine_is_ended_by_a_release(shell: Shell) -> None:
     made = shell.create()
     assert shell.keys("release", made["id"]).code == 1
-    ledger = Ledger(shell.url)
-    ledger.withdraw_now([digest_key(made["key"])], 1.0, True)
-    ledger.close()
+    keyring = Keyring(shell.url)
+    keyring.withdraw_now([digest_key(made["key"])], 1.0, True)
+    keyring.close()
     assert shell.state(made["key"]) == "quarantined"
     assert shell.keys("release", made["id"], "--json").json() == {"id": made["id"], "released": True}
     assert shell.state(made["key"]) == "active"

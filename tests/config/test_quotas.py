@@ -126,7 +126,9 @@ MINUTE, DAY, MONTH = 60 * SECOND, 86_400 * SECOND, 2_592_000 * SECOND
             Quota("concurrent", 4, MINUTE, unit="concurrent", strategy=Strategy.LEASES),
         ),
         (
-            QuotaConfig(limit="4", unit="concurrent", lease_s=90.0, per=Per.ROUTE, on_store_failure=OnStoreFailure.DENY),
+            QuotaConfig(
+                limit="4", unit="concurrent", lease_s=90.0, per=Per.ROUTE, on_store_failure=OnStoreFailure.DENY
+            ),
             Quota(
                 "concurrent-route",
                 4,

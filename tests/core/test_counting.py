@@ -24,6 +24,7 @@ from vallum.core.quota import (
     Quota,
     Strategy,
     Taken,
+    answer,
 )
 from vallum.core.smooth import Smooth
 from vallum.core.windows import SUB_WINDOWS, Window
@@ -462,6 +463,11 @@ def test_the_limit_in_force_is_never_nothing(limit: int | None, in_force: int) -
 def test_a_quota_beyond_the_bounds_cannot_be_built(limit: int, window_us: int, burst: int | None, months: int) -> None:
     with pytest.raises(ValueError, match="q: "):
         Quota("q", limit, window_us, burst=burst, months=months)
+
+
+def test_where_nothing_waits_all_was_taken() -> None:
+    demands, level = (Demand(ALL[0], "k"),), (ALL[0], 7, 1)
+    assert answer(demands, (level,), [0]) == Taken((level,))
 
 
 def test_what_is_no_lease_has_none_to_renew() -> None:

@@ -145,6 +145,14 @@ def test_a_certificate_that_nobody_takes_is_met_as_no_credential_is(kit: Kit) ->
     engine = kit.engine(kit.route(authenticators=(kit.Vouching(None),)))
     decision = kit.judge(engine, kit.request(headers=JSON, certificate=Certificate("a"))).decision
     assert decision == Challenge("Bearer", "authenticate", "no authenticator of this route takes this certificate")
+    # Of several authenticators it is not told which one refused.
+    wrong = Challenge("Bearer", "authenticate:certs", "the certificate is revoked")
+    other = kit.Vouching(None)
+    other.challenge = "Other"  # type: ignore[misc]  # of this one alone
+    both = kit.engine(kit.route(authenticators=(kit.Vouching(wrong), other)))
+    assert kit.judge(both, kit.request(headers=JSON)).decision == Challenge(
+        "Bearer, Other", "authenticate:certs", "the certificate is revoked"
+    )
     # One that does not hold leaves no certificate in the request.
     decision = kit.judge(engine, kit.request(headers=JSON, certificate_fault="has expired")).decision
     assert decision == Challenge("Bearer", "authenticate", "no credential was presented")

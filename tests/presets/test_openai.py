@@ -156,7 +156,11 @@ def test_a_picture_is_no_text_and_hides_none() -> None:
         ({"stream": False}, {}, True),
         ({"stream": True}, {"stream_options": {"include_usage": True}}, False),
         ({"stream": True, "stream_options": None}, {"stream_options": {"include_usage": True}}, False),
-        ({"stream": True, "stream_options": {"include_usage": False}}, {"stream_options": {"include_usage": True}}, False),
+        (
+            {"stream": True, "stream_options": {"include_usage": False}},
+            {"stream_options": {"include_usage": True}},
+            False,
+        ),
         ({"stream": True, "stream_options": {"x": 1}}, {"stream_options": {"x": 1, "include_usage": True}}, False),
         ({"stream": True, "stream_options": {"include_usage": True}}, {}, True),
         ({"stream": True, "stream_options": "nonsense"}, {}, False),  # the upstream's to refuse
@@ -253,7 +257,12 @@ def test_text_that_comes_out_is_counted(meter: Any, document: Any, tokens: int) 
 
 
 def test_a_stream_that_is_cut_ends_as_the_format_says() -> None:
-    last = {"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [{"index": 1, "delta": {"content": "x"}}]}
+    last = {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "model": "m",
+        "choices": [{"index": 1, "delta": {"content": "x"}}],
+    }
     end, done = CHAT.ending(last).split(b"\n\n", 1)
     chunk = json.loads(end.removeprefix(b"data: "))
     assert chunk == last | {"choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]}
@@ -264,7 +273,32 @@ def test_a_stream_that_is_cut_ends_as_the_format_says() -> None:
     assert CHAT.ending(None).endswith(b"data: [DONE]\n\n")
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["choices", "delta", "usage", "prompt", "messages", "stream", "type", "response", "n", "stream_options"]), inner), max_leaves=12))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "choices",
+                        "delta",
+                        "usage",
+                        "prompt",
+                        "messages",
+                        "stream",
+                        "type",
+                        "response",
+                        "n",
+                        "stream_options",
+                    ]
+                ),
+                inner,
+            )
+        ),
+        max_leaves=12,
+    )
+)
 def test_no_document_makes_a_meter_fail(document: Any) -> None:
     for meter in METERS.values():
         estimate = meter.estimate(document, FREE)

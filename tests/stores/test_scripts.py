@@ -134,7 +134,7 @@ class Twins(RuleBasedStateMachine):
 @pytest.mark.timeout(180)
 def test_model_and_scripts_say_the_same(server: redis.Redis) -> None:
     Twins.server, Twins.operations, Twins.admitted = server, 0, 0
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Twins,
         settings=settings(
             max_examples=160, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck)
@@ -148,7 +148,11 @@ def test_model_and_scripts_say_the_same_of_great_numbers(server: redis.Redis) ->
     """The bounds: the longest window, the highest limit, and clocks of the next century."""
     chance = random.Random(7)
     for strategy in (Strategy.STRICT, Strategy.SMOOTH, Strategy.CALENDAR):
-        for limit, window_us in ((facts.MAX_UNITS, facts.LONGEST_US), (facts.MAX_UNITS, SECOND_US), (1, 999_999_999_989)):
+        for limit, window_us in (
+            (facts.MAX_UNITS, facts.LONGEST_US),
+            (facts.MAX_UNITS, SECOND_US),
+            (1, 999_999_999_989),
+        ):
             server.flushall()
             quota = Quota("great", limit, window_us, strategy=strategy)
             bucket, now_us = new_bucket(quota), 4_000_000_000_000_000 + chance.randrange(10**12)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vallum.core.apikey import DEFAULT_PREFIX, compose_key
-from vallum.stores.registry import Ledger
+from vallum.stores.registry import Keyring
 from vallum.stores.registry.registry import STALE_S
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ async def test_a_signed_body_is_read_strictly(
 async def test_two_gateways_on_one_postgresql_obey_a_revocation_within_a_second(opened: Opener, postgres: Any) -> None:
     url = postgres.make()
     doors = [await opened(POLICY, registry=url) for _ in range(2)]
-    operator = Ledger(url)
+    operator = Keyring(url)
     took_s = []
     for number in range(20):
         key = doors[0].issue(f"s{number}", SCOPE)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
-
 from tests.wire.conftest import ROOT, wait_for
+
 from vallum.adapters.proxy.server import Listener
 from vallum.demo.chat import count_tokens
 from vallum.demo.upstream import SampleUpstream
@@ -210,7 +210,7 @@ async def test_an_upstream_that_dies_in_the_middle_costs_what_came_out(opened: O
     door = await opened(CHAT, upstream=raw.url)
     async with sdk(door) as client:
         stream = await client.chat.completions.create(model="m", messages=MESSAGES, stream=True, max_tokens=1000)
-        with pytest.raises(Exception, match="."):  # noqa: PT012  the SDK's transport says so in its own way
+        with pytest.raises(Exception, match="."):
             async for _ in stream:
                 pass
         record = await door.record(stream.response.headers["x-request-id"])
@@ -243,7 +243,9 @@ async def test_who_is_refused_by_a_check_gets_the_tokens_back(opened: Opener) ->
     assert (record["minute"]["settled"], record["minute-tokens"]["settled"]) == (1, 0)
 
 
-async def test_a_caller_who_leaves_a_whole_answer_pays_what_was_reserved(opened: Opener, request_bytes: Compose) -> None:
+async def test_a_caller_who_leaves_a_whole_answer_pays_what_was_reserved(
+    opened: Opener, request_bytes: Compose
+) -> None:
     waiting = asyncio.Event()
 
     async def script(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
@@ -369,8 +371,10 @@ async def test_a_model_that_ignores_its_bound_is_cut_where_the_quota_ends(opened
     async def script(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
         await raw.request(reader)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
-        event = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",' \
+        event = (
+            b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",'
             b'"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+        )
         with suppress(ConnectionError):
             while not writer.is_closing():
                 writer.write(event * 50)
@@ -439,7 +443,9 @@ async def test_the_upstream_counts_and_nobody_sees_how(opened: Opener, request_b
 
 
 async def test_a_route_may_hide_how_its_quotas_stand(opened: Opener, request_bytes: Compose) -> None:
-    door = await opened(CHAT.replace("response:", "response:\n      quota_headers: hide").replace("- 60 per", "- 1 per"))
+    door = await opened(
+        CHAT.replace("response:", "response:\n      quota_headers: hide").replace("- 60 per", "- 1 per")
+    )
     key = door.issue("writer", "chat:write")
     ask = request_bytes("POST", "/v1/chat/completions", key, model="m", messages=MESSAGES, max_tokens=2)
     answers = [await door.exchange(ask) for _ in range(2)]

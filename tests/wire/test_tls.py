@@ -293,6 +293,9 @@ async def test_a_resumed_session_does_not_outlive_a_revocation(
     assert (reused, status) == (False, b"HTTP/1.1 200")
     if version is V13:
         assert session is None or not session.has_ticket
+    # While nothing changes TLS 1.2 knows a session again: so what follows is no accident.
+    _, reused, status = await loop.run_in_executor(None, resume, session)
+    assert (reused, status) == (version is V12, b"HTTP/1.1 200")
     await house.revoke(house.bob)
     try:
         _, reused, status = await loop.run_in_executor(None, resume, session)
@@ -593,3 +596,12 @@ async def test_serve_speaks_tls_and_check_says_so(serving: Server, house: House)
     assert code == 2
     assert "held until" in said
     assert "is not the key of" in said
+
+
+async def test_every_worker_speaks_tls(serving: Server, house: House) -> None:
+    text = POLICY.format(house.folder, ", client_auth: optional").replace("http://127.0.0.1:9000", "${VALLUM_UPSTREAM}")
+    served = await serving(f'{text}workers: 2\nregistry: "${{VALLUM_REGISTRY}}"\n')
+    for _ in range(6):
+        client = await type(await served.connect()).connect(served.port, context=house.context(house.alice))
+        assert (await house.on(client)).status == 200
+        client.close()

@@ -10,7 +10,7 @@ Config
     what the callers get.  Two authenticators with different `allow` give different callers different scopes.
     The certificate itself comes from `listen.tls` or, behind a proxy, from `client_certificate`.
 Cost
-    About 1 us a request; a certificate is parsed once a connection.
+    About 1 us a request; a certificate is parsed once a connection, and a handshake with one costs about 1 ms.
 Misses
     A certificate whose private key was copied works until it is revoked or expires.  A certificate with several names
     of the kind, of which `allow` does not single out one, is refused: which caller it is would be a guess.
@@ -40,6 +40,7 @@ NAME = re.compile(r"[!-~]{1,512}")  # printable ASCII: names stand in records an
 TRUST_DOMAIN = r"^[a-z0-9._-]{1,255}$"
 SCOPE = r"^[\x21\x23-\x5b\x5d-\x7e]+$"  # RFC 6749 3.3
 SPIFFE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+")
+KNOWN_MAX = 4096  # certificates whose caller is remembered
 ID_CHARS = 16  # of the thumbprint, 96 bits: enough that no two certificates share a public id
 
 
@@ -79,6 +80,7 @@ class Mtls:
         self._allow = [_compile(pattern, config.subject) for pattern in config.allow]
         self._scopes = frozenset(config.scopes)
         self._tenant = config.tenant
+        self._known: dict[Certificate, Principal | Challenge | None] = {}
 
     def authenticate(self, request: Request) -> Steps[Principal | Challenge | None]:
         """Return the certificate's principal; None without one, or for one whose names are not taken here."""
@@ -86,6 +88,13 @@ class Mtls:
         certificate = request.certificate
         if certificate is None:
             return self._refuse(request.certificate_fault) if request.certificate_fault else None
+        if certificate not in self._known:  # what follows from its names never changes
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[certificate] = self._judge(certificate)
+        return self._known[certificate]
+
+    def _judge(self, certificate: Certificate) -> Principal | Challenge | None:
         names = {name for text in self._names(certificate) if self._takes(name := _plain(text, self._kind))}
         if not names:
             return None

@@ -140,8 +140,8 @@ class _Reader:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = VERSIONS[tls.min_version]
         context.set_ciphers(CIPHERS)
-        # A resumed session is not verified again: there are none.  What TLS 1.2 remembers without tickets dies with
-        # this context, and so with the revocation list that it was verified by.
+        # A resumed session is not verified again, so there are no tickets.  What TLS 1.2 remembers without them dies
+        # with this context, and so with the revocation list and the authorities that it was verified by.
         context.num_tickets = 0
         context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(["http/1.1"])

@@ -54,13 +54,8 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     }
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
-    if x.canary is not None:
-        record["canary"] = x.canary
+    record |= _alerts(x)
     record |= _limits(x)
-    if x.shadowed:
-        record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
-    if x.unscanned:
-        record["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
     if x.removed:
         record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
     if x.sanitised:
@@ -100,6 +95,18 @@ def _limits(x: Exchange) -> dict[str, Any]:
         if x.taken is not None:
             told["in_force"] = {quota.name: in_force(quota.limit, x.factor) for quota, _, _ in x.taken.levels}
     return told
+
+
+def _alerts(x: Exchange) -> dict[str, Any]:
+    """Say what an operator should look at: a thief, what would have been refused, what was not inspected."""
+    alerts: dict[str, Any] = {}
+    if x.canary is not None:
+        alerts["canary"] = x.canary
+    if x.shadowed:
+        alerts["shadow"] = [_refused(refusal) for refusal in x.shadowed]
+    if x.unscanned:
+        alerts["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
+    return alerts
 
 
 def _spent(bill: Bill) -> dict[str, Any]:

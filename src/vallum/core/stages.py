@@ -110,14 +110,15 @@ def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
         if isinstance(answer, Principal):
             x.principal = answer
             return None
-        if isinstance(answer, Challenge) and answer.scheme == INVALID_TOKEN:  # which one refused is nobody's business
-            return Challenge(challenges(route, invalid=True), answer.control, answer.detail)
+        if isinstance(answer, Challenge) and answer.scheme in (INVALID_TOKEN, authenticator.challenge):
+            invalid = answer.scheme == INVALID_TOKEN  # which one refused is nobody's business
+            return Challenge(challenges(route, invalid=invalid), answer.control, answer.detail)
         if answer is not None:
             x.canary = answer.canary if isinstance(answer, Challenge) else None
             return answer
     if x.request.certificate is not None and not presented:
         detail = "no authenticator of this route takes this certificate"
-        return Challenge(route.authenticators[0].challenge, "authenticate", detail)
+        return Challenge(challenges(route, invalid=False), "authenticate", detail)
     if presented:
         detail = "no authenticator of this route takes this credential"
         return Challenge(challenges(route, invalid=True), "authenticate", detail)
@@ -287,7 +288,7 @@ def _own(quotas: tuple[Quota, ...], own: tuple[Quota, ...]) -> tuple[Quota, ...]
 
 def own_bucket(quota: Quota, who: Principal) -> str:
     """Name the bucket of a credential's own quota, which is the same on every route."""
-    return f"\x1f{_identity(quota)}\x1fkey\x1f{who.credential_id}"
+    return f"\x1f{_identity(quota)}\x1fkey\x1f{who.lineage or who.credential_id}"
 
 
 def _identity(quota: Quota) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import inspect, text
 
 from vallum.core.errors import DependencyError
 from vallum.core.principal import Credential
-from vallum.stores.registry import Ledger, migrations
+from vallum.stores.registry import Keyring, migrations
 from vallum.stores.registry.database import open_database
 from vallum.stores.registry.schema import keys
 
@@ -53,32 +53,32 @@ OLD = [
 def test_a_database_of_the_first_version_loses_nothing(url: str) -> None:
     make_first(url)
     for _ in range(2):
-        ledger = Ledger(url)
-        assert ledger.list() == OLD
-        ledger.close()
-    ledger = Ledger(url)
-    made = ledger.rotate("key_1", Credential("key_3", "", b"c" * 32, created_at=2.0), 10.0)
+        keyring = Keyring(url)
+        assert keyring.list() == OLD
+        keyring.close()
+    keyring = Keyring(url)
+    made = keyring.rotate("key_1", Credential("key_3", "", b"c" * 32, created_at=2.0), 10.0)
     assert made.lineage == "key_1"
-    ledger.close()
+    keyring.close()
 
 
 def test_the_steps_lead_to_the_tables_that_the_code_expects(url: str) -> None:
-    ledger = Ledger(url)
-    with ledger._database.reading() as connection:
+    keyring = Keyring(url)
+    with keyring._database.reading() as connection:
         found = {column["name"]: column["nullable"] for column in inspect(connection).get_columns("keys")}
         indexed = {tuple(index["column_names"]) for index in inspect(connection).get_indexes("keys")}
-    ledger.close()
+    keyring.close()
     assert found == {column.name: column.nullable for column in keys.columns}
     assert {("subject",), ("lineage",), ("change",), ("successor_of",)} <= indexed
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(url: str) -> None:
-    ledger = Ledger(url)
-    with ledger._database.writing() as connection:
+    keyring = Keyring(url)
+    with keyring._database.writing() as connection:
         connection.execute(text("UPDATE registry_state SET value = 99 WHERE name = 'schema'"))
-    ledger.close()
+    keyring.close()
     with pytest.raises(DependencyError, match=r"newer Vallum .its version is 99, this one knows 2.: upgrade"):
-        Ledger(url)
+        Keyring(url)
 
 
 def test_a_step_that_fails_leaves_everything_as_it_was(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,19 +86,19 @@ def test_a_step_that_fails_leaves_everything_as_it_was(url: str, monkeypatch: py
     broken = (migrations.STEPS[0], (*migrations.STEPS[1], "ALTER TABLE nowhere ADD COLUMN x FLOAT"))
     monkeypatch.setattr(migrations, "STEPS", broken)
     with pytest.raises(DependencyError, match="cannot be asked"):
-        Ledger(url)
+        Keyring(url)
     monkeypatch.undo()
-    ledger = Ledger(url)
-    assert ledger.list() == OLD
-    ledger.close()
+    keyring = Keyring(url)
+    assert keyring.list() == OLD
+    keyring.close()
 
 
 PROCESS = """
 import sys
-from vallum.stores.registry import Ledger
+from vallum.stores.registry import Keyring
 sys.stdin.readline()
-ledger = Ledger(sys.argv[1])
-print(len(ledger.list()))
+keyring = Keyring(sys.argv[1])
+print(len(keyring.list()))
 """
 
 
@@ -128,7 +128,7 @@ def test_a_driver_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "psycopg", None)
     monkeypatch.delitem(sys.modules, "vallum.stores.registry.postgresql", raising=False)
     with pytest.raises(DependencyError, match=r"vallum\[postgres\]"):
-        Ledger("postgresql://user:hunter2@127.0.0.1/vallum")
+        Keyring("postgresql://user:hunter2@127.0.0.1/vallum")
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,6 @@ def test_a_driver_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.Mo
 )
 def test_no_error_shows_a_password(address: str) -> None:
     with pytest.raises(DependencyError) as caught:
-        Ledger(address)
+        Keyring(address)
     assert "hunter2" not in str(caught.value)
     assert "ter2" not in str(caught.value)

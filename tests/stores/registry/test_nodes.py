@@ -17,7 +17,7 @@ import pytest
 
 from vallum.core.errors import DependencyError
 from vallum.core.principal import Credential
-from vallum.stores.registry import Ledger, SqlRegistry, registry
+from vallum.stores.registry import Keyring, SqlRegistry, registry
 from vallum.stores.registry.database import ANSWER_S
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ async def until(seen: Any) -> None:
 
 async def test_a_revocation_reaches_every_node_well_within_a_second(postgres: Any) -> None:
     url = postgres.make()
-    operator = Ledger(url)
+    operator = Keyring(url)
     took_s = []
     async with nodes(url, NODES) as running:
 
@@ -85,7 +85,7 @@ async def test_a_revocation_reaches_every_node_well_within_a_second(postgres: An
 
 async def test_without_a_bus_the_next_look_tells(postgres: Any) -> None:
     url = postgres.make()
-    operator, node = Ledger(url), SqlRegistry(url)
+    operator, node = Keyring(url), SqlRegistry(url)
     operator.add(KEY)
     await node.refresh()
     assert await node.find(KEY.digest) == KEY
@@ -98,7 +98,7 @@ async def test_without_a_bus_the_next_look_tells(postgres: Any) -> None:
 
 async def test_a_bus_that_breaks_is_joined_again_and_what_was_missed_is_seen(postgres: Any) -> None:
     url = postgres.make()
-    operator = Ledger(url)
+    operator = Keyring(url)
     operator.add(KEY)
     async with nodes(url, 1) as (node,):
         assert await node.find(KEY.digest) == KEY
@@ -189,10 +189,10 @@ async def test_a_server_that_hangs_blocks_nobody_for_long(postgres: Any) -> None
 RACE = """
 import sys
 from vallum.core.principal import Credential
-from vallum.stores.registry import Ledger, RotationError
+from vallum.stores.registry import Keyring, RotationError
 
 url, name, verb = sys.argv[1:]
-ledger = Ledger(url)
+keyring = Keyring(url)
 print("ready", flush=True)
 sys.stdin.readline()
 done = []
@@ -201,13 +201,13 @@ for number in range(30):
     try:
         if verb == "rotate":
             digest = f"{name}{number}".encode().ljust(32, b".")
-            ledger.rotate(key_id, Credential(f"key_{number}_{name}", "", digest, created_at=50.0), 10.0)
+            keyring.rotate(key_id, Credential(f"key_{number}_{name}", "", digest, created_at=50.0), 10.0)
             done.append(key_id)
-        elif ledger.revoke(key_id, 50.0):
+        elif keyring.revoke(key_id, 50.0):
             done.append(key_id)
     except RotationError:
         pass
-ledger.close()
+keyring.close()
 print(" ".join(done))
 """
 
@@ -230,10 +230,10 @@ def race(url: str, *verbs: str) -> list[set[str]]:
 
 @pytest.fixture
 def thirty(url: str) -> str:
-    ledger = Ledger(url)
+    keyring = Keyring(url)
     for number in range(30):
-        ledger.add(replace(KEY, id=f"key_{number}", digest=number.to_bytes(32)))
-    ledger.close()
+        keyring.add(replace(KEY, id=f"key_{number}", digest=number.to_bytes(32)))
+    keyring.close()
     return url
 
 
@@ -241,9 +241,9 @@ def test_of_two_rotations_at_once_one_is_made(thirty: str) -> None:
     one, other = race(thirty, "rotate", "rotate")
     assert one | other == {f"key_{number}" for number in range(30)}
     assert not one & other
-    ledger = Ledger(thirty)
-    held = {each.id: each for each in ledger.list()}
-    ledger.close()
+    keyring = Keyring(thirty)
+    held = {each.id: each for each in keyring.list()}
+    keyring.close()
     assert len(held) == 60
     assert {each.expires_at for each in held.values() if each.successor_of is None} == {60.0}
 
@@ -251,8 +251,8 @@ def test_of_two_rotations_at_once_one_is_made(thirty: str) -> None:
 def test_a_rotation_and_a_revocation_at_once_leave_no_key_that_should_not_hold(thirty: str) -> None:
     rotated, revoked = race(thirty, "rotate", "revoke")
     assert revoked == {f"key_{number}" for number in range(30)}, "every key was revoked, rotated or not"
-    ledger = Ledger(thirty)
-    held = ledger.list()
-    ledger.close()
+    keyring = Keyring(thirty)
+    held = keyring.list()
+    keyring.close()
     assert {each.id for each in held if each.successor_of is None and each.revoked_at != 50.0} == set()
     assert {each.successor_of for each in held if each.successor_of is not None} == rotated

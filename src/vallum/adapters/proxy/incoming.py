@@ -68,6 +68,7 @@ class Incoming:
         """How much of the body has come."""
         return self.body_bytes
 
+    @property
     def scheme(self) -> str:
         """How the client speaks to us: http or https."""
         return self._connection.scheme

@@ -31,8 +31,8 @@ def list_keys(subject: str | None, tenant: str | None, policy: Path | None, as_j
     \b
     Example:  vallum keys list --subject alice
     """
-    with open_registry(policy) as (ledger, _):
-        credentials = ledger.list(subject, tenant)
+    with open_registry(policy) as (keyring, _):
+        credentials = keyring.list(subject, tenant)
     now = time.time()
     if as_json:
         click.echo(json.dumps([{"id": c.id, "state": state(c, now)} | describe(c) for c in credentials]))
@@ -77,9 +77,9 @@ def show(ctx: click.Context, key_id: str, policy: Path | None, as_json: bool) ->
     \b
     Example:  vallum keys show key_4mQ9zT0aB2cD
     """
-    with open_registry(policy) as (ledger, _):
-        credential = ledger.get(key_id)
-        successor = ledger.find_successor(key_id)
+    with open_registry(policy) as (keyring, _):
+        credential = keyring.get(key_id)
+        successor = keyring.find_successor(key_id)
     if credential is None:
         complain_of_id(key_id)
         ctx.exit(FAILED)
@@ -108,9 +108,9 @@ def verify(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
     if sys.stdin.isatty():
         err.print("Paste the key and press Return:", style="dim")
     key = sys.stdin.readline(1024).strip()
-    with open_registry(policy) as (ledger, prefix):
+    with open_registry(policy) as (keyring, prefix):
         well_formed = is_well_formed(key, prefix)
-        credential = ledger.find_now(digest_key(key)) if well_formed else None
+        credential = keyring.find_now(digest_key(key)) if well_formed else None
     word = "malformed" if not well_formed else "unknown" if credential is None else state(credential, time.time())
     if as_json:
         click.echo(json.dumps({"state": word} | ({"id": credential.id} | describe(credential) if credential else {})))

@@ -31,7 +31,7 @@ from vallum.stores.registry import RotationError
 if TYPE_CHECKING:
     from vallum.core.principal import Confirmation
     from vallum.core.quota import Quota
-    from vallum.stores.registry import Ledger
+    from vallum.stores.registry import Keyring
 
 file_option = click.Path(path_type=Path, dir_okay=False)
 
@@ -77,9 +77,9 @@ def create(
     known = {route.name for route in read_config(policy)[0].routes}
     for route in sorted(set(routes) - known):
         hint(f"No route of this policy is called {route!r}; it has {', '.join(sorted(known))}.", style="yellow")
-    with open_registry(policy) as (ledger, prefix):
+    with open_registry(policy) as (keyring, prefix):
         key, credential = issue(
-            ledger,
+            keyring,
             prefix,
             time.time(),
             subject=subject,
@@ -123,9 +123,9 @@ def rotate(
     Example:  vallum keys rotate key_4mQ9zT0aB2cD --grace 1h
     """
     grace_s = 0.0 if grace == "0" else parse_span(grace, "--grace (24h, or 0 for none)")
-    with open_registry(policy) as (ledger, prefix):
+    with open_registry(policy) as (keyring, prefix):
         now = time.time()
-        old = ledger.get(key_id)
+        old = keyring.get(key_id)
         if old is None:
             complain_of_id(key_id)
             ctx.exit(FAILED)
@@ -133,7 +133,7 @@ def rotate(
         life_s = None if old.expires_at is None else now + (old.expires_at - old.created_at)
         expires_at = parse_expiry(expires, now) if expires is not None else life_s
         try:
-            made = ledger.rotate(key_id, replace(fresh, expires_at=expires_at), grace_s)
+            made = keyring.rotate(key_id, replace(fresh, expires_at=expires_at), grace_s)
         except RotationError as error:
             complain(str(error))
             ctx.exit(FAILED)
@@ -147,7 +147,7 @@ def rotate(
 
 
 def issue(
-    ledger: Ledger,
+    keyring: Keyring,
     prefix: str,
     now: float,
     *,
@@ -177,7 +177,7 @@ def issue(
         confirmation=confirmation,
         canary=canary,
     )
-    ledger.add(credential)
+    keyring.add(credential)
     return key, credential
 
 

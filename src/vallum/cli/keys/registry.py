@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vallum.authenticators.api_key import ApiKeyConfig
 from vallum.cli.terminal import complain, err, read_config
 from vallum.core.apikey import DEFAULT_PREFIX
-from vallum.stores.registry import Ledger
+from vallum.stores.registry import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,15 +18,15 @@ NONE_SUCH = "no key has the id {}; see: vallum keys list"
 
 
 @contextmanager
-def open_registry(policy: Path | None) -> Iterator[tuple[Ledger, str]]:
+def open_registry(policy: Path | None) -> Iterator[tuple[Keyring, str]]:
     """Open the registry of a policy, and say with what its keys begin.  Raise DependencyError."""
     config, _ = read_config(policy)
     prefixes = [a.prefix for a in config.authenticators.values() if isinstance(a, ApiKeyConfig)]
-    ledger = Ledger(config.registry)
+    keyring = Keyring(config.registry)
     try:
-        yield ledger, prefixes[0] if prefixes else DEFAULT_PREFIX
+        yield keyring, prefixes[0] if prefixes else DEFAULT_PREFIX
     finally:
-        ledger.close()
+        keyring.close()
 
 
 def say(words: str) -> None:

@@ -11,7 +11,7 @@ import click
 from vallum.cli.keys.registry import complain_of_id, hint, open_registry, say
 from vallum.cli.keys.words import parse_instant
 from vallum.cli.terminal import FAILED, complain, policy_option
-from vallum.stores.registry import Ledger, Selection
+from vallum.stores.registry import Keyring, Selection
 
 
 @click.command()
@@ -46,39 +46,39 @@ def revoke(
         raise click.UsageError("give the ID of one key, or --subject, --tenant or --created-before for many")
     now = time.time()
     before = None if created_before is None else parse_instant(created_before, now, "--created-before")
-    with open_registry(policy) as (ledger, _):
+    with open_registry(policy) as (keyring, _):
         if key_id is not None:
-            _revoke_one(ctx, ledger, key_id, now, dry_run, as_json)
+            _revoke_one(ctx, keyring, key_id, now, dry_run, as_json)
         else:
-            _revoke_many(ledger, Selection(subject, tenant, before), now, dry_run, yes, as_json)
+            _revoke_many(keyring, Selection(subject, tenant, before), now, dry_run, yes, as_json)
 
 
-def _revoke_one(ctx: click.Context, ledger: Ledger, key_id: str, now: float, dry_run: bool, as_json: bool) -> None:
-    credential = ledger.get(key_id)
+def _revoke_one(ctx: click.Context, keyring: Keyring, key_id: str, now: float, dry_run: bool, as_json: bool) -> None:
+    credential = keyring.get(key_id)
     if credential is None:
         complain_of_id(key_id)
         ctx.exit(FAILED)
-    revoked = credential.revoked_at is None if dry_run else ledger.revoke(key_id, now)
+    revoked = credential.revoked_at is None if dry_run else keyring.revoke(key_id, now)
     if as_json:
         click.echo(json.dumps({"id": key_id, "revoked": int(revoked), "dry_run": dry_run}))
         return
     would = "would be" if dry_run else "is"
     say(f"{key_id} {would} revoked." if revoked else f"{key_id} was revoked before.")
-    successor = ledger.find_successor(key_id)
+    successor = keyring.find_successor(key_id)
     if successor is not None and successor.refusal(now) is None:
         hint(f"The key in its place still holds: vallum keys revoke {successor.id}", style="yellow")
     elif revoked and not dry_run:
         hint(f"What it did: the records name it, {key_id}, as `credential`.")
 
 
-def _revoke_many(ledger: Ledger, selection: Selection, now: float, dry_run: bool, yes: bool, as_json: bool) -> None:
-    count = ledger.count(selection)
+def _revoke_many(keyring: Keyring, selection: Selection, now: float, dry_run: bool, yes: bool, as_json: bool) -> None:
+    count = keyring.count(selection)
     if dry_run or not count:
         revoked = 0
     else:
         if not yes:
             click.confirm(f"Revoke {_keys(count)}, for good?", abort=True, err=True)
-        revoked = ledger.revoke_all(selection, now)
+        revoked = keyring.revoke_all(selection, now)
     if as_json:
         click.echo(json.dumps({"matched": count, "revoked": revoked, "dry_run": dry_run}))
     elif dry_run:
@@ -102,11 +102,11 @@ def release(ctx: click.Context, key_id: str, policy: Path | None, as_json: bool)
     \b
     Example:  vallum keys release key_4mQ9zT0aB2cD
     """
-    with open_registry(policy) as (ledger, _):
-        if ledger.get(key_id) is None:
+    with open_registry(policy) as (keyring, _):
+        if keyring.get(key_id) is None:
             complain_of_id(key_id)
             ctx.exit(FAILED)
-        released = ledger.release(key_id)
+        released = keyring.release(key_id)
     if as_json:
         click.echo(json.dumps({"id": key_id, "released": released}))
     elif released:

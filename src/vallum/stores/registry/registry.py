@@ -1,4 +1,4 @@
-"""The registry of a gateway: the ledger, and what is kept of it in memory.
+"""The registry of a gateway: the keyring, and what is kept of it in memory.
 
 The promise: with the database up, a revocation is obeyed by every node within a second, and never later than STALE_S.
 
@@ -20,8 +20,8 @@ from sqlalchemy import select
 
 from vallum.core.errors import DependencyError
 from vallum.stores.registry.database import ANSWER_S, CONNECTIONS
+from vallum.stores.registry.keyring import Keyring
 from vallum.stores.registry.known import Known
-from vallum.stores.registry.ledger import Ledger
 from vallum.stores.registry.schema import keys, state
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ CHANGED_MAX = 1000  # more changes than this at once, and everything is forgotte
 USED_MAX = 65_536
 
 
-class SqlRegistry(Ledger):
-    """Credentials by digest, for the request path; everything else is the ledger's."""
+class SqlRegistry(Keyring):
+    """Credentials by digest, for the request path; everything else is the keyring's."""
 
     def __init__(self, url: str, clock: Callable[[], float] = monotonic) -> None:
         """Open the database at `url`.  Raise DependencyError if that fails."""

@@ -49,7 +49,7 @@ class Selection(NamedTuple):
         return and_(true(), *parts)
 
 
-class Ledger:
+class Keyring:
     """Credentials in a database.  Every method raises DependencyError when the database cannot answer."""
 
     def __init__(self, url: str) -> None:
@@ -178,7 +178,7 @@ class Ledger:
         self._forget_all()
 
     def _forget_all(self) -> None:
-        """Forget what is kept of credentials, as this process has changed some; a ledger keeps nothing."""
+        """Forget what is kept of credentials, as this process has changed some; a keyring keeps nothing."""
 
     def _set(self, condition: ColumnElement[bool], **values: Any) -> int:
         if values.get("revoked_at") is not None:
