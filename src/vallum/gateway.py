@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.driver import Driver
+from vallum.adapters.gates import Gates
 from vallum.adapters.issuer import HttpIssuers
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
 from vallum.adapters.proxy.siblings import Siblings, socket_path
 from vallum.adapters.proxy.tls import TlsListener
+from vallum.agreement import Agreement
 from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, Source, read_source
 from vallum.config.tls import MaterialError, material_files, read_material
@@ -32,11 +34,15 @@ from vallum.core.requestid import compose_id
 from vallum.core.theft import Habits
 from vallum.metrics import Metrics
 from vallum.mint.keyring import create_file
+from vallum.stores.bank import Bank
 from vallum.stores.memory import MemoryCounters
+from vallum.stores.raises import SqlRaises
 from vallum.stores.records import Records
 from vallum.stores.registry import SqlRegistry
 from vallum.stores.shared import open_shared
+from vallum.stores.shared_standings import SharedStandings
 from vallum.stores.sightings import MemorySightings
+from vallum.stores.standings import MemoryStandings
 
 if TYPE_CHECKING:
     import socket
@@ -53,6 +59,7 @@ MEMORY, EMBEDDED = "memory://", "embedded://"
 BEAT_S = 0.25
 WATCH_EVERY = 4  # beats between two looks at the policy file
 REFRESH_EVERY = 2  # beats between two looks at the registry
+AGREE_EVERY = 2  # beats between two exchanges with other processes and with operators
 REFRESH_WAIT_S = 0.1  # how long a beat waits for such a look: connections are swept even while the registry hangs
 USES_EVERY = 240  # beats between two notes of when keys were last used
 FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies", "client_certificate")
@@ -86,11 +93,23 @@ class Gateway:
         counters = MemoryCounters() if self.shared is None else self.shared.counters
         self.sightings = MemorySightings(habits(config))
         proofs = None if self.shared is None else self.shared.failover
-        self.driver = Driver(counters, self.registry, self.issuers, proofs=proofs, sightings=self.sightings)
+        self.standings = MemoryStandings() if self.shared is None else SharedStandings(self.shared.store.ask)
+        self.driver = Driver(
+            Bank(counters),
+            self.registry,
+            self.issuers,
+            proofs=proofs,
+            sightings=self.sightings,
+            standings=self.standings,
+        )
         create_signing_key(config)
         self._counting: asyncio.Future[None] | None = None
         self.service = Pools()
+        self.gates = Gates(self.clock)
         self.engine = Engine(policy)
+        self.agreement = Agreement(
+            self.standings, SqlRaises(config.registry), lambda: self.engine.policy.throttle, time.time
+        )
         self._source = source
         self._stamp = stamp(source)
         self._certificates = ClientCertificates()
@@ -114,9 +133,10 @@ class Gateway:
         return time.monotonic()
 
     def finish(self, x: Exchange, status: int | None, timing: record.Timing, sent_bytes: int) -> None:
-        """Record and count an exchange that has ended."""
+        """Record and count an exchange that has ended, and remember what it told about its caller."""
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
+        self.standings.note(x)
         key_id = x.principal.credential_id
         if key_id is not None:
             self.registry.note_use(key_id, x.request.now)
@@ -135,6 +155,10 @@ class Gateway:
         """Return this process's metrics: for the operators' listener."""
         return self.render_metrics()
 
+    async def show_standings(self) -> bytes:
+        """Return the callers below their plan: for the operators' listener."""
+        return self.agreement.show()
+
     async def check_ready(self) -> bool:
         """Say whether this process is ready: for the operators' listener."""
         return self.is_ready()
@@ -147,6 +171,8 @@ class Gateway:
         config, seat = self.config, self._seat
         await self._open_counters()
         self.service.keep(self.engine.policy.upstreams.values())
+        self.gates.keep(self.engine.policy.upstreams.values())
+        await self.agreement.seek()
         trusted = parse_networks(config.trusted_proxies)
         header = config.client_certificate.header if config.client_certificate is not None else None
         self._certificates = ClientCertificates(header, trusted)
@@ -216,6 +242,8 @@ class Gateway:
         if self._beats % REFRESH_EVERY == 0 and (self._refreshing is None or self._refreshing.done()):
             self._refreshing = asyncio.ensure_future(self._refresh())
             await asyncio.wait([self._refreshing], timeout=REFRESH_WAIT_S)
+        if self._beats % AGREE_EVERY == 0:
+            self.agreement.beat()
         if self._beats % WATCH_EVERY == 0 and stamp(self._source) != self._stamp:
             self._reload_due = True
         if self._beats % WATCH_EVERY == 0:
@@ -283,6 +311,7 @@ class Gateway:
         self._source, self._stamp = source, stamp(source)
         self._reload_due = self._reload_due or changed_again
         self.service.keep(policy.upstreams.values())
+        self.gates.keep(policy.upstreams.values())
         self.engine = Engine(policy)
         self.sightings.habits = habits(config)
         self.metrics.count_reload("swapped")
@@ -314,6 +343,7 @@ class Gateway:
             if listener is not None:
                 await listener.drain(0.1)
         await self.driver.ledger.drain()
+        await self.agreement.close()
         if self._counting is not None:
             self._counting.cancel()
         if self.shared is not None:
@@ -338,8 +368,10 @@ class Gateway:
         if isinstance(self._listener, TlsListener):
             self.metrics.handshakes_failed = self._listener.failures
         self.metrics.records_lost = self.records.lost
+        self.metrics.callers_below = self.agreement.count_below()
+        self.metrics.gates = self.gates.all()
         if self.shared is not None:
-            self.metrics.note_store(self.shared.failover.standing, self.shared.counters.spared)
+            self.metrics.note_store(self.shared.failover.condition, self.shared.counters.spared)
         return self.metrics.render()
 
 

@@ -27,7 +27,16 @@ from vallum.checks.schema import Schema, SchemaError
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.codecs.json import MEDIA_TYPES, AnswerJson, Json
 from vallum.config.decode import decode
-from vallum.config.model import Config, PriceConfig, QuotaConfig, RouteConfig
+from vallum.config.model import (
+    BlockConfig,
+    ConcurrencyConfig,
+    Config,
+    PriceConfig,
+    PrioritiesConfig,
+    QuotaConfig,
+    RouteConfig,
+    ThrottleConfig,
+)
 from vallum.config.quotas import QuotaError, build_quota
 from vallum.config.source import PolicyFileError, Source
 from vallum.config.tls import MaterialError, read_material
@@ -36,7 +45,21 @@ from vallum.core.address import parse_networks, split_address
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.cost import COST_FIELDS, MILLION, OF_TOKENS, OutputBound, Price, Tariff
 from vallum.core.fieldpath import parse_path
-from vallum.core.policy import Guard, Intake, Limit, OnOverrun, Outlet, Policy, Route, Upstream, Vigilance
+from vallum.core.policy import (
+    Concurrency,
+    Guard,
+    Intake,
+    Limit,
+    OnOverrun,
+    Outlet,
+    Policy,
+    Priorities,
+    Priority,
+    Route,
+    Throttle,
+    Upstream,
+    Vigilance,
+)
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern, folded
@@ -148,6 +171,28 @@ def check_url(text: str) -> None:
 TOKENS_ARE = f"they are in {', '.join(METERS)}"
 
 
+def _concurrency(config: ConcurrencyConfig | None) -> Concurrency | None:
+    if config is None:
+        return None
+    streams_only = config.signal == "streams"
+    return Concurrency(
+        config.max, config.min, config.target_ttfb_s, config.room, config.wait_s, streams_only, config.mode
+    )
+
+
+def _throttle(config: ThrottleConfig) -> Throttle:
+    block = config.block or BlockConfig()
+    block_s = None if config.block is None else block.for_s
+    return Throttle(config.mode, config.grace, config.half_life_s, config.floor, block_s, block.at)
+
+
+def _priorities(config: PrioritiesConfig) -> Priorities:
+    subjects, tenants = (
+        {name: Priority[value.upper()] for name, value in given.items()} for given in (config.subjects, config.tenants)
+    )
+    return Priorities(subjects, tenants)
+
+
 def _in_millionths(price: PriceConfig) -> Price:
     return Price(
         round(price.per_call * MILLION),
@@ -213,6 +258,7 @@ class _Compiler:
         self._upstreams: dict[str, Upstream] = {}
         self._authenticators: dict[str, Authenticator] = {}
         self._read: dict[str, Any] = {}
+        self._throttle = _throttle(config.throttle)
 
     def policy(self, now: float | None) -> Policy:
         config = self._config
@@ -230,7 +276,9 @@ class _Compiler:
             for field, value in headers:
                 if field in FRAMING or not TOKEN.fullmatch(field) or not value.isprintable():
                     self._note(("upstreams", name, "headers", field), f"{field!r} cannot be set here")
-            self._upstreams[name] = Upstream(name, upstream.url, upstream.timeout_s, headers)
+            self._upstreams[name] = Upstream(
+                name, upstream.url, upstream.timeout_s, headers, _concurrency(upstream.concurrency)
+            )
         prover, mint = Dpop(config.dpop), self._mint()
         for name, settings in config.authenticators.items():
             if not isinstance(settings, MintedConfig):
@@ -247,7 +295,7 @@ class _Compiler:
         if config.leak_reports is not None:
             routes.insert(0, self._leak_reports(config.leak_reports, {route.name for route in routes}))
         digest = sha256(self._source.text + b"".join(self._schema_texts())).hexdigest()[:12]
-        return Policy((*own, *routes), self._upstreams, digest, prover)
+        return Policy((*own, *routes), self._upstreams, digest, prover, _priorities(config.priorities), self._throttle)
 
     def _mint(self) -> Mint | None:
         """Return who mints tokens, if anybody does."""
@@ -352,6 +400,8 @@ class _Compiler:
             exclude=tuple(filter(None, exclude)),
             bound=route.auth.bound is not None,
             vigilance=self._vigilance(),
+            throttle=self._throttle,
+            priority=Priority[route.priority.upper()],
             tariff=self._tariff(route),
             meter=METERS.get(route.preset),
             output_bound=_output_bound(route, limits),

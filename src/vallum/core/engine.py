@@ -1,6 +1,6 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
-    request_head    route > authenticate > confirm > authorise > habits > declared size > media type > query
+    request_head    route > authenticate > confirm > authorise > habits > standing > declared size > media type > query
     request_body    parse > meter > quotas > denied fields > schema > checks > sanitise > amend  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
@@ -32,6 +32,7 @@ from vallum.core.watch import watch
 
 if TYPE_CHECKING:
     from vallum.core.decision import Decision, Refusal
+    from vallum.core.policy import Priority
     from vallum.core.relay import Relay
 
 
@@ -80,6 +81,25 @@ class Engine:
         if body is None:
             x.unscanned.append("body")
         return _decide(x, (yield from _run(x, route, self._lines[route.name].body)))
+
+    def priority(self, x: Exchange) -> Priority:
+        """Say how urgent an exchange is: by its subject, else its tenant, else its route."""
+        route, who, given = _route(x), x.principal, self.policy.priorities
+        x.priority = given.subjects.get(who.subject) if who.subject else None
+        if x.priority is None and who.tenant is not None:
+            x.priority = given.tenants.get(who.tenant)
+        if x.priority is None:
+            x.priority = route.priority
+        return x.priority
+
+    def shed(self, x: Exchange, detail: str, enforce: bool) -> Deny | None:
+        """Refuse for want of room at the upstream; only take note of it in shadow."""
+        refusal = Deny(Reason.UNAVAILABLE, "concurrency", detail, retry_after_s=1)
+        if enforce:
+            x.decision = refusal
+            return refusal
+        x.shadowed.append(refusal)
+        return None
 
     def respond(self, x: Exchange) -> Steps[Page | Refusal]:
         """Let the gateway itself answer a request that was let in, on a route with a responder."""
@@ -171,6 +191,8 @@ def line_up(route: Route) -> Line:
     ]
     if route.vigilance is not None:
         head.append(Stage("habits", watch, route.vigilance.mode))
+    if route.throttle is not None:
+        head.append(Stage("standing", stages.standing, route.throttle.mode))
     head += [
         Stage("declared_size", stages.declared_size, bound=True),
         Stage("media_type", stages.media_type, bound=True),

@@ -17,6 +17,7 @@ from vallum.core.problem import ErrorFormat
 from vallum.core.quota import SECOND_US, Demand, Per, Quota, Strategy, Taken
 from vallum.core.quota_fields import openai_writer, quota_writer
 from vallum.core.stages import found
+from vallum.core.standing import in_force
 
 if TYPE_CHECKING:
     from vallum.core.decision import Refusal
@@ -102,7 +103,7 @@ def quotas(
 
 def _narrow(demands: tuple[Demand, ...], factor: float) -> tuple[Demand, ...]:
     """Put the limits in force that this caller has for now: at least 1 of each."""
-    return tuple([demand._replace(limit=max(1, int(demand.quota.limit * factor))) for demand in demands])
+    return tuple([demand._replace(limit=in_force(demand.quota.limit, factor)) for demand in demands])
 
 
 def _bill(x: Exchange, route: Route) -> Bill:
@@ -178,11 +179,12 @@ def _weigh(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny | Non
         detail = f"{cost} {refused.unit} will never fit into {refused.limit}"
         return Deny(Reason.INVALID_REQUEST, control, detail, violations=(violation,))
     wait_s = max(1, -(-taken.retry_after_us // SECOND_US))
-    detail = f"{refused.limit} per {refused.window_s} s per {refused.per}"
+    limit = in_force(refused.limit, x.factor)
+    detail = f"{limit} per {refused.window_s} s per {refused.per}"
     if refused.strategy is Strategy.LEASES:  # when one ends nobody knows: ask again soon
-        wait_s, detail = 1, f"{refused.limit} at once per {refused.per}"
+        wait_s, detail = 1, f"{limit} at once per {refused.per}"
     elif refused.unit != "requests":
-        detail = f"{refused.limit} {refused.unit} per {refused.window_s} s per {refused.per}; {cost} asked for"
+        detail = f"{limit} {refused.unit} per {refused.window_s} s per {refused.per}; {cost} asked for"
     # An SDK that retries for a day helps nobody: tell it not to.
     return Deny(Reason.QUOTA_EXCEEDED, control, detail, wait_s, should_retry=wait_s <= 120)
 

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from math import ceil
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from vallum.core.content import Content, ContentError
 from vallum.core.decision import INVALID_TOKEN, Challenge, Deny, Finding, Reason
-from vallum.core.effects import Steps
+from vallum.core.effects import ReadStanding, Steps, ask
 from vallum.core.policy import Mode
 from vallum.core.principal import Principal
-from vallum.core.quota import Quota, Taken
+from vallum.core.standing import factor, whose
 
 if TYPE_CHECKING:
-    from vallum.core.decision import Refusal
-    from vallum.core.exchange import Exchange, Fields, Headers
-    from vallum.core.policy import Guard, Route
+    from collections.abc import Callable
 
-    Writer = Callable[[tuple[Quota, ...]], Callable[[Taken], Fields]]
+    from vallum.core.decision import Refusal
+    from vallum.core.exchange import Exchange, Headers
+    from vallum.core.policy import Guard, Route
 
 
 # --- request head -----------------------------------------------------------------------------------------------------
@@ -124,6 +124,23 @@ def challenges(route: Route, *, invalid: bool) -> str:
         if parameters and parameters not in said:
             said.append(parameters)
     return ", ".join(f"{scheme} {', '.join(said)}".rstrip() for scheme, said in schemes.items())
+
+
+def standing(x: Exchange, route: Route) -> Steps[Refusal | None]:
+    """Find what is in force for this caller: the plan, times what an operator raised, times how the caller stands."""
+    throttle = route.throttle
+    assert throttle is not None
+    footing = x.footing = yield from ask(ReadStanding(whose(x)))
+    now = x.request.now
+    if footing.raised is not None and footing.raised.until > now:
+        x.factor *= footing.raised.factor
+    known = footing.standing
+    if throttle.mode is Mode.ENFORCE and route.mode is Mode.ENFORCE:
+        x.factor *= factor(known, throttle, now)
+    wait_s = known.blocked_until - now
+    if throttle.block_s is None or not 0 < wait_s <= throttle.block_s:  # a clock set back must not make it longer
+        return None
+    return Deny(Reason.QUOTA_EXCEEDED, "throttle", f"blocked, for {known.cause}", ceil(wait_s), should_retry=False)
 
 
 def authorise(x: Exchange, route: Route) -> Refusal | None:
