@@ -108,11 +108,12 @@ def authenticate(x: Exchange, route: Route) -> Steps[Refusal | None]:
         if isinstance(answer, Principal):
             x.principal = answer
             return None
+        if isinstance(answer, Challenge):
+            x.canary = answer.canary
         if isinstance(answer, Challenge) and answer.scheme in (INVALID_TOKEN, authenticator.challenge):
             invalid = answer.scheme == INVALID_TOKEN  # which one refused is nobody's business
             return Challenge(challenges(route, invalid=invalid), answer.control, answer.detail)
         if answer is not None:
-            x.canary = answer.canary if isinstance(answer, Challenge) else None
             return answer
     if x.request.certificate is not None and not presented:
         detail = "no authenticator of this route takes this certificate"
