@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,9 @@ def tokens() -> None:
 
 @tokens.command()
 @policy_option
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
-def rotate(ctx: click.Context, policy: Path | None) -> None:
+def rotate(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
     """Sign with a new key from now on; tokens that the old one signed hold to their end.
 
     \b
@@ -47,4 +49,7 @@ def rotate(ctx: click.Context, policy: Path | None) -> None:
     except (OSError, ValueError) as error:
         complain(f"the signing key {path} cannot be changed: {error}")
         ctx.exit(DEPENDENCY)
+    if as_json:
+        click.echo(json.dumps({"kid": key_id}))
+        return
     err.print(f"{key_id} signs from now on.  The key before it is published for another hour.", markup=False)

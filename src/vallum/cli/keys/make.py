@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from vallum.core.quota import Quota
     from vallum.stores.registry import Keyring
 
+BOUND = {
+    "certificate": "It holds only on connections that are made with the certificate.",
+    "key": "Send it as Authorization: DPoP, with a proof in the field DPoP of every request.",
+}
 file_option = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -101,6 +105,8 @@ def create(
     if canary:
         hint("Leave it where only a thief would look, and watch vallum_canaries_total.")
         return
+    if confirmation is not None:
+        hint(BOUND["certificate" if confirmation.certificate else "key"])
     hint(f"Replace it with:    vallum keys rotate {credential.id}")
     hint(f"Take it back with:  vallum keys revoke {credential.id}")
 
