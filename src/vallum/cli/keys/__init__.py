@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from vallum.cli.keys.look import list_keys, show, verify
-from vallum.cli.keys.make import create, issue, rotate
+from vallum.cli.keys.make import create, forge, issue, rotate
 from vallum.cli.keys.registry import open_registry
 from vallum.cli.keys.withdraw import release, revoke
 
-__all__ = ["issue", "keys", "open_registry"]
+__all__ = ["forge", "issue", "keys", "open_registry"]
 
 
 @click.group()

@@ -135,7 +135,7 @@ def rotate(
         if old is None:
             complain_of_id(key_id)
             ctx.exit(FAILED)
-        key, fresh = _forge(prefix, now, old.subject)
+        key, fresh = forge(prefix, now, old.subject)
         life_s = None if old.expires_at is None else now + (old.expires_at - old.created_at)
         expires_at = parse_expiry(expires, now) if expires is not None else life_s
         try:
@@ -168,7 +168,7 @@ def issue(
     canary: bool = False,
 ) -> tuple[str, Credential]:
     """Make a key, store its digest, and return both the key and its credential."""
-    key, fresh = _forge(prefix, now, subject)
+    key, fresh = forge(prefix, now, subject)
     credential = Credential(
         id=fresh.id,
         subject=subject,
@@ -187,6 +187,7 @@ def issue(
     return key, credential
 
 
-def _forge(prefix: str, now: float, subject: str) -> tuple[str, Credential]:
+def forge(prefix: str, now: float, subject: str) -> tuple[str, Credential]:
+    """Make a key and the credential that goes with it; nothing is stored."""
     key = compose_key(secrets.token_bytes(32), prefix)
     return key, Credential(f"key_{secrets.token_hex(8)}", subject, digest_key(key), created_at=now)
