@@ -19,11 +19,11 @@ ABSENT = "absent"
 SHADOW = "(shadow)"
 SEVERAL = ("quotas", "checks")  # controls that are lists, of which some may be in shadow
 WHOSE = {
-    Per.KEY: "for each key",
-    Per.TENANT: "for each tenant",
-    Per.IP: "for each address",
-    Per.ROUTE: "for all on this route",
-    Per.GLOBAL: "for all",
+    Per.KEY: "each key",
+    Per.TENANT: "each tenant",
+    Per.IP: "each address",
+    Per.ROUTE: "all on this route",
+    Per.GLOBAL: "all",
 }
 SPANS_S = {"month": 2_592_000, "day": 86_400, "hour": 3600, "minute": 60, "second": 1}
 
@@ -74,14 +74,14 @@ def describe_quota(quota: Quota) -> str:
     if quota.per is not Per.PRINCIPAL:
         words.append(WHOSE[quota.per])
     if quota.strategy is Strategy.SMOOTH:
-        words.append(f"smooth with a burst of {amount(quota.most_at_once(quota.limit), money)}")
+        words.append(f"smooth (burst {amount(quota.most_at_once(quota.limit), money)})")
     if quota.strategy is Strategy.CALENDAR:
-        words.append("of the calendar")
+        words.append("calendar")
     if quota.credit:
-        words.append(f"and {amount(quota.credit, money)} kept")
+        words.append(f"{amount(quota.credit, money)} kept")
     if quota.on_store_failure is not OnStoreFailure.LOCAL:
-        words.append(f"without the store {quota.on_store_failure}")
-    return " ".join(words)
+        words.append(f"without the store: {quota.on_store_failure}")
+    return " · ".join(words)
 
 
 def amount(units: int, money: bool) -> str:
