@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STYLES = {"shadow": "yellow", "in part": "yellow", "lets through": "yellow"}
 
 
-@click.command()
+@click.command(short_help="Validate POLICY and show what holds.")
 @click.argument("policy", required=False, type=click.Path(path_type=Path, dir_okay=False), envvar="VALLUM_POLICY")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context

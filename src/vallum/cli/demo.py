@@ -33,7 +33,7 @@ GRACE_S = 86_400.0
 SCOPES = ("predict:read", "chat:write")
 
 
-@click.command()
+@click.command(short_help="Start two small models, and a gateway before them.")
 @click.option(
     "--check", "as_check", is_flag=True, help="Send the requests itself, show what each control did, and end."
 )

@@ -61,11 +61,13 @@ def raise_limits(
     if as_json:
         click.echo(json.dumps({"subject": subject, "factor": factor, "until": until}))
         return
-    err.print(f"The limits of {subject} are {factor:g} times the plan until {_when(until)}.", markup=False)
-    err.print(f"Take it back with: vallum limits lower {subject}", style="dim", markup=False)
+    err.print(
+        f"The limits of {subject} are {factor:g} times the plan until {_when(until)}.", markup=False, soft_wrap=True
+    )
+    err.print(f"Take it back with: vallum limits lower {subject}", style="dim", markup=False, soft_wrap=True)
 
 
-@limits.command("list")
+@limits.command("list", short_help="List raised limits.")
 @click.option("--subject", help="Only this subject's.")
 @click.option("--all", "past", is_flag=True, help="Also what has ended.")
 @policy_option

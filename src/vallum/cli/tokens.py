@@ -21,7 +21,7 @@ def tokens() -> None:
     """Look after the key that tokens are signed with."""
 
 
-@tokens.command()
+@tokens.command(short_help="Sign with a new key from now on.")
 @policy_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
@@ -52,4 +52,6 @@ def rotate(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"kid": key_id}))
         return
-    err.print(f"{key_id} signs from now on.  The key before it is published for another hour.", markup=False)
+    err.print(
+        f"{key_id} signs from now on.  The key before it is published for another hour.", markup=False, soft_wrap=True
+    )

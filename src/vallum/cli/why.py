@@ -26,7 +26,7 @@ PER_QUOTA = ("quotas", "in_force")  # members of a record with a figure for each
 PATIENCE = 6  # a record is written within a beat of its exchange's end
 
 
-@click.command()
+@click.command(short_help="Explain one exchange, by its request id.")
 @click.argument("request_id")
 @policy_option
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")

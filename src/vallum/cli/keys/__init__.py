@@ -14,7 +14,14 @@ __all__ = ["forge", "issue", "keys", "open_registry"]
 
 @click.group()
 def keys() -> None:
-    """Make, list, check, rotate and revoke API keys."""
+    """Make, list, check, rotate and revoke API keys.
+
+    \b
+    Example:  vallum keys create --subject alice --scope predict:read
+              vallum keys list
+              vallum keys rotate ID       # ID is key_..., never the key itself
+              vallum keys revoke ID
+    """
 
 
 for command in (create, list_keys, show, rotate, revoke, release, verify):

@@ -111,7 +111,7 @@ def create(
     hint(f"Take it back with:  vallum keys revoke {credential.id}")
 
 
-@click.command()
+@click.command(short_help="Put a new key in the place of an old one.")
 @click.argument("key_id", metavar="ID")
 @click.option("--grace", default="24h", show_default=True, help="How long the old key still works; 0 after a leak.")
 @click.option("--expires", help="Life of the new key: 12h, 90d, 1y, or never; as long as the old one's by default.")

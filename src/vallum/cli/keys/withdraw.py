@@ -14,7 +14,7 @@ from vallum.cli.terminal import FAILED, complain, err, policy_option
 from vallum.stores.registry import Keyring, Selection
 
 
-@click.command()
+@click.command(short_help="Revoke a key, or many at once.")
 @click.argument("key_id", metavar="[ID]", required=False)
 @click.option("--subject", help="All keys of this subject.")
 @click.option("--tenant", help="All keys of this tenant.")
@@ -99,7 +99,7 @@ def _keys(count: int) -> str:
     return "1 key" if count == 1 else f"{count} keys"
 
 
-@click.command()
+@click.command(short_help="End the quarantine of a key.")
 @click.argument("key_id", metavar="ID")
 @policy_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
