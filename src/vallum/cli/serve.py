@@ -16,9 +16,10 @@ from sqlalchemy import make_url
 from vallum.cli.keys import issue
 from vallum.cli.terminal import DEFAULT_POLICY, DEFAULTS, DEPENDENCY, complain, err, start_logging
 from vallum.config.compile import load_policy
+from vallum.config.places import EMBEDDED, MEMORY, counters_url
 from vallum.config.source import read_source
 from vallum.core.apikey import DEFAULT_PREFIX
-from vallum.gateway import EMBEDDED, MEMORY, Gateway, counters_url, run
+from vallum.gateway import Gateway, run
 from vallum.stores.redis.address import Address
 from vallum.stores.registry.database import describe
 from vallum.supervisor import supervise

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from vallum.cli.controls import amount
 from vallum.cli.terminal import FAILED, complain, out, policy_option, read_config
+from vallum.config.places import records_folder
 from vallum.config.quotas import build_quota
-from vallum.gateway import records_folder
 from vallum.stores.records import find_record
 
 if TYPE_CHECKING:
