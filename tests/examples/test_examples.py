@@ -19,5 +19,6 @@ def test_there_are_examples() -> None:
 def test_an_example_compiles(path: Path) -> None:
     config, policy = load_policy(read_source(path, {}))
 
-    assert [route.name for route in policy.routes] == [route.name for route in config.routes]
+    written = [route.name for route in config.routes]
+    assert [route.name for route in policy.routes if not route.name.startswith(".well-known/")] == written
     assert policy.digest
