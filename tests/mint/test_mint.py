@@ -231,6 +231,15 @@ def test_without_a_key_that_holds_there_is_no_token(
 # --- binding ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("fields", "form"), [((BEARER,), {}), ((), {"subject_token": KEY})])
+def test_a_canary_alarms_wherever_it_stands(
+    kit: Kit, fields: tuple[tuple[str, str], ...], form: dict[str, Any]
+) -> None:
+    x, outcome = exchange(kit, *fields, house=House(replace(HELD, canary=True)), **form)
+    assert isinstance(outcome, Challenge)
+    assert x.canary == "key_1"
+
+
 def test_a_proof_binds_the_token_to_its_key(kit: Kit) -> None:
     answer = minted(exchange(kit, BEARER, ("dpop", proof()))[1])
     assert answer["token_type"] == "DPoP"

@@ -86,6 +86,8 @@ class Exchanger:
             if isinstance(answer, Principal):
                 x.principal = answer
                 return (yield from self._confirm(x, token))
+            if isinstance(answer, Challenge):
+                x.canary = answer.canary
             if answer is not None:
                 return answer
         return Challenge(INVALID_TOKEN, CONTROL, "the subject token is no key")
