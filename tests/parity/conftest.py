@@ -22,6 +22,7 @@ from vallum.adapters.conduct import BodyError, conduct
 from vallum.adapters.driver import Driver
 from vallum.adapters.gates import Gates
 from vallum.adapters.proxy.server import Listener
+from vallum.adapters.requestids import RequestIds
 from vallum.cli.keys import issue
 from vallum.config.compile import load_policy
 from vallum.config.source import Source, parse_source
@@ -33,7 +34,7 @@ from vallum.core.errors import UpstreamError
 from vallum.core.exchange import Headers, Request, ResponseHead
 from vallum.core.policy import Policy
 from vallum.core.target import parse_target
-from vallum.gateway import Gateway, RequestIds
+from vallum.gateway import Gateway
 from vallum.stores.memory import MemoryCounters
 
 if TYPE_CHECKING:

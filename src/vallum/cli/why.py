@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vallum.cli.terminal import FAILED, complain, out, policy_option, read_config
-from vallum.gateway import records_folder
+from vallum.config.places import records_folder
 from vallum.stores.records import find_record
 
 if TYPE_CHECKING:
