@@ -112,6 +112,8 @@ class Engine:
             page = Deny(Reason.UNAVAILABLE, "responder", describe(error), retry_after_s=1)
         if not isinstance(page, Page):
             x.decision = page
+        elif x.bill is not None:
+            x.bill.sent_bytes += len(page.body)
         return page
 
     def call(self, x: Exchange) -> None:
@@ -151,6 +153,9 @@ class Engine:
         if bill is None:
             return None
         demands = bill.ask_more()
+        if not demands:  # no quota counts what runs over
+            bill.cuts = False
+            return None
         try:
             taken = yield from ask(TakeQuota(demands))
         except Exception as error:  # noqa: BLE001  the store is down: the stream is not what pays for that
