@@ -107,6 +107,8 @@ def _alerts(x: Exchange) -> dict[str, Any]:
         alerts["canary"] = x.canary
     if x.suspicion is not None:
         alerts["suspicion"] = {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "factor": x.factor}
+        if x.blame:
+            alerts["suspicion"]["blame"] = round(x.blame, 3)
     if x.shadowed:
         alerts["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:
