@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vallum.core import standing as standings
 from vallum.core.decision import Allow, Challenge
 from vallum.core.effects import NoteSighting
 from vallum.core.engine import line_up
@@ -14,7 +15,7 @@ from vallum.core.exchange import Certificate
 from vallum.core.policy import Mode, Throttle, Vigilance
 from vallum.core.principal import Confirmation, Principal
 from vallum.core.record import Timing, compose
-from vallum.core.standing import GOOD, Event, factor, observe, testify
+from vallum.core.standing import GOOD, Event, factor, observe
 from vallum.core.theft import Sighting, Suspicion
 from vallum.core.watch import watch
 
@@ -87,7 +88,7 @@ def test_the_answer_grows_with_the_score(kit: Kit, score: float, leeway: float, 
 def test_the_blame_is_slight_and_stands_in_the_record(kit: Kit) -> None:
     """The owner of a stolen key loses no more than half by it, and is never blocked for it."""
     x, talk = judge(kit, Suspicion(0.85, SIGNS))
-    assert testify(x) == Event(0.085, "theft")
+    assert standings.testify(x) == Event(0.085, "theft")
     assert compose(x, 200, Timing(0.0, 0.0), 0)["suspicion"]["blame"] == 0.085
     rule = Throttle(Mode.ENFORCE, block_s=600.0, block_at=0.5)
     standing = GOOD
