@@ -10,6 +10,7 @@ import pytest
 
 from vallum.adapters import ledger as room
 from vallum.adapters.driver import Driver
+from vallum.core import record
 from vallum.core.errors import DependencyError
 from vallum.core.quota import Demand, Quota, Strategy, Taken
 
@@ -86,6 +87,9 @@ async def test_a_settlement_that_hangs_is_given_up(
     await driver.ledger.settle(engine, x)
     assert store.settled == []
     assert "its reservation stays charged" in caplog.text
+    told = record.compose(x, 200, record.Timing(0.0, 0.0), 0)
+    assert told["spent"]["slots"] == {"reserved": 1, "settled": None}
+    assert told["unscanned"] == ["settle"]
 
 
 @pytest.mark.parametrize("error", [DependencyError("down"), ZeroDivisionError("a fault of the store's")])
@@ -95,6 +99,7 @@ async def test_a_settlement_that_fails_harms_nobody(kit: Kit, store: Store, driv
     store.down = error
     await driver.ledger.settle(engine, x)
     assert store.settled == []
+    assert record.compose(x, 200, record.Timing(0.0, 0.0), 0)["spent"]["slots"]["settled"] is None
     await driver.ledger.drain()
 
 

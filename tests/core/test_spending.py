@@ -266,6 +266,13 @@ def test_a_store_that_is_out_is_said_to_be_out(kit: Kit) -> None:
     assert (x.decision.reason, x.decision.retry_after_s) == (Reason.UNAVAILABLE, 1)
 
 
+def test_what_was_counted_by_one_node_alone_is_recorded(kit: Kit) -> None:
+    _, x, _ = ask(kit, route(kit, MINUTE), kit.refused(MINUTE, wait_us=5)._replace(nodes=4))
+    assert isinstance(x.decision, Deny)
+    assert x.decision.detail == "60 per 60 s per principal; the counter store is out: a limit is shared by 4"
+    assert compose(x, 429, Timing(0.0, 0.0), 0)["quotas_shared_by"] == 4
+
+
 def test_what_was_not_counted_is_recorded(kit: Kit) -> None:
     _, x, _ = ask(kit, route(kit, TOKENS), kit.admitted(TOKENS)._replace(skipped=(TOKENS,)))
     assert isinstance(x.decision, Allow)

@@ -77,6 +77,8 @@ def _limits(x: Exchange) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if x.taken is not None:
         told["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
+        if x.taken.nodes:
+            told["quotas_shared_by"] = x.taken.nodes
     if x.priority is not None:
         told |= {"priority": x.priority.name.lower(), "waited_us": int(x.waited_s * 1e6)}
     throttle = x.route.throttle if x.route else None

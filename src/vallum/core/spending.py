@@ -189,6 +189,8 @@ def _weigh(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny | Non
         wait_s, detail = 1, f"{limit} at once per {refused.per}"
     elif refused.unit != "requests":
         detail = f"{limit} {refused.unit} per {refused.window_s} s per {refused.per}; {cost} asked for"
+    if taken.nodes:
+        detail += f"; the counter store is out: a limit is shared by {taken.nodes}"
     # An SDK that retries for a day helps nobody: tell it not to.
     return Deny(Reason.QUOTA_EXCEEDED, control, detail, wait_s, should_retry=wait_s <= 120)
 
