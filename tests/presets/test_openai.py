@@ -113,7 +113,16 @@ def test_a_request_is_an_object(document: Any) -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "prompts"),
-    [("hello", 1), (["a", "b", "c"], 3), ([1, 2, 3], 1), ([[1, 2], [3]], 2), ([], 1), (None, 1)],
+    [
+        ("hello", 1),
+        (["a", "b", "c"], 3),
+        ([1, 2, 3], 1),
+        ([[1, 2], [3]], 2),
+        ([1, "b", "c"], 3),  # the first one says nothing of the others
+        ([True, False], 2),
+        ([], 1),
+        (None, 1),
+    ],
 )
 def test_each_prompt_of_a_list_has_an_answer_of_its_own(prompt: Any, prompts: int) -> None:
     estimate = COMPLETIONS.estimate({"prompt": prompt, "max_tokens": 10, "n": 2}, FREE)

@@ -310,6 +310,20 @@ async def test_what_was_settled_here_is_not_lost_when_the_store_fails_meanwhile(
     assert (house.failover.condition.failures, house.failover.condition.settlements_lost) == (2, 0)
 
 
+async def test_each_lease_of_a_request_is_renewed_where_it_was_taken() -> None:
+    house = House()
+    lease = Quota("lease", 1, 60 * SECOND_US, strategy=Strategy.LEASES)
+    shadow = Quota("shadow", 1, 60 * SECOND_US, strategy=Strategy.LEASES)
+    await house.take(lease, id="one")
+    house.store.failure = LOST
+    await house.take(shadow, id="one")
+    house.store.failure = None
+    house.clock.pass_s(40)
+    await house.failover.renew((Demand(lease, "leasek"), Demand(shadow, "shadowk")), "one")
+    house.clock.pass_s(40)
+    assert (await house.take(lease, id="two")).refused is lease
+
+
 async def test_each_part_of_a_request_is_settled_where_it_was_taken() -> None:
     """A quota in shadow is asked for after the others: the store may have fallen in between."""
     house = House()

@@ -176,7 +176,7 @@ def _medium(part: Mapping[str, Any], media: Mapping[str, tuple[str, int]]) -> tu
 
 def _count_prompts(prompts: Any) -> int:
     """Count prompts: a list of texts, or of lists of token ids, is many; a list of token ids is one."""
-    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+    if isinstance(prompts, list) and any(type(prompt) is not int for prompt in prompts):
         return len(prompts)
     return 1
 

@@ -115,11 +115,13 @@ class FailoverCounters:
 
     async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
         """Renew where it was taken.  What cannot be renewed ends by itself."""
-        if id in self._reserved:
+        here = self._reserved.get(id, {})
+        if here:
             await self._local.renew(_shared_out(demands, max(self._nodes)), id)
-        elif self._up:
+        elsewhere = tuple([demand for demand in demands if demand.key not in here])
+        if elsewhere and self._up:
             try:
-                await self._shared.renew(demands, id)
+                await self._shared.renew(elsewhere, id)
             except DependencyError as error:
                 self._note(error)
 
