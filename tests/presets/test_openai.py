@@ -158,6 +158,22 @@ def test_a_picture_is_no_text_and_hides_none() -> None:
     assert taken_in(CHAT, messages=[{"role": "user", "content": [{"type": ["image_url"]}]}]) < 50
 
 
+def test_a_picture_where_none_can_be_is_text() -> None:
+    """Chat templates write tools and the arguments of calls into the prompt as JSON, whatever shape they have."""
+    hidden = {"type": "image_url", "image_url": "word " * 4000}
+    parts = {"content": [hidden]}
+    call = {"role": "assistant", "tool_calls": [{"function": {"name": "look", "arguments": parts}}]}
+    tool = {"type": "function", "function": {"name": "look", "parameters": parts}}
+    for document in (
+        {"messages": [*HELLO, call]},
+        {"messages": [*HELLO, hidden]},
+        {"messages": [[parts]]},
+        {"messages": HELLO, "tools": [tool]},
+        {"messages": HELLO, "tools": [parts]},
+    ):
+        assert taken_in(CHAT, **document) > 5000
+
+
 @pytest.mark.parametrize(
     ("given", "sent", "shown"),
     [
