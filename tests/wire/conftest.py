@@ -38,7 +38,7 @@ from vallum.stores.registry import SqlRegistry
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from vallum.adapters.proxy.incoming import Incoming
     from vallum.config.model import Config
@@ -639,7 +639,7 @@ class Served:
 
     def issue(self, subject: str, *scopes: str, **more: Any) -> str:
         """Make a key, as `vallum keys create` does, without its start-up time."""
-        registry = SqlRegistry(f"sqlite:///{self.folder}/vallum.db")
+        registry = SqlRegistry(self.environ["VALLUM_REGISTRY"])
         try:
             return issue(registry, DEFAULT_PREFIX, read_clock(), subject=subject, scopes=scopes, **more)[0]
         finally:
@@ -665,7 +665,13 @@ class Server:
         self._folder = folder
         self.started: list[Served] = []
 
-    async def __call__(self, policy: str | Path, *arguments: str, upstream: str | None = None) -> Served:
+    async def __call__(
+        self,
+        policy: str | Path,
+        *arguments: str,
+        upstream: str | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> Served:
         """Start with a policy text, or with a file that is not ours to change."""
         model = await self._stack.enter_async_context(run_model())
         if isinstance(policy, Path):
@@ -681,6 +687,7 @@ class Server:
             "VALLUM_UPSTREAM": upstream or model.url,
             "COLUMNS": "300",
             "PYTHONWARNINGS": "error",
+            **(settings or {}),
         }
         served = Served(self._folder, path, model, environ)
         self._stack.push_async_callback(served.stop)
