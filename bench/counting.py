@@ -149,7 +149,7 @@ def schedules() -> Iterator[tuple[str, Schedule]]:
     edge_s = WINDOW_S - START_S % WINDOW_S
     yield "bursts on both sides of the minute", edges(edge_s - 1)
     for seed in range(100):
-        yield f"random bursts {seed}", random_bursts(random.Random(seed))
+        yield f"random bursts {seed}", random_bursts(random.Random(seed))  # noqa: S311  an adversary that can be repeated
 
 
 def attack(contender: Contender) -> None:
@@ -173,7 +173,7 @@ def most_in_window(times: list[float]) -> int:
 
 
 def flood(contender: Contender) -> None:
-    """Ask ten times a second for ten windows: how much of the plan does one who never stops get?"""
+    """Ask ten times a second for ten windows, to see how much of the plan one who never stops gets."""
     clock = Clock()
     with patch("time.time", lambda: clock.now_s):
         hit = contender.make(clock)
@@ -201,14 +201,14 @@ def time_decisions(contender: Contender, rounds: int = 5, hits: int = 4000) -> N
 
 def draw(found: list[Contender], file: Path) -> None:
     """Draw what was admitted within the last window, at every moment of each contender's worst case."""
-    import matplotlib  # noqa: PLC0415  only the picture needs it
+    import matplotlib as mpl  # noqa: PLC0415  only the picture needs it
 
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "vallum"
-    from matplotlib import pyplot  # noqa: PLC0415
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "vallum"
+    from matplotlib import pyplot as plt  # noqa: PLC0415
 
     shown = [c for c in found if c.name in ("Vallum strict", "limits: sliding counter", "fixed-window script")]
-    figure, axes = pyplot.subplots(1, len(shown), figsize=(9, 2.8), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(shown), figsize=(9, 2.8), sharey=True, layout="constrained")
     for contender, axis in zip(shown, axes, strict=True):
         begin = contender.admitted[0]
         moments = [begin + step / 10 for step in range(int((contender.admitted[-1] - begin) * 10) + 20)]
@@ -244,6 +244,7 @@ def main() -> None:
     """Attack, time, print, draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", type=Path, metavar="FILE.svg")
+    parser.add_argument("--store", metavar="URL", help="redis://host:port of a server to count on")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     found = contenders()
@@ -252,6 +253,10 @@ def main() -> None:
         flood(contender)
         time_decisions(contender)
     show(found)
+    if options.store is not None:
+        import counting_store  # noqa: PLC0415  needs redis-py and a server
+
+        counting_store.show(options.store)
     if options.picture is not None:
         draw(found, options.picture)
     if options.json is not None:

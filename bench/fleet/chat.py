@@ -1,4 +1,4 @@
-"""`chat.yaml` on a fleet: four at once over all gateways, and what a gateway that is killed in a stream leaves behind."""
+"""`chat.yaml` on a fleet: four at once over all gateways, and what a gateway killed in a stream leaves behind."""
 
 from __future__ import annotations
 

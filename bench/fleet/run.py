@@ -59,9 +59,7 @@ async def hold_contract(options: argparse.Namespace, folder: Path) -> bool:
     print(
         f"answers            {load.statuses()}, {took[len(took) // 2]:.1f} ms at the median, {took[-1]:.0f} ms at most"
     )
-    print(
-        f"admitted           {len(admitted)} of {LIMIT * options.windows} in {options.windows} windows of {WINDOW_S:g} s"
-    )
+    print(f"admitted           {len(admitted)} of {LIMIT * options.windows} in {seconds:.0f} s")
     print(f"most in any {WINDOW_S:g} s   {certain} of {LIMIT} (at the upstream {most_at_upstream(admitted, WINDOW_S)})")
     print(f"each {LIMIT} complete  {[round(each, 2) for each in late]} s after its window began")
     exact = len(admitted) == LIMIT * options.windows and certain <= LIMIT
