@@ -24,15 +24,18 @@ import click
 import msgspec
 
 from vallum import authenticators, checks, provers, transforms
+from vallum.adapters.gates import Gate
 from vallum.cli.main import vallum
 from vallum.config.model import Config
 from vallum.core.decision import REASONS, Deny, Reason
 from vallum.core.exchange import Exchange, Headers, Request
-from vallum.core.policy import Policy
+from vallum.core.policy import Concurrency, Policy, Priority, Route, Throttle, Upstream
 from vallum.core.record import Timing
+from vallum.core.standing import Footing, Standing
+from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
 from vallum.metrics import Metrics
-from vallum.stores.failover import Standing
+from vallum.stores.failover import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -396,11 +399,18 @@ def metrics_page() -> str:
     x.shadowed.append(x.decision)
     x.unscanned.append("body")
     x.suspicion = Suspicion(1.0, ("new_network",))
+    gate = Gate(Concurrency(1), lambda: 0.0)
+    gate.shed[Priority.LOW] = 1
+    metrics.gates = [("", gate)]
+    x.priority = Priority.LOW
+    upstream = Upstream("", "")
+    x.route = Route("", frozenset(), Pattern.parse("/"), upstream, (), throttle=Throttle())
+    x.footing = Footing(Standing(recent=10.0))
     x.canary = "key_0"
     metrics.count(x, 404, Timing(0.0, 0.0))
     metrics.count_reload("swapped")
     metrics.count_material("swapped")
-    metrics.note_store(Standing(up=True, nodes=1, failures=0, settlements_lost=0), 0)
+    metrics.note_store(Condition(up=True, nodes=1, failures=0, settlements_lost=0), 0)
     metrics.handshakes_failed["certificate"] += 1
     metrics.material_not_after = (("listen.tls.cert", 0.0),)
     lines = [

@@ -7,52 +7,56 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.driver import Driver
+from vallum.adapters.gates import Gates
 from vallum.adapters.issuer import HttpIssuers
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
 from vallum.adapters.proxy.siblings import Siblings, socket_path
 from vallum.adapters.proxy.tls import TlsListener
+from vallum.adapters.requestids import RequestIds
+from vallum.agreement import Agreement
 from vallum.config.compile import load_policy
+from vallum.config.places import MEMORY, counters_url, records_folder, stamp
 from vallum.config.source import PolicyFileError, Source, read_source
-from vallum.config.tls import MaterialError, material_files, read_material
 from vallum.config.tokens import signing_file
 from vallum.core import record
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
-from vallum.core.requestid import compose_id
 from vallum.core.theft import Habits
 from vallum.metrics import Metrics
 from vallum.mint.keyring import create_file
+from vallum.stores.bank import Bank
 from vallum.stores.memory import MemoryCounters
+from vallum.stores.raises import SqlRaises
 from vallum.stores.records import Records
 from vallum.stores.registry import SqlRegistry
 from vallum.stores.shared import open_shared
+from vallum.stores.shared_standings import SharedStandings
 from vallum.stores.sightings import MemorySightings
+from vallum.stores.standings import MemoryStandings
+from vallum.tls_files import TlsFiles
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from vallum.config.model import Config, ListenConfig
-    from vallum.config.tls import Material
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Policy
 
 log = logging.getLogger("vallum")
 
-MEMORY, EMBEDDED = "memory://", "embedded://"
 BEAT_S = 0.25
 WATCH_EVERY = 4  # beats between two looks at the policy file
 REFRESH_EVERY = 2  # beats between two looks at the registry
+AGREE_EVERY = 2  # beats between two exchanges with other processes and with operators
 REFRESH_WAIT_S = 0.1  # how long a beat waits for such a look: connections are swept even while the registry hangs
 USES_EVERY = 240  # beats between two notes of when keys were last used
 FIXED = ("listen", "admin", "counters", "registry", "records", "workers", "trusted_proxies", "client_certificate")
@@ -86,16 +90,26 @@ class Gateway:
         counters = MemoryCounters() if self.shared is None else self.shared.counters
         self.sightings = MemorySightings(habits(config))
         proofs = None if self.shared is None else self.shared.failover
-        self.driver = Driver(counters, self.registry, self.issuers, proofs=proofs, sightings=self.sightings)
+        self.standings = MemoryStandings() if self.shared is None else SharedStandings(self.shared.store.ask)
+        self.driver = Driver(
+            Bank(counters),
+            self.registry,
+            self.issuers,
+            proofs=proofs,
+            sightings=self.sightings,
+            standings=self.standings,
+        )
         create_signing_key(config)
         self._counting: asyncio.Future[None] | None = None
         self.service = Pools()
+        self.gates = Gates(self.clock)
         self.engine = Engine(policy)
+        self.agreement = Agreement(
+            self.standings, SqlRaises(config.registry), lambda: self.engine.policy.throttle, time.time
+        )
         self._source = source
         self._stamp = stamp(source)
-        self._certificates = ClientCertificates()
-        self._material_files = material_files(config, self._resolve)
-        self._material_stamp = self._material_seen = stamp_files(self._material_files)
+        self._tls = TlsFiles(config, self._resolve, self.metrics, time.time)
         self._listener: Listener | None = None
         self._admin: Listener | None = None
         self._own: Listener | None = None  # of one worker among several, for the others
@@ -114,9 +128,10 @@ class Gateway:
         return time.monotonic()
 
     def finish(self, x: Exchange, status: int | None, timing: record.Timing, sent_bytes: int) -> None:
-        """Record and count an exchange that has ended."""
+        """Record and count an exchange that has ended, and remember what it told about its caller."""
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
+        self.standings.note(x)
         key_id = x.principal.credential_id
         if key_id is not None:
             self.registry.note_use(key_id, x.request.now)
@@ -135,6 +150,10 @@ class Gateway:
         """Return this process's metrics: for the operators' listener."""
         return self.render_metrics()
 
+    async def show_standings(self) -> bytes:
+        """Return the callers below their plan: for the operators' listener."""
+        return self.agreement.show()
+
     async def check_ready(self) -> bool:
         """Say whether this process is ready: for the operators' listener."""
         return self.is_ready()
@@ -147,12 +166,11 @@ class Gateway:
         config, seat = self.config, self._seat
         await self._open_counters()
         self.service.keep(self.engine.policy.upstreams.values())
-        trusted = parse_networks(config.trusted_proxies)
-        header = config.client_certificate.header if config.client_certificate is not None else None
-        self._certificates = ClientCertificates(header, trusted)
-        origin = config.listen.public_url
-        proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._certificates, origin=origin)
-        self._listener = self._make_listener(proxy)
+        self.gates.keep(self.engine.policy.upstreams.values())
+        await self.agreement.seek()
+        trusted, origin = parse_networks(config.trusted_proxies), config.listen.public_url
+        proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._tls.certificates, origin=origin)
+        self._listener = self._tls.listen(proxy.serve, bounds(config.listen))
         self._following = asyncio.ensure_future(self.registry.follow())
         if seat is not None:
             await self._take_seat(seat)
@@ -163,14 +181,6 @@ class Gateway:
             self._admin = Listener(Admin(self).serve, Bounds(connections=100))
             host, port = split_address(config.admin.address)
             self._servers.append(await loop.create_server(self._admin.connect, host, port))
-
-    def _make_listener(self, proxy: Proxy) -> Listener:
-        # What has expired since it was checked is no reason not to start: a running gateway would run on, too.
-        material = read_material(self.config, self._resolve)
-        self._put_in_force(material)
-        if material.context is None:
-            return Listener(proxy.serve, bounds(self.config.listen))
-        return TlsListener(proxy.serve, bounds(self.config.listen), material)
 
     async def _open_counters(self) -> None:
         if self.shared is None:
@@ -217,10 +227,12 @@ class Gateway:
         if self._beats % REFRESH_EVERY == 0 and (self._refreshing is None or self._refreshing.done()):
             self._refreshing = asyncio.ensure_future(self._refresh())
             await asyncio.wait([self._refreshing], timeout=REFRESH_WAIT_S)
+        if self._beats % AGREE_EVERY == 0:
+            self.agreement.beat()
         if self._beats % WATCH_EVERY == 0 and stamp(self._source) != self._stamp:
             self._reload_due = True
         if self._beats % WATCH_EVERY == 0:
-            await self._watch_material()
+            await self._tls.watch()
         if self._reload_due and (self._reloading is None or self._reloading.done()):
             self._reload_due = False
             self._reloading = asyncio.ensure_future(self.reload())  # a second's work: the beat goes on
@@ -238,31 +250,6 @@ class Gateway:
             if not self._healthy:
                 log.info("the registry answers again")
             self._healthy = True
-
-    async def _watch_material(self) -> None:
-        """Put changed certificates, keys and revocation lists in force, once they have stopped changing."""
-        seen, self._material_seen = self._material_seen, stamp_files(self._material_files)
-        if self._material_seen != seen or seen == self._material_stamp:
-            return
-        self._material_stamp = seen
-        loop = asyncio.get_running_loop()
-        try:
-            material = await loop.run_in_executor(None, read_material, self.config, self._resolve, time.time())
-        except MaterialError as error:
-            log.error("the TLS files do not hold; the last good ones stay in force: %s", error)
-            self.metrics.count_material("kept")
-            return
-        if stamp_files(self._material_files) != seen:  # changed while it was read: it may be half of each
-            return
-        self._put_in_force(material)
-        self.metrics.count_material("swapped")
-        log.info("new TLS files are in force")
-
-    def _put_in_force(self, material: Material) -> None:
-        self._certificates.revocations = material.revocations
-        self.metrics.material_not_after = material.not_after
-        if isinstance(self._listener, TlsListener):
-            self._listener.put_in_force(material)
 
     def _resolve(self, name: str) -> Path:
         return self._source.path.parent / name
@@ -284,6 +271,7 @@ class Gateway:
         self._source, self._stamp = source, stamp(source)
         self._reload_due = self._reload_due or changed_again
         self.service.keep(policy.upstreams.values())
+        self.gates.keep(policy.upstreams.values())
         self.engine = Engine(policy)
         self.sightings.habits = habits(config)
         self.metrics.count_reload("swapped")
@@ -315,6 +303,7 @@ class Gateway:
             if listener is not None:
                 await listener.drain(0.1)
         await self.driver.ledger.drain()
+        await self.agreement.close()
         if self._counting is not None:
             self._counting.cancel()
         if self.shared is not None:
@@ -339,8 +328,10 @@ class Gateway:
         if isinstance(self._listener, TlsListener):
             self.metrics.handshakes_failed = self._listener.failures
         self.metrics.records_lost = self.records.lost
+        self.metrics.callers_below = self.agreement.count_below()
+        self.metrics.gates = self.gates.all()
         if self.shared is not None:
-            self.metrics.note_store(self.shared.failover.standing, self.shared.counters.spared)
+            self.metrics.note_store(self.shared.failover.condition, self.shared.counters.spared)
         return self.metrics.render()
 
 
@@ -360,23 +351,6 @@ async def run(gateway: Gateway, stopped: asyncio.Event, ready: Callable[[Gateway
     finally:
         waiting.cancel()
         await gateway.stop()
-
-
-class RequestIds:
-    """Makes request ids; asks the system for randomness in bulk."""
-
-    def __init__(self) -> None:
-        """Start with none at hand."""
-        self._entropy: Iterator[bytes] = iter(())
-
-    def __call__(self, now: float) -> str:
-        """Return a new id for a request that arrived at `now`, Unix seconds."""
-        entropy = next(self._entropy, None)
-        if entropy is None:
-            block = os.urandom(10 * 256)
-            self._entropy = iter([block[at : at + 10] for at in range(0, len(block), 10)])
-            entropy = next(self._entropy)
-        return compose_id(now, entropy)
 
 
 def bounds(listen: ListenConfig) -> Bounds:
@@ -405,39 +379,5 @@ def create_signing_key(config: Config) -> None:
         create_file(signing_file(config.registry))
 
 
-def records_folder(config: Config) -> Path | None:
-    """Return where records go: as configured, or beside the registry's file, else here; None for standard output."""
-    if config.records.path == "-":
-        return None
-    if config.records.path is not None:
-        return Path(config.records.path)
-    if config.registry.startswith("sqlite:///"):
-        return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".records")
-    return Path("vallum.records")
-
-
-def counters_url(config: Config) -> str:
-    """Return where quotas are counted: as configured, or in memory, or for several workers in a store of our own."""
-    return config.counters or (MEMORY if config.workers == 1 else EMBEDDED)
-
-
 def _monotonic_us() -> int:
     return time.monotonic_ns() // 1000
-
-
-def stamp(source: Source) -> tuple[tuple[int, int, int], ...]:
-    """Return what changes when a policy's files do."""
-    return stamp_files((source.path, *source.files))
-
-
-def stamp_files(paths: Iterable[Path]) -> tuple[tuple[int, int, int], ...]:
-    """Return what changes when one of the files does."""
-    stamps = []
-    for path in paths:
-        try:
-            stat = path.stat()
-        except OSError:
-            stamps.append((0, 0, 0))
-        else:
-            stamps.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
-    return tuple(stamps)

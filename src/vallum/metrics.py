@@ -15,16 +15,20 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from vallum.core.decision import Allow
+from vallum.core.standing import GOOD_FOOTING, factor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from prometheus_client.core import Metric
 
+    from vallum.adapters.gates import Gate
     from vallum.core.exchange import Exchange
+    from vallum.core.policy import Route
     from vallum.core.record import Timing
-    from vallum.stores.failover import Standing
+    from vallum.stores.failover import Condition
 
+WAITED_BUCKETS_S = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 GATEWAY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 TOTAL_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 
@@ -62,18 +66,22 @@ class Metrics(Collector):
         """Start from nothing."""
         self.open = 0
         self.records_lost = 0
+        self.callers_below = 0
+        self.gates: Iterable[tuple[str, Gate]] = ()
         self._exchanges: Counter[tuple[str, str, str, str]] = Counter()
         self._shadowed: Counter[tuple[str, str]] = Counter()
         self._suspected: Counter[tuple[str, str]] = Counter()
         self._unscanned: Counter[tuple[str]] = Counter()
         self._reloads: Counter[tuple[str]] = Counter()
+        self._throttled: Counter[tuple[str, str]] = Counter()
         self.handshakes_failed: Counter[str] = Counter()
         self.material_not_after: tuple[tuple[str, float], ...] = ()
         self._material: Counter[tuple[str]] = Counter()
         self._canaries: Counter[tuple[str]] = Counter()
         self._gateway: dict[str, Times] = {}
+        self._waited: dict[str, Times] = {}
         self._total: dict[str, Times] = {}
-        self._store: tuple[Standing, int] | None = None
+        self._store: tuple[Condition, int] | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -91,8 +99,18 @@ class Metrics(Collector):
         if route not in self._total:
             self._gateway[route], self._total[route] = Times(GATEWAY_BUCKETS_S), Times(TOTAL_BUCKETS_S)
         total_s, upstream_s = timing
-        self._gateway[route].add(total_s - upstream_s)
+        self._gateway[route].add(total_s - upstream_s - x.waited_s)
         self._total[route].add(total_s)
+        if x.priority is not None:
+            if route not in self._waited:
+                self._waited[route] = Times(WAITED_BUCKETS_S)
+            self._waited[route].add(x.waited_s)
+        if x.footing is not None and x.footing is not GOOD_FOOTING and x.route is not None:
+            self._count_throttled(x, x.route)
+        self._count_signs(x, route)
+
+    def _count_signs(self, x: Exchange, route: str) -> None:
+        """Count what an operator should look at."""
         for refusal in x.shadowed:
             self._shadowed[route, refusal.control] += 1
         if x.suspicion is not None:
@@ -105,6 +123,12 @@ class Metrics(Collector):
         if x.unscanned:
             self._unscanned[(route,)] += 1
 
+    def _count_throttled(self, x: Exchange, route: Route) -> None:
+        if x.footing is not None and route.throttle is not None:
+            behaved = factor(x.footing.standing, route.throttle, x.request.now)
+            if behaved < 1.0:
+                self._throttled[route.name, next(str(bound) for bound in FACTOR_BOUNDS if behaved <= bound)] += 1
+
     def count_reload(self, outcome: str) -> None:
         """Count a reload: `swapped`, or `kept` when the new file did not hold."""
         self._reloads[(outcome,)] += 1
@@ -113,9 +137,9 @@ class Metrics(Collector):
         """Count a change of the TLS files: `swapped`, or `kept` when the new ones did not hold."""
         self._material[(outcome,)] += 1
 
-    def note_store(self, standing: Standing, spared: int) -> None:
+    def note_store(self, condition: Condition, spared: int) -> None:
         """Note how the shared counter store stands, and how many refusals were answered without it."""
-        self._store = (standing, spared)
+        self._store = (condition, spared)
 
     def render(self) -> bytes:
         """Return the exposition."""
@@ -124,6 +148,10 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         yield GaugeMetricFamily("vallum_exchanges_open", "Exchanges in hand.", value=self.open)
+        yield GaugeMetricFamily(
+            "vallum_callers_below_plan", "Callers whose standing lowers their limits.", value=self.callers_below
+        )
+        yield from _gate_metrics(self.gates)
         yield GaugeMetricFamily("vallum_records_lost", "Records that could not be written.", value=self.records_lost)
         if self._store is not None:
             yield from _show_store(*self._store)
@@ -131,6 +159,7 @@ class Metrics(Collector):
             ("vallum_exchanges", "Exchanges by what was decided.", EXCHANGE_LABELS, self._exchanges),
             ("vallum_shadowed", "Refusals that a control in shadow would have made.", SHADOW_LABELS, self._shadowed),
             ("vallum_suspected", "Uses of a credential that showed a sign of theft.", SIGN_LABELS, self._suspected),
+            ("vallum_throttled", "Exchanges of callers below their plan.", THROTTLED_LABELS, self._throttled),
             ("vallum_unscanned", "Exchanges that a control could not inspect.", ("route",), self._unscanned),
             (
                 "vallum_canaries",
@@ -159,6 +188,7 @@ class Metrics(Collector):
                 self._gateway,
             ),
             ("vallum_exchange_seconds", "Time from head to end.", self._total),
+            ("vallum_waited_seconds", "Time in the waiting room of an upstream with a limit.", self._waited),
         ):
             histogram = HistogramMetricFamily(name, text, labels=("route",))
             for route, held in list(times.items()):
@@ -169,16 +199,36 @@ class Metrics(Collector):
         return Counter({(cause,): count for cause, count in self.handshakes_failed.items()})
 
 
-def _show_store(standing: Standing, spared: int) -> Iterator[Metric]:
+def _gate_metrics(gates: Iterable[tuple[str, Gate]]) -> Iterator[Metric]:
+    limit = GaugeMetricFamily(
+        "vallum_upstream_limit", "Requests that an upstream is given at once.", labels=("upstream",)
+    )
+    inside = GaugeMetricFamily("vallum_upstream_open", "Requests that an upstream has in hand.", labels=("upstream",))
+    waiting = GaugeMetricFamily("vallum_upstream_waiting", "Requests that wait for room.", labels=("upstream",))
+    shed = CounterMetricFamily("vallum_shed", "Requests for which there was no room.", labels=("upstream", "priority"))
+    for upstream, gate in gates:
+        limit.add_metric((upstream,), int(gate.pressure.limit))
+        inside.add_metric((upstream,), gate.pressure.inside)
+        waiting.add_metric((upstream,), gate.pressure.waiting)
+        for priority, count in list(gate.shed.items()):
+            shed.add_metric((upstream, priority.name.lower()), count)
+    yield from (limit, inside, waiting, shed)
+
+
+FACTOR_BOUNDS = (0.1, 0.25, 0.5, 0.75, 1.0)
+THROTTLED_LABELS = ("route", "factor_at_most")
+
+
+def _show_store(condition: Condition, spared: int) -> Iterator[Metric]:
     yield GaugeMetricFamily(
-        "vallum_counter_store_up", "1 while the shared counter store is asked, 0 while it is out.", value=standing.up
+        "vallum_counter_store_up", "1 while the shared counter store is asked, 0 while it is out.", value=condition.up
     )
     yield GaugeMetricFamily(
-        "vallum_counter_store_nodes", "Processes that share limits while the store is out.", value=standing.nodes
+        "vallum_counter_store_nodes", "Processes that share limits while the store is out.", value=condition.nodes
     )
     for name, text, count in (
-        ("vallum_counter_store_failures", "Calls of the counter store that failed.", standing.failures),
-        ("vallum_settlements_lost", "Reservations that stay charged whole.", standing.settlements_lost),
+        ("vallum_counter_store_failures", "Calls of the counter store that failed.", condition.failures),
+        ("vallum_settlements_lost", "Reservations that stay charged whole.", condition.settlements_lost),
         ("vallum_refusals_remembered", "Refusals that the counter store was not asked for again.", spared),
     ):
         yield CounterMetricFamily(name, text, value=count)

@@ -87,6 +87,20 @@ def test_a_key_is_made_shown_listed_and_verified(tmp_path: Path) -> None:
     assert (verified.returncode, json.loads(verified.stdout)["state"]) == (0, "active")
 
 
+def test_a_limit_is_raised_listed_and_lowered_and_stays_on_record(tmp_path: Path) -> None:
+    said = ("--factor", "2.5", "--for", "2h", "--reason", "launch [day]", "--by", "ops")
+    assert vallum("limits", "raise", "alice", *said, folder=tmp_path).returncode == 0
+    (entry,) = json.loads(vallum("limits", "list", "--json", folder=tmp_path).stdout)
+    assert (entry["subject"], entry["factor"], entry["by"], entry["state"]) == ("alice", 2.5, "ops", "in force")
+    assert entry["until"] - entry["at"] == 7200
+    shown = vallum("limits", "list", folder=tmp_path).stdout
+    assert "launch [day]" in shown
+    assert vallum("limits", "lower", "alice", folder=tmp_path).returncode == 0
+    assert "No limits are raised." in vallum("limits", "list", folder=tmp_path).stdout
+    past = json.loads(vallum("limits", "list", "--all", "--json", folder=tmp_path).stdout)
+    assert [entry["state"] for entry in past] == ["lowered"]
+
+
 def test_a_revoked_key_does_not_verify(tmp_path: Path) -> None:
     key = made(tmp_path)
     assert vallum("keys", "revoke", key["id"], folder=tmp_path).returncode == 0
@@ -105,6 +119,15 @@ def test_a_revoked_key_does_not_verify(tmp_path: Path) -> None:
         (["keys", "show", "key_none"], 1),
         (["keys", "revoke", "key_none"], 1),
         (["why", "none"], 1),
+        (["limits", "lower", "nobody"], 1),
+        (["limits", "raise", "a"], 2),
+        (["limits", "raise", "a", "--factor", "2", "--for", "2h"], 2),
+        (["limits", "raise", "a", "--factor", "2", "--for", "soon", "--reason", "r"], 2),
+        (["limits", "raise", "a", "--factor", "2", "--for", "91d", "--reason", "r"], 2),
+        (["limits", "raise", "a", "--factor", "0.5", "--for", "2h", "--reason", "r"], 2),
+        (["limits", "raise", "a", "--factor", "nan", "--for", "2h", "--reason", "r"], 2),
+        (["limits", "raise", "a", "--factor", "2", "--for", "2h", "--reason", " "], 2),
+        (["limits", "raise", "a\nb", "--factor", "2", "--for", "2h", "--reason", "r"], 2),
         (["serve", "none.yaml"], 2),
         (["serve", "--upstream", "ftp://x"], 2),
         (["serve", "--listen", "127.0.0.1:1"], 2),

@@ -1,4 +1,4 @@
-"""Costs: every unit is a function of the same amounts; who pays for what did not end well; what an upstream may name."""
+"""Costs: every unit is a function of the same amounts; who pays for what did not end well; what upstreams name."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ VIDEOS = Quota("videos", 10, MINUTE_US, unit="videos")
 MONEY = Quota("money", 10**9, MINUTE_US, unit="money")
 ALL = tuple(Demand(quota, quota.name) for quota in (REQUESTS, TOKENS, BYTES, SLOTS, VIDEOS, MONEY))
 # 0.01 a call, 2.50 a million tokens in, 10 a million tokens out
+ESTIMATE = Estimate(100, 200, "/max_tokens")
 TARIFF = Tariff(3, Price(10_000, 2_500_000, 10_000_000), answer_bytes=500)
 
 
-def bill(tariff: Tariff = TARIFF, estimate: Estimate | None = Estimate(100, 200, "/max_tokens")) -> Bill:
+def bill(tariff: Tariff = TARIFF, estimate: Estimate = ESTIMATE) -> Bill:
     return Bill(tariff, 40, METER, estimate)
 
 

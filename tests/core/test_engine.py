@@ -9,10 +9,10 @@ import pytest
 from vallum.core.content import Content
 from vallum.core.decision import INVALID_TOKEN, Allow, Challenge, Deny, Finding, Page, Reason
 from vallum.core.effects import FindCredential, TakeQuota
-from vallum.core.engine import line_up
+from vallum.core.engine import Engine, line_up
 from vallum.core.errors import DependencyError, PhaseError
 from vallum.core.exchange import Certificate, Headers, ResponseHead
-from vallum.core.policy import Mode, OnError
+from vallum.core.policy import Mode, OnError, Policy, Priorities, Priority
 from vallum.core.principal import Principal
 from vallum.core.quota import Demand, Per, Taken
 
@@ -940,6 +940,40 @@ def test_the_dialogue_of_one_request_from_head_to_end(kit: Kit) -> None:
     assert engine.response_chunk(x, b'{"label":1,"logits":2}') == b""
     assert engine.response_end(x) == b'{"label":1}'
     assert (x.decision, x.unscanned, x.shadowed, x.removed) == (Allow(), [], [], {"logits"})
+
+
+# --- priority and shedding --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("principal", "route", "expected"),
+    [
+        (Principal("alice", "acme"), Priority.LOW, Priority.HIGH),
+        (Principal("bob", "acme"), Priority.HIGH, Priority.LOW),
+        (Principal("bob", "other"), Priority.HIGH, Priority.HIGH),
+        (Principal("bob"), Priority.LOW, Priority.LOW),
+        (Principal(""), Priority.NORMAL, Priority.NORMAL),
+    ],
+    ids=["by subject", "by tenant", "tenant is not listed", "by route", "nobody"],
+)
+def test_priority_is_the_subjects_else_the_tenants_else_the_routes(
+    kit: Kit, principal: Principal, route: Priority, expected: Priority
+) -> None:
+    one = kit.route(priority=route, authenticators=(kit.Vouching(principal),))
+    given = Priorities({"alice": Priority.HIGH}, {"acme": Priority.LOW})
+    engine = Engine(Policy((one,), {}, "digest", priorities=given))
+    x = kit.judge(engine, kit.request())
+    assert engine.priority(x) is x.priority is expected
+
+
+@pytest.mark.parametrize("enforce", [True, False])
+def test_who_is_shed_is_refused_or_in_shadow_only_recorded(kit: Kit, enforce: bool) -> None:
+    engine = kit.engine()
+    x = kit.judge(engine, kit.request())
+    refusal = Deny(Reason.UNAVAILABLE, "concurrency", "no room", retry_after_s=1)
+    assert engine.shed(x, "no room", enforce) == (refusal if enforce else None)
+    assert (x.decision == refusal) is enforce
+    assert x.shadowed == ([] if enforce else [refusal])
 
 
 # --- routes that the gateway answers itself ---------------------------------------------------------------------------

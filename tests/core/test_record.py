@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vallum.core.decision import Deny, Finding, Reason
 from vallum.core.effects import FindCredential
-from vallum.core.policy import Mode, OnError
+from vallum.core.policy import Mode, OnError, Priority, Throttle
 from vallum.core.record import DETAIL_MAX_CHARS, Timing, compose
+from vallum.core.standing import GOOD, Footing, Raise, Standing
 
 if TYPE_CHECKING:
     from tests.conftest import Kit
@@ -137,3 +138,55 @@ def test_what_a_failing_check_says_of_the_text_is_not_in_a_record(kit: Kit) -> N
     record = compose(kit.judge(kit.engine(route), kit.request()), 503, TIMING, 0)
     assert "KeyError" in record["detail"]
     assert SECRET not in json.dumps(record)
+
+
+# --- what was in force in the plan's place ----------------------------------------------------------------------------
+
+NOW = 1_700_000_000.0
+FALLEN = Standing(at=NOW, recent=6.0, lasting=6.0, cause="request_rejected")
+RAISED = Raise("alice", 3.0, NOW + 60, "ops", "launch day", NOW)
+
+
+def footed(kit: Kit, footing: Footing, rule: Throttle | None, **facts: Any) -> dict[str, Any]:
+    quota = kit.quota(limit=10)
+    engine = kit.engine(kit.route(throttle=rule))
+    x = engine.open(kit.request(now=NOW))
+    kit.talk(engine.request_head(x), *([footing] if rule is not None else []))
+    x.footing = footing
+    x.taken = kit.admitted(quota)
+    for name, value in facts.items():
+        setattr(x, name, value)
+    whole = compose(x, 200, Timing(0.0, 0.0), 0)
+    told = ("throttle", "raised", "factor", "in_force", "priority", "waited_us")
+    return {name: whole[name] for name in told if name in whole}
+
+
+def test_a_plan_that_holds_is_not_mentioned(kit: Kit) -> None:
+    assert footed(kit, Footing(GOOD), Throttle(Mode.ENFORCE)) == {}
+    assert footed(kit, Footing(FALLEN), None) == {}
+    assert footed(kit, Footing(GOOD, RAISED._replace(until=NOW)), Throttle()) == {}
+
+
+def test_a_lowered_limit_is_told_with_its_cause_and_its_end(kit: Kit) -> None:
+    behaved = {"factor": 0.5, "cause": "request_rejected", "recovers_in_s": 600}
+    assert footed(kit, Footing(FALLEN), Throttle(Mode.ENFORCE)) == {
+        "throttle": {"mode": "enforce", **behaved},
+        "factor": 0.5,
+        "in_force": {"minute": 5},
+    }
+    assert footed(kit, Footing(FALLEN), Throttle()) == {"throttle": {"mode": "shadow", **behaved}}
+
+
+def test_a_raised_limit_is_told_with_who_and_why(kit: Kit) -> None:
+    raised = {"factor": 3.0, "until": NOW + 60, "by": "ops", "reason": "launch day"}
+    assert footed(kit, Footing(GOOD, RAISED), Throttle()) == {
+        "raised": raised,
+        "factor": 3.0,
+        "in_force": {"minute": 30},
+    }
+    assert footed(kit, Footing(GOOD, RAISED), Throttle(), taken=None) == {"raised": raised, "factor": 3.0}
+
+
+def test_priority_and_the_wait_are_told_where_there_was_a_queue(kit: Kit) -> None:
+    told = footed(kit, Footing(GOOD), Throttle(), priority=Priority.LOW, waited_s=0.25)
+    assert told == {"priority": "low", "waited_us": 250_000}

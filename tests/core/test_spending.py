@@ -187,8 +187,8 @@ def test_a_caller_may_have_less_for_a_while_and_never_nothing(kit: Kit) -> None:
         x = engine.open(kit.request())
         kit.talk(engine.request_head(x))
         x.factor = factor
-        (take,) = kit.talk(engine.request_body(x, json.dumps(ASK).encode()), admitted(kit, it)).asked
-        assert [demand.limit for demand in take.demands] == limits
+        (demands,) = kit.talk(engine.request_body(x, json.dumps(ASK).encode()), admitted(kit, it)).demands
+        assert [demand.limit for demand in demands] == limits
 
 
 def test_a_credentials_own_quotas_are_taken_with_the_routes(kit: Kit) -> None:
@@ -239,6 +239,19 @@ def test_buckets_of_one_holder_lie_together(kit: Kit, per: Per, holder: str) -> 
     assert take.demands[0].holder == holder
 
 
+def test_a_store_that_is_out_is_said_to_be_out(kit: Kit) -> None:
+    reply = kit.refused(TOKENS, wait_us=0)._replace(unavailable=True)
+    _, x, _ = ask(kit, route(kit, TOKENS), reply)
+    assert isinstance(x.decision, Deny)
+    assert (x.decision.reason, x.decision.retry_after_s) == (Reason.UNAVAILABLE, 1)
+
+
+def test_what_was_not_counted_is_recorded(kit: Kit) -> None:
+    _, x, _ = ask(kit, route(kit, TOKENS), kit.admitted(TOKENS)._replace(skipped=(TOKENS,)))
+    assert isinstance(x.decision, Allow)
+    assert x.unscanned == ["quota:tokens (the counter store is out)"]
+
+
 # --- what the upstream is told ----------------------------------------------------------------------------------------
 
 
@@ -249,6 +262,15 @@ def test_the_reservation_is_written_into_the_request(kit: Kit) -> None:
     assert x.decision.body is not None
     assert json.loads(x.decision.body) == asked | {"max_tokens": 100, "stream_options": {"include_usage": True}}
     assert x.amended == ("max_tokens", "stream_options")
+
+
+def test_a_bound_of_the_policy_holds_without_a_quota(kit: Kit) -> None:
+    it = route(kit, MINUTE, output_bound=OutputBound(7, 7))
+    engine, x, (take,) = ask(kit, it, **(ASK | {"max_tokens": 50}))
+    assert take.id == ""
+    assert isinstance(x.decision, Allow)
+    assert json.loads(x.decision.body or b"")["max_tokens"] == 7
+    assert kit.talk(engine.settle(x)).asked == []
 
 
 def test_a_request_that_says_all_goes_on_as_it_came(kit: Kit) -> None:
@@ -393,6 +415,13 @@ def test_a_quota_in_shadow_is_reserved_and_settled_beside(kit: Kit) -> None:
     assert "tokens" not in dict(x.quota_fields)["ratelimit"]
 
 
+def test_two_quotas_in_shadow_have_one_account(kit: Kit) -> None:
+    it = route(kit, limits=(kit.limit(TOKENS, Mode.SHADOW), kit.limit(BYTES, Mode.SHADOW)))
+    engine, x, _ = ask(kit, it, kit.admitted(TOKENS), kit.refused(BYTES, wait_us=5))
+    answer(engine, x, USAGE)
+    assert settle(kit, engine, x) == {"tokens": 7}
+
+
 def test_a_quota_in_shadow_that_would_refuse_is_noted(kit: Kit) -> None:
     it = route(kit, limits=(kit.limit(TOKENS, Mode.SHADOW),))
     engine, x, _ = ask(kit, it, kit.refused(TOKENS, wait_us=5))
@@ -401,7 +430,7 @@ def test_a_quota_in_shadow_that_would_refuse_is_noted(kit: Kit) -> None:
     assert kit.talk(engine.settle(x)).asked == []
 
 
-# --- units of the upstream's --------------------------------------------------------------------------------------------
+# --- units of the upstream's ------------------------------------------------------------------------------------------
 
 
 def named(kit: Kit, *fields: tuple[str, str], status: int = 200, **changes: Any) -> tuple[Engine, Exchange, Any]:
@@ -463,8 +492,8 @@ def test_bytes_of_a_body_that_streams_by_are_announced(
     engine = kit.engine(kit.route(limits=(kit.limit(BYTES),), intake=intake, tariff=Tariff(answer_bytes=0)))
     x = engine.open(kit.request(headers=fields))
     kit.talk(engine.request_head(x))
-    (take,) = kit.talk(engine.request_body(x, None), kit.admitted(BYTES)).asked
-    assert take.demands[0].cost == reserved
+    (demands,) = kit.talk(engine.request_body(x, None), kit.admitted(BYTES)).demands
+    assert demands[0].cost == reserved
 
 
 def test_money_is_what_the_tokens_cost(kit: Kit) -> None:
@@ -493,6 +522,7 @@ def test_a_stream_that_runs_over_takes_more(kit: Kit) -> None:
     assert x.bill is not None
     talk = kit.talk(engine.overrun(x), kit.admitted(TOKENS))
     (take,) = talk.asked
+    assert isinstance(take, TakeQuota)
     assert (take.id, take.demands[0].cost) == ("", 1)
     assert talk.outcome is None
     more = engine.response_chunk(x, b"")

@@ -70,7 +70,7 @@ class Spending(RuleBasedStateMachine):
             methods=frozenset({"POST"}),
             pattern=Pattern.parse("/chat"),
             upstream=Upstream("llm", "http://127.0.0.1:9"),
-            authenticators=(Knowing(),),  # type: ignore[arg-type]
+            authenticators=(Knowing(),),
             limits=(Limit(TOKENS), Limit(SLOTS), Limit(DAY)),
             intake=Intake(codec=Json(), media_types=frozenset({"application/json"})),
             outlet=Outlet(codec=AnswerJson()),

@@ -20,7 +20,9 @@ import uvloop
 
 from vallum.adapters.conduct import BodyError, conduct
 from vallum.adapters.driver import Driver
+from vallum.adapters.gates import Gates
 from vallum.adapters.proxy.server import Listener
+from vallum.adapters.requestids import RequestIds
 from vallum.cli.keys import issue
 from vallum.config.compile import load_policy
 from vallum.config.source import Source, parse_source
@@ -32,7 +34,7 @@ from vallum.core.errors import UpstreamError
 from vallum.core.exchange import Headers, Request, ResponseHead
 from vallum.core.policy import Policy
 from vallum.core.target import parse_target
-from vallum.gateway import Gateway, RequestIds
+from vallum.gateway import Gateway
 from vallum.stores.memory import MemoryCounters
 
 if TYPE_CHECKING:
@@ -198,6 +200,7 @@ class House:
         self.engine = Engine(policy)
         self.driver = Driver(MemoryCounters(), registry)
         self.service = Service()
+        self.gates = Gates(self.clock)
         self.new_id = RequestIds()
         self.records: list[dict[str, Any]] = []
 
@@ -316,7 +319,8 @@ def _compile(text: str, path: Path) -> tuple[Config, Policy]:
 
 def _aim(policy: Policy, url: str) -> Policy:
     aimed = {name: replace(one, url=url) if name == "model" else one for name, one in policy.upstreams.items()}
-    return Policy(tuple(replace(r, upstream=aimed[r.upstream.name]) for r in policy.routes), aimed, policy.digest)
+    routes = tuple(replace(r, upstream=aimed[r.upstream.name]) for r in policy.routes)
+    return replace(policy, routes=routes, upstreams=aimed)
 
 
 @asynccontextmanager

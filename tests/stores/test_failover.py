@@ -108,7 +108,7 @@ async def test_one_silence_is_enough_and_then_nobody_asks() -> None:
     house.store.failure = SILENT
     await house.admitted(20)
     assert house.store.asked == 1
-    assert not house.failover.standing.up
+    assert not house.failover.condition.up
 
 
 async def test_five_failures_within_a_second_are_enough() -> None:
@@ -117,9 +117,9 @@ async def test_five_failures_within_a_second_are_enough() -> None:
     for _ in range(4):
         await house.take()
         house.clock.pass_s(0.2)
-    assert house.failover.standing.up
+    assert house.failover.condition.up
     await house.take()
-    assert not house.failover.standing.up
+    assert not house.failover.condition.up
     await house.admitted(20)
     assert house.store.asked == 5
 
@@ -130,8 +130,8 @@ async def test_failures_now_and_then_are_met_one_by_one() -> None:
     for _ in range(20):
         await house.take()
         house.clock.pass_s(0.3)
-    assert house.failover.standing.up
-    assert house.failover.standing.failures == 20
+    assert house.failover.condition.up
+    assert house.failover.condition.failures == 20
 
 
 async def test_one_probe_a_second_finds_out_and_the_log_says_each_change_once(
@@ -145,9 +145,9 @@ async def test_one_probe_a_second_finds_out_and_the_log_says_each_change_once(
         await house.beat(0.1)
     assert house.store.beats == 3
     house.store.failure = None
-    assert not house.failover.standing.up
+    assert not house.failover.condition.up
     await house.beat()
-    assert house.failover.standing.up
+    assert house.failover.condition.up
     await house.beat()
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"], caplog.text
 
@@ -182,7 +182,7 @@ async def test_nodes_that_come_back_one_by_one_are_all_counted() -> None:
     house.store.failure = None
     for _ in range(12):
         await house.beat()
-    assert house.failover.standing.nodes == 1
+    assert house.failover.condition.nodes == 1
 
 
 async def test_deny_refuses_as_unavailable_and_charges_nothing() -> None:
@@ -236,14 +236,14 @@ async def test_settling_and_renewing_go_to_whoever_took() -> None:
     assert house.store.asked == asked
     assert (await house.take(cost=9)).refused is None, "7 were given back here"
     await house.failover.settle((Demand(TEN, "tenk", 1),), "there")
-    assert house.failover.standing.settlements_lost == 1, "it stays charged there"
+    assert house.failover.condition.settlements_lost == 1, "it stays charged there"
     house.store.failure = None
     await house.beat()
     await house.failover.renew((Demand(lease, "leasek"),), "another")
     house.store.failure = LOST
     await house.failover.renew((Demand(lease, "leasek"),), "another")
     await house.failover.settle((Demand(TEN, "tenk", 1),), "another")
-    assert house.failover.standing.settlements_lost == 2
+    assert house.failover.condition.settlements_lost == 2
 
 
 async def test_reservations_taken_here_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,10 +293,10 @@ async def test_a_store_that_falls_again_while_it_is_paid_is_paid_later() -> None
 
     house.store.beat = beat  # type: ignore[method-assign]
     await house.beat()
-    assert not house.failover.standing.up
+    assert not house.failover.condition.up
     house.store.failure = None
     await house.beat()
-    assert house.failover.standing.up
+    assert house.failover.condition.up
     assert await house.admitted(10) == 7
 
 
@@ -406,14 +406,14 @@ async def test_a_hung_store_makes_requests_wait_once_and_then_not_at_all(
     later = await waits_ms(counters, 20)
     assert max(first) < 250, max(first)  # 60, where nothing else runs
     assert sorted(later)[len(later) // 2] < 10
-    assert counters.standing.failures <= 20
+    assert counters.condition.failures <= 20
     server.resume()
     await back(counters)
 
 
 async def back(counters: FailoverCounters) -> None:
     async with asyncio.timeout(10):
-        while not counters.standing.up:
+        while not counters.condition.up:
             await counters.beat()
             await asyncio.sleep(0.02)
 
@@ -427,7 +427,7 @@ async def test_a_store_that_is_killed_and_comes_back_counts_again_what_passed_me
     server.kill()
     passed = sum([(await counters.take(demands)).refused is None for _ in range(30)])
     assert passed == 10, "this node alone: all of the limit once more, and no more"
-    assert not counters.standing.up
+    assert not counters.condition.up
     server.start()
     await back(counters)
     assert sum([(await counters.take(demands)).refused is None for _ in range(30)]) == 0
@@ -439,7 +439,7 @@ async def test_a_black_hole_between_us_is_a_silent_store(lab: Lab) -> None:
     await counters.beat()
     faults.passing.clear()
     assert max(await waits_ms(counters, 1)) < 250
-    assert not counters.standing.up
+    assert not counters.condition.up
     faults.passing.set()
     await back(counters)
 
@@ -449,7 +449,7 @@ async def test_a_slow_store_is_waited_for_within_its_time(lab: Lab) -> None:
     counters = before(lab.store(f"redis://127.0.0.1:{faults.port}?timeout_ms=2000"))
     faults.delay_s = 0.03
     assert min(await waits_ms(counters, 1)) > 25
-    assert counters.standing.up
+    assert counters.condition.up
 
 
 async def test_nodes_hear_of_each_other(lab: Lab) -> None:
@@ -458,7 +458,7 @@ async def test_nodes_hear_of_each_other(lab: Lab) -> None:
     for node in (*nodes, *nodes):
         node._next_beat_us = 0
         await node.beat()
-    assert [node.standing.nodes for node in nodes] == [3, 3, 3]
+    assert [node.condition.nodes for node in nodes] == [3, 3, 3]
 
 
 async def test_a_store_without_memory_left_refuses_to_count_and_forgets_nothing(lab: Lab) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
 from vallum.core.engine import describe
 from vallum.core.errors import UpstreamError, UpstreamTimeoutError
+from vallum.core.policy import Mode
 from vallum.core.problem import media_type, problem, problem_headers
 from vallum.core.record import Timing
 from vallum.core.target import forwarded
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from vallum.adapters.driver import Driver
+    from vallum.adapters.gates import Gate, Gates, Visit
     from vallum.core.cost import Bill
     from vallum.core.decision import Decision, Refusal
     from vallum.core.engine import Engine
@@ -99,6 +101,10 @@ class House(Protocol):
     @property
     def service(self) -> Service:
         """What calls upstreams."""
+
+    @property
+    def gates(self) -> Gates:
+        """What stands before upstreams."""
 
     def clock(self) -> float:
         """Return seconds of a clock that never goes back."""
@@ -194,6 +200,27 @@ class Conversation:
         return None
 
     async def _forward(self, body: bytes | AsyncIterator[bytes]) -> Refusal | None:
+        route = self.x.route
+        assert route is not None
+        gate = self._house.gates.find(route.upstream)
+        return await (self._call(body, None) if gate is None else self._pass(gate, body))
+
+    async def _pass(self, gate: Gate, body: bytes | AsyncIterator[bytes]) -> Refusal | None:
+        """Call the upstream when there is room for it."""
+        x = self.x
+        enforce = gate.rule.mode is Mode.ENFORCE and x.route is not None and x.route.mode is Mode.ENFORCE
+        visit = await gate.enter(self._engine.priority(x), waits=enforce)
+        try:
+            x.waited_s = visit.waited_s
+            if visit.refused:
+                refusal = self._engine.shed(x, visit.refused, enforce)
+                if refusal is not None:
+                    return refusal
+            return await self._call(body, visit)
+        finally:
+            visit.leave()
+
+    async def _call(self, body: bytes | AsyncIterator[bytes], visit: Visit | None) -> Refusal | None:
         x = self.x
         self._engine.call(x)
         if x.bill is not None and x.bill.leases:
@@ -204,11 +231,15 @@ class Conversation:
         except BodyError as broken:  # each clause names its own: the compiler gives one name one type
             return broken.refusal
         except UpstreamTimeoutError as late:
+            if visit is not None:
+                visit.began()  # nothing is later than never
             return Deny(Reason.UPSTREAM_TIMEOUT, "upstream", str(late))
         except UpstreamError as error:
             return Deny(Reason.UPSTREAM_ERROR, "upstream", str(error))
         finally:
             self._upstream_s = self._house.clock() - asked
+        if visit is not None and isinstance(body, bytes):  # of a streamed body, the caller sets the pace
+            visit.heard(answer.head)
         try:
             return await self._relay(answer)
         except BodyError as broken:

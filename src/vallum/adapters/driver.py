@@ -16,6 +16,7 @@ from vallum.core.effects import (
     FindCredentialById,
     Introspect,
     NoteSighting,
+    ReadStanding,
     RememberProof,
     RenewQuota,
     SettleQuota,
@@ -26,11 +27,13 @@ from vallum.core.effects import (
 from vallum.core.errors import DependencyError
 from vallum.stores.proofs import MemoryProofs
 from vallum.stores.sightings import MemorySightings
+from vallum.stores.standings import MemoryStandings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vallum.core.protocols import Counters, Issuers, Proofs, Registry, Sightings
+    from vallum.core.protocols import Counters, Issuers, Proofs, Registry, Sightings, Standings
+    from vallum.core.standing import Footing
 
 T = TypeVar("T")
 
@@ -46,13 +49,19 @@ class Driver:
         *,
         proofs: Proofs | None = None,
         sightings: Sightings | None = None,
+        standings: Standings | None = None,
     ) -> None:
         """Answer quotas from `counters`, credentials from `registry` and tokens by `issuers`.
 
-        Proofs and sightings are kept in this process unless they have stores of their own.
+        Proofs, sightings and standings are kept in this process unless they have stores of their own.
         """
         seen = proofs or MemoryProofs()
         habits = sightings or MemorySightings()
+        kept = standings or MemoryStandings()
+
+        async def read(effect: ReadStanding) -> Footing:
+            return kept.read(effect.whose)
+
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
             FindCredentialById: lambda effect: registry.find_id(effect.id),
@@ -61,6 +70,7 @@ class Driver:
             WithdrawCredentials: lambda effect: registry.withdraw(effect.digests, effect.now, effect.quarantine),
             TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
+            ReadStanding: read,
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
         self.ledger = Ledger(self)

@@ -17,20 +17,11 @@ from vallum.core.policy import Mode, OnError
 
 if TYPE_CHECKING:
     from vallum.config.model import Config
-    from vallum.core.policy import Policy, Route
+    from vallum.core.policy import Concurrency, Policy, Route, Throttle
 
 CONTROLS = (
-    "credential",
-    "proof",
-    "scopes",
-    "habits",
-    "quotas",
-    "size",
-    "schema",
-    "checks",
-    "sanitise",
-    "answer",
-    "on error",
+    *("credential", "proof", "scopes", "habits", "throttle", "quotas", "concurrency"),
+    *("size", "schema", "checks", "sanitise", "answer", "on error"),
 )
 STYLES = {"absent": "dim", "shadow": "yellow"}
 
@@ -71,6 +62,7 @@ def check(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
 def _controls(route: Route) -> dict[str, str]:
     intake, outlet = route.intake, route.outlet
     shadow = route.mode is Mode.SHADOW
+    throttle, concurrency = route.throttle, route.upstream.concurrency
     entries: dict[str, str] = {
         "credential": " or ".join(a.type for a in route.authenticators),
         "proof": "required" if route.bound else "of bound credentials",
@@ -79,6 +71,8 @@ def _controls(route: Route) -> dict[str, str]:
         "quotas": _list(
             (f"{limit.quota.limit}/{limit.quota.name}", limit.mode is Mode.SHADOW) for limit in route.limits
         ),
+        "throttle": "absent" if throttle is None else _list([(_lowest(throttle), throttle.mode is Mode.SHADOW)]),
+        "concurrency": _list((_span(rule), rule.mode is Mode.SHADOW) for rule in (concurrency,) if rule is not None),
         "size": f"{intake.max_bytes} bytes",
         "schema": "yes" if intake.schema is not None else "absent",
         "checks": _list((guard.check.type, guard.mode is Mode.SHADOW) for guard in intake.checks),
@@ -97,6 +91,15 @@ def _vigilance(route: Route) -> str:
         return "absent"
     text = f"limits x {vigilance.leeway:g} from {vigilance.tighten_at:g}, proof from {vigilance.step_up_at:g}"
     return text if vigilance.mode is Mode.ENFORCE else f"{text} (shadow)"
+
+
+def _lowest(throttle: Throttle) -> str:
+    blocks = "" if throttle.block_s is None else f", then a block of {throttle.block_s:g} s"
+    return f"down to {throttle.floor:g} of the plan{blocks}"
+
+
+def _span(rule: Concurrency) -> str:
+    return f"{rule.most} at once" if rule.target_ttfb_s is None else f"{rule.least} to {rule.most} at once"
 
 
 def _door(config: Config) -> str:

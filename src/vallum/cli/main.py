@@ -11,6 +11,7 @@ from vallum.cli.check import check
 from vallum.cli.demo import demo
 from vallum.cli.init import init
 from vallum.cli.keys import keys
+from vallum.cli.limits import limits
 from vallum.cli.schema import schema
 from vallum.cli.serve import serve
 from vallum.cli.terminal import DEPENDENCY, MISUSE, complain
@@ -33,7 +34,7 @@ def vallum() -> None:
     """
 
 
-for command in (demo, serve, check, keys, tokens, why, schema, init):
+for command in (demo, serve, check, keys, tokens, limits, why, schema, init):
     vallum.add_command(command)
 
 

@@ -15,9 +15,10 @@ import uvloop
 from vallum.cli.keys import issue
 from vallum.cli.terminal import DEFAULT_POLICY, DEFAULTS, DEPENDENCY, complain, err, start_logging
 from vallum.config.compile import load_policy
+from vallum.config.places import EMBEDDED, counters_url
 from vallum.config.source import read_source
 from vallum.core.apikey import DEFAULT_PREFIX
-from vallum.gateway import EMBEDDED, Gateway, counters_url, run
+from vallum.gateway import Gateway, run
 from vallum.supervisor import supervise
 
 if TYPE_CHECKING:

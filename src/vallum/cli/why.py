@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vallum.cli.terminal import FAILED, complain, out, policy_option, read_config
-from vallum.gateway import records_folder
+from vallum.config.places import records_folder
 from vallum.stores.records import find_record
 
 if TYPE_CHECKING:
@@ -75,11 +75,18 @@ def _text(name: str, value: Any) -> str:
         value = datetime.fromtimestamp(value, UTC).isoformat(timespec="milliseconds")
     elif name.endswith("_us"):
         value = f"{value / 1000:.2f} ms"
+    elif name == "spent":
+        value = "\n".join(f"{quota}: {_account(account)}" for quota, account in value.items())
     elif isinstance(value, dict):
         value = ", ".join(f"{key} {item}" for key, item in value.items())
     elif isinstance(value, list):
         value = "\n".join(_text("", item) for item in value)
     return escape(str(value))
+
+
+def _account(account: dict[str, Any]) -> str:
+    settled = account["settled"]
+    return f"{account['reserved']} reserved, {'not settled' if settled is None else f'{settled} settled'}"
 
 
 def _sentence(record: dict[str, Any]) -> str:

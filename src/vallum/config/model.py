@@ -111,6 +111,33 @@ class RecordsConfig(Base, frozen=True):
     max_files: Annotated[Positive, Meta(description="files kept; the oldest are deleted")] = 16
 
 
+PriorityName = Literal["high", "normal", "low"]
+
+
+class ConcurrencyConfig(Base, frozen=True):
+    """How many requests an upstream is given at once; the others wait, and are shed when they waited too long."""
+
+    max: Annotated[Positive, Meta(description="requests at once, at most")]
+    min: Annotated[Positive, Meta(description="requests at once, at least, however late it answers")] = 1
+    target_ttfb_s: (
+        Annotated[float, Meta(gt=0, description="time to the first byte over which it is given less; absent: never")]
+        | None
+    ) = None
+    signal: Annotated[
+        Literal["answers", "streams"], Meta(description="answers whose first byte is timed: all, or event streams only")
+    ] = "answers"
+    room: Annotated[int, Meta(ge=0, le=100_000, description="requests that may wait")] = 100
+    wait_s: Annotated[Seconds, Meta(description="longest wait")] = 1.0
+    mode: Annotated[Mode, Meta(description="shadow: record what would be shed")] = Mode.ENFORCE
+
+    def __post_init__(self) -> None:
+        """Hold that the bounds leave something between them, and that there is a use for them."""
+        if self.min > self.max:
+            raise ValueError("min is over max")
+        if self.target_ttfb_s is None and (self.signal == "streams" or self.min != 1):
+            raise ValueError("min and signal are for a limit that adapts: give target_ttfb_s")
+
+
 class PriceConfig(Base, frozen=True):
     """What calls cost, in a currency of your own: what quotas of `unit: money` count."""
 
@@ -127,7 +154,36 @@ class UpstreamConfig(Base, frozen=True):
     headers: Annotated[dict[str, str], Meta(description="fields sent with every request, such as its own API key")] = (
         msgspec.field(default_factory=dict)
     )
-    price: PriceConfig | None = None
+    price: Annotated[PriceConfig | None, Meta(description="of calls on routes that have none of their own")] = None
+    concurrency: Annotated[
+        ConcurrencyConfig | None, Meta(description="how much it is given at once; absent: whatever comes")
+    ] = None
+
+
+class BlockConfig(Base, frozen=True):
+    """The last step: a caller whose factor has fallen this far is refused altogether for a time."""
+
+    at: Annotated[float, Meta(ge=0.1, le=0.5, description="factor at which it begins")] = 0.2
+    for_s: Annotated[float, Meta(gt=0, le=86_400, description="how long")] = 600.0
+
+
+class ThrottleConfig(Base, frozen=True):
+    """What becomes of the limits of callers who do what they should not.  In shadow unless it says otherwise."""
+
+    mode: Annotated[Mode, Meta(description="shadow: record by how much limits would be lowered")] = Mode.SHADOW
+    grace: Annotated[
+        float, Meta(ge=1, le=1000, description="refused requests, more than usual for the caller, that change nothing")
+    ] = 3.0
+    half_life_s: Annotated[float, Meta(ge=1, le=86_400, description="time in which half is forgiven")] = 600.0
+    floor: Annotated[float, Meta(ge=0.1, le=0.9, description="lowest factor")] = 0.1
+    block: BlockConfig | None = None
+
+
+class PrioritiesConfig(Base, frozen=True):
+    """Whom an upstream with `concurrency` serves first, whatever the route's priority.  A subject's comes first."""
+
+    subjects: Annotated[dict[str, PriorityName], Meta(description="high, normal or low by subject")] = {}
+    tenants: Annotated[dict[str, PriorityName], Meta(description="high, normal or low by tenant")] = {}
 
 
 class MatchConfig(Base, frozen=True):
@@ -174,6 +230,9 @@ class QuotaConfig(Base, frozen=True):
             "burst; calendar: windows that begin with the minute, the day, the month in UTC"
         ),
     ] = "strict"
+    burst_credit: Annotated[
+        int, Meta(ge=0, description="unused quota that is kept, at most, and may be spent above the limit")
+    ] = 0
     burst: Annotated[int | float | None, Meta(description="of smooth: what may come at once; a tenth by default")] = (
         None
     )
@@ -261,12 +320,15 @@ class RouteConfig(Base, frozen=True):
     ] = "json"
     quotas: Annotated[list[str | QuotaConfig], Meta(description="all of them hold")] = []
     cost: Annotated[Positive, Meta(le=1_000_000, description="requests that one call counts as")] = 1
-    price: PriceConfig | None = None
+    price: Annotated[PriceConfig | None, Meta(description="of a call; the upstream's by default")] = None
     request: RequestConfig = RequestConfig()
     checks: Annotated[list[CheckConfig], Meta(description="what the content is searched for")] = []
     response: ResponseConfig = ResponseConfig()
     mode: Annotated[Mode, Meta(description="shadow: decide and record, refuse nothing")] = Mode.ENFORCE
     on_error: Annotated[OnError, Meta(description="what to do when a control fails")] = OnError.DENY
+    priority: Annotated[PriorityName, Meta(description="whose requests an upstream without room serves first")] = (
+        "normal"
+    )
 
 
 Share = Annotated[float, Meta(gt=0, le=1)]
@@ -338,6 +400,8 @@ class Config(Base, frozen=True):
     dpop: DpopConfig = DpopConfig()
     tokens: TokensConfig | None = None
     theft: TheftConfig | None = None
+    throttle: ThrottleConfig = ThrottleConfig()
+    priorities: PrioritiesConfig = PrioritiesConfig()
     workers: Annotated[int, Meta(ge=1, le=64, description="processes that serve; in-memory counters allow one")] = 1
     trusted_proxies: Annotated[list[str], Meta(description="addresses whose X-Forwarded-For is believed, as CIDR")] = []
     client_certificate: Annotated[

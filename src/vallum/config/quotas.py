@@ -80,6 +80,7 @@ def build_quota(config: QuotaConfig) -> Quota:
         burst=_burst(config, amount.limit),
         on_store_failure=config.on_store_failure,
         months=amount.months if strategy is Strategy.CALENDAR else 0,
+        credit=_credit(config, strategy),
     )
 
 
@@ -111,6 +112,12 @@ def _window(config: QuotaConfig) -> Amount:
         return parse_amount(str(config.limit), money=config.unit == "money")
     except ValueError as error:
         raise QuotaError("limit", str(error)) from error
+
+
+def _credit(config: QuotaConfig, strategy: Strategy) -> int:
+    if config.burst_credit and strategy is not Strategy.STRICT:
+        raise QuotaError("burst_credit", "only strategy: strict keeps what was not used; leave out burst_credit")
+    return config.burst_credit * (MILLION if config.unit == "money" else 1)
 
 
 def _burst(config: QuotaConfig, limit: int) -> int | None:

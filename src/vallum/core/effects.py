@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from vallum.core.issuer import Issuer, KeySet
 from vallum.core.principal import Credential
 from vallum.core.quota import Demand, Taken
+from vallum.core.standing import Footing
 from vallum.core.theft import Sighting, Suspicion
 
 R_co = TypeVar("R_co", covariant=True)
@@ -110,6 +111,13 @@ class RenewQuota(Effect[None]):
 
     demands: tuple[Demand, ...]
     id: str
+
+
+@dataclass(slots=True)
+class ReadStanding(Effect[Footing]):
+    """Say how a caller stands, from what this node knows: never waits for another."""
+
+    whose: str
 
 
 Steps = Generator[Effect[Any], Any, T]

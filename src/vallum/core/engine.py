@@ -1,6 +1,6 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
-    request_head    route > authenticate > confirm > authorise > habits > declared size > media type > query
+    request_head    route > authenticate > confirm > authorise > habits > standing > declared size > media type > query
     request_body    parse > meter > quotas > denied fields > schema > checks > sanitise > amend  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.core import answer, stages
+from vallum.core import answer, spending, stages
 from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
 from vallum.core.effects import SettleQuota, Steps, TakeQuota, ask
 from vallum.core.errors import VallumError
@@ -32,6 +32,7 @@ from vallum.core.watch import watch
 
 if TYPE_CHECKING:
     from vallum.core.decision import Decision, Refusal
+    from vallum.core.policy import Priority
     from vallum.core.relay import Relay
 
 
@@ -80,6 +81,25 @@ class Engine:
         if body is None:
             x.unscanned.append("body")
         return _decide(x, (yield from _run(x, route, self._lines[route.name].body)))
+
+    def priority(self, x: Exchange) -> Priority:
+        """Say how urgent an exchange is: by its subject, else its tenant, else its route."""
+        route, who, given = _route(x), x.principal, self.policy.priorities
+        x.priority = given.subjects.get(who.subject) if who.subject else None
+        if x.priority is None and who.tenant is not None:
+            x.priority = given.tenants.get(who.tenant)
+        if x.priority is None:
+            x.priority = route.priority
+        return x.priority
+
+    def shed(self, x: Exchange, detail: str, enforce: bool) -> Deny | None:
+        """Refuse for want of room at the upstream; only take note of it in shadow."""
+        refusal = Deny(Reason.UNAVAILABLE, "concurrency", detail, retry_after_s=1)
+        if enforce:
+            x.decision = refusal
+            return refusal
+        x.shadowed.append(refusal)
+        return None
 
     def respond(self, x: Exchange) -> Steps[Page | Refusal]:
         """Let the gateway itself answer a request that was let in, on a route with a responder."""
@@ -152,7 +172,7 @@ class Engine:
     def settle(self, x: Exchange) -> Steps[None]:
         """Put what was used in the place of what was reserved.  Once: a second call does nothing."""
         bill = x.bill
-        demands = () if bill is None else bill.close(x.called, x.decision is None or not isinstance(x.decision, Allow))
+        demands = () if bill is None else bill.close(x.called, not isinstance(x.decision, Allow))
         if not demands:
             return
         try:
@@ -171,6 +191,8 @@ def line_up(route: Route) -> Line:
     ]
     if route.vigilance is not None:
         head.append(Stage("habits", watch, route.vigilance.mode))
+    if route.throttle is not None:
+        head.append(Stage("standing", stages.standing, route.throttle.mode))
     head += [
         Stage("declared_size", stages.declared_size, bound=True),
         Stage("media_type", stages.media_type, bound=True),
@@ -178,12 +200,12 @@ def line_up(route: Route) -> Line:
     ]
     body = [Stage("parse", stages.parse)]
     if route.meter is not None:
-        body.append(Stage("meter", stages.meter))
+        body.append(Stage("meter", spending.meter))
     enforced = tuple(limit.quota for limit in route.limits if limit.mode is Mode.ENFORCE)
-    writer = stages.choose_writer(route)
-    body.append(Stage("quotas", stages.quotas(enforced, writer=writer)))  # without any, a credential may have its own
+    writer = spending.choose_writer(route)
+    body.append(Stage("quotas", spending.quotas(enforced, writer=writer)))  # without any, a credential may have its own
     body.extend(
-        Stage(f"quota:{limit.quota.name}", stages.quotas((limit.quota,), shadow=True), Mode.SHADOW)
+        Stage(f"quota:{limit.quota.name}", spending.quotas((limit.quota,), shadow=True), Mode.SHADOW)
         for limit in route.limits
         if limit.mode is Mode.SHADOW
     )
@@ -195,7 +217,7 @@ def line_up(route: Route) -> Line:
     if intake.sanitiser is not None:
         body.append(Stage("sanitise", stages.sanitise))
     if route.meter is not None:
-        body.append(Stage("amend", stages.amend))
+        body.append(Stage("amend", spending.amend))
     return Line(tuple(head), tuple(body))
 
 

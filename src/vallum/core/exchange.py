@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from vallum.core.content import Content
     from vallum.core.cost import Bill, Estimate
     from vallum.core.decision import Decision, Refusal
-    from vallum.core.policy import Policy, Route
+    from vallum.core.policy import Policy, Priority, Route
     from vallum.core.quota import Taken
+    from vallum.core.standing import Footing
     from vallum.core.theft import Suspicion
 
 
@@ -112,6 +113,8 @@ class Exchange:
     __slots__ = (
         "amended",
         "bill",
+        "blame",
+        "blamed_for",
         "body",
         "called",
         "canary",
@@ -122,10 +125,12 @@ class Exchange:
         "document",
         "estimate",
         "factor",
+        "footing",
         "forward",
         "phase",
         "policy",
         "principal",
+        "priority",
         "proof_fields",
         "quota_fields",
         "relay",
@@ -138,6 +143,7 @@ class Exchange:
         "taken",
         "unscanned",
         "upstream_status",
+        "waited_s",
     )
 
     def __init__(self, policy: Policy, request: Request) -> None:
@@ -156,7 +162,6 @@ class Exchange:
         self.quota_fields: Fields = ()
         self.proof_fields: Fields = ()  # of the answer: a nonce for the caller's next proof
         self.suspicion: Suspicion | None = None  # how far this use of the credential is from its habits
-        self.factor = 1.0  # of every limit in force for this caller
         self.estimate: Estimate | None = None  # tokens, on a route that counts them
         self.bill: Bill | None = None  # what is to be settled at the end; None: nothing
         self.called = False  # the upstream was asked
@@ -170,6 +175,12 @@ class Exchange:
         self.relay: Any = None
         self.upstream_status: int | None = None
         self.cancelled = False  # the caller left before the end
+        self.footing: Footing | None = None  # how the caller stands; None: nobody asked
+        self.factor = 1.0  # what the plan's limits are multiplied by for this caller now
+        self.blame = 0.0  # what controls hold against the caller, in requests that a content check refused
+        self.blamed_for = ""
+        self.priority: Priority | None = None  # None: there was no need to ask
+        self.waited_s = 0.0  # in the upstream's waiting room
 
     def enter(self, phase: Phase) -> None:
         """Go to `phase`, or raise PhaseError if it cannot follow the present one."""

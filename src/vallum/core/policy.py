@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from vallum.core.content import Content
 from vallum.core.cost import Meter, OutputBound, Tariff
@@ -44,6 +44,48 @@ class Upstream:
     url: str
     timeout_s: float = 30.0
     headers: tuple[tuple[str, str], ...] = ()
+    concurrency: Concurrency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """How many requests an upstream is given at once, how many wait for their turn, and for how long."""
+
+    most: int
+    least: int = 1
+    target_ttfb_s: float | None = None  # None: the limit does not adapt
+    room: int = 100
+    wait_s: float = 1.0
+    streams_only: bool = False  # only answers that are streams tell how loaded the upstream is
+    mode: Mode = Mode.ENFORCE
+
+
+class Priority(IntEnum):
+    """Who is served first when an upstream has no room for everybody."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Priorities:
+    """Priorities of callers, which come before their route's."""
+
+    subjects: Mapping[str, Priority] = field(default_factory=dict)
+    tenants: Mapping[str, Priority] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Throttle:
+    """How standings are judged: how much is forgiven, for how long it is remembered, and what may come of it."""
+
+    mode: Mode = Mode.SHADOW
+    grace: float = 3.0  # blame that moves nothing
+    half_life_s: float = 600.0  # in which half of the blame fades from the short memory
+    floor: float = 0.1
+    block_s: float | None = None  # how long a caller is refused altogether; None: never
+    block_at: float = 0.2  # the factor at which that begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +160,8 @@ class Route:
     responder: Responder | None = None  # answers in the upstream's place
     bound: bool = False  # only credentials that their holder must prove are taken
     vigilance: Vigilance | None = None  # what is done about signs of theft
+    throttle: Throttle | None = None
+    priority: Priority = Priority.NORMAL
     tariff: Tariff = field(default_factory=Tariff)
     meter: Meter | None = None  # reads tokens in this route's format
     output_bound: OutputBound | None = None  # of a request's answers; None: only where tokens are counted
@@ -133,6 +177,8 @@ class Policy:
     upstreams: Mapping[str, Upstream]
     digest: str = ""
     prover: Prover | None = None  # checks the proofs of credentials that are bound to a key
+    priorities: Priorities = field(default_factory=Priorities)
+    throttle: Throttle | None = None
 
     def find_route(self, method: str, path: str) -> Route | None:
         """Return the first route that names this method and path, or None: what is not named does not exist."""

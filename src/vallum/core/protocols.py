@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vallum.core.principal import Credential, Principal
     from vallum.core.proof import Proof, Unproven
     from vallum.core.quota import Demand, Taken
+    from vallum.core.standing import Footing
     from vallum.core.theft import Sighting, Suspicion
 
 
@@ -116,6 +117,16 @@ class Counters(Protocol):
 
     async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
         """Keep the leases under `id` for another while."""
+
+
+class Standings(Protocol):
+    """How callers have behaved, by name (see `standing.whose`).  Neither call waits or fails."""
+
+    def read(self, whose: str) -> Footing:
+        """Return how a caller stands, as far as this node knows."""
+
+    def note(self, x: Exchange) -> None:
+        """Take note of what an exchange that has ended tells about its caller."""
 
 
 class Registry(Protocol):

@@ -65,6 +65,7 @@ class Quota:
     strategy: Strategy = Strategy.STRICT
     burst: int | None = None  # of smooth: what may come at once
     on_store_failure: OnStoreFailure = OnStoreFailure.LOCAL
+    credit: int = 0  # of what was not used, kept for later: see credit.py
     months: int = 0
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.decision import Allow, Deny
+from vallum.core.standing import GOOD_FOOTING, factor, in_force, recovers_in_s
 
 if TYPE_CHECKING:
     from vallum.core.cost import Bill
@@ -54,19 +55,49 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
     record |= _alerts(x)
-    if x.taken is not None:
-        record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
+    record |= _limits(x)
     if x.removed:
         record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
     if x.sanitised:
         record["sanitised"] = True
+    return record | _paid(x)
+
+
+def _paid(x: Exchange) -> dict[str, Any]:
+    paid: dict[str, Any] = {} if x.bill is None else _spent(x.bill)
     if x.amended:
-        record["amended"] = list(x.amended)
-    if x.bill is not None:
-        record |= _spent(x.bill)
+        paid["amended"] = list(x.amended)
     if x.cut:
-        record["cut_by"] = x.cut
-    return record
+        paid["cut_by"] = x.cut
+    return paid
+
+
+def _limits(x: Exchange) -> dict[str, Any]:
+    """Say what is left, what was in force in the plan's place and why, and how long it waited for room."""
+    told: dict[str, Any] = {}
+    if x.taken is not None:
+        told["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
+    if x.priority is not None:
+        told |= {"priority": x.priority.name.lower(), "waited_us": int(x.waited_s * 1e6)}
+    throttle = x.route.throttle if x.route else None
+    known, raised = x.footing or GOOD_FOOTING
+    if throttle is not None:
+        now = x.request.now
+        behaved = factor(known, throttle, now)
+        if behaved < 1.0:
+            told["throttle"] = {
+                "mode": throttle.mode.value,
+                "factor": round(behaved, 3),
+                "cause": known.cause,
+                "recovers_in_s": int(recovers_in_s(known, throttle, now)),
+            }
+    if raised is not None and raised.until > x.request.now:
+        told["raised"] = {"factor": raised.factor, "until": raised.until, "by": raised.by, "reason": raised.reason}
+    if x.factor != 1.0:
+        told["factor"] = round(x.factor, 3)
+        if x.taken is not None:
+            told["in_force"] = {quota.name: in_force(quota.limit, x.factor) for quota, _, _ in x.taken.levels}
+    return told
 
 
 def _alerts(x: Exchange) -> dict[str, Any]:

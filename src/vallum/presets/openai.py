@@ -76,8 +76,9 @@ DELTAS = frozenset(
 def _outputs(document: Any) -> list[Any]:
     if not isinstance(document, dict):
         return []
-    if "type" in document:
-        return [document.get("delta")] if document["type"] in DELTAS else []
+    kind = document.get("type")
+    if isinstance(kind, str):
+        return [document.get("delta")] if kind in DELTAS else []
     return [document.get("output")]
 
 

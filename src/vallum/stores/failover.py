@@ -48,7 +48,7 @@ class SharedCounters(Counters, Protocol):
         """Tell the others that this node lives; return how many do.  Raise DependencyError."""
 
 
-class Standing(NamedTuple):
+class Condition(NamedTuple):
     """How the shared store stands, for metrics."""
 
     up: bool
@@ -77,9 +77,9 @@ class FailoverCounters:
         self._failures = self._settlements_lost = 0
 
     @property
-    def standing(self) -> Standing:
+    def condition(self) -> Condition:
         """How the shared store stands."""
-        return Standing(self._up, max(self._nodes), self._failures, self._settlements_lost)
+        return Condition(self._up, max(self._nodes), self._failures, self._settlements_lost)
 
     async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
         """Take all demands or none, from the shared store or as each quota says."""

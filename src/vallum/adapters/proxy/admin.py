@@ -1,4 +1,4 @@
-"""The operators' listener: /metrics, /healthz, /readyz."""
+"""The operators' listener: /metrics, /healthz, /readyz, /standings."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ class House(Protocol):
     async def show_metrics(self) -> bytes:
         """Return the metrics' exposition."""
 
+    async def show_standings(self) -> bytes:
+        """Return the callers below their plan, as JSON."""
+
     async def check_ready(self) -> bool:
         """Say whether requests are welcome."""
 
 
 class Admin:
-    """Answers three paths."""
+    """Answers four paths."""
 
     def __init__(self, house: House) -> None:
         """Answer for `house`."""
@@ -41,4 +44,6 @@ class Admin:
                 status, body = (200, b"ready\n") if await self._house.check_ready() else (503, b"not ready\n")
             elif path == "/metrics":
                 status, media_type, body = 200, EXPOSITION, await self._house.show_metrics()
+            elif path == "/standings":
+                status, media_type, body = 200, "application/json", await self._house.show_standings()
         await incoming.answer(status, [("content-type", media_type), ("cache-control", "no-store")], body)

@@ -33,6 +33,11 @@ class Siblings:
         answers = await self._ask_all("/metrics")
         return merge([(index, body) for index, (status, body) in enumerate(answers) if status == 200])
 
+    async def show_standings(self) -> bytes:
+        """Return what one worker says of callers: all agree within a moment."""
+        answers = await self._ask_all("/standings")
+        return next((body for status, body in answers if status == 200), b"[]\n")
+
     async def check_ready(self) -> bool:
         """Say whether all are ready."""
         return all(status == 200 for status, _ in await self._ask_all("/readyz"))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from vallum.core.quota import Demand, Level
     from vallum.stores.redis.address import Address
+    from vallum.stores.redis.link import Reply
 
 log = logging.getLogger("vallum")
 
@@ -68,6 +69,10 @@ class RedisCounters:
         name = f"vlm:once:{key}"
         reply = await self.calls.ask(name, "SET", name, "1", "PX", ttl_ms, "NX")
         return self.calls.sound(reply) is not None
+
+    async def ask(self, key: str, *words: str | int) -> Reply:
+        """Send a command to the server of `key`.  Raise DependencyError, also for a reply that is an error."""
+        return self.calls.sound(await self.calls.ask(key, *words))
 
     async def open(self) -> None:
         """Connect.  Raise DependencyError with a sentence for the operator."""

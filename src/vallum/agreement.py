@@ -1,0 +1,90 @@
+"""How this process agrees with others, and with its operators, on whose limits are lowered and whose are raised.
+
+Rule: while a store cannot be asked, what is known stays in force, and the log says so once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from vallum.core.errors import DependencyError
+from vallum.core.standing import describe_standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vallum.core.policy import Throttle
+    from vallum.stores.raises import SqlRaises
+    from vallum.stores.standings import MemoryStandings
+
+log = logging.getLogger("vallum")
+
+
+class Agreement:
+    """Keeps standings and raised limits in step with what others know."""
+
+    def __init__(
+        self,
+        standings: MemoryStandings,
+        raises: SqlRaises,
+        throttle: Callable[[], Throttle | None],
+        now: Callable[[], float],
+    ) -> None:
+        """Judge by the `throttle` of the moment, at `now` in Unix seconds."""
+        self._standings = standings
+        self._raises = raises
+        self._throttle = throttle
+        self._now = now
+        self._troubles: set[str] = set()
+        self._seeking: asyncio.Task[None] | None = None
+
+    def beat(self) -> None:
+        """Begin to seek agreement, unless that is under way: a store may be slow, and the caller must not be."""
+        if self._seeking is None or self._seeking.done():
+            self._seeking = asyncio.ensure_future(self.seek())
+
+    async def close(self) -> None:
+        """Hand in what was seen last, and let go of the store."""
+        if self._seeking is not None:
+            await self._seeking
+        await self.seek()
+        self._raises.close()
+
+    async def seek(self) -> None:
+        """Fetch what others know and hand in what was seen here.  Call a few times a second, off the request path."""
+        for trouble, act in (
+            ("raised limits cannot be read; those that are known stay in force", self._find_raises),
+            ("standings cannot be shared; each process goes by its own", self._exchange),
+        ):
+            try:
+                await act()
+            except DependencyError as error:
+                if trouble not in self._troubles:
+                    log.warning("%s: %s", trouble, error)
+                self._troubles.add(trouble)
+            else:
+                self._troubles.discard(trouble)
+
+    def count_below(self) -> int:
+        """Return how many callers are below their plan, up to a thousand."""
+        throttle = self._throttle()
+        return 0 if throttle is None else len(self._standings.below(throttle, self._now()))
+
+    def show(self) -> bytes:
+        """Return the callers below their plan, up to a thousand, as JSON: for operators."""
+        throttle, now = self._throttle(), self._now()
+        below = [] if throttle is None else self._standings.below(throttle, now)
+        shown = [describe_standing(name, standing, throttle, now) for name, standing in below if throttle is not None]
+        return msgspec.json.encode(shown) + b"\n"
+
+    async def _find_raises(self) -> None:
+        self._standings.raise_limits(await self._raises.find(self._now()))
+
+    async def _exchange(self) -> None:
+        throttle = self._throttle()
+        if throttle is not None:
+            await self._standings.exchange(throttle, self._now())

@@ -1,0 +1,80 @@
+"""Agreement: what is known stays in force while a store is away, and the log says so once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from vallum.agreement import Agreement
+from vallum.core.errors import DependencyError
+from vallum.core.policy import Mode, Throttle
+from vallum.core.standing import Event, Raise
+from vallum.stores.standings import MemoryStandings
+
+T0 = 1_700_000_000.0
+RULE = Throttle(Mode.ENFORCE)
+ALICE = "subject\x1falice"
+
+
+class Raises:
+    def __init__(self) -> None:
+        self.found: list[Raise] | Exception = [Raise("alice", 2.0, T0 + 60)]
+
+    async def find(self, now: float) -> list[Raise]:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+    def close(self) -> None:
+        pass
+
+
+async def test_what_is_known_stays_in_force_while_the_store_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    standings, raises = MemoryStandings(), Raises()
+    agreement = Agreement(standings, raises, lambda: RULE, lambda: T0)  # type: ignore[arg-type]
+    await agreement.seek()
+    raises.found = DependencyError("the database is away")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            await agreement.seek()
+    assert standings.read(ALICE).raised is not None
+    assert len(caplog.records) == 1
+    raises.found = []
+    await agreement.seek()
+    assert standings.read(ALICE).raised is None
+
+
+async def test_a_slow_store_is_asked_once_at_a_time_and_once_more_at_the_end() -> None:
+    raises, asked, answering = Raises(), [], asyncio.Event()
+
+    async def find(now: float) -> list[Raise]:
+        asked.append(now)
+        await answering.wait()
+        return []
+
+    raises.find = find  # type: ignore[method-assign]
+    agreement = Agreement(MemoryStandings(), raises, lambda: RULE, lambda: T0)  # type: ignore[arg-type]
+    for _ in range(3):
+        agreement.beat()
+        await asyncio.sleep(0)
+    assert len(asked) == 1
+    answering.set()
+    await agreement.close()
+    assert len(asked) == 2
+    await Agreement(MemoryStandings(), raises, lambda: RULE, lambda: T0).close()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rule", [RULE, None])
+async def test_operators_see_who_is_below_the_plan(rule: Throttle | None) -> None:
+    standings = MemoryStandings()
+    for _ in range(9):
+        standings.observe(ALICE, RULE, T0, Event(1.0, "request_rejected"))
+    agreement = Agreement(standings, Raises(), lambda: rule, lambda: T0)  # type: ignore[arg-type]
+    await agreement.seek()
+    shown: Any = json.loads(agreement.show())
+    assert [entry["subject"] for entry in shown] == (["alice"] if rule else [])
+    assert agreement.count_below() == len(shown)
