@@ -77,6 +77,7 @@ class Load:
     path: str = "/api/v1/predict"
     always_pause: bool = False  # for latencies: nobody may keep the machine busy
     waits: list[Waited] = field(default_factory=list)
+    losses: Counter[str] = field(default_factory=Counter)  # by what broke the connection
 
     async def flood(self, ports: list[int], clients: int, until: asyncio.Event) -> None:
         """Let `clients` ask, spread over `ports`, until told to stop."""
@@ -96,7 +97,8 @@ class Load:
                     self.waits.append(Waited(began, time.monotonic() - began, status))
                     if status != 200 or self.always_pause:
                         await asyncio.sleep(PAUSE_S)
-            except (OSError, EOFError):
+            except (OSError, EOFError) as error:
+                self.losses[repr(error)] += 1
                 self.waits.append(Waited(began, time.monotonic() - began, LOST))
                 await asyncio.sleep(PAUSE_S)
             finally:

@@ -59,6 +59,8 @@ async def hold_contract(options: argparse.Namespace, folder: Path) -> bool:
     print(
         f"answers            {load.statuses()}, {took[len(took) // 2]:.1f} ms at the median, {took[-1]:.0f} ms at most"
     )
+    if load.losses:
+        print(f"lost               {dict(load.losses)}")
     print(f"admitted           {len(admitted)} of {LIMIT * options.windows} in {seconds:.0f} s")
     print(f"most in any {WINDOW_S:g} s   {certain} of {LIMIT} (at the upstream {most_at_upstream(admitted, WINDOW_S)})")
     print(f"each {LIMIT} complete  {[round(each, 2) for each in late]} s after its window began")
@@ -80,6 +82,12 @@ async def hold_chat(options: argparse.Namespace, folder: Path) -> bool:
     return await chat.hold_chat(options.gateways, folder)
 
 
+def show_logs(folder: Path) -> None:
+    """Show the last that each gateway said."""
+    for log in sorted(folder.rglob("gateway*/log")):
+        print(f"{log.parent.name}:", *log.read_text().splitlines()[-8:], sep="\n  ")
+
+
 def main() -> None:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,6 +102,8 @@ def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="vallum-fleet-") as folder:
         held = asyncio.run(run(options, Path(folder)))
+        if not held:
+            show_logs(Path(folder))
     print(f"{'held' if held else 'DID NOT HOLD'}, after {time.monotonic() - began:.0f} s")
     sys.exit(0 if held else 1)
 

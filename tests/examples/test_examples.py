@@ -1,5 +1,6 @@
 """Every policy in examples/ holds, as it stands and without an environment of its own."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,8 @@ def test_an_example_compiles(path: Path) -> None:
 
     assert [route.name for route in policy.routes] == [route.name for route in config.routes]
     assert policy.digest
+
+
+def test_the_contracts_fleet_is_unchanged() -> None:
+    digest = sha256((EXAMPLES / "fleet.yaml").read_bytes()).hexdigest()
+    assert digest == "b70639919ed35cfc90e40dd1fe8b40e424dbaec2b82ba1e6e62366f4451f0962"
