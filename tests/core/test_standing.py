@@ -413,7 +413,7 @@ def test_a_block_in_shadow_is_only_recorded(kit: Kit) -> None:
 
 def test_standings_are_asked_for_once_the_caller_is_known(kit: Kit) -> None:
     names = [stage.name for stage in line_up(kit.route(throttle=RULE)).head]
-    assert names[:4] == ["authenticate", "authorise", "standing", "declared_size"]
+    assert names[:5] == ["authenticate", "confirm", "authorise", "standing", "declared_size"]
 
 
 @pytest.mark.parametrize(
