@@ -37,7 +37,7 @@ REFUSED = {
 # Cases labelled invalid for what their key says of itself, with a signature that holds.  A proof's key and one of our
 # own say no more than their numbers, so that the fault cannot stand there.
 FAULT_OF_KEY = frozenset({332, 334, 336, 338, 340, 353, 354, 355, 356})
-# Of the cases 357 to 377: spaces, strange characters and spare bits, most under a code that holds for the text as it is.
+# Of the cases 357 to 377: spaces, strange characters and spare bits, most under a code that holds for the text as is.
 # (367 and 370 are labelled invalid for a padding that is not there: they are 357 again.)
 MISSPELT = {*range(360, 367), 368, 369, *range(371, 376)}
 
