@@ -9,11 +9,8 @@ from vallum.core.quota import Quota
 
 if TYPE_CHECKING:
     from vallum.core.bucket import Bucket
-    from vallum.core.leases import Leases
-    from vallum.core.smooth import Smooth
-    from vallum.core.windows import Window
 
-B = TypeVar("B", bound="Window | Smooth | Leases")
+B = TypeVar("B", bound="Bucket")
 ANY = Quota("any", 1, 1)
 
 
@@ -25,7 +22,8 @@ def state(bucket: Bucket) -> dict[str, Any]:
 
 def copy(bucket: B) -> B:
     """Return a bucket that remembers the same."""
-    again = type(bucket)(ANY)  # what is compiled comes into being whole, or not at all
+    make: Any = type(bucket)  # what is compiled comes into being whole, or not at all
+    again: B = make(ANY)
     for name, value in state(bucket).items():
         setattr(again, name, value)
     return again
