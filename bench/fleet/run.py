@@ -100,7 +100,8 @@ def main() -> None:
     options = parser.parse_args()
     run = hold_chat if options.chat else hold_contract if options.faults is None else hold_faults
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="vallum-fleet-") as folder:
+    memory = Path("/dev/shm")  # noqa: S108  a disk that others use makes servers pause
+    with tempfile.TemporaryDirectory(prefix="vallum-fleet-", dir=memory if memory.is_dir() else None) as folder:
         held = asyncio.run(run(options, Path(folder)))
         if not held:
             show_logs(Path(folder))
