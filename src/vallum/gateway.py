@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from vallum.config.model import Config, ListenConfig
+    from vallum.config.model import Config
+    from vallum.config.model.doors import ListenConfig
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Policy
 

@@ -123,7 +123,7 @@ async def fleet(
         servers = [make_server(stack, tmp_path_factory.mktemp(f"gateway-{n}")) for n in range(4)]
         each = [settings, settings, settings, settings | fast]
         members = await asyncio.gather(
-            *(server(text, upstream=model.url, settings=own) for server, own in zip(servers, each, strict=True))
+            *(server(text, upstream=model.url, **own) for server, own in zip(servers, each, strict=True))
         )
         yield Fleet(members, model)
         model.released.set()
