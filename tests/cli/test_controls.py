@@ -11,7 +11,7 @@ from vallum.cli.check import check
 from vallum.cli.controls import describe_quota, tell_state
 from vallum.cli.terminal import out
 from vallum.cli.why import explain
-from vallum.config.model import QuotaConfig
+from vallum.config.model.limits import QuotaConfig
 from vallum.config.quotas import build_quota
 from vallum.core.quota import OnStoreFailure, Per
 
