@@ -107,5 +107,8 @@ def _sentence(record: dict[str, Any]) -> str:
     if record["decision"] == "cancelled":
         return "The caller left before the answer was whole."
     if "reason" in record:
+        if status is not None and status < 400:
+            return f"Answered {status}, then broken off: {record['reason']} by {record['control']}."
         return f"Refused with {status} {record['reason']} by {record['control']}."
-    return f"Let through, answered {status}."
+    cut = f", and cut short by the quota {record['cut_by']}" if "cut_by" in record else ""
+    return f"Let through, answered {status}{cut}."

@@ -77,6 +77,8 @@ def _limits(x: Exchange) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if x.taken is not None:
         told["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
+        if x.taken.nodes:
+            told["quotas_shared_by"] = x.taken.nodes
     if x.priority is not None:
         told |= {"priority": x.priority.name.lower(), "waited_us": int(x.waited_s * 1e6)}
     throttle = x.route.throttle if x.route else None
@@ -107,6 +109,8 @@ def _alerts(x: Exchange) -> dict[str, Any]:
         alerts["canary"] = x.canary
     if x.suspicion is not None:
         alerts["suspicion"] = {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "factor": x.factor}
+        if x.blame:
+            alerts["suspicion"]["blame"] = round(x.blame, 3)
     if x.shadowed:
         alerts["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:

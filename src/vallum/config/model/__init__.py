@@ -19,9 +19,8 @@ from vallum.checks.prompt_injection import PromptInjectionConfig
 from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
 from vallum.config.model.base import Base, Positive, Seconds
-from vallum.config.model.doors import AdminConfig, ClientCertificateConfig, ListenConfig, RecordsConfig, TlsConfig
+from vallum.config.model.doors import AdminConfig, ClientCertificateConfig, ListenConfig, RecordsConfig
 from vallum.config.model.limits import (
-    BlockConfig,
     ConcurrencyConfig,
     PriceConfig,
     PrioritiesConfig,
@@ -30,7 +29,6 @@ from vallum.config.model.limits import (
     ThrottleConfig,
 )
 from vallum.core.policy import Mode, OnError, OnOverrun
-from vallum.core.quota import OnStoreFailure, Per
 from vallum.provers.dpop import DpopConfig
 from vallum.responders.leak_reports import LeakReportsConfig
 
