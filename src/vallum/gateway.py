@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from vallum.config.model import Config, ListenConfig
+    from vallum.config.model import Config
+    from vallum.config.model.doors import ListenConfig
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Policy
 
@@ -187,6 +188,7 @@ class Gateway:
             return
         try:
             await self.shared.store.open()
+            await self.shared.failover.beat()  # or shares are too large should the store fail within a second
         except DependencyError as error:
             if self._seat is None or not self._seat.again:
                 raise

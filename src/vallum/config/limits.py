@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vallum.config.model import BlockConfig, QuotaConfig
+from vallum.config.model.limits import BlockConfig, QuotaConfig
 from vallum.config.quotas import QuotaError, build_quota
 from vallum.core.cost import MILLION, OF_TOKENS, OutputBound, Price, Tariff
 from vallum.core.policy import Concurrency, Limit, OnOverrun, Priorities, Priority, Throttle
@@ -14,14 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vallum.config.faults import Faults
-    from vallum.config.model import (
-        ConcurrencyConfig,
-        PriceConfig,
-        PrioritiesConfig,
-        RouteConfig,
-        ThrottleConfig,
-        UpstreamConfig,
-    )
+    from vallum.config.model import RouteConfig, UpstreamConfig
+    from vallum.config.model.limits import ConcurrencyConfig, PriceConfig, PrioritiesConfig, ThrottleConfig
     from vallum.config.source import Place
     from vallum.core.quota import Quota
 

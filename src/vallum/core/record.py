@@ -77,6 +77,8 @@ def _tell_limits(x: Exchange, record: dict[str, Any]) -> None:
     """Say what is left, what was in force in the plan's place and why, and how long it waited for room."""
     if x.taken is not None:
         record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
+        if x.taken.nodes:
+            record["quotas_shared_by"] = x.taken.nodes
     if x.priority is not None:
         record |= {"priority": x.priority.name.lower(), "waited_us": int(x.waited_s * 1e6)}
     throttle = x.route.throttle if x.route else None
@@ -105,6 +107,8 @@ def _tell_alerts(x: Exchange, record: dict[str, Any]) -> None:
         record["canary"] = x.canary
     if x.suspicion is not None:
         record["suspicion"] = {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "factor": x.factor}
+        if x.blame:
+            record["suspicion"]["blame"] = round(x.blame, 3)
     if x.shadowed:
         record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:
