@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.driver import Driver
 from vallum.adapters.gates import Gates
 from vallum.adapters.issuer import HttpIssuers
@@ -21,16 +19,16 @@ from vallum.adapters.proxy.proxy import Pools, Proxy
 from vallum.adapters.proxy.server import Bounds, Listener
 from vallum.adapters.proxy.siblings import Siblings, socket_path
 from vallum.adapters.proxy.tls import TlsListener
+from vallum.adapters.requestids import RequestIds
 from vallum.agreement import Agreement
 from vallum.config.compile import load_policy
+from vallum.config.places import MEMORY, counters_url, records_folder, stamp
 from vallum.config.source import PolicyFileError, Source, read_source
-from vallum.config.tls import MaterialError, material_files, read_material
 from vallum.config.tokens import signing_file
 from vallum.core import record
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
-from vallum.core.requestid import compose_id
 from vallum.core.theft import Habits
 from vallum.metrics import Metrics
 from vallum.mint.keyring import create_file
@@ -43,19 +41,19 @@ from vallum.stores.shared import open_shared
 from vallum.stores.shared_standings import SharedStandings
 from vallum.stores.sightings import MemorySightings
 from vallum.stores.standings import MemoryStandings
+from vallum.tls_files import TlsFiles
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
-    from vallum.config.model import Config, ListenConfig
-    from vallum.config.tls import Material
+    from vallum.config.model import Config
+    from vallum.config.model.doors import ListenConfig
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Policy
 
 log = logging.getLogger("vallum")
 
-MEMORY, EMBEDDED = "memory://", "embedded://"
 BEAT_S = 0.25
 WATCH_EVERY = 4  # beats between two looks at the policy file
 REFRESH_EVERY = 2  # beats between two looks at the registry
@@ -112,9 +110,7 @@ class Gateway:
         )
         self._source = source
         self._stamp = stamp(source)
-        self._certificates = ClientCertificates()
-        self._material_files = material_files(config, self._resolve)
-        self._material_stamp = self._material_seen = stamp_files(self._material_files)
+        self._tls = TlsFiles(config, self._resolve, self.metrics, time.time)
         self._listener: Listener | None = None
         self._admin: Listener | None = None
         self._own: Listener | None = None  # of one worker among several, for the others
@@ -173,12 +169,9 @@ class Gateway:
         self.service.keep(self.engine.policy.upstreams.values())
         self.gates.keep(self.engine.policy.upstreams.values())
         await self.agreement.seek()
-        trusted = parse_networks(config.trusted_proxies)
-        header = config.client_certificate.header if config.client_certificate is not None else None
-        self._certificates = ClientCertificates(header, trusted)
-        origin = config.listen.public_url
-        proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._certificates, origin=origin)
-        self._listener = self._make_listener(proxy)
+        trusted, origin = parse_networks(config.trusted_proxies), config.listen.public_url
+        proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._tls.certificates, origin=origin)
+        self._listener = self._tls.listen(proxy.serve, bounds(config.listen))
         self._following = asyncio.ensure_future(self.registry.follow())
         if seat is not None:
             await self._take_seat(seat)
@@ -190,19 +183,12 @@ class Gateway:
             host, port = split_address(config.admin.address)
             self._servers.append(await loop.create_server(self._admin.connect, host, port))
 
-    def _make_listener(self, proxy: Proxy) -> Listener:
-        # What has expired since it was checked is no reason not to start: a running gateway would run on, too.
-        material = read_material(self.config, self._resolve)
-        self._put_in_force(material)
-        if material.context is None:
-            return Listener(proxy.serve, bounds(self.config.listen))
-        return TlsListener(proxy.serve, bounds(self.config.listen), material)
-
     async def _open_counters(self) -> None:
         if self.shared is None:
             return
         try:
             await self.shared.store.open()
+            await self.shared.failover.beat()  # or shares are too large should the store fail within a second
         except DependencyError as error:
             if self._seat is None or not self._seat.again:
                 raise
@@ -247,7 +233,7 @@ class Gateway:
         if self._beats % WATCH_EVERY == 0 and stamp(self._source) != self._stamp:
             self._reload_due = True
         if self._beats % WATCH_EVERY == 0:
-            await self._watch_material()
+            await self._tls.watch()
         if self._reload_due and (self._reloading is None or self._reloading.done()):
             self._reload_due = False
             self._reloading = asyncio.ensure_future(self.reload())  # a second's work: the beat goes on
@@ -265,31 +251,6 @@ class Gateway:
             if not self._healthy:
                 log.info("the registry answers again")
             self._healthy = True
-
-    async def _watch_material(self) -> None:
-        """Put changed certificates, keys and revocation lists in force, once they have stopped changing."""
-        seen, self._material_seen = self._material_seen, stamp_files(self._material_files)
-        if self._material_seen != seen or seen == self._material_stamp:
-            return
-        self._material_stamp = seen
-        loop = asyncio.get_running_loop()
-        try:
-            material = await loop.run_in_executor(None, read_material, self.config, self._resolve, time.time())
-        except MaterialError as error:
-            log.error("the TLS files do not hold; the last good ones stay in force: %s", error)
-            self.metrics.count_material("kept")
-            return
-        if stamp_files(self._material_files) != seen:  # changed while it was read: it may be half of each
-            return
-        self._put_in_force(material)
-        self.metrics.count_material("swapped")
-        log.info("new TLS files are in force")
-
-    def _put_in_force(self, material: Material) -> None:
-        self._certificates.revocations = material.revocations
-        self.metrics.material_not_after = material.not_after
-        if isinstance(self._listener, TlsListener):
-            self._listener.put_in_force(material)
 
     def _resolve(self, name: str) -> Path:
         return self._source.path.parent / name
@@ -393,23 +354,6 @@ async def run(gateway: Gateway, stopped: asyncio.Event, ready: Callable[[Gateway
         await gateway.stop()
 
 
-class RequestIds:
-    """Makes request ids; asks the system for randomness in bulk."""
-
-    def __init__(self) -> None:
-        """Start with none at hand."""
-        self._entropy: Iterator[bytes] = iter(())
-
-    def __call__(self, now: float) -> str:
-        """Return a new id for a request that arrived at `now`, Unix seconds."""
-        entropy = next(self._entropy, None)
-        if entropy is None:
-            block = os.urandom(10 * 256)
-            self._entropy = iter([block[at : at + 10] for at in range(0, len(block), 10)])
-            entropy = next(self._entropy)
-        return compose_id(now, entropy)
-
-
 def bounds(listen: ListenConfig) -> Bounds:
     """Return what a client may take of the listener."""
     return Bounds(
@@ -436,39 +380,5 @@ def create_signing_key(config: Config) -> None:
         create_file(signing_file(config.registry))
 
 
-def records_folder(config: Config) -> Path | None:
-    """Return where records go: as configured, or beside the registry's file, else here; None for standard output."""
-    if config.records.path == "-":
-        return None
-    if config.records.path is not None:
-        return Path(config.records.path)
-    if config.registry.startswith("sqlite:///"):
-        return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".records")
-    return Path("vallum.records")
-
-
-def counters_url(config: Config) -> str:
-    """Return where quotas are counted: as configured, or in memory, or for several workers in a store of our own."""
-    return config.counters or (MEMORY if config.workers == 1 else EMBEDDED)
-
-
 def _monotonic_us() -> int:
     return time.monotonic_ns() // 1000
-
-
-def stamp(source: Source) -> tuple[tuple[int, int, int], ...]:
-    """Return what changes when a policy's files do."""
-    return stamp_files((source.path, *source.files))
-
-
-def stamp_files(paths: Iterable[Path]) -> tuple[tuple[int, int, int], ...]:
-    """Return what changes when one of the files does."""
-    stamps = []
-    for path in paths:
-        try:
-            stat = path.stat()
-        except OSError:
-            stamps.append((0, 0, 0))
-        else:
-            stamps.append((stat.st_mtime_ns, stat.st_ino, stat.st_size))
-    return tuple(stamps)

@@ -28,10 +28,11 @@ import uvloop
 
 from vallum.adapters.proxy.siblings import socket_path
 from vallum.config.compile import load_policy
+from vallum.config.places import EMBEDDED, counters_url, stamp
 from vallum.config.source import PolicyFileError, read_source
 from vallum.core.address import join_address, split_address
 from vallum.core.errors import DependencyError
-from vallum.gateway import EMBEDDED, Gateway, Seat, counters_url, run, stamp
+from vallum.gateway import Gateway, Seat, run
 from vallum.stores.embedded import EmbeddedStore, end_orphan
 from vallum.stores.registry import SqlRegistry
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vallum.checks.sqli import SqliConfig
-from vallum.config import compile as compiler
-from vallum.config.compile import REQUEST_HEADERS, RESPONSE_HEADERS, load_policy
+from vallum.config.bodies import REQUEST_HEADERS, RESPONSE_HEADERS, build_check
+from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, parse_source
 from vallum.core.policy import Mode, OnError, Vigilance
 from vallum.core.problem import ErrorFormat
@@ -272,13 +272,13 @@ def test_what_is_the_gateways_to_answer(tmp_path: Path, name: str) -> None:
 
 
 def test_equal_checks_are_built_once_and_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "CHECKS_KEPT", 1)
-    monkeypatch.setattr(compiler, "_built", {})
-    first = compiler.build_check(SqliConfig())
-    assert compiler.build_check(SqliConfig()) is first
-    other = compiler.build_check(SqliConfig(mode=Mode.SHADOW))
+    monkeypatch.setattr("vallum.config.bodies.CHECKS_KEPT", 1)
+    monkeypatch.setattr("vallum.config.bodies._built", {})
+    first = build_check(SqliConfig())
+    assert build_check(SqliConfig()) is first
+    other = build_check(SqliConfig(mode=Mode.SHADOW))
     assert other is not first
-    assert compiler.build_check(SqliConfig(mode=Mode.SHADOW)) is other
+    assert build_check(SqliConfig(mode=Mode.SHADOW)) is other
 
 
 # --- bound credentials, tokens, theft ---------------------------------------------------------------------------------

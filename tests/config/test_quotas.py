@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vallum.config.model import QuotaConfig
+from vallum.config.model.limits import QuotaConfig
 from vallum.config.quotas import UNITS_S, build_quota, parse_quota
 from vallum.core.quota import OnStoreFailure, Per, Quota, Strategy
 

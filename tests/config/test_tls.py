@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from vallum.config.compile import load_policy
-from vallum.config.model import ClientCertificateConfig, Config, TlsConfig
+from vallum.config.model import Config
+from vallum.config.model.doors import ClientCertificateConfig, TlsConfig
 from vallum.config.source import PolicyFileError, parse_source
 from vallum.config.tls import MaterialError, material_files, read_material
 

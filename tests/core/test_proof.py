@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vallum.core.decision import Allow, Challenge
+from vallum.core.decision import Allow, Challenge, Deny
 from vallum.core.effects import RememberProof, Steps, ask
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
@@ -202,3 +202,44 @@ def test_in_shadow_a_missing_proof_is_recorded_and_lets_through(kit: Kit) -> Non
     x, talk = judge(kit, BY_CERTIFICATE, ("authorization", "Bearer t"), mode=Mode.SHADOW)
     assert talk.outcome == Allow()
     assert [refusal.control for refusal in x.shadowed] == ["confirm"]
+
+
+# --- what a challenge asks for ----------------------------------------------------------------------------------------
+
+
+def test_a_route_for_bound_credentials_says_so_to_who_brings_none(kit: Kit) -> None:
+    for bound, scheme in ((True, "Bearer, DPoP"), (False, "Bearer")):
+        engine = kit.engine(kit.route(authenticators=(kit.Vouching(None),), bound=bound))
+        talk = kit.talk(engine.request_head(engine.open(kit.request())))
+        assert isinstance(talk.outcome, Challenge)
+        assert talk.outcome.scheme == scheme
+
+
+@pytest.mark.parametrize(("bond", "scheme"), [(None, "Bearer"), (BY_CERTIFICATE, "Bearer"), (BY_KEY, "DPoP")])
+def test_a_missing_scope_is_told_in_the_scheme_of_the_credential(
+    kit: Kit, bond: Confirmation | None, scheme: str
+) -> None:
+    shown = ("authorization", "DPoP t" if bond == BY_KEY else "Bearer t")
+    _, talk = judge(
+        kit, bond, shown, certificate=CERT, prover=Proving(Proof("jkt")), reply=bond == BY_KEY or None,
+        scopes=frozenset({"a"}),
+    )  # fmt: skip
+    assert isinstance(talk.outcome, Deny)
+    assert talk.outcome.headers == (("www-authenticate", f'{scheme} error="insufficient_scope", scope="a"'),)
+
+
+# --- in shadow --------------------------------------------------------------------------------------------------------
+
+
+def test_a_stolen_credential_passes_a_route_in_shadow_and_not_unseen(kit: Kit) -> None:
+    x, talk = judge(kit, BY_KEY, ("authorization", "DPoP t"), mode=Mode.SHADOW)
+    assert isinstance(talk.outcome, Allow)
+    assert [refusal.control for refusal in x.shadowed] == ["confirm"]
+
+
+def test_a_canary_alarms_on_a_route_in_shadow_too(kit: Kit) -> None:
+    found = Challenge('Bearer error="invalid_token"', "authenticate:keys", "a canary", "key_1")
+    engine = kit.engine(kit.route(authenticators=(kit.Vouching(found),), mode=Mode.SHADOW))
+    x = engine.open(kit.request())
+    assert isinstance(kit.talk(engine.request_head(x)).outcome, Allow)
+    assert (x.canary, x.principal.subject, len(x.shadowed)) == ("key_1", "", 1)

@@ -231,6 +231,40 @@ def test_without_a_key_that_holds_there_is_no_token(
 # --- binding ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("fields", "form"), [((BEARER,), {}), ((), {"subject_token": KEY})])
+def test_a_canary_alarms_wherever_it_stands(
+    kit: Kit, fields: tuple[tuple[str, str], ...], form: dict[str, Any]
+) -> None:
+    x, outcome = exchange(kit, *fields, house=House(replace(HELD, canary=True)), **form)
+    assert isinstance(outcome, Challenge)
+    assert x.canary == "key_1"
+
+
+@pytest.mark.parametrize(("fields", "form"), [((BEARER,), {}), ((), {"subject_token": KEY})])
+def test_a_key_for_other_routes_is_not_for_this_one(
+    kit: Kit, fields: tuple[tuple[str, str], ...], form: dict[str, Any]
+) -> None:
+    _, outcome = exchange(kit, *fields, house=House(replace(HELD, routes=frozenset({"other"}))), **form)
+    assert isinstance(outcome, Deny)
+    assert (outcome.reason, outcome.control) == (Reason.INSUFFICIENT_SCOPE, "authorise")
+    named = House(replace(HELD, routes=frozenset({"predict"})))  # the name of the route here
+    minted(exchange(kit, *fields, house=named, **form)[1])
+
+
+def test_a_token_is_not_exchanged_for_a_longer_one(kit: Kit) -> None:
+    token = minted(exchange(kit, BEARER)[1])["access_token"]
+    bearer = ("authorization", f"Bearer {token}")
+    for fields, form in (
+        ((bearer,), {}),
+        ((("x-api-key", token),), {}),
+        ((), {"subject_token": token}),
+        ((bearer,), {"subject_token": token}),
+        ((bearer,), {"subject_token": KEY}),
+    ):
+        assert isinstance(exchange(kit, *fields, **form)[1], Challenge)
+    assert fault(exchange(kit, BEARER, subject_token=token)[1]) == "invalid_request"
+
+
 def test_a_proof_binds_the_token_to_its_key(kit: Kit) -> None:
     answer = minted(exchange(kit, BEARER, ("dpop", proof()))[1])
     assert answer["token_type"] == "DPoP"

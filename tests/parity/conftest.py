@@ -22,6 +22,7 @@ from vallum.adapters.conduct import BodyError, conduct
 from vallum.adapters.driver import Driver
 from vallum.adapters.gates import Gates
 from vallum.adapters.proxy.server import Listener
+from vallum.adapters.requestids import RequestIds
 from vallum.cli.keys import issue
 from vallum.config.compile import load_policy
 from vallum.config.source import Source, parse_source
@@ -33,7 +34,7 @@ from vallum.core.errors import UpstreamError
 from vallum.core.exchange import Headers, Request, ResponseHead
 from vallum.core.policy import Policy
 from vallum.core.target import parse_target
-from vallum.gateway import Gateway, RequestIds
+from vallum.gateway import Gateway
 from vallum.stores.memory import MemoryCounters
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 10.0
 Fields = list[tuple[str, str]]
 JSON = ("content-type", "application/json")
+ORIGIN = "http://a"
 # Fields of the connection, which only one of the two has.
 OF_THE_WIRE = {"connection", "content-length", "transfer-encoding"}
 
@@ -213,7 +215,7 @@ class House:
         """Conduct one exchange."""
         now = read_clock()
         headers = Headers((name.lower(), value) for name, value in fields)
-        request = Request(self.new_id(now), method, *parse_target(target), headers, "127.0.0.1", now)
+        request = Request(self.new_id(now), method, *parse_target(target), headers, "127.0.0.1", now, ORIGIN)
         caller = Caller(body)
         self.service.received = None
         await conduct(self, request, caller)
@@ -298,11 +300,15 @@ class Both:
     def __init__(self, inner: House, outer: Outer) -> None:
         self.inner = inner
         self.outer = outer
+        self.ways: dict[str, House | Outer] = {
+            "in memory": inner,
+            "over a socket": outer,
+        }  # another adapter joins by a line here
 
-    def issue(self, subject: str, *scopes: str) -> str:
+    def issue(self, subject: str, *scopes: str, **more: Any) -> str:
         """Make a key that both know."""
         registry = self.outer.gateway.registry
-        return issue(registry, DEFAULT_PREFIX, read_clock(), subject=subject, scopes=scopes)[0]
+        return issue(registry, DEFAULT_PREFIX, read_clock(), subject=subject, scopes=scopes, **more)[0]
 
     def revoke(self, subject: str) -> None:
         """Revoke a subject's keys."""
@@ -318,7 +324,7 @@ def _compile(text: str, path: Path) -> tuple[Config, Policy]:
 
 def _aim(policy: Policy, url: str) -> Policy:
     aimed = {name: replace(one, url=url) if name == "model" else one for name, one in policy.upstreams.items()}
-    routes = tuple(replace(r, upstream=aimed[r.upstream.name]) for r in policy.routes)
+    routes = tuple(replace(route, upstream=aimed.get(route.upstream.name, route.upstream)) for route in policy.routes)
     return replace(policy, routes=routes, upstreams=aimed)
 
 

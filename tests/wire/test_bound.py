@@ -153,6 +153,35 @@ async def test_a_stolen_key_is_worth_nothing_without_its_proof(
     assert door.model.calls == calls
 
 
+async def test_a_proof_is_for_the_address_that_callers_know_and_no_field_moves_it(
+    opened: Opener, request_bytes: Compose, now: float
+) -> None:
+    evil = "http://evil.example"
+    claims = [("X-Forwarded-Host", "evil.example"), ("X-Forwarded-Proto", "https"), ("Forwarded", "host=evil.example")]
+    for public_url, home in ((None, HOST), ("https://models.example", "https://models.example")):
+        door = await opened(POLICY, public_url=public_url)
+        key = door.issue("alice", "predict:read", confirmation=Confirmation(key=SIGNER.thumbprint()))
+        dpop = ("Authorization", f"DPoP {key}")
+        for number, (target, htu, status) in enumerate(
+            (
+                (PATH, home + PATH, 200),
+                (PATH + "?", home + PATH + "?a=b", 200),
+                (evil + PATH, home + PATH, 200),  # the authority of a target is nobody's word for who we are
+                (evil + PATH, evil + PATH, 401),
+                (PATH, evil + PATH, 401),
+                (PATH, "https://evil.example" + PATH, 401),
+                (PATH, home + PATH + "/", 401),
+                (PATH, home + "/api//v1/predict", 401),
+                (PATH, home + "/api/v1/x/../predict", 401),
+                (PATH, home.replace("//", "//user@") + PATH, 401),
+                (PATH, home.replace("://", "s://") + PATH, 401),
+                (PATH, PATH, 401),
+            )
+        ):
+            sent = ask(request_bytes, dpop, proof(now, key, htu=htu, jti=f"{number}"), *claims, target=target)
+            assert (await door.exchange(sent)).status == status, (public_url, target, htu)
+
+
 async def test_an_unbound_key_is_a_bearers_and_nothing_else(opened: Opener, request_bytes: Compose, now: float) -> None:
     door = await opened(POLICY)
     key = door.key

@@ -114,6 +114,19 @@ class TestJwts:
         assert verdict.principal.confirmation.certificate is not None
 
 
+class TestReload:
+    async def test_a_token_that_was_found_good_is_judged_anew_by_another_policy(
+        self, opened: Opener, authserver: AuthServer
+    ) -> None:
+        door = await opened(policy(authserver.issuer))
+        token = authserver.get_token()
+        assert (await ask(door, token)).status == 200
+        path = door.gateway._source.path
+        path.write_text(path.read_text().replace("https://models.example", "https://other.example"))
+        assert await door.gateway.reload()
+        (await ask(door, token)).check_refusal(401, "unauthenticated")
+
+
 class TestRefusals:
     async def test_every_token_that_does_not_hold_gets_the_same_answer(
         self, opened: Opener, authserver: AuthServer

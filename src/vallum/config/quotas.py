@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vallum.core.quota import LONGEST_US, MAX_UNITS, SECOND_US, Per, Quota, Strategy
 
 if TYPE_CHECKING:
-    from vallum.config.model import QuotaConfig
+    from vallum.config.model.limits import QuotaConfig
 
 UNITS_S = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "month": 2_592_000}  # a month is 30 days
 GRAMMAR = re.compile(r"\s*(\d[\d_]*)(\.\d+)?\s*(?:per\s+(?:(\d+)\s+)?|/\s*(?:(\d+)\s*)?)([a-z]+?)s?\s*", re.IGNORECASE)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vallum.codecs.certificate import RevocationList
-    from vallum.config.model import ClientCertificateConfig, Config, TlsConfig
+    from vallum.config.model import Config
+    from vallum.config.model.doors import ClientCertificateConfig, TlsConfig
     from vallum.config.source import Place
 
 AUTH = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}

@@ -123,6 +123,8 @@ def challenges(route: Route, *, invalid: bool) -> str:
         said = schemes.setdefault(scheme, [])
         if parameters and parameters not in said:
             said.append(parameters)
+    if route.bound:
+        schemes.setdefault("DPoP", [])  # RFC 9449 7.1: beside Bearer, which those that are bound to a certificate use
     return ", ".join(f"{scheme} {', '.join(said)}".rstrip() for scheme, said in schemes.items())
 
 
@@ -145,17 +147,21 @@ def standing(x: Exchange, route: Route) -> Steps[Refusal | None]:
 
 def authorise(x: Exchange, route: Route) -> Refusal | None:
     """Refuse a principal that lacks one of the route's scopes, or whose credential is not for this route."""
-    routes = x.principal.routes
-    if routes is not None and route.name not in routes:
-        scheme = 'Bearer error="insufficient_scope"'  # RFC 6750 3.1
-        detail = f"{x.principal.credential_id} is not for this route"
-        return Deny(Reason.INSUFFICIENT_SCOPE, "authorise", detail, headers=(("www-authenticate", scheme),))
-    missing = route.scopes - x.principal.scopes
+    who = x.principal
+    if who.routes is not None and route.name not in who.routes:
+        return _beyond(x, f"{who.credential_id} is not for this route")
+    missing = route.scopes - who.scopes
     if not missing:
         return None
-    scheme = f'Bearer error="insufficient_scope", scope="{" ".join(sorted(route.scopes))}"'  # RFC 6750 3.1
-    detail = f"missing scope: {', '.join(sorted(missing))}"
-    return Deny(Reason.INSUFFICIENT_SCOPE, "authorise", detail, headers=(("www-authenticate", scheme),))
+    wanted = f', scope="{" ".join(sorted(route.scopes))}"'
+    return _beyond(x, f"missing scope: {', '.join(sorted(missing))}", wanted)
+
+
+def _beyond(x: Exchange, detail: str, wanted: str = "") -> Deny:
+    bond = x.principal.confirmation
+    scheme = "Bearer" if bond is None or bond.key is None else "DPoP"  # RFC 6750 3.1, RFC 9449 7.1
+    fields = (("www-authenticate", f'{scheme} error="insufficient_scope"{wanted}'),)
+    return Deny(Reason.INSUFFICIENT_SCOPE, "authorise", detail, headers=fields)
 
 
 # --- request body -----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from vallum.core.exchange import Headers
 from vallum.core.policy import Mode
 from vallum.core.principal import Confirmation, Principal
 from vallum.core.proof import Presented, Unproven, presented, prove_bond
+from vallum.core.stages import authorise
 from vallum.core.watch import watch
 from vallum.mint.tokens import Grant, mint_token
 
@@ -86,6 +87,8 @@ class Exchanger:
             if isinstance(answer, Principal):
                 x.principal = answer
                 return (yield from self._confirm(x, token))
+            if isinstance(answer, Challenge):
+                x.canary = answer.canary
             if answer is not None:
                 return answer
         return Challenge(INVALID_TOKEN, CONTROL, "the subject token is no key")
@@ -97,8 +100,11 @@ class Exchanger:
             refusal = yield from prove_bond(x, self._prover, bond, Presented("", token))
             if refusal is not None:
                 return refusal
-        if route is None or route.vigilance is None:
+        if route is None:
             return None
+        beyond = authorise(x, route)
+        if beyond is not None or route.vigilance is None:
+            return beyond
         strange = yield from watch(x, route)
         if strange is not None and route.vigilance.mode is Mode.SHADOW:
             x.shadowed.append(strange)

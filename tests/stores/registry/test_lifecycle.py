@@ -20,7 +20,7 @@ from vallum.core.apikey import compose_key, digest_key
 from vallum.core.effects import FindCredential
 from vallum.core.exchange import Headers, Request
 from vallum.core.principal import Credential, Principal
-from vallum.stores.registry import RotationError, SqlRegistry
+from vallum.stores.registry import RotationError, Selection, SqlRegistry
 from vallum.stores.registry.registry import STALE_S
 
 if TYPE_CHECKING:
@@ -40,9 +40,11 @@ class Told:
     expires_at: float | None
     revoked: bool = False
     rotated: bool = False
+    quarantined: bool = False
 
     def holds(self, now: float) -> bool:
-        return not self.revoked and (self.expires_at is None or self.expires_at > now)
+        set_aside = self.revoked or self.quarantined
+        return not set_aside and (self.expires_at is None or self.expires_at > now)
 
 
 class Lives(RuleBasedStateMachine):
@@ -123,6 +125,26 @@ class Lives(RuleBasedStateMachine):
     def revoke(self, node: int, told: Told) -> None:
         assert self.nodes[node].revoke(told.id, self.now) is not told.revoked
         told.revoked = True
+        self._change(node, told)
+
+    @rule(node=NODES, subject=st.sampled_from("ab"))
+    def revoke_all(self, node: int, subject: str) -> None:
+        hit = [told for told in self.told if told.subject == subject and not told.revoked]
+        assert self.nodes[node].revoke_all(Selection(subject), self.now) == len(hit)
+        for told in hit:
+            told.revoked = True
+        self._change(node, *hit)
+
+    @rule(node=NODES, told=made)
+    def quarantine(self, node: int, told: Told) -> None:
+        assert self.nodes[node].withdraw_now([digest_key(told.key)], self.now, True)
+        told.quarantined = True
+        self._change(node, told)
+
+    @rule(node=NODES, told=made)
+    def release(self, node: int, told: Told) -> None:
+        assert self.nodes[node].release(told.id) is told.quarantined
+        told.quarantined = False
         self._change(node, told)
 
     @rule(seconds=st.sampled_from([0.5, 4.0, 10.0, 29.0]))

@@ -19,6 +19,8 @@ from vallum.core.apikey import digest_key, is_well_formed
 if TYPE_CHECKING:
     from vallum.core.principal import Credential
 
+NOWHERE = "no such key in this registry; is this the policy the gateway runs with (--policy)?"
+
 
 @click.command("list")
 @click.option("--subject", help="Only this subject's.")
@@ -117,5 +119,7 @@ def verify(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
     elif credential is not None:
         out.print(f"{credential.id} of {credential.subject}: {word}, {life(credential)}", markup=False)
     else:
-        complain("not a key: prefix, length or checksum" if word == "malformed" else "no such key in this registry")
+        complain(
+            f"not a key: it is cut off, misspelt, or does not begin with {prefix}" if word == "malformed" else NOWHERE
+        )
     ctx.exit(0 if word == "active" else FAILED)

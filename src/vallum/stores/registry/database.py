@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event, make_url, text
@@ -127,7 +128,10 @@ def _reason(url: URL, error: SQLAlchemyError) -> str:
 
 def _open_sqlite(url: URL) -> Engine:
     path = url.database or ""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # digests are nobody else's business
+    # Only where there is none yet: to close any descriptor of a file gives up all locks that this process has on it
+    # (POSIX), and SQLite's with them; another process would then take away the log that we still read.
+    if not Path(path).exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # digests are nobody else's business
     engine = create_engine(url, connect_args={"timeout": ANSWER_S, "check_same_thread": False})
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
