@@ -83,7 +83,7 @@ async def hold_chat(options: argparse.Namespace, folder: Path) -> bool:
     return await chat.hold_chat(options.gateways, folder)
 
 
-async def hold_hang(options: argparse.Namespace, folder: Path) -> bool:
+async def hold_hang(_: argparse.Namespace, folder: Path) -> bool:
     """Hang the store of a gateway's counters."""
     import hang  # noqa: PLC0415
 

@@ -38,7 +38,7 @@ from vallum.stores.registry import SqlRegistry
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from vallum.adapters.proxy.incoming import Incoming
     from vallum.config.model import Config
