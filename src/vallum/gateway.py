@@ -188,6 +188,7 @@ class Gateway:
             return
         try:
             await self.shared.store.open()
+            await self.shared.failover.beat()  # or shares are too large should the store fail within a second
         except DependencyError as error:
             if self._seat is None or not self._seat.again:
                 raise

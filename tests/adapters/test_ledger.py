@@ -10,6 +10,7 @@ import pytest
 
 from vallum.adapters import ledger as room
 from vallum.adapters.driver import Driver
+from vallum.core import record
 from vallum.core.errors import DependencyError
 from vallum.core.quota import Demand, Quota, Strategy, Taken
 
@@ -69,13 +70,17 @@ async def test_a_caller_who_leaves_does_not_stop_a_settlement(kit: Kit, store: S
     engine, x = await admit(kit, driver)
     waiting = asyncio.ensure_future(driver.ledger.settle(engine, x))
     await asyncio.sleep(0)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
+    for _ in range(3):
+        waiting.cancel()
+        await asyncio.sleep(0)
     assert store.settled == []
     store.may_settle.set()
-    await driver.ledger.drain()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
     assert store.settled == [("req-1", 0)]
+    told = record.compose(x, 200, record.Timing(0.0, 0.0), 0)
+    assert told["spent"]["slots"]["settled"] == 0, "who hangs up with the last byte does not make it look lost"
+    assert "unscanned" not in told
 
 
 async def test_a_settlement_that_hangs_is_given_up(
@@ -86,6 +91,9 @@ async def test_a_settlement_that_hangs_is_given_up(
     await driver.ledger.settle(engine, x)
     assert store.settled == []
     assert "its reservation stays charged" in caplog.text
+    told = record.compose(x, 200, record.Timing(0.0, 0.0), 0)
+    assert told["spent"]["slots"] == {"reserved": 1, "settled": None}
+    assert told["unscanned"] == ["settle"]
 
 
 @pytest.mark.parametrize("error", [DependencyError("down"), ZeroDivisionError("a fault of the store's")])
@@ -95,6 +103,7 @@ async def test_a_settlement_that_fails_harms_nobody(kit: Kit, store: Store, driv
     store.down = error
     await driver.ledger.settle(engine, x)
     assert store.settled == []
+    assert record.compose(x, 200, record.Timing(0.0, 0.0), 0)["spent"]["slots"]["settled"] is None
     await driver.ledger.drain()
 
 

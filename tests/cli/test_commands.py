@@ -89,13 +89,15 @@ def test_a_key_is_made_shown_listed_and_verified(tmp_path: Path) -> None:
 
 def test_a_limit_is_raised_listed_and_lowered_and_stays_on_record(tmp_path: Path) -> None:
     said = ("--factor", "2.5", "--for", "2h", "--reason", "launch [day]", "--by", "ops")
-    assert vallum("limits", "raise", "alice", *said, folder=tmp_path).returncode == 0
+    raised = vallum("limits", "raise", "alice", *said, "--json", folder=tmp_path)
+    assert json.loads(raised.stdout)["factor"] == 2.5, raised.stderr
     (entry,) = json.loads(vallum("limits", "list", "--json", folder=tmp_path).stdout)
     assert (entry["subject"], entry["factor"], entry["by"], entry["state"]) == ("alice", 2.5, "ops", "in force")
     assert entry["until"] - entry["at"] == 7200
     shown = vallum("limits", "list", folder=tmp_path).stdout
     assert "launch [day]" in shown
-    assert vallum("limits", "lower", "alice", folder=tmp_path).returncode == 0
+    lowered = vallum("limits", "lower", "alice", "--json", folder=tmp_path)
+    assert json.loads(lowered.stdout) == {"subject": "alice", "lowered": True}, lowered.stderr
     assert "No limits are raised." in vallum("limits", "list", folder=tmp_path).stdout
     past = json.loads(vallum("limits", "list", "--all", "--json", folder=tmp_path).stdout)
     assert [entry["state"] for entry in past] == ["lowered"]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
-from vallum.core.effects import FindCredentialById, Steps, ask
+from vallum.core.effects import FindCredentialById, SettleQuota, Steps, ask
 from vallum.core.errors import DependencyError
+from vallum.core.quota import Quota
 
 if TYPE_CHECKING:
     from tests.conftest import Kit
@@ -55,3 +56,13 @@ def test_a_fault_denies(kit: Kit) -> None:
     assert outcome == Deny(Reason.UNAVAILABLE, "responder", "DependencyError: down", retry_after_s=1)
     assert x.decision is outcome
     assert respond(kit, None)[1].reason is Reason.UNAVAILABLE
+
+
+def test_the_bytes_of_a_page_are_paid_for(kit: Kit) -> None:
+    quota = Quota("bytes", 100_000, 60_000_000, unit="bytes")
+    engine = kit.engine(kit.route(responder=Answering(PAGE), limits=(kit.limit(quota),)))
+    x = kit.judge(engine, kit.request(), b"{}", kit.admitted(quota))
+    kit.talk(engine.respond(x), None)
+    (effect,) = kit.talk(engine.settle(x), None).asked
+    assert isinstance(effect, SettleQuota)
+    assert [demand.cost for demand in effect.demands] == [len(b"{}") + len(PAGE.body)]

@@ -204,6 +204,26 @@ def test_a_credentials_own_quotas_are_taken_with_the_routes(kit: Kit) -> None:
     assert dict(x.quota_fields)["ratelimit"] == '"minute";r=1;t=0, "minute-key";r=2;t=0, "day";r=3;t=0'
 
 
+def test_a_credentials_own_quota_has_one_bucket_on_all_routes_whatever_it_is_shown_as(kit: Kit) -> None:
+    caller = kit.Vouching(Principal("bob", credential_id="key_9", quotas=(MINUTE,)))
+    keys = []
+    for quotas in ((), (kit.limit(MINUTE),)):
+        _, _, (take,) = ask(kit, kit.route(authenticators=(caller,), limits=quotas), kit.admitted(MINUTE))
+        keys.append(take.demands[-1].key)
+    assert keys[0] == keys[1]
+
+
+def test_windows_of_thirty_days_and_of_a_month_never_share_a_bucket(kit: Kit) -> None:
+    """A reload that makes one of the other would find sub-windows that lie two thousand years ahead."""
+    month_us = 30 * 86_400_000_000
+    keys = set()
+    for months in (0, 1):
+        quota = Quota("plan", 10, month_us, strategy=Strategy.CALENDAR, months=months)
+        _, _, (take,) = ask(kit, kit.route(limits=(kit.limit(quota),)))
+        keys.add(take.demands[0].key)
+    assert len(keys) == 2
+
+
 def test_a_credential_may_have_a_quota_where_the_route_has_none(kit: Kit) -> None:
     caller = kit.Vouching(Principal("bob", quotas=(MINUTE,)))
     it = kit.route(authenticators=(caller,))
@@ -244,6 +264,13 @@ def test_a_store_that_is_out_is_said_to_be_out(kit: Kit) -> None:
     _, x, _ = ask(kit, route(kit, TOKENS), reply)
     assert isinstance(x.decision, Deny)
     assert (x.decision.reason, x.decision.retry_after_s) == (Reason.UNAVAILABLE, 1)
+
+
+def test_what_was_counted_by_one_node_alone_is_recorded(kit: Kit) -> None:
+    _, x, _ = ask(kit, route(kit, MINUTE), kit.refused(MINUTE, wait_us=5)._replace(nodes=4))
+    assert isinstance(x.decision, Deny)
+    assert x.decision.detail == "60 per 60 s per principal; the counter store is out: a limit is shared by 4"
+    assert compose(x, 429, Timing(0.0, 0.0), 0)["quotas_shared_by"] == 4
 
 
 def test_what_was_not_counted_is_recorded(kit: Kit) -> None:
@@ -550,6 +577,14 @@ def test_a_stream_that_may_have_no_more_is_ended_as_its_format_says(kit: Kit) ->
     assert compose(x, 200, Timing(0, 0), 0)["cut_by"] == "tokens"
 
 
+def test_lines_are_not_cut_as_an_end_of_events_would_be_none_of_theirs(kit: Kit) -> None:
+    engine, x, _ = ask(kit, cutting(kit), **ASK | {"max_tokens": 1})
+    line = json.dumps({"choices": [{"delta": {"content": "word"}}]}).encode() + b"\n"
+    answer(engine, x, line, line, line, head=(("content-type", "application/x-ndjson"),))
+    assert x.bill is not None
+    assert (x.bill.output_tokens, x.bill.missing_tokens) == (3, 0)
+
+
 def test_a_store_that_is_down_cuts_no_stream(kit: Kit) -> None:
     engine, x, _ = ask(kit, cutting(kit), **FEW)
     answer(engine, x, says("a") + says("b") + says("c"), end=False)
@@ -559,6 +594,17 @@ def test_a_store_that_is_down_cuts_no_stream(kit: Kit) -> None:
     assert isinstance(out, bytes)
     assert b'"c"' in out
     assert b'"d"' in out
+
+
+def test_what_no_quota_counts_is_not_asked_for(kit: Kit) -> None:
+    """With `max_output_tokens` and a quota at once, a stream can run over, and nothing could be taken for it."""
+    engine, x, _ = ask(kit, route(kit, SLOTS, on_overrun=OnOverrun.CUT), **ASK | {"max_tokens": 1})
+    answer(engine, x, says("one"), says("two"), says("three"), end=False)
+    assert x.bill is not None
+    assert x.bill.missing_tokens
+    talk = kit.talk(engine.overrun(x))
+    assert (talk.asked, talk.outcome) == ([], None)
+    assert not x.bill.missing_tokens, "it goes on"
 
 
 def test_without_an_account_nothing_runs_over(kit: Kit) -> None:

@@ -311,6 +311,17 @@ def test_what_other_controls_hold_against_the_caller_is_added(kit: Kit) -> None:
     assert told(kit, Allow(), blame=5.0, blamed_for="theft") == Event(5.0, "theft")
     rejected = Deny(Reason.REQUEST_REJECTED, "check")
     assert told(kit, rejected, blame=5.0, blamed_for="theft") == Event(6.0, "theft")
+    mistake = Deny(Reason.INVALID_REQUEST, "schema")
+    assert told(kit, mistake, blame=0.09, blamed_for="theft") == Event(0.1, "theft"), "two slight faults stay slight"
+
+
+def test_slight_blame_never_begins_a_block() -> None:
+    rule = Throttle(Mode.ENFORCE, block_s=300.0, block_at=0.5)
+    standing = GOOD
+    for _ in range(1000):
+        standing = observe(standing, rule, T0, Event(0.1, "theft"))
+    assert factor(standing, rule, T0) == 0.5
+    assert standing.blocked_until == 0.0
 
 
 def test_a_standing_is_a_subjects_and_an_addresss_only_where_there_is_no_subject(kit: Kit) -> None:
@@ -413,7 +424,7 @@ def test_a_block_in_shadow_is_only_recorded(kit: Kit) -> None:
 
 def test_standings_are_asked_for_once_the_caller_is_known(kit: Kit) -> None:
     names = [stage.name for stage in line_up(kit.route(throttle=RULE)).head]
-    assert names[:4] == ["authenticate", "authorise", "standing", "declared_size"]
+    assert names[:5] == ["authenticate", "confirm", "authorise", "standing", "declared_size"]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vallum.core import standing as standings
 from vallum.core.decision import Allow, Challenge
 from vallum.core.effects import NoteSighting
 from vallum.core.engine import line_up
 from vallum.core.exchange import Certificate
-from vallum.core.policy import Mode, Vigilance
+from vallum.core.policy import Mode, Throttle, Vigilance
 from vallum.core.principal import Confirmation, Principal
 from vallum.core.record import Timing, compose
+from vallum.core.standing import GOOD, Event, factor, observe
 from vallum.core.theft import Sighting, Suspicion
 from vallum.core.watch import watch
 
@@ -74,12 +76,27 @@ def test_who_has_no_credential_has_no_habits(kit: Kit) -> None:
 def test_the_answer_grows_with_the_score(kit: Kit, score: float, leeway: float, allowed: bool) -> None:
     x, talk = judge(kit, Suspicion(score, SIGNS))
     assert x.factor == leeway
+    assert (x.blame, x.blamed_for) == ((0.1 * score, "theft") if leeway < 1 else (0.0, ""))
     assert isinstance(talk.outcome, Allow) is allowed
     if not allowed:
         assert isinstance(talk.outcome, Challenge)
         assert talk.outcome.scheme.startswith('DPoP error="invalid_token", error_description="')
         assert "network" not in talk.outcome.scheme, "the caller does not learn what gave it away"
         assert talk.outcome.detail == "0.9: new_network, new_agent, new_scope, two_networks"
+
+
+def test_the_blame_is_slight_and_stands_in_the_record(kit: Kit) -> None:
+    """The owner of a stolen key loses no more than half by it, and is never blocked for it."""
+    x, talk = judge(kit, Suspicion(0.85, SIGNS))
+    assert standings.testify(x) == Event(0.085, "theft")
+    assert compose(x, 200, Timing(0.0, 0.0), 0)["suspicion"]["blame"] == 0.085
+    rule = Throttle(Mode.ENFORCE, block_s=600.0, block_at=0.5)
+    standing = GOOD
+    for _ in range(5000):
+        standing = observe(standing, rule, 1_700_000_000.0, Event(0.085, "theft"))
+    assert factor(standing, rule, 1_700_000_000.0) == 0.5
+    assert not standing.blocked_until
+    assert talk.outcome == Allow()
 
 
 def test_one_sign_alone_never_refuses(kit: Kit) -> None:
@@ -98,7 +115,7 @@ def test_what_was_proved_a_moment_ago_is_not_asked_for_more(kit: Kit) -> None:
 def test_in_shadow_nothing_is_done_and_all_is_recorded(kit: Kit, vigilance: Vigilance, mode: Mode) -> None:
     x, talk = judge(kit, Suspicion(1.0, SIGNS), vigilance, mode=mode)
     assert talk.outcome == Allow()
-    assert x.factor == 1.0
+    assert (x.factor, x.blame) == (1.0, 0.0)
     record = compose(x, 200, Timing(0.0, 0.0), 0)
     assert record["suspicion"] == {"score": 1.0, "signs": list(SIGNS), "factor": 1.0}
     assert [entry["control"] for entry in record["shadow"]] == ["habits"]

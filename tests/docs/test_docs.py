@@ -19,6 +19,7 @@ HAND_WRITTEN = [
     *sorted((ROOT / "docs").glob("*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
     ROOT / "changes" / "README.md",
+    ROOT / "examples" / "README.md",
 ]
 PAGES = [*HAND_WRITTEN, *sorted((ROOT / "docs" / "reference").glob("*.md"))]
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)

@@ -34,6 +34,12 @@ def test_an_example_compiles(path: Path, tmp_path: Path, authority: Authority) -
     assert policy.digest
 
 
-def test_the_policy_of_identities_is_the_one_that_users_were_promised() -> None:
-    told = sha256((EXAMPLES / "identity.yaml").read_bytes()).hexdigest()
-    assert told == "f556e57978f8bc40320de418a88ca51038786e1c6fbd4020e575e108e658b140"
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("identity", "f556e57978f8bc40320de418a88ca51038786e1c6fbd4020e575e108e658b140"),
+        ("fleet", "b70639919ed35cfc90e40dd1fe8b40e424dbaec2b82ba1e6e62366f4451f0962"),
+    ],
+)
+def test_a_policy_that_users_were_promised_is_unchanged(name: str, digest: str) -> None:
+    assert sha256((EXAMPLES / f"{name}.yaml").read_bytes()).hexdigest() == digest

@@ -113,7 +113,16 @@ def test_a_request_is_an_object(document: Any) -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "prompts"),
-    [("hello", 1), (["a", "b", "c"], 3), ([1, 2, 3], 1), ([[1, 2], [3]], 2), ([], 1), (None, 1)],
+    [
+        ("hello", 1),
+        (["a", "b", "c"], 3),
+        ([1, 2, 3], 1),
+        ([[1, 2], [3]], 2),
+        ([1, "b", "c"], 3),  # the first one says nothing of the others
+        ([True, False], 2),
+        ([], 1),
+        (None, 1),
+    ],
 )
 def test_each_prompt_of_a_list_has_an_answer_of_its_own(prompt: Any, prompts: int) -> None:
     estimate = COMPLETIONS.estimate({"prompt": prompt, "max_tokens": 10, "n": 2}, FREE)
@@ -147,6 +156,22 @@ def test_a_picture_is_no_text_and_hides_none() -> None:
     picture["text"] = "word " * 1000
     assert taken_in(CHAT, messages=[{"role": "user", "content": [picture]}]) > few + 1200
     assert taken_in(CHAT, messages=[{"role": "user", "content": [{"type": ["image_url"]}]}]) < 50
+
+
+def test_a_picture_where_none_can_be_is_text() -> None:
+    """Chat templates write tools and the arguments of calls into the prompt as JSON, whatever shape they have."""
+    hidden = {"type": "image_url", "image_url": "word " * 4000}
+    parts = {"content": [hidden]}
+    call = {"role": "assistant", "tool_calls": [{"function": {"name": "look", "arguments": parts}}]}
+    tool = {"type": "function", "function": {"name": "look", "parameters": parts}}
+    for document in (
+        {"messages": [*HELLO, call]},
+        {"messages": [*HELLO, hidden]},
+        {"messages": [[parts]]},
+        {"messages": HELLO, "tools": [tool]},
+        {"messages": HELLO, "tools": [parts]},
+    ):
+        assert taken_in(CHAT, **document) > 5000
 
 
 @pytest.mark.parametrize(

@@ -167,8 +167,10 @@ async def test_a_store_that_falls_silent_while_nobody_asks_is_found_out_by_the_b
 async def test_local_admits_this_nodes_share(nodes: int, share: int) -> None:
     house = House(nodes)
     await house.beat()
+    assert (await house.take(key="another")).nodes == 0
     house.store.failure = SILENT
     assert await house.admitted(30) == share
+    assert (await house.take()).nodes == nodes
 
 
 async def test_nodes_that_come_back_one_by_one_are_all_counted() -> None:
@@ -235,25 +237,27 @@ async def test_settling_and_renewing_go_to_whoever_took() -> None:
     await house.failover.settle((Demand(TEN, "tenk", 1),), "here")
     assert house.store.asked == asked
     assert (await house.take(cost=9)).refused is None, "7 were given back here"
-    await house.failover.settle((Demand(TEN, "tenk", 1),), "there")
+    with pytest.raises(DependencyError):
+        await house.failover.settle((Demand(TEN, "tenk", 1),), "there")
     assert house.failover.condition.settlements_lost == 1, "it stays charged there"
     house.store.failure = None
     await house.beat()
     await house.failover.renew((Demand(lease, "leasek"),), "another")
     house.store.failure = LOST
     await house.failover.renew((Demand(lease, "leasek"),), "another")
-    await house.failover.settle((Demand(TEN, "tenk", 1),), "another")
+    with pytest.raises(DependencyError):
+        await house.failover.settle((Demand(TEN, "tenk", 1),), "another")
     assert house.failover.condition.settlements_lost == 2
 
 
 async def test_reservations_taken_here_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vallum.stores.failover.LOCAL_IDS_MAX", 3)
+    monkeypatch.setattr("vallum.stores.failover.RESERVED_MAX", 3)
     monkeypatch.setattr("vallum.stores.failover.OWED_MAX", 3)
     house = House()
     house.store.failure = SILENT
     for number in range(9):
         await house.take(id=str(number), key=str(number))
-    assert list(house.failover._local_ids) == ["6", "7", "8"]
+    assert list(house.failover._reserved) == ["6", "7", "8"]
     assert len(house.failover._owed) == 3
 
 
@@ -268,6 +272,69 @@ async def test_what_was_counted_here_is_charged_when_the_store_is_back() -> None
     house.store.failure = None
     await house.beat()
     assert await house.admitted(10) == 3
+
+
+async def test_what_was_settled_here_is_charged_as_it_was_settled() -> None:
+    house = House()
+    house.store.failure = SILENT
+    for number in range(3):
+        assert (await house.take(cost=8, id=str(number))).refused is None
+        await house.failover.settle((Demand(TEN, "tenk", 1),), str(number))
+    house.store.failure = None
+    await house.beat()
+    assert await house.admitted(10) == 7, "3 were used, and 24 reserved"
+
+
+async def test_what_was_charged_before_the_answer_was_lost_is_given_back() -> None:
+    """One request, charged in both places: the shared store forgets its part when the request is settled."""
+    house = House()
+    take = house.store.take
+
+    async def loses_its_answer(demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+        await take(demands, id)
+        raise LOST
+
+    house.store.take = loses_its_answer  # type: ignore[method-assign]
+    assert (await house.take(cost=8, id="one")).refused is None
+    house.store.take = take  # type: ignore[method-assign]
+    await house.failover.settle((Demand(TEN, "tenk", 2),), "one")
+    await house.beat()
+    assert await house.admitted(10) == 8
+
+
+async def test_what_was_settled_here_is_not_lost_when_the_store_fails_meanwhile() -> None:
+    house = House()
+    house.store.failure = LOST
+    assert (await house.take(cost=8, id="one")).refused is None
+    await house.failover.settle((Demand(TEN, "tenk", 2),), "one")
+    assert (house.failover.condition.failures, house.failover.condition.settlements_lost) == (2, 0)
+
+
+async def test_each_lease_of_a_request_is_renewed_where_it_was_taken() -> None:
+    house = House()
+    lease = Quota("lease", 1, 60 * SECOND_US, strategy=Strategy.LEASES)
+    shadow = Quota("shadow", 1, 60 * SECOND_US, strategy=Strategy.LEASES)
+    await house.take(lease, id="one")
+    house.store.failure = LOST
+    await house.take(shadow, id="one")
+    house.store.failure = None
+    house.clock.pass_s(40)
+    await house.failover.renew((Demand(lease, "leasek"), Demand(shadow, "shadowk")), "one")
+    house.clock.pass_s(40)
+    assert (await house.take(lease, id="two")).refused is lease
+
+
+async def test_each_part_of_a_request_is_settled_where_it_was_taken() -> None:
+    """A quota in shadow is asked for after the others: the store may have fallen in between."""
+    house = House()
+    shadow = Quota("shadow", 10, HOUR_US)
+    assert (await house.take(cost=8, id="one")).refused is None
+    house.store.failure = LOST
+    assert (await house.take(shadow, cost=8, id="one")).refused is None
+    house.store.failure = None
+    await house.failover.settle((Demand(TEN, "tenk", 2), Demand(shadow, "shadowk", 2)), "one")
+    await house.beat()
+    assert [await house.admitted(10), await house.admitted(10, shadow)] == [8, 8]
 
 
 async def test_as_much_as_there_is_room_for_is_charged_and_leases_are_not() -> None:

@@ -14,6 +14,7 @@ from vallum.core.errors import DependencyError
 from vallum.core.quota import Demand, Quota, Strategy
 from vallum.stores.redis.address import Address, Endpoint
 from vallum.stores.redis.link import REPLY_MAX_BYTES, LinkLostError, LoginError, SilentError, connect, pack
+from vallum.stores.redis.scripts import key_name
 from vallum.stores.redis.topology import slot_of
 
 if TYPE_CHECKING:
@@ -93,8 +94,22 @@ async def test_all_demands_are_taken_or_none(lab: Lab, clustered: bool) -> None:
     demands = (*(demand(MANY, holder) for holder in holders), demand(TEN, "alice"))
     refused = [(await store.take(demands)).refused for _ in range(30)]
     assert refused == [None] * 10 + [TEN] * 20
-    await asyncio.gather(*store._giving_back)
+    await asyncio.gather(*store._settling)
     assert [await left(store, each) for each in demands[:4]] == [MANY.limit - 10] * 4
+
+
+async def test_what_a_cluster_took_for_good_is_not_remembered_as_a_reservation(lab: Lab) -> None:
+    """A bucket that remembers 4,096 of them refuses: a quota of 5,000 a day would never be used up."""
+    store = lab.store(f"redis+cluster://127.0.0.1:{lab.cluster()[0].port}")
+    await store.open()
+    demands = (demand(MANY, "a"), demand(MANY, "b"))
+    assert slot_of("vlm:{a}") != slot_of("vlm:{b}")
+    for _ in range(5):
+        assert (await store.take(demands)).refused is None
+    await asyncio.gather(*store._settling)
+    for each in demands:
+        key = key_name(each.holder, each.key)
+        assert await store.ask(key, "HMGET", key, "n", "p") == [b"5", b"0"]
 
 
 async def test_levels_of_a_clusters_answer_are_in_the_order_of_the_demands(lab: Lab) -> None:

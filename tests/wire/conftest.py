@@ -642,7 +642,7 @@ class Served:
 
     def issue(self, subject: str, *scopes: str, **more: Any) -> str:
         """Make a key, as `vallum keys create` does, without its start-up time."""
-        registry = SqlRegistry(f"sqlite:///{self.folder}/vallum.db")
+        registry = SqlRegistry(self.environ["VALLUM_REGISTRY"])
         try:
             return issue(registry, DEFAULT_PREFIX, read_clock(), subject=subject, scopes=scopes, **more)[0]
         finally:

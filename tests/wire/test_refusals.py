@@ -243,11 +243,11 @@ async def test_401_takes_the_same_time_for_unknown_wrong_and_revoked(door: Door,
     for name in ("unknown", "wrong checksum", "revoked", "expired", "both"):
         data = request_bytes(headers=keys[name], input_text="a")
         took = []
-        for _ in range(5):
+        for _ in range(10):
             began = time.perf_counter()
             (await door.exchange(data)).check_refusal(401, "unauthenticated")
             took.append(time.perf_counter() - began)
-        times[name] = sorted(took)[2]
+        times[name] = min(took)  # the machine may be busy with something else
     assert max(times.values()) - min(times.values()) < 0.010, times
     assert min(times.values()) >= 0.015, times
 

@@ -38,12 +38,19 @@ class Ledger:
     # --- the end of an exchange
 
     async def settle(self, engine: Engine, x: Exchange) -> None:
-        """Settle what `x` has reserved; a cancelled caller does not stop it."""
+        """Settle what `x` has reserved.  A cancelled caller does not stop it, but waits: the record tells of it."""
         self._held.pop(x.request.id, None)
         settling = asyncio.get_running_loop().create_task(self._see_through(engine.settle(x)))
         self._settling.add(settling)
         settling.add_done_callback(self._settling.discard)
-        await asyncio.shield(settling)
+        left = False
+        while not settling.done():
+            try:
+                await asyncio.wait([settling])
+            except asyncio.CancelledError:
+                left = True
+        if left:
+            raise asyncio.CancelledError
 
     async def _see_through(self, steps: Steps[None]) -> None:
         try:

@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING
 
 import click
@@ -15,10 +16,11 @@ import uvloop
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from vallum.cli.keys import issue
+from vallum.cli.keys import forge, issue
 from vallum.cli.terminal import DEPENDENCY, FAILED, complain, err, out
 from vallum.cli.why import explain
 from vallum.core.apikey import DEFAULT_PREFIX
+from vallum.core.principal import Confirmation
 from vallum.demo.house import House, open_house
 from vallum.demo.tour import HONEST, PREDICT, STOPS, Answer, Stop, judge, send, text
 from vallum.stores.records import find_record
@@ -27,10 +29,11 @@ if TYPE_CHECKING:
     from vallum.stores.registry import SqlRegistry
 
 EXPLAINED = "request_rejected"  # whose first record the check shows: its caller was told the least
+GRACE_S = 86_400.0
 SCOPES = ("predict:read", "chat:write")
 
 
-@click.command()
+@click.command(short_help="Start two small models, and a gateway before them.")
 @click.option(
     "--check", "as_check", is_flag=True, help="Send the requests itself, show what each control did, and end."
 )
@@ -158,7 +161,7 @@ def _compare(bare: Answer, guarded: Answer) -> None:
 
 
 def make_keys(registry: SqlRegistry) -> dict[str, str]:
-    """Make the demo's keys: good ones, one without scopes, one revoked, one never made."""
+    """Make the demo's keys: good ones, one without scopes, one revoked, one rotated, one bound, one never made."""
     now = time.time()
     keys = {
         "alice": issue(registry, DEFAULT_PREFIX, now, subject="alice", scopes=SCOPES)[0],
@@ -167,6 +170,11 @@ def make_keys(registry: SqlRegistry) -> dict[str, str]:
     }
     keys["revoked"], credential = issue(registry, DEFAULT_PREFIX, now, subject="dave", scopes=SCOPES)
     registry.revoke(credential.id, now)
+    keys["rotated"], credential = issue(registry, DEFAULT_PREFIX, now, subject="erin", scopes=SCOPES)
+    keys["successor"], fresh = forge(DEFAULT_PREFIX, now, "erin")
+    registry.rotate(credential.id, fresh, GRACE_S)
+    holder = Confirmation(key=token_urlsafe(32))  # the thumbprint of a key that nobody here holds
+    keys["bound"], _ = issue(registry, DEFAULT_PREFIX, now, subject="frank", scopes=SCOPES, confirmation=holder)
     last = keys["alice"][-1]
     keys["unknown"] = keys["alice"][:-1] + ("a" if last != "a" else "b")
     return keys

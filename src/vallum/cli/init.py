@@ -7,7 +7,7 @@ import click
 from vallum.cli.terminal import DEFAULTS
 
 
-@click.command()
+@click.command(short_help="Print a policy to start from.")
 @click.option("--upstream", metavar="URL", help="The endpoint to protect.")
 def init(upstream: str | None) -> None:
     """Print the policy that `serve --upstream` runs, as a start of your own.

@@ -40,7 +40,10 @@ def limits() -> None:
 @click.option("--reason", required=True, help="Why: it stands in the records.")
 @click.option("--by", default=None, help="Who decided; the user of this shell by default.")
 @policy_option
-def raise_limits(subject: str, factor: float, span: str, reason: str, by: str | None, policy: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def raise_limits(
+    subject: str, factor: float, span: str, reason: str, by: str | None, policy: Path | None, as_json: bool
+) -> None:
     """Raise the limits of SUBJECT.  Running gateways know it within two seconds; it ends by itself.
 
     \b
@@ -55,11 +58,16 @@ def raise_limits(subject: str, factor: float, span: str, reason: str, by: str | 
     until = now + _span_s(span)
     with closing(_open(policy)) as raises:
         raises.add(Raise(subject, factor, until, by or _user(), reason, now))
-    err.print(f"The limits of {subject} are {factor:g} times the plan until {_when(until)}.", markup=False)
-    err.print(f"Take it back with: vallum limits lower {subject}", style="dim", markup=False)
+    if as_json:
+        click.echo(json.dumps({"subject": subject, "factor": factor, "until": until}))
+        return
+    err.print(
+        f"The limits of {subject} are {factor:g} times the plan until {_when(until)}.", markup=False, soft_wrap=True
+    )
+    err.print(f"Take it back with: vallum limits lower {subject}", style="dim", markup=False, soft_wrap=True)
 
 
-@limits.command("list")
+@limits.command("list", short_help="List raised limits.")
 @click.option("--subject", help="Only this subject's.")
 @click.option("--all", "past", is_flag=True, help="Also what has ended.")
 @policy_option
@@ -88,8 +96,9 @@ def list_limits(subject: str | None, past: bool, policy: Path | None, as_json: b
 @click.argument("subject")
 @click.option("--by", default=None, help="Who decided; the user of this shell by default.")
 @policy_option
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
-def lower(ctx: click.Context, subject: str, by: str | None, policy: Path | None) -> None:
+def lower(ctx: click.Context, subject: str, by: str | None, policy: Path | None, as_json: bool) -> None:
     """Put SUBJECT back on the plan, now.
 
     \b
@@ -97,10 +106,13 @@ def lower(ctx: click.Context, subject: str, by: str | None, policy: Path | None)
     """
     with closing(_open(policy)) as raises:
         lowered = raises.lower(subject, by or _user(), time.time())
-    if not lowered:
-        complain(f"no limit of {subject} is raised")
-        ctx.exit(FAILED)
-    err.print(f"{subject} is back on the plan.", markup=False)
+    if as_json:
+        click.echo(json.dumps({"subject": subject, "lowered": lowered}))
+    elif lowered:
+        err.print(f"{subject} is back on the plan.", markup=False)
+    else:
+        complain(f"no limit of {subject} is raised; see: vallum limits list")
+    ctx.exit(0 if lowered else FAILED)
 
 
 def _open(policy: Path | None) -> SqlRaises:
@@ -130,4 +142,4 @@ def _user() -> str:
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="minutes")
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%MZ}"

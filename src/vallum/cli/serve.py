@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 import click
 import uvloop
+from sqlalchemy import make_url
 
 from vallum.cli.keys import issue
 from vallum.cli.terminal import DEFAULT_POLICY, DEFAULTS, DEPENDENCY, complain, err, start_logging
 from vallum.config.compile import load_policy
-from vallum.config.places import EMBEDDED, counters_url
+from vallum.config.places import EMBEDDED, MEMORY, counters_url
 from vallum.config.source import read_source
 from vallum.core.apikey import DEFAULT_PREFIX
 from vallum.gateway import Gateway, run
+from vallum.stores.redis.address import Address
+from vallum.stores.registry.database import describe
 from vallum.supervisor import supervise
 
 if TYPE_CHECKING:
@@ -79,6 +82,7 @@ def _announce(config: Config, addresses: list[str], empty: bool, first_key: str 
     door = f"{'http' if config.listen.tls is None else 'https'}://{addresses[0]}"
     for upstream in config.upstreams.values():
         err.print(f"[bold]Vallum[/] stands before {upstream.url}: call [bold]{door}[/] instead")
+    err.print(f"  {_house(config)}", markup=False, soft_wrap=True)
     if config.admin is not None:
         err.print(f"  metrics and health  http://{addresses[1]}/metrics  /healthz  /readyz")
     if first_key is not None:
@@ -87,6 +91,15 @@ def _announce(config: Config, addresses: list[str], empty: bool, first_key: str 
         err.print(f'  try  curl {door}/v1/models -H "Authorization: Bearer $KEY"', style="dim")
     elif empty:
         err.print("  no keys yet: vallum keys create --subject NAME", style="yellow")
+
+
+def _house(config: Config) -> str:
+    """Say how many serve, and where quotas and keys are: without passwords, for this is read over shoulders."""
+    counters = counters_url(config)
+    own = {MEMORY: "in memory", EMBEDDED: "on a Valkey server of Vallum's own"}
+    where = own[counters] if counters in own else f"on {Address.parse(counters)}"
+    workers = "1 worker" if config.workers == 1 else f"{config.workers} workers"
+    return f"{workers}, quotas counted {where}, keys in {describe(make_url(config.registry))}"
 
 
 def _first_key(gateway: Gateway) -> str | None:

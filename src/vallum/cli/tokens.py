@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,11 @@ def tokens() -> None:
     """Look after the key that tokens are signed with."""
 
 
-@tokens.command()
+@tokens.command(short_help="Sign with a new key from now on.")
 @policy_option
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
-def rotate(ctx: click.Context, policy: Path | None) -> None:
+def rotate(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
     """Sign with a new key from now on; tokens that the old one signed hold to their end.
 
     \b
@@ -47,4 +49,9 @@ def rotate(ctx: click.Context, policy: Path | None) -> None:
     except (OSError, ValueError) as error:
         complain(f"the signing key {path} cannot be changed: {error}")
         ctx.exit(DEPENDENCY)
-    err.print(f"{key_id} signs from now on.  The key before it is published for another hour.", markup=False)
+    if as_json:
+        click.echo(json.dumps({"kid": key_id}))
+        return
+    err.print(
+        f"{key_id} signs from now on.  The key before it is published for another hour.", markup=False, soft_wrap=True
+    )

@@ -11,17 +11,22 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from vallum.cli.controls import amount
 from vallum.cli.terminal import FAILED, complain, out, policy_option, read_config
 from vallum.config.places import records_folder
+from vallum.config.quotas import build_quota
 from vallum.stores.records import find_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vallum.config.model import Config
+
+PER_QUOTA = ("quotas", "in_force")  # members of a record with a figure for each quota
 PATIENCE = 6  # a record is written within a beat of its exchange's end
 
 
-@click.command()
+@click.command(short_help="Explain one exchange, by its request id.")
 @click.argument("request_id")
 @policy_option
 @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
@@ -55,28 +60,36 @@ def why(ctx: click.Context, request_id: str, policy: Path | None, as_json: bool)
     if as_json:
         click.echo(json.dumps(record))
     else:
-        explain(record)
+        explain(record, _in_money(config))
 
 
-def explain(record: dict[str, Any]) -> None:
-    """Print a record for a person."""
+def explain(record: dict[str, Any], in_money: frozenset[str] = frozenset()) -> None:
+    """Print a record for a person.  The quotas that are `in_money` are recorded in millionths."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in record.items():
         if value not in (None, [], {}):
-            table.add_row(name.removesuffix("_us"), _text(name, value))
+            table.add_row(name.removesuffix("_us"), _text(name, value, in_money))
     out.print(_sentence(record), style="bold")
     out.print(table)
 
 
-def _text(name: str, value: Any) -> str:
+def _in_money(config: Config) -> frozenset[str]:
+    """Return the names of the quotas that count money."""
+    entries = (entry for route in config.routes for entry in route.quotas)
+    return frozenset(build_quota(e).name for e in entries if not isinstance(e, str) and e.unit == "money")
+
+
+def _text(name: str, value: Any, in_money: frozenset[str] = frozenset()) -> str:
     if name == "at":
         value = datetime.fromtimestamp(value, UTC).isoformat(timespec="milliseconds")
     elif name.endswith("_us"):
         value = f"{value / 1000:.2f} ms"
     elif name == "spent":
-        value = "\n".join(f"{quota}: {_account(account)}" for quota, account in value.items())
+        value = "\n".join(f"{quota}: {_account(account, quota in in_money)}" for quota, account in value.items())
+    elif name in PER_QUOTA:
+        value = ", ".join(f"{quota} {amount(units, quota in in_money)}" for quota, units in value.items())
     elif isinstance(value, dict):
         value = ", ".join(f"{key} {item}" for key, item in value.items())
     elif isinstance(value, list):
@@ -84,9 +97,9 @@ def _text(name: str, value: Any) -> str:
     return escape(str(value))
 
 
-def _account(account: dict[str, Any]) -> str:
-    settled = account["settled"]
-    return f"{account['reserved']} reserved, {'not settled' if settled is None else f'{settled} settled'}"
+def _account(account: dict[str, Any], money: bool) -> str:
+    settled = "not" if account["settled"] is None else amount(account["settled"], money)
+    return f"{amount(account['reserved'], money)} reserved, {settled} settled"
 
 
 def _sentence(record: dict[str, Any]) -> str:
@@ -94,5 +107,8 @@ def _sentence(record: dict[str, Any]) -> str:
     if record["decision"] == "cancelled":
         return "The caller left before the answer was whole."
     if "reason" in record:
+        if status is not None and status < 400:
+            return f"Answered {status}, then broken off: {record['reason']} by {record['control']}."
         return f"Refused with {status} {record['reason']} by {record['control']}."
-    return f"Let through, answered {status}."
+    cut = f", and cut short by the quota {record['cut_by']}" if "cut_by" in record else ""
+    return f"Let through, answered {status}{cut}."

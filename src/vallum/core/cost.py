@@ -278,13 +278,13 @@ class Bill:
         return Amounts(1, size, self.estimate.input_tokens, self.estimate.output_tokens, 0, self.named)
 
     def close(self, called: bool, refused: bool) -> tuple[Demand, ...]:
-        """Return what to settle, the first time; nothing after that."""
+        """Return what to settle, the first time; nothing after that.  `settled` is for whoever has seen it done."""
         demands = self.demands + self.tried
         if self.closed or not demands:
             return ()
         self.closed = True
         amounts = self.used(called, refused)
-        self.settled = tuple(
+        return tuple(
             [
                 demand._replace(
                     cost=max(0, cost_of(demand.quota.unit, amounts, self.tariff) - self.extra.get(demand.key, 0))
@@ -292,7 +292,6 @@ class Bill:
                 for demand in demands
             ]
         )
-        return self.settled
 
 
 def read_costs(headers: Headers) -> dict[str, int] | None:

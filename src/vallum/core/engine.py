@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from vallum.core.relay import Relay
 
 
+UNSETTLED = "settle"  # recorded until a settlement is seen to be done: one that is given up leaves it there
+
+
 class Stage(NamedTuple):
     """One control on the line of a route.  `bound` marks what holds in shadow too (rule 3)."""
 
@@ -112,6 +115,8 @@ class Engine:
             page = Deny(Reason.UNAVAILABLE, "responder", describe(error), retry_after_s=1)
         if not isinstance(page, Page):
             x.decision = page
+        elif x.bill is not None:
+            x.bill.sent_bytes += len(page.body)
         return page
 
     def call(self, x: Exchange) -> None:
@@ -151,6 +156,9 @@ class Engine:
         if bill is None:
             return None
         demands = bill.ask_more()
+        if not demands:  # no quota counts what runs over
+            bill.cuts = False
+            return None
         try:
             taken = yield from ask(TakeQuota(demands))
         except Exception as error:  # noqa: BLE001  the store is down: the stream is not what pays for that
@@ -172,13 +180,19 @@ class Engine:
     def settle(self, x: Exchange) -> Steps[None]:
         """Put what was used in the place of what was reserved.  Once: a second call does nothing."""
         bill = x.bill
-        demands = () if bill is None else bill.close(x.called, not isinstance(x.decision, Allow))
+        if bill is None:
+            return
+        demands = bill.close(x.called, not isinstance(x.decision, Allow))
         if not demands:
             return
+        x.unscanned.append(UNSETTLED)
         try:
             yield from ask(SettleQuota(demands, x.request.id))
         except Exception as error:  # noqa: BLE001  the reservation stays charged: the safe side
-            x.unscanned.append(f"settle ({describe(error)})")
+            x.unscanned[-1] = f"{UNSETTLED} ({describe(error)})"
+        else:
+            x.unscanned.remove(UNSETTLED)
+            bill.settled = demands
 
 
 def line_up(route: Route) -> Line:

@@ -133,6 +133,9 @@ class Taken(NamedTuple):
     unavailable: bool = False  # refused because the store is out, and not for want of capacity
     skipped: tuple[Quota, ...] = ()  # not counted, because the store is out
     never: bool = False
+    nodes: int = (
+        0  # counted by this node alone, because the store is out, each limit shared among so many; 0: it is not
+    )
 
 
 def answer(demands: tuple[Demand, ...], levels: tuple[Level, ...], waits_us: list[int]) -> Taken:

@@ -33,7 +33,7 @@ def burst_us(demand: Demand) -> int:
     return -(-demand.quota.most_at_once(limit) * demand.quota.window_us // limit)
 
 
-def standing(demand: Demand, now_us: int, time_us: int, done_us: int) -> Level:
+def level_of(demand: Demand, now_us: int, time_us: int, done_us: int) -> Level:
     """Say what is left of a bucket whose own time is `time_us` and whose work is done at `done_us`."""
     window_us, limit = demand.quota.window_us, demand.in_force
     room_us = burst_us(demand) - max(0, done_us - time_us)
@@ -86,7 +86,7 @@ class Smooth(Bucket):
 
     def level(self, demand: Demand, now_us: int) -> Level:
         """Say what may come at once, and when it will be one more."""
-        return standing(demand, now_us, max(now_us, self.latest_us), self.done_us)
+        return level_of(demand, now_us, max(now_us, self.latest_us), self.done_us)
 
     def settle(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
         """Take back what has not drained of the work that was not needed, or add what was."""

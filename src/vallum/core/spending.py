@@ -64,12 +64,16 @@ def quotas(
     plans: dict[tuple[Principal, str], Plan] = {}
 
     def plan(x: Exchange, route: Route) -> Plan:
-        own = () if shadow else _own(quotas, x.principal.quotas)
+        who = x.principal
+        own = () if shadow else who.quotas
+        shown = _own(quotas, own)
         cost = route.tariff.requests
         demands = [Demand(quota, partition(quota, x, route), cost, None, holder(quota, x)) for quota in quotas]
-        demands += [Demand(quota, own_bucket(quota, x.principal), cost, None, x.principal.subject) for quota in own]
+        # The bucket has the quota's own name, whatever it is shown as here: it is the same on every route.
+        buckets = [own_bucket(quota, who) for quota in own]
+        demands += [Demand(quota, key, cost, None, who.subject) for quota, key in zip(shown, buckets, strict=True)]
         settles = any(demand.quota.unit not in TAKEN_FOR_GOOD for demand in demands)
-        write = _silent if writer is None else writer((*quotas, *own))
+        write = _silent if writer is None else writer((*quotas, *shown))
         return Plan(tuple(demands), settles, write)
 
     def make(x: Exchange, route: Route) -> Plan:
@@ -136,7 +140,7 @@ def own_bucket(quota: Quota, who: Principal) -> str:
 
 def _identity(quota: Quota) -> str:
     # What a bucket holds depends on these: a reload that changes one begins a new count, and never mixes two.
-    return f"{quota.name}\x1f{quota.window_us}\x1f{quota.strategy.value}\x1f{quota.unit}"
+    return f"{quota.name}\x1f{quota.window_us}\x1f{quota.strategy.value}\x1f{quota.months}\x1f{quota.unit}"
 
 
 def holder(quota: Quota, x: Exchange) -> str:
@@ -185,6 +189,8 @@ def _weigh(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny | Non
         wait_s, detail = 1, f"{limit} at once per {refused.per}"
     elif refused.unit != "requests":
         detail = f"{limit} {refused.unit} per {refused.window_s} s per {refused.per}; {cost} asked for"
+    if taken.nodes:
+        detail += f"; the counter store is out: a limit is shared by {taken.nodes}"
     # An SDK that retries for a day helps nobody: tell it not to.
     return Deny(Reason.QUOTA_EXCEEDED, control, detail, wait_s, should_retry=wait_s <= 120)
 

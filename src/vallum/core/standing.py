@@ -7,7 +7,7 @@ fills.  Over the grace of either memory the factor is grace / blame: it falls wi
 itself as blame fades.
 
 A mistake, such as a body that is not JSON, moves the short memory alone, and only so far that half of the limit stays:
-a client with a bug is no attacker.
+a client with a bug is no attacker.  Nor does it begin a block.
 
 Rule 1: a factor is never below the floor, and only time, or good requests, raise it.
 Rule 2: refusals for want of quota are nobody's blame.  A lowered limit refuses more; were that blamed it would fall
@@ -128,7 +128,7 @@ def observe(standing: Standing, throttle: Throttle, now: float, event: Event) ->
         blamed=then.blamed + blame,
         cause=event.cause[:64] if blame else then.cause,
     )
-    if throttle.block_s is None or gain <= 0 or after.at < after.blocked_until:
+    if throttle.block_s is None or slight or gain <= 0 or after.at < after.blocked_until:
         return after
     low = factor(after, throttle, after.at) <= max(throttle.block_at, throttle.floor * 1.01)
     return after._replace(blocked_until=after.at + throttle.block_s) if low else after
@@ -162,7 +162,9 @@ def testify(x: Exchange) -> Event | None:
     decision = x.decision
     blame, cause = x.blame, x.blamed_for
     if decision is not None and not isinstance(decision, Allow) and decision.reason in BLAME:
-        blame, cause = blame + BLAME[decision.reason], cause or decision.reason.value
+        fault = BLAME[decision.reason]
+        most = SLIGHT if max(blame, fault) <= SLIGHT else BLAME_MAX  # two slight faults at once are no grave one
+        blame, cause = min(blame + fault, most), cause or decision.reason.value
     if blame > 0:
         return Event(blame, cause)
     # What was refused for other causes, not finished, not looked at, or would have been refused, is no merit either.

@@ -84,6 +84,11 @@ def _tells_nothing(answer: Answer) -> bool:
     return not any(secret in whole for secret in UPSTREAM_SECRETS)
 
 
+def _counts_tokens(answer: Answer) -> bool:
+    left, used = int(answer.headers["x-ratelimit-remaining-tokens"]), answer.json()["usage"]["total_tokens"]
+    return left < int(answer.headers["x-ratelimit-limit-tokens"]) and used > 0
+
+
 STOPS = (
     Stop("disclosure", "an honest request: label and band, no logits, no versions", 200, document=text(HONEST),
          holds=lambda a: _is_banded(a) and _tells_nothing(a), reaches=True),
@@ -94,6 +99,12 @@ STOPS = (
          code="unauthenticated"),
     Stop("authentication", "a revoked key: the same answer, byte for byte but the id", 401, document=text(HONEST),
          key="revoked", code="unauthenticated"),
+    Stop("rotation", "a rotated key, within its grace", 200, document=text(HONEST), key="rotated", holds=_is_banded,
+         reaches=True),
+    Stop("rotation", "the key that took its place", 200, document=text(HONEST), key="successor", holds=_is_banded,
+         reaches=True),
+    Stop("bound keys", "a key that is bound to its holder's, without a proof", 401, document=text(HONEST), key="bound",
+         code="unauthenticated"),
     Stop("scopes", "a good key without predict:read", 403, document=text(HONEST), key="bob", code="insufficient_scope"),
     Stop("schema", "a field the model does not have", 400, document=text("hi") | {"logits": True},
          code="invalid_request"),
@@ -114,6 +125,10 @@ STOPS = (
     Stop("chat", "a stream, each event cleaned on its way", 200, path=CHAT, document=chat(stream=True),
          holds=lambda a: _tells_nothing(a) and a.body.rstrip().endswith(b"data: [DONE]"), reaches=True),
     Stop("chat", "logprobs asked for", 400, path=CHAT, document=chat(logprobs=True), code="invalid_request"),
+    Stop("tokens", "what a call may use is reserved, what it used is settled", 200, path=CHAT, document=chat(),
+         holds=_counts_tokens, reaches=True),
+    Stop("tokens", "more than the quota ever gives", 400, path=CHAT, document=chat(max_tokens=50_000),
+         code="invalid_request"),
     Stop("errors", "the model server crashes and shows a traceback: a plain 502", 502, path=CRASH, document={},
          code="upstream_error", holds=_tells_nothing, reaches=True),
     Stop("quotas", "the 11th request in a minute, with Retry-After", 429, document=text(HONEST), key="carol",

@@ -67,32 +67,10 @@ class FormatMeter:
             asked, pointer = bound.default, ""
         if bound.most is not None:
             asked = min(asked, bound.most)
-        taken_in = sum([self._weigh(document[name]) for name in form.prompt if name in document])
-        return Estimate(taken_in, asked * answers, pointer or f"/{form.prompt[0]}")
-
-    def _weigh(self, value: Any) -> int:
-        """Estimate the tokens of everything inside `value`."""
-        media = self._form.media
-        total = 0
-        waiting: list[Any] = [value]
-        while waiting:
-            item = waiting.pop()
-            kind = type(item)
-            if kind is str:
-                total += tokens_of(item)
-            elif kind is dict:
-                total += PER_OBJECT
-                name, tokens = _medium(item, media)
-                total += tokens
-                for key, inner in item.items():
-                    if key != name:
-                        total += tokens_of(key)
-                        waiting.append(inner)
-            elif kind is list:
-                waiting.extend(item)
-            else:
-                total += 1  # a number may be the id of one token
-        return total
+        first, *others = form.prompt
+        messages, taken_in = _set_media_apart(document.get(first, []), form.media)
+        taken_in += _weigh(messages) + sum([_weigh(document[name]) for name in others if name in document])
+        return Estimate(taken_in, asked * answers, pointer or f"/{first}")
 
     def amend(self, document: Any, bound: OutputBound) -> tuple[str, ...]:
         """Write the bound on the output, and the wish for a usage count, into `document`."""
@@ -169,14 +147,55 @@ class FormatMeter:
         return events + self._form.done
 
 
-def _medium(part: Mapping[str, Any], media: Mapping[str, tuple[str, int]]) -> tuple[str | None, int]:
-    kind = part.get("type")
-    return media.get(kind, (None, 0)) if isinstance(kind, str) else (None, 0)
+def _weigh(value: Any) -> int:
+    """Estimate the tokens of everything inside `value`."""
+    total = 0
+    waiting: list[Any] = [value]
+    while waiting:
+        item = waiting.pop()
+        kind = type(item)
+        if kind is str:
+            total += tokens_of(item)
+        elif kind is dict:
+            total += PER_OBJECT
+            for key, inner in item.items():
+                total += tokens_of(key)
+                waiting.append(inner)
+        elif kind is list:
+            waiting.extend(item)
+        else:
+            total += 1  # a number may be the id of one token
+    return total
+
+
+def _set_media_apart(messages: Any, media: Mapping[str, tuple[str, int]]) -> tuple[Any, int]:
+    """Return messages without what is not text in their parts, and the tokens that it is taken for.
+
+    In their parts alone: in a tool's definition or a call's arguments the same shape is text, which a chat template
+    writes out whole.
+    """
+    if not media or not isinstance(messages, list):
+        return messages, 0
+    texts: list[Any] = []
+    total = 0
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, list):
+            parts: list[Any] = []
+            for part in content:
+                kind = part.get("type") if isinstance(part, dict) else None
+                name, tokens = media.get(kind, ("", 0)) if isinstance(kind, str) else ("", 0)
+                total += tokens
+                parts.append({key: inner for key, inner in part.items() if key != name} if name else part)
+            texts.append(message | {"content": parts})
+        else:
+            texts.append(message)
+    return texts, total
 
 
 def _count_prompts(prompts: Any) -> int:
     """Count prompts: a list of texts, or of lists of token ids, is many; a list of token ids is one."""
-    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+    if isinstance(prompts, list) and any(type(prompt) is not int for prompt in prompts):
         return len(prompts)
     return 1
 

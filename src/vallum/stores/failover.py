@@ -7,7 +7,8 @@
 Rule 1: after one silence, or five failures within a second, the store is not asked for what is in hand any more; no
         request waits.  One probe a second finds out when it is back.
 Rule 2: what was counted here meanwhile is charged to the shared store before it is asked again, as far as it has room.
-Rule 3: a reservation is settled where it was taken.
+Rule 3: a reservation is settled where it was taken.  What the shared store may have charged for it before its answer
+        was lost is given back there.
 
 Bound: all nodes' shares together are no more than the limit, as long as no more nodes live than were last known.  What
 the shared store had admitted before it fell is not known here, so in a span across that moment up to twice the limit
@@ -33,7 +34,7 @@ log = logging.getLogger("vallum")
 FAILURES = 5
 BEAT_US = SECOND_US
 COUNTS_KEPT = 10  # beats whose highest number of nodes counts: nodes come back one by one after an outage
-LOCAL_IDS_MAX = 100_000
+RESERVED_MAX = 100_000
 OWED_MAX = 100_000
 PAID_AT_ONCE = 50
 
@@ -72,7 +73,7 @@ class FailoverCounters:
         self._next_beat_us = 0
         self._nodes = deque([least_nodes], maxlen=COUNTS_KEPT)
         self._least_nodes = least_nodes
-        self._local_ids: dict[str, None] = {}  # reservations that were taken here, oldest first
+        self._reserved: dict[str, dict[str, int]] = {}  # what was taken here: by id, oldest first, and bucket
         self._owed: dict[str, Demand] = {}  # what was counted here and not there, by bucket
         self._failures = self._settlements_lost = 0
 
@@ -91,27 +92,36 @@ class FailoverCounters:
         return await self._take_here(demands, id)
 
     async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
-        """Settle where it was taken.  What cannot be settled stays charged, and is counted as lost."""
-        if id in self._local_ids:
-            del self._local_ids[id]
-            await self._local.settle(_shared_out(demands, max(self._nodes)), id)
+        """Settle where it was taken.  Raise DependencyError for what cannot be settled: it stays charged."""
+        here = self._reserved.pop(id, {})
+        if here:
+            mine = tuple([demand for demand in demands if demand.key in here])
+            await self._local.settle(_shared_out(mine, max(self._nodes)), id)
+            self._correct(mine, here)
+            demands = tuple([demand._replace(cost=0) if demand.key in here else demand for demand in demands])
+        is_done = all(demand.key in here for demand in demands)
+        if is_done and not self._up:
             return
         try:
             if not self._up:
                 raise DependencyError("the counter store is out")
             await self._shared.settle(demands, id)
         except DependencyError as error:
-            self._settlements_lost += 1
             if self._up:
                 self._note(error)
+            if not is_done:
+                self._settlements_lost += 1
+                raise
 
     async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
         """Renew where it was taken.  What cannot be renewed ends by itself."""
-        if id in self._local_ids:
+        here = self._reserved.get(id, {})
+        if here:
             await self._local.renew(_shared_out(demands, max(self._nodes)), id)
-        elif self._up:
+        elsewhere = tuple([demand for demand in demands if demand.key not in here])
+        if elsewhere and self._up:
             try:
-                await self._shared.renew(demands, id)
+                await self._shared.renew(elsewhere, id)
             except DependencyError as error:
                 self._note(error)
 
@@ -166,13 +176,13 @@ class FailoverCounters:
         skipped = tuple([d.quota for d in demands if d.quota.on_store_failure is OnStoreFailure.ALLOW])
         counted = tuple([d for d in demands if d.quota.on_store_failure is OnStoreFailure.LOCAL])
         shares = _shared_out(counted, max(self._nodes))
-        taken = await self._local.take(shares, id) if shares else Taken(())
+        taken = (await self._local.take(shares, id))._replace(nodes=max(self._nodes)) if shares else Taken(())
         if taken.refused is None:
             self._owe(counted)
             if id:
-                if len(self._local_ids) >= LOCAL_IDS_MAX:
-                    del self._local_ids[next(iter(self._local_ids))]
-                self._local_ids[id] = None
+                if len(self._reserved) >= RESERVED_MAX:
+                    del self._reserved[next(iter(self._reserved))]
+                self._reserved.setdefault(id, {}).update({demand.key: demand.cost for demand in demands})
         if skipped:
             known = iter(taken.levels)
             levels = tuple([
@@ -189,6 +199,13 @@ class FailoverCounters:
                 self._owed[demand.key] = demand._replace(cost=before.cost + demand.cost)
             elif len(self._owed) < OWED_MAX and demand.quota.strategy is not Strategy.LEASES:
                 self._owed[demand.key] = demand
+
+    def _correct(self, demands: tuple[Demand, ...], reserved: dict[str, int]) -> None:
+        """Owe what was used in the place of what was reserved, where that is not paid yet."""
+        for demand in demands:
+            owed = self._owed.get(demand.key)
+            if owed is not None:
+                self._owed[demand.key] = owed._replace(cost=max(0, owed.cost + demand.cost - reserved[demand.key]))
 
     async def _pay(self) -> None:
         """Charge the shared store with what was counted here; what is counted meanwhile is paid with the next beat."""

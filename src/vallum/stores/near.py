@@ -21,7 +21,7 @@ REFUSALS_MAX = 65_536
 REMEMBERED_US = SECOND_US
 
 
-class Refusal(NamedTuple):
+class Remembered(NamedTuple):
     """What was refused, and when."""
 
     demands: tuple[Demand, ...]
@@ -36,7 +36,7 @@ class NearCounters:
         """Remember what `counters` refuse."""
         self._counters = counters
         self._clock_us = clock_us
-        self._refusals: dict[str, Refusal] = {}  # by the key of the refused bucket
+        self._refusals: dict[str, Remembered] = {}  # by the key of the refused bucket
         self.spared = 0
 
     async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
@@ -53,10 +53,10 @@ class NearCounters:
             if len(refusals) >= REFUSALS_MAX:
                 refusals.clear()
             key = next(demand.key for demand in demands if demand.quota is refused)
-            refusals[key] = Refusal(demands, taken, self._clock_us())
+            refusals[key] = Remembered(demands, taken, self._clock_us())
         return taken
 
-    def _recall(self, refusal: Refusal, demands: tuple[Demand, ...], key: str) -> Taken | None:
+    def _recall(self, refusal: Remembered, demands: tuple[Demand, ...], key: str) -> Taken | None:
         passed_us = self._clock_us() - refusal.at_us
         taken = refusal.taken
         if passed_us >= min(taken.retry_after_us, REMEMBERED_US):

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from vallum.core.quota import Quota
     from vallum.stores.registry import Keyring
 
+BOUND = {
+    "certificate": "It holds only on connections that are made with the certificate.",
+    "key": "Send it as Authorization: DPoP, with a proof in the field DPoP of every request.",
+}
 file_option = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -101,11 +105,13 @@ def create(
     if canary:
         hint("Leave it where only a thief would look, and watch vallum_canaries_total.")
         return
+    if confirmation is not None:
+        hint(BOUND["certificate" if confirmation.certificate else "key"])
     hint(f"Replace it with:    vallum keys rotate {credential.id}")
     hint(f"Take it back with:  vallum keys revoke {credential.id}")
 
 
-@click.command()
+@click.command(short_help="Put a new key in the place of an old one.")
 @click.argument("key_id", metavar="ID")
 @click.option("--grace", default="24h", show_default=True, help="How long the old key still works; 0 after a leak.")
 @click.option("--expires", help="Life of the new key: 12h, 90d, 1y, or never; as long as the old one's by default.")
@@ -129,7 +135,7 @@ def rotate(
         if old is None:
             complain_of_id(key_id)
             ctx.exit(FAILED)
-        key, fresh = _forge(prefix, now, old.subject)
+        key, fresh = forge(prefix, now, old.subject)
         life_s = None if old.expires_at is None else now + (old.expires_at - old.created_at)
         expires_at = parse_expiry(expires, now) if expires is not None else life_s
         try:
@@ -162,7 +168,7 @@ def issue(
     canary: bool = False,
 ) -> tuple[str, Credential]:
     """Make a key, store its digest, and return both the key and its credential."""
-    key, fresh = _forge(prefix, now, subject)
+    key, fresh = forge(prefix, now, subject)
     credential = Credential(
         id=fresh.id,
         subject=subject,
@@ -181,6 +187,7 @@ def issue(
     return key, credential
 
 
-def _forge(prefix: str, now: float, subject: str) -> tuple[str, Credential]:
+def forge(prefix: str, now: float, subject: str) -> tuple[str, Credential]:
+    """Make a key and the credential that goes with it; nothing is stored."""
     key = compose_key(secrets.token_bytes(32), prefix)
     return key, Credential(f"key_{secrets.token_hex(8)}", subject, digest_key(key), created_at=now)

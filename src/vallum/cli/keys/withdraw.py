@@ -10,11 +10,11 @@ import click
 
 from vallum.cli.keys.registry import complain_of_id, hint, open_registry, say
 from vallum.cli.keys.words import parse_instant
-from vallum.cli.terminal import FAILED, complain, policy_option
+from vallum.cli.terminal import FAILED, complain, err, policy_option
 from vallum.stores.registry import Keyring, Selection
 
 
-@click.command()
+@click.command(short_help="Revoke a key, or many at once.")
 @click.argument("key_id", metavar="[ID]", required=False)
 @click.option("--subject", help="All keys of this subject.")
 @click.option("--tenant", help="All keys of this tenant.")
@@ -50,7 +50,7 @@ def revoke(
         if key_id is not None:
             _revoke_one(ctx, keyring, key_id, now, dry_run, as_json)
         else:
-            _revoke_many(keyring, Selection(subject, tenant, before), now, dry_run, yes, as_json)
+            _revoke_many(ctx, keyring, Selection(subject, tenant, before), now, dry_run, yes, as_json)
 
 
 def _revoke_one(ctx: click.Context, keyring: Keyring, key_id: str, now: float, dry_run: bool, as_json: bool) -> None:
@@ -71,14 +71,14 @@ def _revoke_one(ctx: click.Context, keyring: Keyring, key_id: str, now: float, d
         hint(f"What it did: the records name it, {key_id}, as `credential`.")
 
 
-def _revoke_many(keyring: Keyring, selection: Selection, now: float, dry_run: bool, yes: bool, as_json: bool) -> None:
+def _revoke_many(
+    ctx: click.Context, keyring: Keyring, selection: Selection, now: float, dry_run: bool, yes: bool, as_json: bool
+) -> None:
     count = keyring.count(selection)
-    if dry_run or not count:
-        revoked = 0
-    else:
-        if not yes:
-            click.confirm(f"Revoke {_keys(count)}, for good?", abort=True, err=True)
-        revoked = keyring.revoke_all(selection, now)
+    if count and not dry_run and not yes and not _agree(count):
+        complain("nothing was revoked; --yes answers for you")
+        ctx.exit(FAILED)
+    revoked = 0 if dry_run else keyring.revoke_all(selection, now)
     if as_json:
         click.echo(json.dumps({"matched": count, "revoked": revoked, "dry_run": dry_run}))
     elif dry_run:
@@ -87,11 +87,19 @@ def _revoke_many(keyring: Keyring, selection: Selection, now: float, dry_run: bo
         say(f"{_keys(revoked)} revoked.")
 
 
+def _agree(count: int) -> bool:
+    try:
+        return click.confirm(f"Revoke {_keys(count)}, for good?", err=True)
+    except click.Abort:  # nobody is there to answer, or they pressed Ctrl-C
+        err.print()
+        return False
+
+
 def _keys(count: int) -> str:
     return "1 key" if count == 1 else f"{count} keys"
 
 
-@click.command()
+@click.command(short_help="End the quarantine of a key.")
 @click.argument("key_id", metavar="ID")
 @policy_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")

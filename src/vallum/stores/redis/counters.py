@@ -3,7 +3,8 @@
 Rule 1: one call of a script a request, with all its demands; time is the store's own.
 Rule 2: in a cluster, demands of several holders lie in several slots.  They are taken at once, each slot as a whole;
         where one refuses or fails, what the others took is given back.  So nothing is admitted over a limit and a
-        refusal costs nothing, but for a moment others may be refused by what is about to come back.
+        refusal costs nothing, but for a moment others may be refused by what is about to come back.  What need not be
+        settled is taken under an id all the same, to be given back by, and that is forgotten at once when all is taken.
 """
 
 from __future__ import annotations
@@ -46,14 +47,21 @@ class RedisCounters:
         self._clustered = isinstance(self.calls.topology, Cluster)
         self._new_id = new_id
         self._node = new_id()
-        self._giving_back: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Task[None]] = set()
 
     async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
         """Take all demands or none.  Raise DependencyError when the store cannot answer."""
         groups = self._groups(demands)
         if len(groups) == 1:
             return decode_taken(demands, await self.calls.run(encode_take(demands, id)))
-        return await self._take_groups(demands, groups, id or self._new_id())
+        if id:
+            return await self._take_groups(demands, groups, id)
+        own_id = self._new_id()
+        taken = await self._take_groups(demands, groups, own_id)
+        if taken.refused is None:
+            for group in groups:  # taken for good: a bucket remembers only so many ids
+                self._settle_soon(group.demands, own_id)
+        return taken
 
     async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
         """Put what was used in the place of what was reserved.  Raise DependencyError: it may all stay charged."""
@@ -85,7 +93,7 @@ class RedisCounters:
 
     def close(self) -> None:
         """End all links."""
-        for task in self._giving_back:
+        for task in self._settling:
             task.cancel()
         self.calls.close()
 
@@ -110,9 +118,7 @@ class RedisCounters:
         if failure is not None or (refused is not None and refused.refused is not None):
             for group, answer in zip(groups, answers, strict=True):
                 if answer is None or answer.refused is None:  # who failed may have taken it all the same
-                    task = asyncio.ensure_future(self._give_back(group.demands, id))
-                    self._giving_back.add(task)
-                    task.add_done_callback(self._giving_back.discard)
+                    self._settle_soon(tuple([demand._replace(cost=0) for demand in group.demands]), id)
         if failure is not None:
             raise failure
         assert refused is not None
@@ -122,9 +128,13 @@ class RedisCounters:
             levels.update(zip(group.places, answer.levels, strict=True))
         return refused._replace(levels=tuple([levels[place] for place in range(len(demands))]))
 
-    async def _give_back(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
-        nothing = tuple([demand._replace(cost=0) for demand in demands])
+    def _settle_soon(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+        task = asyncio.ensure_future(self._settle_group(demands, id))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _settle_group(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
         try:
-            await self.calls.run(encode_settle(nothing, id))
+            await self.calls.run(encode_settle(demands, id))
         except DependencyError as error:
-            log.warning("what a refused request had taken stays charged: %s", error)
+            log.warning("what a request had taken stays as it is: %s", error)

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.core.quota import MAX_UNITS, Strategy, answer
-from vallum.core.smooth import burst_us, standing, work_us
+from vallum.core.smooth import burst_us, level_of, work_us
 from vallum.core.windows import GRIDS
 
 if TYPE_CHECKING:
@@ -102,5 +102,5 @@ def _arguments(demand: Demand) -> tuple[str | int, ...]:
 def _level(demand: Demand, reply: Sequence[int], at: int) -> Level:
     """Read one demand's numbers: used and until more comes back; of smooth its time, and when its work is done."""
     if demand.quota.strategy is Strategy.SMOOTH:
-        return standing(demand, reply[0], reply[at], reply[at + 1])
+        return level_of(demand, reply[0], reply[at], reply[at + 1])
     return demand.quota, max(0, demand.in_force - reply[at]), reply[at + 1]

@@ -1,0 +1,132 @@
+"""What holds on a route, control by control, in the words of the policy file: what `vallum check` shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vallum.core.cost import MILLION
+from vallum.core.policy import Mode, OnError
+from vallum.core.quota import SECOND_US, OnStoreFailure, Per, Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vallum.config.model import Config
+    from vallum.core.policy import Concurrency, Route, Throttle
+    from vallum.core.quota import Quota
+
+ABSENT = "absent"
+SHADOW = "(shadow)"
+SEVERAL = ("quotas", "checks")  # controls that are lists, of which some may be in shadow
+WHOSE = {
+    Per.KEY: "each key",
+    Per.TENANT: "each tenant",
+    Per.IP: "each address",
+    Per.ROUTE: "all on this route",
+    Per.GLOBAL: "all",
+}
+SPANS_S = {"month": 2_592_000, "day": 86_400, "hour": 3600, "minute": 60, "second": 1}
+
+
+def describe_route(route: Route) -> dict[str, str]:
+    """Say of every control what it does on a route, or that it is absent."""
+    intake, outlet = route.intake, route.outlet
+    throttle, concurrency = route.throttle, route.upstream.concurrency
+    controls = {
+        "credential": " or ".join(a.type for a in route.authenticators),
+        "proof": "required" if route.bound else "of bound credentials",
+        "scopes": " ".join(sorted(route.scopes)) or ABSENT,
+        "habits": _vigilance(route),
+        "throttle": ABSENT if throttle is None else _list([(_lowest(throttle), throttle.mode)]),
+        "quotas": _list((describe_quota(limit.quota), limit.mode) for limit in route.limits),
+        "concurrency": _list((_span(rule), rule.mode) for rule in (concurrency,) if rule is not None),
+        "size": f"{intake.max_bytes} bytes",
+        "schema": "yes" if intake.schema is not None else ABSENT,
+        "checks": _list((guard.check.type, guard.mode) for guard in intake.checks),
+        "sanitise": "yes" if intake.sanitiser is not None else ABSENT,
+        "answer": " ".join(step.type for step in outlet.transforms) or ABSENT,
+        "on error": "deny" if route.on_error is OnError.DENY else "allow",
+    }
+    if route.mode is Mode.SHADOW:
+        return {name: value if value == ABSENT else f"shadow: {value}" for name, value in controls.items()}
+    return controls
+
+
+def tell_state(control: str, value: str) -> str:
+    """Say in one word how a control stands: enforced, shadow, in part (some of it in shadow), or absent."""
+    if control == "on error":
+        return "lets through" if value.endswith("allow") else "refuses"
+    if value == ABSENT:
+        return ABSENT
+    items = value.split(", ") if control in SEVERAL else [value]
+    shadowed = sum(item.endswith(SHADOW) for item in items)
+    if value.startswith("shadow: ") or shadowed == len(items):
+        return "shadow"
+    return "in part" if shadowed else "enforced"
+
+
+def describe_quota(quota: Quota) -> str:
+    """Write a quota as the policy file does, with what is not usual behind it."""
+    money = quota.unit == "money"
+    unit = {"requests": "", "concurrent": " at once"}.get(quota.unit, f" {quota.unit}")
+    window = "" if quota.strategy is Strategy.LEASES else f" per {_window(quota)}"
+    words = [f"{amount(quota.limit, money)}{unit}{window}"]
+    if quota.per is not Per.PRINCIPAL:
+        words.append(WHOSE[quota.per])
+    if quota.strategy is Strategy.SMOOTH:
+        words.append(f"smooth (burst {amount(quota.most_at_once(quota.limit), money)})")
+    if quota.strategy is Strategy.CALENDAR:
+        words.append("calendar")
+    if quota.credit:
+        words.append(f"{amount(quota.credit, money)} kept")
+    if quota.on_store_failure is not OnStoreFailure.LOCAL:
+        words.append(f"without the store: {quota.on_store_failure}")
+    return " · ".join(words)
+
+
+def amount(units: int, money: bool) -> str:
+    """Write units as the policy file does: money with decimals, and not in millionths."""
+    return f"{units / MILLION:.6f}".rstrip("0").rstrip(".") if money else str(units)
+
+
+def describe_door(config: Config) -> str:
+    """Say how clients come in: what holds on every route."""
+    tls, header = config.listen.tls, config.client_certificate
+    clients = "no client certificates" if tls is None else f"client certificates {tls.client_auth}"
+    if header is not None:
+        clients = f"client certificates in {header.header} from {', '.join(config.trusted_proxies)}"
+    elif tls is not None and tls.client_auth == "none":
+        clients = "no client certificates"
+    lists = [held.crl for held in (tls, header) if held is not None and held.crl is not None]
+    revoked = f", revocation lists {', '.join(lists)}" if lists else ""
+    spoken = "plain HTTP" if tls is None else f"TLS {tls.min_version:g} and later"
+    return f"Listens on {config.listen.address}: {spoken}, {clients}{revoked}."
+
+
+def _window(quota: Quota) -> str:
+    if quota.months:
+        return "month" if quota.months == 1 else f"{quota.months} months"
+    window_s = quota.window_us // SECOND_US
+    name, span_s = next((name, span_s) for name, span_s in SPANS_S.items() if window_s % span_s == 0)
+    return name if window_s == span_s else f"{window_s // span_s} {name}s"
+
+
+def _vigilance(route: Route) -> str:
+    vigilance = route.vigilance
+    if vigilance is None:
+        return ABSENT
+    text = f"limits x {vigilance.leeway:g} from {vigilance.tighten_at:g}, proof from {vigilance.step_up_at:g}"
+    return text if vigilance.mode is Mode.ENFORCE else f"{text} {SHADOW}"
+
+
+def _lowest(throttle: Throttle) -> str:
+    blocks = "" if throttle.block_s is None else f", then a block of {throttle.block_s:g} s"
+    return f"down to {throttle.floor:g} of the plan{blocks}"
+
+
+def _span(rule: Concurrency) -> str:
+    return f"{rule.most} at once" if rule.target_ttfb_s is None else f"{rule.least} to {rule.most} at once"
+
+
+def _list(items: Iterable[tuple[str, Mode]]) -> str:
+    return ", ".join(f"{words} {SHADOW}" if mode is Mode.SHADOW else words for words, mode in items) or ABSENT

@@ -1,0 +1,38 @@
+"""What `vallum why` says first: how an exchange ended, in one sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vallum.cli.why import explain
+
+DONE = {"decision": "allow", "status": 200}
+BROKEN = {"decision": "deny", "status": 200, "reason": "upstream_error", "control": "response"}
+
+
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        (DONE, "Let through, answered 200."),
+        (DONE | {"cut_by": "minute-tokens"}, "Let through, answered 200, and cut short by the quota minute-tokens."),
+        (BROKEN | {"status": 502}, "Refused with 502 upstream_error by response."),
+        (BROKEN, "Answered 200, then broken off: upstream_error by response."),
+        ({"decision": "cancelled", "status": None}, "The caller left before the answer was whole."),
+    ],
+)
+def test_the_end_of_an_exchange_in_one_sentence(
+    record: dict[str, Any], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explain(record)
+    assert capsys.readouterr().out.replace("\n", " ").startswith(sentence)
+
+
+def test_what_each_quota_was_charged_and_what_was_never_settled(capsys: pytest.CaptureFixture[str]) -> None:
+    spent = {"day": {"reserved": 9, "settled": 4}, "slots": {"reserved": 1, "settled": None}}
+    explain(DONE | {"spent": spent, "quotas_shared_by": 4})
+    said = capsys.readouterr().out
+    assert "day: 9 reserved, 4 settled" in said
+    assert "slots: 1 reserved, not settled" in said
+    assert "quotas_shared_by" in said
