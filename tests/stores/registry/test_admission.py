@@ -95,9 +95,9 @@ class Admissions(Lives):
         self.call(told, nodes, by_token)
 
     @rule(target=Lives.made, node=NODES, told=Lives.made, by_token=st.booleans())
-    def rotate_under_way(self, node: int, told: Told, by_token: bool) -> Told:
+    def rotate_under_way(self, node: int, told: Told, by_token: bool) -> Any:
         self.hear_and_call(told, [0, 1], by_token)
-        fresh = self.rotate(node, told, 30.0, None)
+        fresh: Any = self.rotate(node, told, 30.0, None)
         self.hear_and_call(fresh, [0, 1], by_token)
         return fresh
 
