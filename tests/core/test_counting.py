@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -10,6 +9,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.buckets import copy, state
 
 from vallum.core.counting import new_bucket, renew, settle, take
 from vallum.core.leases import Leases
@@ -276,31 +276,31 @@ def test_waits_are_true_to_the_microsecond_and_repeats_change_nothing(
         demand = Demand(quota, "k", cost, limit)
         if kind == "settle":
             settle([(bucket, demand)], now_us, name)
-            before = deepcopy(vars(bucket))
+            before = state(bucket)
             settle([(bucket, demand)], now_us, name)
-            assert vars(bucket) == before, "a second settlement does nothing"
+            assert state(bucket) == before, "a second settlement does nothing"
             settle([(bucket, demand)], now_us, "nobody's")
-            assert vars(bucket) == before, "of what is unknown neither"
+            assert state(bucket) == before, "of what is unknown neither"
             continue
         mine = name if kind == "reserve" or quota.strategy is Strategy.LEASES else ""
         taken = take([bucket], (demand,), now_us, mine)
-        before = deepcopy(vars(bucket))
+        before = state(bucket)
         if taken.refused is None:
             if mine:
                 assert take([bucket], (demand,), now_us, mine).refused is None
-                assert vars(bucket) == before, "taken twice, charged once"
+                assert state(bucket) == before, "taken twice, charged once"
             continue
         assert taken.retry_after_us > 0
         assert take([bucket], (demand,), now_us, mine) == taken
-        assert vars(bucket) == before, "a refusal costs nothing"
+        assert state(bucket) == before, "a refusal costs nothing"
         assert taken.never == demand.never_fits
         if cost > quota.most_at_once(demand.in_force) and quota.strategy is not Strategy.LEASES:
             assert taken.retry_after_us == MINUTE_US
             continue
         there = now_us + taken.retry_after_us
         other = mine and f"{mine}-{number}"
-        assert take([deepcopy(bucket)], (demand,), there - 1, other).refused is quota
-        assert take([deepcopy(bucket)], (demand,), there, other).refused is None
+        assert take([copy(bucket)], (demand,), there - 1, other).refused is quota
+        assert take([copy(bucket)], (demand,), there, other).refused is None
 
 
 @pytest.mark.parametrize("quota", ALL[:3], ids=lambda quota: quota.name)
@@ -313,8 +313,8 @@ def test_more_comes_back_when_the_level_says(quota: Quota, case: list[Step]) -> 
         _, left, reset_us = take([bucket], (Demand(quota, "k", cost),), now_us).levels[0]
         if reset_us:
             look = Demand(quota, "k", 0)
-            assert take([deepcopy(bucket)], (look,), now_us + reset_us - 1).levels[0][1] == left
-            assert take([deepcopy(bucket)], (look,), now_us + reset_us).levels[0][1] > left
+            assert take([copy(bucket)], (look,), now_us + reset_us - 1).levels[0][1] == left
+            assert take([copy(bucket)], (look,), now_us + reset_us).levels[0][1] > left
         else:
             assert left == quota.most_at_once(quota.limit)
 
@@ -327,7 +327,7 @@ def test_a_clock_that_goes_back_stands_still(quota: Quota, case: list[tuple[int,
     for step_us, cost in case:
         now_us += step_us
         demand = Demand(quota, "k", cost)
-        if take([deepcopy(there)], (demand,), now_us).refused is None:
+        if take([copy(there)], (demand,), now_us).refused is None:
             take([there], (demand,), now_us)
             latest_us = max(now_us, latest_us)
             assert take([straight], (demand,), latest_us).refused is None, "never more than by the clock that went on"
@@ -473,6 +473,6 @@ def test_where_nothing_waits_all_was_taken() -> None:
 def test_what_is_no_lease_has_none_to_renew() -> None:
     bucket = Window(ALL[0])
     one(bucket, Demand(ALL[0], "k"), START_US, "a")
-    before = deepcopy(vars(bucket))
+    before = state(bucket)
     renew([(bucket, Demand(ALL[0], "k"))], START_US + 1, "a")
-    assert vars(bucket) == before
+    assert state(bucket) == before

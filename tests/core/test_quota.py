@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.buckets import copy
 
 from vallum.core.counting import take
 from vallum.core.quota import Demand, Per, Quota, Taken
@@ -86,8 +86,8 @@ def test_the_time_to_retry_is_exact(case: tuple[Quota, list[Event]]) -> None:
             continue
         assert 0 < taken.retry_after_us <= quota.window_us + -(-quota.window_us // SUB_WINDOWS)
         there = event.at_us + taken.retry_after_us
-        assert ask(deepcopy(window), quota, Event(there - 1, event.cost)).refused is quota
-        assert ask(deepcopy(window), quota, Event(there, event.cost)).refused is None
+        assert ask(copy(window), quota, Event(there - 1, event.cost)).refused is quota
+        assert ask(copy(window), quota, Event(there, event.cost)).refused is None
 
 
 @given(traffic())
@@ -98,7 +98,7 @@ def test_a_refusal_costs_nothing(case: tuple[Quota, list[Event]]) -> None:
     for event in events:
         before = ask(patient, quota, event)
         for _ in range(3):  # the same again: each refusal leaves everything as it was
-            again = ask(deepcopy(pushing), quota, event)
+            again = ask(copy(pushing), quota, event)
             if again.refused is not None:
                 ask(pushing, quota, event)
         assert ask(pushing, quota, event) == before
@@ -112,9 +112,7 @@ def test_several_quotas_are_taken_together_or_not_at_all(case: tuple[Quota, list
     windows = [Window(Quota("q", 1, 1)), Window(Quota("q", 1, 1))]
     for event in events:
         demands = (Demand(first, "a", event.cost), Demand(second, "b", event.cost))
-        alone = [
-            take([deepcopy(window)], (demand,), event.at_us) for window, demand in zip(windows, demands, strict=True)
-        ]
+        alone = [take([copy(window)], (demand,), event.at_us) for window, demand in zip(windows, demands, strict=True)]
         together = take(windows, demands, event.at_us)
         assert (together.refused is None) == all(taken.refused is None for taken in alone)
         if together.refused is None:

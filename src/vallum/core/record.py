@@ -54,68 +54,65 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     }
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
-    record |= _alerts(x)
-    record |= _limits(x)
+    _tell_alerts(x, record)
+    _tell_limits(x, record)
     if x.removed:
         record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
     if x.sanitised:
         record["sanitised"] = True
-    return record | _paid(x)
+    _tell_paid(x, record)
+    return record
 
 
-def _paid(x: Exchange) -> dict[str, Any]:
-    paid: dict[str, Any] = {} if x.bill is None else _spent(x.bill)
+def _tell_paid(x: Exchange, record: dict[str, Any]) -> None:
+    if x.bill is not None:
+        record |= _spent(x.bill)
     if x.amended:
-        paid["amended"] = list(x.amended)
+        record["amended"] = list(x.amended)
     if x.cut:
-        paid["cut_by"] = x.cut
-    return paid
+        record["cut_by"] = x.cut
 
 
-def _limits(x: Exchange) -> dict[str, Any]:
+def _tell_limits(x: Exchange, record: dict[str, Any]) -> None:
     """Say what is left, what was in force in the plan's place and why, and how long it waited for room."""
-    told: dict[str, Any] = {}
     if x.taken is not None:
-        told["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
+        record["quotas"] = {quota.name: remaining for quota, remaining, _ in x.taken.levels}
         if x.taken.nodes:
-            told["quotas_shared_by"] = x.taken.nodes
+            record["quotas_shared_by"] = x.taken.nodes
     if x.priority is not None:
-        told |= {"priority": x.priority.name.lower(), "waited_us": int(x.waited_s * 1e6)}
+        record |= {"priority": x.priority.name.lower(), "waited_us": int(x.waited_s * 1e6)}
     throttle = x.route.throttle if x.route else None
     known, raised = x.footing or GOOD_FOOTING
     if throttle is not None:
         now = x.request.now
         behaved = factor(known, throttle, now)
         if behaved < 1.0:
-            told["throttle"] = {
+            record["throttle"] = {
                 "mode": throttle.mode.value,
                 "factor": round(behaved, 3),
                 "cause": known.cause,
                 "recovers_in_s": int(recovers_in_s(known, throttle, now)),
             }
     if raised is not None and raised.until > x.request.now:
-        told["raised"] = {"factor": raised.factor, "until": raised.until, "by": raised.by, "reason": raised.reason}
+        record["raised"] = {"factor": raised.factor, "until": raised.until, "by": raised.by, "reason": raised.reason}
     if x.factor != 1.0:
-        told["factor"] = round(x.factor, 3)
+        record["factor"] = round(x.factor, 3)
         if x.taken is not None:
-            told["in_force"] = {quota.name: in_force(quota.limit, x.factor) for quota, _, _ in x.taken.levels}
-    return told
+            record["in_force"] = {quota.name: in_force(quota.limit, x.factor) for quota, _, _ in x.taken.levels}
 
 
-def _alerts(x: Exchange) -> dict[str, Any]:
+def _tell_alerts(x: Exchange, record: dict[str, Any]) -> None:
     """Say what an operator should look at: a thief, what would have been refused, what was not inspected."""
-    alerts: dict[str, Any] = {}
     if x.canary is not None:
-        alerts["canary"] = x.canary
+        record["canary"] = x.canary
     if x.suspicion is not None:
-        alerts["suspicion"] = {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "factor": x.factor}
+        record["suspicion"] = {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "factor": x.factor}
         if x.blame:
-            alerts["suspicion"]["blame"] = round(x.blame, 3)
+            record["suspicion"]["blame"] = round(x.blame, 3)
     if x.shadowed:
-        alerts["shadow"] = [_refused(refusal) for refusal in x.shadowed]
+        record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:
-        alerts["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
-    return alerts
+        record["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
 
 
 def _spent(bill: Bill) -> dict[str, Any]:
