@@ -1,6 +1,6 @@
 """What proofs, tokens and habits cost, each alone, in microseconds of one core.
 
-    python bench/bound.py
+python bench/bound.py
 """
 
 from __future__ import annotations

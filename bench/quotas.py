@@ -1,6 +1,6 @@
 """What a decision over quotas costs: in this process, and in Valkey by its own count (`INFO commandstats`).
 
-    python bench/quotas.py [decisions]
+python bench/quotas.py [decisions]
 """
 
 from __future__ import annotations

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vallum.core.quota import Quota
 
 if TYPE_CHECKING:
-    from vallum.core.bucket import Bucket
-    from vallum.core.leases import Leases
-    from vallum.core.smooth import Smooth
-    from vallum.core.windows import Window
+    from collections.abc import Callable
 
-B = TypeVar("B", bound="Window | Smooth | Leases")
+    from vallum.core.bucket import Bucket
+
+B = TypeVar("B", bound="Bucket")
 ANY = Quota("any", 1, 1)
 
 
@@ -25,7 +24,8 @@ def state(bucket: Bucket) -> dict[str, Any]:
 
 def copy(bucket: B) -> B:
     """Return a bucket that remembers the same."""
-    again = type(bucket)(ANY)  # what is compiled comes into being whole, or not at all
+    make: Callable[[Quota], B] = type(bucket)
+    again = make(ANY)  # what is compiled comes into being whole, or not at all
     for name, value in state(bucket).items():
         setattr(again, name, value)
     return again
