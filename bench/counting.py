@@ -204,21 +204,20 @@ def draw(found: list[Contender], file: Path) -> None:
     import matplotlib as mpl  # noqa: PLC0415  only the picture needs it
 
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "vallum"
+    mpl.rcParams.update({"svg.hashsalt": "vallum", "svg.fonttype": "none", "path.simplify_threshold": 0.5})
     from matplotlib import pyplot as plt  # noqa: PLC0415
 
     shown = [c for c in found if c.name in ("Vallum strict", "limits: sliding counter", "fixed-window script")]
     figure, axes = plt.subplots(1, len(shown), figsize=(9, 2.8), sharey=True, layout="constrained")
     for contender, axis in zip(shown, axes, strict=True):
-        begin = contender.admitted[0]
-        moments = [begin + step / 10 for step in range(int((contender.admitted[-1] - begin) * 10) + 20)]
-        moments = moments[: WINDOW_S * 30]
-        times = contender.admitted
-        level = [bisect_left(times, at + 1e-9) - bisect_left(times, at - WINDOW_S + 1e-6) for at in moments]
-        over = contender.worst > LIMIT
-        axis.fill_between(
-            [at - begin for at in moments], level, color="#c0392b" if over else "#2e7d5b", alpha=0.75, lw=0
-        )
+        times, begin = contender.admitted, contender.admitted[0]
+        level = [
+            bisect_left(times, begin + second + 1e-9) - bisect_left(times, begin + second - WINDOW_S + 1e-6)
+            for second in range(WINDOW_S * 4)
+        ]
+        turns = [n for n in range(WINDOW_S * 4) if n in (0, WINDOW_S * 4 - 1) or level[n - 1] != level[n]]
+        colour = "#c0392b" if contender.worst > LIMIT else "#2e7d5b"
+        axis.fill_between(turns, [level[n] for n in turns], color=colour, alpha=0.75, lw=0, step="post")
         axis.axhline(LIMIT, color="black", lw=1, ls="--")
         axis.set_title(f"{contender.name}: {contender.worst}", fontsize=10)
         axis.set_xlabel("seconds", fontsize=8)

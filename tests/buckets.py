@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vallum.core.quota import Quota
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vallum.core.bucket import Bucket
 
 B = TypeVar("B", bound="Bucket")
@@ -24,8 +22,8 @@ def state(bucket: Bucket) -> dict[str, Any]:
 
 def copy(bucket: B) -> B:
     """Return a bucket that remembers the same."""
-    make: Callable[[Quota], B] = type(bucket)
-    again = make(ANY)  # what is compiled comes into being whole, or not at all
+    make: Any = type(bucket)  # what is compiled comes into being whole, or not at all
+    again: B = make(ANY)
     for name, value in state(bucket).items():
         setattr(again, name, value)
     return again

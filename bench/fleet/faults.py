@@ -278,7 +278,7 @@ async def run_scene(folder: Path, kind: str) -> AsyncIterator[Scene]:
             "VALLUM_REGISTRY": stack.enter_context(run_postgresql(folder / "postgresql")),
             "VALLUM_UPSTREAM": f"http://127.0.0.1:{upstream.port}",
         }
-        durable = ("--appendonly", "yes")
+        durable = ("--appendonly", "yes", "--appendfsync", "no")  # of a process that dies, nothing is lost
         if kind == "cluster":
             stores = stack.enter_context(run_cluster(folder / "valkey", *durable))
             url = "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in stores)

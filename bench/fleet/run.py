@@ -4,6 +4,7 @@
     python bench/fleet/run.py --store cluster      # the same on a Valkey cluster of 3 nodes
     python bench/fleet/run.py --faults [NAME ...]  # of stores, clocks and gateways; about 6 minutes
     python bench/fleet/run.py --chat               # chat.yaml: four at once, and a gateway that is killed in a stream
+    python bench/fleet/run.py --hang               # what a store that hangs adds to a request
 
 Everything is real and on loopback: `vallum serve` in processes of its own, Valkey, PostgreSQL, sockets.  The upstream
 notes when each request reached it; a sliding window over those moments is the judge.
@@ -82,6 +83,13 @@ async def hold_chat(options: argparse.Namespace, folder: Path) -> bool:
     return await chat.hold_chat(options.gateways, folder)
 
 
+async def hold_hang(_: argparse.Namespace, folder: Path) -> bool:
+    """Hang the store of a gateway's counters."""
+    import hang  # noqa: PLC0415
+
+    return await hang.hold_hang(folder)
+
+
 def show_logs(folder: Path) -> None:
     """Show the last that each gateway said."""
     for log in sorted(folder.rglob("gateway*/log")):
@@ -94,13 +102,16 @@ def main() -> None:
     parser.add_argument("--store", choices=("single", "cluster"), default="single")
     parser.add_argument("--faults", nargs="*", metavar="NAME")
     parser.add_argument("--chat", action="store_true")
+    parser.add_argument("--hang", action="store_true")
     parser.add_argument("--gateways", type=int, default=4)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--windows", type=int, default=3)
     options = parser.parse_args()
-    run = hold_chat if options.chat else hold_contract if options.faults is None else hold_faults
+    chosen = {hold_chat: options.chat, hold_hang: options.hang, hold_faults: options.faults is not None}
+    run = next((each for each, wanted in chosen.items() if wanted), hold_contract)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="vallum-fleet-") as folder:
+    memory = Path("/dev/shm")  # noqa: S108  a disk that others use makes servers pause
+    with tempfile.TemporaryDirectory(prefix="vallum-fleet-", dir=memory if memory.is_dir() else None) as folder:
         held = asyncio.run(run(options, Path(folder)))
         if not held:
             show_logs(Path(folder))

@@ -148,7 +148,7 @@ class Gateway:
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "vallum", "serve", str(policy)],
-                cwd=folder, env=os.environ | settings | own, stdout=log, stderr=log, start_new_session=True,
+                cwd=folder, env=os.environ | settings | own, stdout=log, stderr=log, process_group=0,
             )  # fmt: skip
         self.folder = folder
 

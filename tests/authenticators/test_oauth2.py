@@ -106,7 +106,7 @@ class TestJwt:
     def test_becomes_a_principal(self, kit: Kit) -> None:
         said = present(kit, build(), sign(), public(EC))
         scopes = frozenset({"predict:read", "predict:write"})
-        assert said.outcome == Principal("ada", None, scopes, "app", "tokens")
+        assert said.outcome == Principal("ada", None, scopes, "client:app", "tokens")
         assert said.asked == [FetchKeys(build().issuer)]
 
     def test_is_remembered_for_a_minute(self, kit: Kit) -> None:
@@ -423,7 +423,7 @@ class TestVectors:
         check_audience(claims, expected)
         assert check_times(claims, claims["iat"], expected) == claims["exp"] + 30
         scopes = frozenset({"openid", "profile", "reademail"})
-        assert read_principal(claims, expected) == Principal("5ba552d67", None, scopes, "s6BhdRkqt3", "tokens")
+        assert read_principal(claims, expected) == Principal("5ba552d67", None, scopes, "client:s6BhdRkqt3", "tokens")
 
     def test_the_answer_of_rfc_7662(self, kit: Kit) -> None:
         answer = CLAIMED["introspection"]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from vallum.cli.check import check
 from vallum.cli.controls import describe_quota, tell_state
+from vallum.cli.main import vallum
 from vallum.cli.terminal import out
 from vallum.cli.why import explain
-from vallum.config.model import QuotaConfig
+from vallum.config.model.limits import QuotaConfig
 from vallum.config.quotas import build_quota
 from vallum.core.quota import OnStoreFailure, Per
 
@@ -86,7 +86,7 @@ def test_a_route_with_everything_fits_into_80_columns(tmp_path: Path, monkeypatc
     (tmp_path / "all.yaml").write_text(POLICY)
     monkeypatch.setattr(out, "_width", 80)
 
-    said = CliRunner().invoke(check, [str(tmp_path / "all.yaml")]).output
+    said = CliRunner().invoke(vallum, ["check", str(tmp_path / "all.yaml")]).output
 
     first, *lines = said.partition("token-exchange")[0].splitlines()
     assert first == "chat  POST /v1/chat/completions  ->  llm"

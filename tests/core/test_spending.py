@@ -577,6 +577,14 @@ def test_a_stream_that_may_have_no_more_is_ended_as_its_format_says(kit: Kit) ->
     assert compose(x, 200, Timing(0, 0), 0)["cut_by"] == "tokens"
 
 
+def test_lines_are_not_cut_as_an_end_of_events_would_be_none_of_theirs(kit: Kit) -> None:
+    engine, x, _ = ask(kit, cutting(kit), **ASK | {"max_tokens": 1})
+    line = json.dumps({"choices": [{"delta": {"content": "word"}}]}).encode() + b"\n"
+    answer(engine, x, line, line, line, head=(("content-type", "application/x-ndjson"),))
+    assert x.bill is not None
+    assert (x.bill.output_tokens, x.bill.missing_tokens) == (3, 0)
+
+
 def test_a_store_that_is_down_cuts_no_stream(kit: Kit) -> None:
     engine, x, _ = ask(kit, cutting(kit), **FEW)
     answer(engine, x, says("a") + says("b") + says("c"), end=False)

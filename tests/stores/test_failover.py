@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from vallum.core.errors import DependencyError, StoreSilentError
 from vallum.core.quota import Demand, OnStoreFailure, Quota, Strategy
+from vallum.stores import failover
 from vallum.stores.failover import FailoverCounters
 from vallum.stores.memory import MemoryCounters
 from vallum.stores.near import NearCounters
@@ -185,6 +187,40 @@ async def test_nodes_that_come_back_one_by_one_are_all_counted() -> None:
     for _ in range(12):
         await house.beat()
     assert house.failover.condition.nodes == 1
+
+
+async def test_who_was_refused_stays_refused_until_the_time_that_the_store_gave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House(nodes=2)
+    await house.beat()
+    assert await house.admitted(20) == 10
+    wait_us = (await house.take()).retry_after_us
+    house.store.failure = SILENT
+    refused = await house.take()
+    assert (refused.refused, refused.retry_after_us) == (TEN, wait_us)
+    assert await house.admitted(20) == 0
+    assert (await house.take(key="other")).refused is None, "whom nobody has refused has a share"
+    assert (await house.take(cost=0)).refused is None, "what costs less may fit"
+    assert (await house.take(replace(TEN, limit=20))).refused is None, "so may what has a higher limit"
+    house.clock.pass_s(wait_us / SECOND_US)
+    assert await house.admitted(20) > 0
+
+    house.store.failure = None
+    house.failover._up = True
+    monkeypatch.setattr(failover, "FULL_MAX", 2)
+    for key in "abcd":
+        assert [(await house.take(cost=10, key=key)).refused for _ in range(2)] == [None, TEN]
+    assert len(house.failover._full) <= 2
+
+
+async def test_room_that_was_given_back_is_room_again() -> None:
+    house = House()
+    assert (await house.take(cost=10, id="a")).refused is None
+    assert (await house.take()).refused is TEN
+    await house.failover.settle((Demand(TEN, "tenk", 0),), "a")
+    house.store.failure = SILENT
+    assert (await house.take()).refused is None
 
 
 async def test_deny_refuses_as_unavailable_and_charges_nothing() -> None:

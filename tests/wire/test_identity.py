@@ -210,7 +210,7 @@ ROWS = [
     Row("an empty bearer", "----", raw(("Authorization", "Bearer "))),
     Row("a key in the query field", "----", lambda purse, _: Shown([("Proxy-Authorization", bearer(purse.key())[1])])),
     Row("half a key", "----", lambda purse, _: Shown([bearer(purse.key()[:-1])])),
-    *(Row(f"a key that is {how}", "----", sent(lambda purse, how=how: purse.ended_key(how)))
+    *(Row(f"a key that is {how}", "----", sent(partial(Purse.ended_key, how=how)))
       for how in ("expired", "revoked", "quarantined", "canary", "unknown")),
     Row("a key for something else", "s---", sent(lambda purse: purse.key(scope="other"))),
     Row("a key for another address", "----", sent(lambda purse: purse.key(allow_ip=("192.0.2.0/24",)))),
@@ -432,7 +432,7 @@ def house_of(  # noqa: PLR0917  fixtures
         (tmp_path / "ca.pem").write_bytes(authority.pem)
         environ |= {"VALLUM_TLS_CERT": str(cert), "VALLUM_TLS_KEY": str(key), "VALLUM_ISSUER": issuer}
         served = await serving(policy, VALLUM_TLS_CLIENT_CA=str(tmp_path / "ca.pem"), **environ)
-        served.model.sample = Everywhere()
+        served.model.sample = Everywhere()  # type: ignore[assignment]
         return House(served, Purse(served, authserver, rotating, authority), authority, request_bytes)
 
     return start

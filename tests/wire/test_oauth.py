@@ -76,7 +76,7 @@ class TestJwts:
 
         assert answer.status == 200, answer.raw
         record = await door.record(answer.id)
-        assert (record["subject"], record["credential"]) == ("caller", "caller")
+        assert (record["subject"], record["credential"]) == ("caller", "client:caller")
         assert token.split(".")[2] not in json.dumps(record)
 
     async def test_keys_are_fetched_once_for_many_tokens(self, opened: Opener, authserver: AuthServer) -> None:

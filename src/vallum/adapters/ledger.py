@@ -38,7 +38,7 @@ class Ledger:
     # --- the end of an exchange
 
     async def settle(self, engine: Engine, x: Exchange) -> None:
-        """Settle what `x` has reserved.  A cancelled caller does not stop it, and waits: the record is to tell of it."""
+        """Settle what `x` has reserved.  A cancelled caller does not stop it, but waits: the record tells of it."""
         self._held.pop(x.request.id, None)
         settling = asyncio.get_running_loop().create_task(self._see_through(engine.settle(x)))
         self._settling.add(settling)

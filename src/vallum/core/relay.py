@@ -53,11 +53,8 @@ class Through:
         return b""
 
 
-class Whole:
-    """Holds one JSON document, up to the outlet's bound, and sends it transformed."""
-
-    holds = True
-    passes_length = False
+class Rewriting:
+    """What every relay that reads an answer's documents has at hand."""
 
     def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
         """Transform by `outlet`; with `enforce` off, note what would be removed and send the original.
@@ -68,6 +65,17 @@ class Whole:
         self._bill = bill
         self._removed = removed
         self._enforce = enforce
+
+
+class Whole(Rewriting):
+    """Holds one JSON document, up to the outlet's bound, and sends it transformed."""
+
+    holds = True
+    passes_length = False
+
+    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
+        """Begin with nothing held."""
+        super().__init__(outlet, removed, enforce, bill)
         self._held: list[bytes] = []
         self._size = 0
 
@@ -88,21 +96,15 @@ class Whole:
         return changed if self._enforce else original
 
 
-class Events:
+class Events(Rewriting):
     """Passes a stream of server-sent events (HTML 9.2), each event's JSON transformed; holds one event at most."""
 
     holds = False
     passes_length = False
 
     def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
-        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original.
-
-        `bill` is shown every document on its way.
-        """
-        self._outlet = outlet
-        self._bill = bill
-        self._removed = removed
-        self._enforce = enforce
+        """Begin with nothing held."""
+        super().__init__(outlet, removed, enforce, bill)
         self._held = bytearray()
         self._late = b""  # an event that is over what was reserved
         if bill is not None:
@@ -164,24 +166,19 @@ class Events:
         return changed
 
 
-class Lines:
+class Lines(Rewriting):
     """Passes JSON documents one a line (application/x-ndjson), each transformed; holds one line at most."""
 
     holds = False
     passes_length = False
 
     def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
-        """Transform by `outlet`; with `enforce` off, note what would be removed and send the original.
-
-        `bill` is shown every document on its way.
-        """
-        self._outlet = outlet
-        self._bill = bill
-        self._removed = removed
-        self._enforce = enforce
+        """Begin with nothing held."""
+        super().__init__(outlet, removed, enforce, bill)
         self._held = b""
         if bill is not None:
             bill.streams = True
+            bill.cuts = False  # the end of a cut stream is written as events
 
     def chunk(self, data: bytes) -> bytes | Deny:
         """Return every line that `data` completes."""

@@ -10,6 +10,8 @@ from vallum.core.jws import JwsError, read_unverified
 from vallum.core.principal import Confirmation
 
 if TYPE_CHECKING:
+    from joserfc.jwk import ECKey
+
     from vallum.core.principal import Principal
     from vallum.mint.keyring import KeyRing
 
@@ -109,10 +111,7 @@ class Verifier:
         key = self._mint.ring.find(header.get("kid"), now)
         if key is None:
             raise JwsError("no key of ours")
-        try:
-            jws.deserialize_compact(token, key.key, [ALGORITHM], REGISTRY)
-        except Exception as error:  # whatever a library makes of hostile bytes
-            raise JwsError(f"the signature does not hold: {type(error).__name__}") from error
+        verify_signature(token, key.key)
         if claims.get("iss") != self._mint.url or claims.get("aud") != self._mint.audience:
             raise JwsError("for somebody else")
         try:
@@ -126,6 +125,14 @@ class Verifier:
             )
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise JwsError("not as it is minted here") from error  # the key may sign elsewhere too
+
+
+def verify_signature(token: str, key: ECKey) -> None:
+    """Check a signature in the one algorithm that is minted with; raise JwsError."""
+    try:
+        jws.deserialize_compact(token, key, [ALGORITHM], REGISTRY)
+    except Exception as error:  # whatever a library makes of hostile bytes
+        raise JwsError(f"the signature does not hold: {type(error).__name__}") from error
 
 
 class _Registry(jws.JWSRegistry):

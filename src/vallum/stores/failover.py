@@ -9,10 +9,12 @@ Rule 1: after one silence, or five failures within a second, the store is not as
 Rule 2: what was counted here meanwhile is charged to the shared store before it is asked again, as far as it has room.
 Rule 3: a reservation is settled where it was taken.  What the shared store may have charged for it before its answer
         was lost is given back there.
+Rule 4: a bucket in which the shared store had no room has none here, until the time that it gave.
 
 Bound: all nodes' shares together are no more than the limit, as long as no more nodes live than were last known.  What
-the shared store had admitted before it fell is not known here, so in a span across that moment up to twice the limit
-can pass; where a limit is smaller than the number of nodes, one a node.
+the shared store had admitted before it fell is not known here but by its refusals, so in a span across that moment up
+to twice the limit can pass, to a caller whom this node had not refused; where a limit is smaller than the number of
+nodes, one a node.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ FAILURES = 5
 BEAT_US = SECOND_US
 COUNTS_KEPT = 10  # beats whose highest number of nodes counts: nodes come back one by one after an outage
 RESERVED_MAX = 100_000
+FULL_MAX = 65_536
 OWED_MAX = 100_000
 PAID_AT_ONCE = 50
 
@@ -58,6 +61,13 @@ class Condition(NamedTuple):
     settlements_lost: int
 
 
+class Full(NamedTuple):
+    """A demand for which the shared store had no room, and until when."""
+
+    demand: Demand
+    until_us: int
+
+
 class FailoverCounters:
     """A shared store, and another in this process's memory for when it fails."""
 
@@ -74,6 +84,7 @@ class FailoverCounters:
         self._nodes = deque([least_nodes], maxlen=COUNTS_KEPT)
         self._least_nodes = least_nodes
         self._reserved: dict[str, dict[str, int]] = {}  # what was taken here: by id, oldest first, and bucket
+        self._full: dict[str, Full] = {}  # by bucket
         self._owed: dict[str, Demand] = {}  # what was counted here and not there, by bucket
         self._failures = self._settlements_lost = 0
 
@@ -86,13 +97,17 @@ class FailoverCounters:
         """Take all demands or none, from the shared store or as each quota says."""
         if self._up:
             try:
-                return await self._shared.take(demands, id)
+                taken = await self._shared.take(demands, id)
             except DependencyError as error:
                 self._note(error)
+            else:
+                self._note_room(demands, taken)
+                return taken
         return await self._take_here(demands, id)
 
     async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
         """Settle where it was taken.  Raise DependencyError for what cannot be settled: it stays charged."""
+        self._forget_full(demands)  # there may be room again
         here = self._reserved.pop(id, {})
         if here:
             mine = tuple([demand for demand in demands if demand.key in here])
@@ -175,6 +190,11 @@ class FailoverCounters:
                 return Taken(levels, demand.quota, SECOND_US, unavailable=True)
         skipped = tuple([d.quota for d in demands if d.quota.on_store_failure is OnStoreFailure.ALLOW])
         counted = tuple([d for d in demands if d.quota.on_store_failure is OnStoreFailure.LOCAL])
+        for demand in counted:
+            wait_us = self._full_for_us(demand)
+            if wait_us > 0:
+                levels = tuple([(quota, 0, wait_us) for quota, *_ in demands])
+                return Taken(levels, demand.quota, wait_us, nodes=max(self._nodes))
         shares = _shared_out(counted, max(self._nodes))
         taken = (await self._local.take(shares, id))._replace(nodes=max(self._nodes)) if shares else Taken(())
         if taken.refused is None:
@@ -191,6 +211,28 @@ class FailoverCounters:
             ])  # fmt: skip
             taken = taken._replace(levels=levels, skipped=skipped)
         return taken
+
+    def _note_room(self, demands: tuple[Demand, ...], taken: Taken) -> None:
+        """Remember which bucket was full, and until when, as long as the store says so."""
+        if taken.refused is None:
+            self._forget_full(demands)
+        elif taken.refused.strategy is not Strategy.LEASES and not taken.never:  # leases come back at any moment
+            if len(self._full) >= FULL_MAX:
+                self._full.clear()
+            demand = next(demand for demand in demands if demand.quota is taken.refused)
+            self._full[demand.key] = Full(demand, self._clock_us() + taken.retry_after_us)
+
+    def _forget_full(self, demands: tuple[Demand, ...]) -> None:
+        if self._full:
+            for demand in demands:
+                self._full.pop(demand.key, None)
+
+    def _full_for_us(self, demand: Demand) -> int:
+        """Return how long there is no room for a demand, as far as the shared store said so."""
+        full = self._full.get(demand.key)
+        if full is None or _limit(demand) > _limit(full.demand) or demand.cost < full.demand.cost:
+            return 0
+        return full.until_us - self._clock_us()
 
     def _owe(self, demands: tuple[Demand, ...]) -> None:
         for demand in demands:

@@ -64,8 +64,9 @@ def read_principal(claims: Mapping[str, Any], expected: Expected, subject: Any =
         subject=_name(claims.get(expected.subject_claim, subject), "subject"),
         tenant=None if tenant is None else _name(tenant, "tenant"),
         scopes=_scopes(claims, expected.scope_claim),
-        # The client and not the token: who can mint a token a minute could else begin a new bucket with each.
-        credential_id=None if client is None else _name(client, "client"),
+        # The client and not the token: who can mint a token a minute could else begin a new bucket with each.  Its name
+        # is the issuer's to give, and must not be that of a key.
+        credential_id=None if client is None else f"client:{_name(client, 'client')}",
         authenticator=expected.name,
         confirmation=_confirmation(claims.get("cnf")),
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from joserfc.jwk import Key
 
-    from vallum.authenticators.oauth2.tokens import Token
+    from vallum.authenticators.oauth2.tokens import Signed, Token
 
 RSA_BITS = range(2048, 8193)  # shorter is broken; longer is a lever for whoever pays the least
 
@@ -44,7 +44,7 @@ class Keys:
         """Take in the keys of a JWK set (RFC 7517 5); what cannot be used is left out."""
         self._keys = [key for key in map(_import, keys) if key is not None]
 
-    def find(self, token: Token) -> Key | None:
+    def find(self, token: Signed | Token) -> Key | None:
         """Return the key that a token names; None where there is none (yet).  Raise TokenError if it names none."""
         if token.kid is None:
             if len(self._keys) > 1:

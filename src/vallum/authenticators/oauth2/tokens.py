@@ -47,6 +47,16 @@ class TokenError(ValueError):
     """A token that does not hold.  The message is fit for a record: it quotes nothing of the token."""
 
 
+class Signed(NamedTuple):
+    """A signed text of any kind, before anybody has checked its signature or read what it says."""
+
+    text: str
+    alg: str
+    kid: str | None
+    typ: str | None
+    payload: bytes
+
+
 class Token(NamedTuple):
     """What a token says, before anybody has checked that it may."""
 
@@ -63,11 +73,17 @@ def is_jwt(text: str) -> bool:
 
 
 def read_token(text: str) -> Token:
+    """Read a JWT; raise TokenError for one that is not spelt in the one right way."""
+    signed = read_signed(text)
+    return Token(text, signed.alg, signed.kid, signed.typ, _object(signed.payload))
+
+
+def read_signed(text: str) -> Signed:
     """Take a compact JWS apart; raise TokenError for one that is not spelt in the one right way."""
     if len(text) > MAX_CHARS or not COMPACT.fullmatch(text):
         raise TokenError("not a compact JWS")
-    head, body, _ = [_decode(part) for part in text.split(".")]
-    header, claims = _object(head), _object(body)
+    head, payload, _ = [_decode(part) for part in text.split(".")]
+    header = _object(head)
     if "crit" in header or "b64" in header:  # RFC 7515 4.1.11, RFC 7797: we know no extension
         raise TokenError("a header that asks for an extension")
     kid, typ = header.get("kid"), header.get("typ")
@@ -75,10 +91,10 @@ def read_token(text: str) -> Token:
         raise TokenError("a kid that is no name")
     if typ is not None and not isinstance(typ, str):
         raise TokenError("a typ that is no text")
-    return Token(text, str(header.get("alg")), kid, typ, claims)
+    return Signed(text, str(header.get("alg")), kid, typ, payload)
 
 
-def verify_token(token: Token, key: Key, algorithms: Collection[str]) -> None:
+def verify_token(token: Signed | Token, key: Key, algorithms: Collection[str]) -> None:
     """Check a token's signature with `key`; raise TokenError unless it is good and its algorithm is one of these."""
     if token.alg not in algorithms:
         raise TokenError("an algorithm that this issuer does not use")

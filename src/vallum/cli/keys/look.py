@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from vallum.core.apikey import digest_key, is_well_formed
 if TYPE_CHECKING:
     from vallum.core.principal import Credential
 
+ASK = "Paste the key and press Return (it is not shown): "
 NOWHERE = "no such key in this registry; is this the policy the gateway runs with (--policy)?"
 
 
@@ -107,9 +109,7 @@ def verify(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
     \b
     Example:  vallum keys verify < key.txt
     """
-    if sys.stdin.isatty():
-        err.print("Paste the key and press Return:", style="dim")
-    key = sys.stdin.readline(1024).strip()
+    key = (getpass(ASK) if sys.stdin.isatty() else sys.stdin.readline(1024)).strip()
     with open_registry(policy) as (keyring, prefix):
         well_formed = is_well_formed(key, prefix)
         credential = keyring.find_now(digest_key(key)) if well_formed else None
@@ -117,7 +117,8 @@ def verify(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"state": word} | ({"id": credential.id} | describe(credential) if credential else {})))
     elif credential is not None:
-        out.print(f"{credential.id} of {credential.subject}: {word}, {life(credential)}", markup=False)
+        lives = f", {life(credential)}" if word == "active" else ""
+        out.print(f"{credential.id} of {credential.subject}: {word}{lives}", markup=False, soft_wrap=True)
     else:
         complain(
             f"not a key: it is cut off, misspelt, or does not begin with {prefix}" if word == "malformed" else NOWHERE
