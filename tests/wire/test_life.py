@@ -300,12 +300,14 @@ async def test_a_reload_holds_nobody_up(serving: Server) -> None:
     served.policy.write_text(POLICY + "    checks: [{type: prompt_injection}]\n")
     served.signal(signal.SIGHUP)
     loop = asyncio.get_running_loop()
-    slowest = 0.0
+    signalled = loop.time()
+    took: list[float] = []
     while "is in force" not in served.said:
         began = loop.time()
         assert (await served.ask(key)).status == 200
-        slowest = max(slowest, loop.time() - began)
-    assert slowest < 0.5
+        took.append(loop.time() - began)
+    assert len(took) > 10
+    assert max(took) < (loop.time() - signalled) / 2, "one request waited for most of the reload"
 
 
 async def test_a_file_that_goes_and_comes_back(serving: Server) -> None:
