@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from ssl import PEM_cert_to_DER_cert
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vallum.cli.keys.words import _thumbprint
 from vallum.codecs.certificate import Revocations, issued_by, read_certificate, read_revocations
 
 if TYPE_CHECKING:
@@ -31,6 +35,13 @@ def test_a_certificates_facts(authority: Authority) -> None:
     assert facts.not_after == issued.certificate.not_valid_after_utc.timestamp()
     bare = read_certificate(authority.issue(common_name="mallory").der)
     assert (bare.dns, bare.uris, bare.emails) == ((), (), ())
+
+
+def test_the_thumbprint_of_rfc_8705_and_the_one_that_a_key_is_bound_with() -> None:
+    vector = json.loads((Path(__file__).parents[1] / "vectors" / "rfc8705.json").read_text())
+    pem = vector["certificate"].encode()
+    assert _thumbprint(pem) == vector["x5t#S256"]
+    assert read_certificate(PEM_cert_to_DER_cert(pem.decode())).thumbprint == vector["x5t#S256"]
 
 
 @given(data=st.binary(max_size=200))
