@@ -52,13 +52,13 @@ async def pause() -> None:
 class Counters(MemoryCounters):
     """Counters that take their time, before they act and after."""
 
-    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:
         await pause()
         taken = await super().take(demands, id)
         await pause()
         return taken
 
-    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:
         await pause()
         await super().settle(demands, id)
         await pause()

@@ -32,16 +32,16 @@ class Store:
         self.may_settle = asyncio.Event()
         self.down: Exception | None = None
 
-    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:
         return Taken(tuple((demand.quota, 3, 0) for demand in demands))
 
-    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:
         await self.may_settle.wait()
         if self.down is not None:
             raise self.down
         self.settled += [(id, demand.cost) for demand in demands]
 
-    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:
         if self.down is not None:
             raise self.down
         assert [demand.quota for demand in demands] == [SLOTS]

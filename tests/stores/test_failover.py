@@ -57,15 +57,15 @@ class Store(MemoryCounters):
         if self.failure is not None:
             raise self.failure
 
-    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:
         self._fail()
         return await super().take(demands, id)
 
-    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:
         self._fail()
         await super().settle(demands, id)
 
-    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:
         self._fail()
         await super().renew(demands, id)
 
@@ -88,7 +88,7 @@ class House:
         self.store = Store(self.clock, nodes)
         self.failover = FailoverCounters(self.store, MemoryCounters(self.clock), self.clock)
 
-    async def take(self, quota: Quota = TEN, cost: int = 1, id: str = "", key: str = "k") -> Taken:  # noqa: A002
+    async def take(self, quota: Quota = TEN, cost: int = 1, id: str = "", key: str = "k") -> Taken:
         return await self.failover.take((Demand(quota, f"{quota.name}{key}", cost),), id)
 
     async def admitted(self, times: int, quota: Quota = TEN) -> int:
@@ -326,7 +326,7 @@ async def test_what_was_charged_before_the_answer_was_lost_is_given_back() -> No
     house = House()
     take = house.store.take
 
-    async def loses_its_answer(demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+    async def loses_its_answer(demands: tuple[Demand, ...], id: str = "") -> Taken:
         await take(demands, id)
         raise LOST
 

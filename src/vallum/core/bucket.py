@@ -19,11 +19,11 @@ class Bucket(ABC):
     ends_us: int = 0
 
     @abstractmethod
-    def wait_us(self, demand: Demand, id: str, now_us: int) -> int:  # noqa: A002  what it is
+    def wait_us(self, demand: Demand, id: str, now_us: int) -> int:
         """Return how long until the demand fits; 0: it does now, or was taken under this id before."""
 
     @abstractmethod
-    def charge(self, demand: Demand, id: str, now_us: int) -> Level:  # noqa: A002
+    def charge(self, demand: Demand, id: str, now_us: int) -> Level:
         """Take what `wait_us` just found to fit, and say how the quota stands then.
 
         With an id it is a reservation, and taken once however often it is asked for.
@@ -34,8 +34,8 @@ class Bucket(ABC):
         """Say how the quota stands."""
 
     @abstractmethod
-    def settle(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
+    def settle(self, demand: Demand, id: str, now_us: int) -> None:
         """Put the demand's cost in the place of what was reserved under `id`, if that is remembered."""
 
-    def renew(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002, B027  most have nothing to do
+    def renew(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: B027  most have nothing to do
         """Keep the lease under `id` for another while.  What is no lease has none to keep."""

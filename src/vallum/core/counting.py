@@ -31,7 +31,7 @@ def new_bucket(quota: Quota) -> Bucket:
     return STATES[quota.strategy](quota)
 
 
-def take(buckets: Sequence[Bucket], demands: tuple[Demand, ...], now_us: int, id: str = "") -> Taken:  # noqa: A002
+def take(buckets: Sequence[Bucket], demands: tuple[Demand, ...], now_us: int, id: str = "") -> Taken:
     """Take every demand from its bucket, or none of them: a refusal costs nothing.
 
     With an `id` what is taken is a reservation, and is taken once however often it is asked for.
@@ -48,13 +48,13 @@ def take(buckets: Sequence[Bucket], demands: tuple[Demand, ...], now_us: int, id
     return answer(demands, tuple([bucket.level(demands[i], now_us) for i, bucket in enumerate(buckets)]), waits_us)
 
 
-def settle(pairs: Iterable[tuple[Bucket, Demand]], now_us: int, id: str) -> None:  # noqa: A002
+def settle(pairs: Iterable[tuple[Bucket, Demand]], now_us: int, id: str) -> None:
     """Put each demand's cost in the place of what was reserved under `id`; where nothing is, do nothing."""
     for bucket, demand in pairs:
         bucket.settle(demand, id, now_us)
 
 
-def renew(pairs: Iterable[tuple[Bucket, Demand]], now_us: int, id: str) -> None:  # noqa: A002
+def renew(pairs: Iterable[tuple[Bucket, Demand]], now_us: int, id: str) -> None:
     """Keep the leases under `id` for another while."""
     for bucket, demand in pairs:
         bucket.renew(demand, id, now_us)

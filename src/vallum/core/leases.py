@@ -18,7 +18,7 @@ class Leases(Bucket):
         self.ends_us = 0
         self.held: dict[str, int] = {}  # id -> end
 
-    def wait_us(self, demand: Demand, id: str, now_us: int) -> int:  # noqa: A002
+    def wait_us(self, demand: Demand, id: str, now_us: int) -> int:
         """Return how long until a lease is free, if those that are held end by themselves."""
         if not id:
             raise ValueError(f"{demand.quota.name}: a lease needs an id, to be settled by")
@@ -28,7 +28,7 @@ class Leases(Bucket):
             return 0
         return sorted(self.held.values())[excess] - now_us
 
-    def charge(self, demand: Demand, id: str, now_us: int) -> Level:  # noqa: A002
+    def charge(self, demand: Demand, id: str, now_us: int) -> Level:
         """Begin a lease."""
         if id not in self.held:
             self._hold(demand, id, now_us)
@@ -39,18 +39,18 @@ class Leases(Bucket):
         reset_us = min(self.held.values()) - now_us if self.held else 0
         return demand.quota, max(0, demand.in_force - len(self.held)), reset_us
 
-    def settle(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
+    def settle(self, demand: Demand, id: str, now_us: int) -> None:
         """End a lease."""
         self._forget(now_us)
         self.held.pop(id, None)
 
-    def renew(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
+    def renew(self, demand: Demand, id: str, now_us: int) -> None:
         """Keep a lease that has not ended for another while."""
         self._forget(now_us)
         if id in self.held:
             self._hold(demand, id, now_us)
 
-    def _hold(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
+    def _hold(self, demand: Demand, id: str, now_us: int) -> None:
         end_us = now_us + demand.quota.window_us
         self.held[id] = max(self.held.get(id, 0), end_us)
         self.ends_us = max(self.ends_us, end_us)

@@ -109,13 +109,13 @@ class Sightings(Protocol):
 class Counters(Protocol):
     """A store of quotas' state."""
 
-    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002  what it is
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:
         """Take all demands or none, atomically.  Raise DependencyError when the store cannot answer."""
 
-    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:
         """Put what was used in the place of what was reserved under `id`; nothing if that was done before."""
 
-    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:
         """Keep the leases under `id` for another while."""
 
 

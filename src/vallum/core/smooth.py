@@ -56,7 +56,7 @@ class Smooth(Bucket):
         # id -> sub-window, work, and when it is done: less by what was refunded before it, and by all refunds since
         self.unsettled: dict[str, tuple[int, int, int]] = {}
 
-    def wait_us(self, demand: Demand, id: str, now_us: int) -> int:  # noqa: A002
+    def wait_us(self, demand: Demand, id: str, now_us: int) -> int:
         """Return how long until enough work is done."""
         time_us = self._forget(demand.quota, now_us)
         if id:
@@ -70,7 +70,7 @@ class Smooth(Bucket):
         excess = max(0, self.done_us - time_us) + work - most
         return 0 if excess <= 0 else time_us + excess - now_us
 
-    def charge(self, demand: Demand, id: str, now_us: int) -> Level:  # noqa: A002
+    def charge(self, demand: Demand, id: str, now_us: int) -> Level:
         """Put the work behind what is in hand."""
         if id and id in self.unsettled:
             return self.level(demand, now_us)
@@ -88,7 +88,7 @@ class Smooth(Bucket):
         """Say what may come at once, and when it will be one more."""
         return level_of(demand, now_us, max(now_us, self.latest_us), self.done_us)
 
-    def settle(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
+    def settle(self, demand: Demand, id: str, now_us: int) -> None:
         """Take back what has not drained of the work that was not needed, or add what was."""
         time_us = self._forget(demand.quota, now_us)
         if id not in self.unsettled:

@@ -62,7 +62,7 @@ class Window(Bucket):
         self.debt = 0
         self.unsettled: dict[str, tuple[int, int]] = {}  # id -> sub-window, units
 
-    def wait_us(self, demand: Demand, id: str, now_us: int) -> int:  # noqa: A002
+    def wait_us(self, demand: Demand, id: str, now_us: int) -> int:
         """Return how long until the demand fits beside the debt."""
         if not self.from_us <= now_us < self.until_us:
             self._advance(demand.quota, now_us)
@@ -75,7 +75,7 @@ class Window(Bucket):
         excess = self.total + self.debt + demand.cost - limit
         return 0 if excess <= 0 else self._wait_us(demand, now_us, excess)
 
-    def charge(self, demand: Demand, id: str, now_us: int) -> Level:  # noqa: A002
+    def charge(self, demand: Demand, id: str, now_us: int) -> Level:
         """Take the cost, and pay the debt."""
         if id:
             if id in self.unsettled:
@@ -95,7 +95,7 @@ class Window(Bucket):
         reset_us = expiry_us(quota, self.counts[0][0]) - now_us if self.counts else 0
         return quota, max(0, left), reset_us
 
-    def settle(self, demand: Demand, id: str, now_us: int) -> None:  # noqa: A002
+    def settle(self, demand: Demand, id: str, now_us: int) -> None:
         """Refund in the sub-window of the reservation, or charge what there is room for and owe the rest."""
         self._advance(demand.quota, now_us)
         if not self._holds(id):
@@ -138,7 +138,7 @@ class Window(Bucket):
             del self.unsettled[name]
         return len(self.unsettled)
 
-    def _holds(self, id: str) -> bool:  # noqa: A002
+    def _holds(self, id: str) -> bool:
         """Say whether `id` is unsettled; one that no longer counts is dropped."""
         held = self.unsettled.get(id)
         if held is None:

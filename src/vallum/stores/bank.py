@@ -36,7 +36,7 @@ class Bank:
         self._accounts_max = accounts_max
         self._accounts: dict[str, Account] = {}
 
-    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:
         """Take all demands or none.  Raise DependencyError when the counters cannot answer."""
         for demand in demands:
             if demand.quota.credit:
@@ -52,11 +52,11 @@ class Bank:
                 self._accounts[demand.key] = account._replace(used=demand.limit - remaining)
         return taken
 
-    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:
         """Put what was used in the place of what was reserved under `id`."""
         await self._counters.settle(demands, id)
 
-    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:
         """Keep the leases under `id` for another while."""
         await self._counters.renew(demands, id)
 

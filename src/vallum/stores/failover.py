@@ -93,7 +93,7 @@ class FailoverCounters:
         """How the shared store stands."""
         return Condition(self._up, max(self._nodes), self._failures, self._settlements_lost)
 
-    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:
         """Take all demands or none, from the shared store or as each quota says."""
         if self._up:
             try:
@@ -105,7 +105,7 @@ class FailoverCounters:
                 return taken
         return await self._take_here(demands, id)
 
-    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:
         """Settle where it was taken.  Raise DependencyError for what cannot be settled: it stays charged."""
         self._forget_full(demands)  # there may be room again
         here = self._reserved.pop(id, {})
@@ -128,7 +128,7 @@ class FailoverCounters:
                 self._settlements_lost += 1
                 raise
 
-    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:
         """Renew where it was taken.  What cannot be renewed ends by itself."""
         here = self._reserved.get(id, {})
         if here:
@@ -183,7 +183,7 @@ class FailoverCounters:
             self._next_beat_us = now_us + BEAT_US
             log.error("%s: quotas go by their on_store_failure, with limits shared among %d", error, max(self._nodes))
 
-    async def _take_here(self, demands: tuple[Demand, ...], id: str) -> Taken:  # noqa: A002
+    async def _take_here(self, demands: tuple[Demand, ...], id: str) -> Taken:
         for demand in demands:
             if demand.quota.on_store_failure is OnStoreFailure.DENY:
                 levels = tuple([(quota, 0, SECOND_US) for quota, *_ in demands])

@@ -36,7 +36,7 @@ class MemoryCounters:
         self._new = 0
         self._sweep_again_us = 0
 
-    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:
         """Take all demands or none.  Raise DependencyError when there is no room for another bucket."""
         now_us = self._tick()
         buckets = self._buckets
@@ -47,11 +47,11 @@ class MemoryCounters:
             held = [self._bucket(demand) for demand in demands]
         return take(held, demands, now_us, id)
 
-    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:
         """Put what was used in the place of what was reserved under `id`."""
         settle(self._kept(demands), self._tick(), id)
 
-    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:
         """Keep the leases under `id` for another while."""
         renew(self._kept(demands), self._tick(), id)
 

@@ -39,7 +39,7 @@ class NearCounters:
         self._refusals: dict[str, Remembered] = {}  # by the key of the refused bucket
         self.spared = 0
 
-    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:
         """Refuse what is known to be refused; ask for all else."""
         refusals = self._refusals
         if refusals:
@@ -68,12 +68,12 @@ class NearCounters:
         levels = tuple([(quota, left, max(0, reset_us - passed_us)) for quota, left, reset_us in taken.levels])
         return taken._replace(levels=levels, retry_after_us=taken.retry_after_us - passed_us)
 
-    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:
         """Settle, and forget refusals of these buckets: there may be room again."""
         await self._counters.settle(demands, id)
         for demand in demands:
             self._refusals.pop(demand.key, None)
 
-    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:
         """Renew."""
         await self._counters.renew(demands, id)

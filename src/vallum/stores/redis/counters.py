@@ -49,7 +49,7 @@ class RedisCounters:
         self._node = new_id()
         self._settling: set[asyncio.Task[None]] = set()
 
-    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:  # noqa: A002
+    async def take(self, demands: tuple[Demand, ...], id: str = "") -> Taken:
         """Take all demands or none.  Raise DependencyError when the store cannot answer."""
         groups = self._groups(demands)
         if len(groups) == 1:
@@ -63,11 +63,11 @@ class RedisCounters:
                 self._settle_soon(group.demands, own_id)
         return taken
 
-    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def settle(self, demands: tuple[Demand, ...], id: str) -> None:
         """Put what was used in the place of what was reserved.  Raise DependencyError: it may all stay charged."""
         await asyncio.gather(*(self.calls.run(encode_settle(group.demands, id)) for group in self._groups(demands)))
 
-    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def renew(self, demands: tuple[Demand, ...], id: str) -> None:
         """Keep the leases under `id` for another while.  Raise DependencyError."""
         calls = [encode_renew(group.demands, id) for group in self._groups(demands)]
         await asyncio.gather(*(self.calls.run(call) for call in calls if call is not None))
@@ -105,7 +105,7 @@ class RedisCounters:
             slots.setdefault(slot_of(key_name(demand.holder, demand.key)), []).append(place)
         return [Group(places, tuple([demands[place] for place in places])) for places in slots.values()]
 
-    async def _take_groups(self, demands: tuple[Demand, ...], groups: list[Group], id: str) -> Taken:  # noqa: A002
+    async def _take_groups(self, demands: tuple[Demand, ...], groups: list[Group], id: str) -> Taken:
         replies = await asyncio.gather(
             *(self.calls.run(encode_take(group.demands, id)) for group in groups), return_exceptions=True
         )
@@ -128,12 +128,12 @@ class RedisCounters:
             levels.update(zip(group.places, answer.levels, strict=True))
         return refused._replace(levels=tuple([levels[place] for place in range(len(demands))]))
 
-    def _settle_soon(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    def _settle_soon(self, demands: tuple[Demand, ...], id: str) -> None:
         task = asyncio.ensure_future(self._settle_group(demands, id))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _settle_group(self, demands: tuple[Demand, ...], id: str) -> None:  # noqa: A002
+    async def _settle_group(self, demands: tuple[Demand, ...], id: str) -> None:
         try:
             await self.calls.run(encode_settle(demands, id))
         except DependencyError as error:

@@ -55,7 +55,7 @@ def key_name(holder: str, key: str) -> str:
     return f"vlm:{{{tag}}}:{rest}"
 
 
-def encode_take(demands: tuple[Demand, ...], id: str = "", now_us: int | None = None) -> Call:  # noqa: A002
+def encode_take(demands: tuple[Demand, ...], id: str = "", now_us: int | None = None) -> Call:
     """Ask for all these demands, or none.  `now_us` takes the place of the server's clock in tests.
 
     Raises ValueError where a lease has no id.
@@ -71,18 +71,18 @@ def decode_taken(demands: tuple[Demand, ...], reply: Sequence[int]) -> Taken:
     return answer(demands, levels, list(reply[3::3]))
 
 
-def encode_settle(demands: tuple[Demand, ...], id: str, now_us: int | None = None) -> Call:  # noqa: A002
+def encode_settle(demands: tuple[Demand, ...], id: str, now_us: int | None = None) -> Call:
     """Put the demands' costs in the place of what was reserved under `id`.  Its answer says nothing."""
     return _call("settle", demands, id, now_us)
 
 
-def encode_renew(demands: tuple[Demand, ...], id: str, now_us: int | None = None) -> Call | None:  # noqa: A002
+def encode_renew(demands: tuple[Demand, ...], id: str, now_us: int | None = None) -> Call | None:
     """Keep the leases under `id`; None if none of the demands is a lease.  Its answer says nothing."""
     leases = tuple(demand for demand in demands if demand.quota.strategy is Strategy.LEASES)
     return _call("renew", leases, id, now_us) if leases else None
 
 
-def _call(name: str, demands: tuple[Demand, ...], id: str, now_us: int | None) -> Call:  # noqa: A002
+def _call(name: str, demands: tuple[Demand, ...], id: str, now_us: int | None) -> Call:
     args: list[str | int] = ["" if now_us is None else now_us, id]
     for demand in demands:
         args += _arguments(demand)
