@@ -144,7 +144,7 @@ class Kit:
         return Request("req-1", method, path, query, Headers(headers), client, now, **more)
 
     def intake(self, **changes: Any) -> Intake:
-        parts: dict[str, Any] = {"codec": Json(), "media_types": frozenset({"application/json"})}
+        parts: dict[str, Any] = {"codecs": {"application/json": Json()}}
         return Intake(**(parts | changes))
 
     def outlet(self, *transforms: Any, **changes: Any) -> Outlet:

@@ -18,7 +18,7 @@ from vallum.core.leases import Leases
 from vallum.core.policy import Concurrency, Mode, OnOverrun, Priority, Upstream
 from vallum.core.quota import Quota, Strategy
 from vallum.core.windows import Window
-from vallum.presets.openai import METERS
+from vallum.presets.openai.amounts import METERS
 from vallum.stores.memory import MemoryCounters
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vallum.checks.sqli import SqliConfig
-from vallum.config.bodies import REQUEST_HEADERS, RESPONSE_HEADERS, build_check
 from vallum.config.compile import load_policy
+from vallum.config.intake import REQUEST_HEADERS, build_check
+from vallum.config.outlet import RESPONSE_HEADERS
 from vallum.config.source import PolicyFileError, parse_source
 from vallum.core.policy import Mode, OnError, Vigilance
 from vallum.core.problem import ErrorFormat
@@ -62,10 +63,9 @@ def test_a_route_that_says_little_is_safe(tmp_path: Path) -> None:
     assert [authenticator.type for authenticator in route.authenticators] == ["api_key"]
     intake, outlet = route.intake, route.outlet
     assert (intake.max_bytes, intake.max_depth, intake.query) == (1_048_576, 32, frozenset())
-    assert intake.media_types == {"application/json"}
+    assert intake.codecs.keys() == {"application/json"}
     assert intake.headers == REQUEST_HEADERS
     assert (intake.schema, intake.checks, intake.sanitiser, intake.deny_fields) == (None, (), None, frozenset())
-    assert intake.codec is not None
     assert (outlet.transforms, outlet.headers, outlet.max_bytes) == ((), RESPONSE_HEADERS, 8_388_608)
 
 
@@ -156,8 +156,7 @@ def test_a_confidence_that_is_kept_may_be_coarsened(tmp_path: Path, field: str) 
 )
 def test_presets(tmp_path: Path, preset: str, reads: bool, error_format: ErrorFormat | None) -> None:
     route = route_of(tmp_path, f"preset: {preset}")
-    assert (route.intake.codec is not None) is reads
-    assert bool(route.intake.media_types) is reads
+    assert bool(route.intake.codecs) is reads
     assert route.error_format is error_format
 
 
@@ -272,8 +271,8 @@ def test_what_is_the_gateways_to_answer(tmp_path: Path, name: str) -> None:
 
 
 def test_equal_checks_are_built_once_and_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vallum.config.bodies.CHECKS_KEPT", 1)
-    monkeypatch.setattr("vallum.config.bodies._built", {})
+    monkeypatch.setattr("vallum.config.intake.CHECKS_KEPT", 1)
+    monkeypatch.setattr("vallum.config.intake._built", {})
     first = build_check(SqliConfig())
     assert build_check(SqliConfig()) is first
     other = build_check(SqliConfig(mode=Mode.SHADOW))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vallum.core.cost import COST_MAX, Amounts, Bill, Estimate, Price, Tariff, Usage, cost_of, read_costs
 from vallum.core.exchange import Headers
 from vallum.core.quota import Demand, Quota, Strategy
-from vallum.presets.openai import METERS
+from vallum.presets.openai.amounts import METERS
 
 MINUTE_US = 60_000_000
 METER = METERS["openai.chat"]

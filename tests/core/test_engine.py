@@ -282,12 +282,17 @@ CHUNKED = ("transfer-encoding", "chunked")
     ],
 )
 def test_a_body_has_one_type_that_the_route_takes(kit: Kit, fields: tuple[tuple[str, str], ...], taken: bool) -> None:
-    x = kit.judge(kit.engine(), kit.request(headers=fields))
+    body = b"{}" if LENGTH in fields or CHUNKED in fields else b""
+    x = kit.judge(kit.engine(), kit.request(headers=fields), body)
     assert reason(x) == ("allow" if taken else "unsupported_media_type")
 
 
+def test_a_body_that_nobody_announced_needs_its_type_too(kit: Kit) -> None:
+    assert reason(kit.judge(kit.engine(), kit.request(headers=()))) == "unsupported_media_type"
+
+
 def test_a_route_that_reads_no_body_takes_any_type(kit: Kit) -> None:
-    route = kit.route(intake=kit.intake(codec=None, media_types=frozenset()))
+    route = kit.route(intake=kit.intake(codecs={}))
     x = kit.judge(kit.engine(route), kit.request(headers=(("content-type", "image/png"), LENGTH)), None)
     assert reason(x) == "allow"
     assert x.unscanned == ["body"]
@@ -322,7 +327,7 @@ def test_only_named_query_parameters_may_appear(
 
 
 def test_a_query_that_cannot_be_decoded_is_no_way_around_the_allow_list(kit: Kit) -> None:
-    intake = kit.intake(codec=None, media_types=frozenset(), query=frozenset({"q"}))
+    intake = kit.intake(codecs={}, query=frozenset({"q"}))
     route = kit.route(intake=intake, on_error=OnError.ALLOW)
     assert reason(kit.judge(kit.engine(route), kit.request(query="evil=1&q=%ff"), None)) == "malformed_request"
 

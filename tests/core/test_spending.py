@@ -18,7 +18,7 @@ from vallum.core.principal import Principal
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Demand, Per, Quota, Strategy, Taken
 from vallum.core.record import Timing, compose
-from vallum.presets.openai import METERS
+from vallum.presets.openai.amounts import METERS
 
 if TYPE_CHECKING:
     from tests.conftest import Kit
@@ -515,7 +515,7 @@ def test_bytes_are_those_that_came_in_and_went_out(kit: Kit) -> None:
 def test_bytes_of_a_body_that_streams_by_are_announced(
     kit: Kit, fields: tuple[tuple[str, str], ...], reserved: int
 ) -> None:
-    intake = kit.intake(codec=None, media_types=frozenset(), max_bytes=50)
+    intake = kit.intake(codecs={}, max_bytes=50)
     engine = kit.engine(kit.route(limits=(kit.limit(BYTES),), intake=intake, tariff=Tariff(answer_bytes=0)))
     x = engine.open(kit.request(headers=fields))
     kit.talk(engine.request_head(x))

@@ -25,7 +25,7 @@ from vallum.core.policy import Intake, Limit, OnOverrun, Outlet, Policy, Route, 
 from vallum.core.principal import Principal
 from vallum.core.quota import Quota, Strategy
 from vallum.core.target import Pattern
-from vallum.presets.openai import METERS
+from vallum.presets.openai.amounts import METERS
 from vallum.stores.memory import MemoryCounters
 
 WINDOW_US = 60_000_000
@@ -72,7 +72,7 @@ class Spending(RuleBasedStateMachine):
             upstream=Upstream("llm", "http://127.0.0.1:9"),
             authenticators=(Knowing(),),
             limits=(Limit(TOKENS), Limit(SLOTS), Limit(DAY)),
-            intake=Intake(codec=Json(), media_types=frozenset({"application/json"})),
+            intake=Intake(codecs={"application/json": Json()}),
             outlet=Outlet(codec=AnswerJson()),
             meter=METERS["openai.chat"],
             output_bound=OutputBound(20),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from vallum.core.cost import Estimate, OutputBound, Usage
 from vallum.core.decision import Finding, Reason
-from vallum.presets.format import CHOICES_MAX, OUTPUT_MAX
-from vallum.presets.openai import IMAGE_TOKENS, METERS
+from vallum.presets.amounts import CHOICES_MAX, OUTPUT_MAX
+from vallum.presets.openai.amounts import IMAGE_TOKENS, METERS
 from vallum.presets.text import tokens_of
 
 CHAT, COMPLETIONS = METERS["openai.chat"], METERS["openai.completions"]

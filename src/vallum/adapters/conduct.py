@@ -165,7 +165,7 @@ class Conversation:
                 self._house.finish(self.x, self._status, Timing(total_s, self._upstream_s), self._caller.sent_bytes)
 
     async def _settle(self, bill: Bill) -> None:
-        if self.x.route is not None and self.x.route.intake.codec is None:
+        if self.x.route is not None and not self.x.route.intake.codecs:
             bill.received_bytes = self._caller.received_bytes
         await self._house.driver.ledger.settle(self._engine, self.x)
 
@@ -178,7 +178,7 @@ class Conversation:
         route = x.route
         assert route is not None
         max_bytes = route.intake.max_bytes
-        if route.intake.codec is None and route.responder is None:
+        if not route.intake.codecs and route.responder is None:
             decision = await driver.run(engine.request_body(x, None))
             return await self._forward(self._caller.read_pieces(max_bytes)) if isinstance(decision, Allow) else decision
         body = await self._caller.read_body(max_bytes)

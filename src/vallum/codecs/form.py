@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
+
+if TYPE_CHECKING:
+    from vallum.core.exchange import Headers
 
 FORM = frozenset({"application/x-www-form-urlencoded"})
 FIELDS_MAX = 32
@@ -13,7 +17,7 @@ PLAIN = re.compile(rb"(?:[A-Za-z0-9*._~=&+-]|[!$'(),/:;?@]|%[0-9A-Fa-f]{2})*")
 class Form:
     """Reads a form into a mapping of texts."""
 
-    def decode(self, body: bytes) -> dict[str, str]:
+    def decode(self, body: bytes, headers: Headers | None = None) -> dict[str, str]:
         """Parse `body`; raise ValueError that quotes nothing: a field twice (RFC 6749 3.2), bad escapes, not UTF-8."""
         if not PLAIN.fullmatch(body):
             raise ValueError("a form with characters or escapes that none has")

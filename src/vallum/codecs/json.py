@@ -7,10 +7,13 @@ and nesting beyond 200 levels are errors.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jiter
 import msgspec
+
+if TYPE_CHECKING:
+    from vallum.core.exchange import Headers
 
 QUOTED = re.compile(r' ".*"', re.DOTALL)  # the caller's words, which belong in no record
 MEDIA_TYPES = frozenset({"application/json"})
@@ -19,7 +22,7 @@ MEDIA_TYPES = frozenset({"application/json"})
 class Json:
     """The strict reader and writer of JSON, for requests."""
 
-    def decode(self, body: bytes) -> Any:
+    def decode(self, body: bytes, headers: Headers | None = None) -> Any:
         """Parse `body`; raise ValueError, whose message names the place and quotes nothing."""
         try:
             return jiter.from_json(body, allow_inf_nan=False, catch_duplicate_keys=True)
@@ -34,7 +37,7 @@ class Json:
 class AnswerJson(Json):
     """The reader of answers: model servers write NaN where a score is undefined, and no caller is hurt by that."""
 
-    def decode(self, body: bytes) -> Any:
+    def decode(self, body: bytes, headers: Headers | None = None) -> Any:
         """Parse `body`, of a repeated key the last; raise ValueError that quotes nothing."""
         try:
             return jiter.from_json(body, allow_inf_nan=True, catch_duplicate_keys=False)

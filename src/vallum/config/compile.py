@@ -15,10 +15,10 @@ from vallum.authenticators.api_key import ApiKey, ApiKeyConfig
 from vallum.authenticators.minted import Minted, MintedConfig
 from vallum.authenticators.mtls import Mtls, MtlsConfig
 from vallum.authenticators.oauth2 import OAuth2, OAuth2Config
-from vallum.config.bodies import FRAMING, TOKEN, build_intake, build_outlet
 from vallum.config.decode import decode
 from vallum.config.doors import check_doors
 from vallum.config.faults import Faults
+from vallum.config.intake import FRAMING, TOKEN, build_intake
 from vallum.config.limits import (
     build_concurrency,
     build_limits,
@@ -30,15 +30,15 @@ from vallum.config.limits import (
     check_unit,
 )
 from vallum.config.model import Config, RouteConfig, UpstreamConfig
+from vallum.config.outlet import build_outlet
 from vallum.config.own_routes import leak_reports, resource_metadata, token_endpoint
 from vallum.config.source import PolicyFileError, Source
 from vallum.config.tokens import build_mint, check_issuer, signing_file
 from vallum.core.policy import Policy, Priority, Route, Upstream, Vigilance
-from vallum.core.problem import ErrorFormat
 from vallum.core.target import Pattern, folded
 from vallum.mint.keyring import parse_keys
 from vallum.mint.tokens import Mint, Verifier
-from vallum.presets.openai import METERS
+from vallum.presets import PRESETS
 from vallum.provers.dpop import Dpop
 
 if TYPE_CHECKING:
@@ -167,6 +167,11 @@ class _Compiler:
         tariff = build_tariff(route, self._config.upstreams.get(route.upstream))
         limits = build_limits(faults, route.quotas, (*place, "quotas"), partial(check_unit, faults, route, tariff))
         check_tokens(faults, route, place)
+        preset = PRESETS[route.preset]
+        if route.preset_version not in (None, preset.version):
+            faults.note(
+                (*place, "preset_version"), f"{preset.name} is at version {preset.version}", "see docs/presets.md"
+            )
         return Route(
             name=route.name,
             methods=frozenset(route.match.methods),
@@ -179,14 +184,14 @@ class _Compiler:
             outlet=build_outlet(faults, route, place),
             mode=route.mode,
             on_error=route.on_error,
-            error_format=ErrorFormat.OPENAI if route.preset.startswith("openai.") else None,
+            error_format=preset.error_format,
             exclude=tuple(filter(None, exclude)),
             bound=route.auth.bound is not None,
             vigilance=self._vigilance(),
             throttle=self._throttle,
             priority=Priority[route.priority.upper()],
             tariff=tariff,
-            meter=METERS.get(route.preset),
+            meter=preset.meter,
             output_bound=build_output_bound(route, limits),
             on_overrun=route.response.on_overrun,
             shows_quotas=route.response.quota_headers == "show",

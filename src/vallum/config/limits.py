@@ -8,7 +8,7 @@ from vallum.config.model.limits import BlockConfig, QuotaConfig
 from vallum.config.quotas import QuotaError, build_quota
 from vallum.core.cost import MILLION, OF_TOKENS, OutputBound, Price, Tariff
 from vallum.core.policy import Concurrency, Limit, OnOverrun, Priorities, Priority, Throttle
-from vallum.presets.openai import METERS
+from vallum.presets import METERED, PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     CheckUnit = Callable[[Quota, Place], None]
 
-TOKENS_ARE = f"they are in {', '.join(METERS)}"
+TOKENS_ARE = f"they are in {', '.join(METERED)}"
 
 
 def build_limits(
@@ -46,7 +46,7 @@ def build_limits(
 
 def check_unit(faults: Faults, route: RouteConfig, tariff: Tariff, quota: Quota, place: Place) -> None:
     """Find a quota in a unit that nothing on this route could count."""
-    if quota.unit == "tokens" and route.preset not in METERS:
+    if quota.unit == "tokens" and PRESETS[route.preset].meter is None:
         faults.note(place, f"preset {route.preset!r} has no tokens to count", TOKENS_ARE)
     elif quota.unit == "money" and not any(tariff.price):
         faults.note(place, "a quota of money needs a price", "give the route or its upstream a price")
@@ -62,7 +62,7 @@ def check_no_tokens(faults: Faults, quota: Quota, place: Place) -> None:
 
 def check_tokens(faults: Faults, route: RouteConfig, place: Place) -> None:
     """Find what needs tokens where there are none."""
-    if route.preset in METERS:
+    if PRESETS[route.preset].meter is not None:
         return
     price = route.price
     if price is not None and (price.per_million_input_tokens or price.per_million_output_tokens):
@@ -94,7 +94,7 @@ def build_output_bound(route: RouteConfig, limits: tuple[Limit, ...]) -> OutputB
     most = route.request.max_output_tokens
     if most is not None:
         return OutputBound(most, most)
-    counts = route.preset in METERS and any(limit.quota.unit in OF_TOKENS for limit in limits)
+    counts = PRESETS[route.preset].meter is not None and any(limit.quota.unit in OF_TOKENS for limit in limits)
     return OutputBound() if counts else None
 
 

@@ -67,7 +67,7 @@ def token_routes(
         upstream=HERE,
         authenticators=(*keys, open_to_all),  # a key may come as the subject token: the responder sees to it
         limits=limits,
-        intake=Intake(max_bytes=BODY_MAX_BYTES, codec=Form(), media_types=FORM),
+        intake=Intake(max_bytes=BODY_MAX_BYTES, codecs=dict.fromkeys(FORM, Form())),
         error_format=ErrorFormat.OAUTH,
         responder=Exchanger(mint, keys, prover),
         vigilance=vigilance,

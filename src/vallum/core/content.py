@@ -6,8 +6,9 @@ serves all of them and an attack split over two fields is whole again.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.reading import Reading, read
 
@@ -22,13 +23,37 @@ class ContentError(ValueError):
     """The document breaks a bound on its shape; the message names the rule and never a value."""
 
 
+class Voice(StrEnum):
+    """Who speaks a text, which says how far an instruction in it is to be trusted."""
+
+    OPERATOR = "operator"  # system and developer messages
+    USER = "user"
+    MODEL = "model"  # what it said before, by the caller's word
+    TOOL = "tool"  # what a tool returned
+    DOCUMENT = "document"  # what was retrieved, attached or templated in
+
+
+class Passage(NamedTuple):
+    """One text of a request that reaches the model."""
+
+    voice: Voice
+    where: str  # JSON pointer (RFC 6901)
+    text: str
+
+
 class Content:
     """The strings of one request: `values` of the body and of the query, and the `keys` that could say something.
 
     A key that is a plain name (`input_text`) cannot; one with spaces or signs, or a long one, is looked at as well.
     """
 
-    def __init__(self, document: Any, query: Iterable[tuple[str, str]] = (), max_depth: int = 64) -> None:
+    def __init__(
+        self,
+        document: Any,
+        query: Iterable[tuple[str, str]] = (),
+        max_depth: int = 64,
+        passages: Callable[[Any], Iterable[Passage]] | None = None,
+    ) -> None:
         """Collect the strings of `document`; raise ContentError past `max_depth` or on a number that is not finite."""
         self.document = document
         self.query = tuple(query)
@@ -36,6 +61,7 @@ class Content:
         self.keys: list[str] = []
         self._text: str | None = None  # both made when first asked for
         self._readings: tuple[Reading, ...] | None = None
+        self._find_passages = passages
         self._collect(max_depth)
         for name, value in self.query:
             self.values.append(value)
@@ -72,6 +98,13 @@ class Content:
         if self._text is None:
             self._text = "\n".join((*self.values, *self.keys))
         return self._text
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """Who says what: by the route's format, or the user all of it."""
+        if self._find_passages is not None:
+            return tuple(self._find_passages(self.document))
+        return tuple([Passage(Voice.USER, where, text) for where, text in self._places()])
 
     @property
     def readings(self) -> tuple[Reading, ...]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vallum.core.cost import Bill, Estimate
     from vallum.core.decision import Decision, Refusal
     from vallum.core.policy import Policy, Priority, Route
+    from vallum.core.protocols import Codec
     from vallum.core.quota import Taken
     from vallum.core.standing import Footing
     from vallum.core.theft import Suspicion
@@ -119,6 +120,7 @@ class Exchange:
         "called",
         "canary",
         "cancelled",
+        "codec",
         "content",
         "cut",
         "decision",
@@ -154,6 +156,7 @@ class Exchange:
         self.route: Route | None = None
         self.principal = NOBODY
         self.canary: str | None = None  # id of the canary key that was presented
+        self.codec: Codec | None = None  # what reads and writes the body; None: nothing does
         self.body = b""
         self.document: Any = None
         self.forward: bytes | None = None  # what to send instead of the body

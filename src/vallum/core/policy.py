@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from typing import Any
 
-from vallum.core.content import Content
+from vallum.core.content import Content, Passage
 from vallum.core.cost import Meter, OutputBound, Tariff
 from vallum.core.decision import Finding
 from vallum.core.problem import ErrorFormat
@@ -116,18 +117,18 @@ class Vigilance:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What may come in.  `codec` None means that bodies pass as they are, unread and recorded as unscanned."""
+    """What may come in.  Without `codecs` bodies pass as they are, unread and recorded as unscanned."""
 
     max_bytes: int = 1_048_576
     max_depth: int = 32
-    codec: Codec | None = None
-    media_types: frozenset[str] = frozenset()
+    codecs: Mapping[str, Codec] = field(default_factory=dict)  # what reads a body, by its media type
     query: frozenset[str] | None = frozenset()  # names that may appear; None: any
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
     deny_fields: frozenset[str] = frozenset()
     schema: Callable[[Content], Finding | None] | None = None
     checks: tuple[Guard, ...] = ()
     sanitiser: Sanitiser | None = None
+    passages: Callable[[Any], Iterable[Passage]] | None = None  # who says what in a document; None: the user, all of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vallum.core.content import Content
     from vallum.core.decision import Challenge, Deny, Finding, Page
     from vallum.core.effects import Steps
-    from vallum.core.exchange import Exchange, Request
+    from vallum.core.exchange import Exchange, Headers, Request
     from vallum.core.issuer import Issuer, KeySet
     from vallum.core.principal import Credential, Principal
     from vallum.core.proof import Proof, Unproven
@@ -67,8 +67,11 @@ class Transform(Protocol):
 class Codec(Protocol):
     """Reads and writes the documents of one media type."""
 
-    def decode(self, body: bytes) -> Any:
-        """Parse strictly; raise ValueError with a message that is safe for the operator's record."""
+    def decode(self, body: bytes, headers: Headers | None = None) -> Any:
+        """Parse strictly; raise ValueError with a message that is safe for the operator's record.
+
+        `headers` are the message's, for a format that is not to be read without them (a boundary, a length).
+        """
 
     def encode(self, document: Any) -> bytes:
         """Serialise."""

@@ -112,7 +112,7 @@ def _narrow(demands: tuple[Demand, ...], factor: float) -> tuple[Demand, ...]:
 
 def _bill(x: Exchange, route: Route) -> Bill:
     if x.bill is None:
-        received = len(x.body) if route.intake.codec is not None else _announced(x, route)
+        received = len(x.body) if route.intake.codecs else _announced(x, route)
         x.bill = Bill(route.tariff, received, route.meter, x.estimate)
         enforced = route.mode is Mode.ENFORCE
         x.bill.cuts = enforced and route.on_overrun is OnOverrun.CUT
@@ -219,14 +219,14 @@ def partition(quota: Quota, x: Exchange, route: Route) -> str:
 
 def amend(x: Exchange, route: Route) -> Refusal | None:
     """Write into the request what makes its reservation hold: a bound on its output, and the wish for a usage."""
-    intake, meter = route.intake, route.meter
-    if x.estimate is None or meter is None or intake.codec is None or route.mode is Mode.SHADOW:
+    meter = route.meter
+    if x.estimate is None or meter is None or x.codec is None or route.mode is Mode.SHADOW:
         return None
     shown = meter.shows_usage(x.document)
     document = dict(x.document)  # what the checks have seen stays as it is
     x.amended = meter.amend(document, route.output_bound or OutputBound())
     if x.amended:
-        x.document, x.forward = document, intake.codec.encode(document)
+        x.document, x.forward = document, x.codec.encode(document)
     if x.bill is not None:
         x.bill.hides_usage = not shown
     return None

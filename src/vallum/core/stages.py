@@ -14,11 +14,12 @@ from vallum.core.principal import Principal
 from vallum.core.standing import factor, whose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from vallum.core.decision import Refusal
     from vallum.core.exchange import Exchange, Headers
     from vallum.core.policy import Guard, Route
+    from vallum.core.protocols import Codec
 
 
 # --- request head -----------------------------------------------------------------------------------------------------
@@ -45,28 +46,29 @@ def has_body(headers: Headers) -> bool:
 
 def media_type(x: Exchange, route: Route) -> Deny | None:
     """Refuse a body whose type or encoding the route does not take."""
-    headers = x.request.headers
-    if not route.intake.media_types or not has_body(headers):
+    headers, codecs = x.request.headers, route.intake.codecs
+    if not codecs:
+        return None
+    types = headers.all("content-type")
+    x.codec = None if len(types) != 1 else codecs.get(types[0]) or _find_codec(codecs, types[0])
+    if not has_body(headers):  # one that comes all the same meets `parse`
         return None
     encodings = headers.all("content-encoding")
     if encodings and any(encoding.lower() != "identity" for encoding in encodings):
         return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "media_type", f"content-encoding {encodings!r}")
-    types = headers.all("content-type")
-    if len(types) != 1 or not (types[0] in route.intake.media_types or _takes(route, types[0])):
+    if x.codec is None:
         return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "media_type", f"content-type {types!r}")
     return None
 
 
-def _takes(route: Route, content_type: str) -> bool:
+def _find_codec(codecs: Mapping[str, Codec], content_type: str) -> Codec | None:
     media_type, _, parameters = content_type.partition(";")
-    if media_type.strip().lower() not in route.intake.media_types:
-        return False
     # JSON is UTF-8 (RFC 8259 8.1): any other charset is a promise that the upstream might keep and we would not.
     for parameter in filter(None, (text.strip().lower() for text in parameters.split(";"))):
         name, _, value = parameter.partition("=")
         if name.strip() == "charset" and value.strip('"') not in ("utf-8", "utf8"):
-            return False
-    return True
+            return None
+    return codecs.get(media_type.strip().lower())
 
 
 def query(x: Exchange, route: Route) -> Deny | None:
@@ -169,13 +171,17 @@ def _beyond(x: Exchange, detail: str, wanted: str = "") -> Deny:
 
 def parse(x: Exchange, route: Route) -> Refusal | None:
     """Read the body strictly, and bound its shape."""
-    codec = route.intake.codec
-    if codec is None:
+    intake = route.intake
+    if not intake.codecs:
         return None
+    document = None
     try:
         pairs = query_pairs(x.request.query) if x.request.query else ()
-        document = codec.decode(x.body) if x.body else None
-        x.content = Content(document, pairs, route.intake.max_depth)
+        if x.body:
+            if x.codec is None:  # a body that nobody announced
+                return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "parse", "no codec reads this body")
+            document = x.codec.decode(x.body, x.request.headers)
+        x.content = Content(document, pairs, intake.max_depth, intake.passages)
     except ContentError as bound:  # each clause names its own: the compiler gives one name one type
         if str(bound) == "finite":
             return Deny(Reason.MALFORMED_REQUEST, "parse", "a number is not finite")
@@ -222,7 +228,7 @@ def check(guard: Guard) -> Callable[[Exchange, Route], Refusal | None]:
 def sanitise(x: Exchange, route: Route) -> Refusal | None:
     """Clean what is passed on, and hold it against the schema once more."""
     intake = route.intake
-    if x.content is None or intake.codec is None or intake.sanitiser is None:
+    if x.content is None or x.codec is None or intake.sanitiser is None:
         x.unscanned.append("sanitise")
         return None
     document = intake.sanitiser.clean(x.content)
@@ -231,8 +237,8 @@ def sanitise(x: Exchange, route: Route) -> Refusal | None:
     if document is x.document or route.mode is Mode.SHADOW:
         return None
     # What was changed must still be what the schema promises: stripping can leave a string empty.
-    x.document, x.content = document, Content(document, x.content.query, intake.max_depth)
-    x.forward = intake.codec.encode(document)
+    x.document, x.content = document, Content(document, x.content.query, intake.max_depth, intake.passages)
+    x.forward = x.codec.encode(document)
     x.sanitised = True
     return schema(x, route) if intake.schema is not None else None
 

@@ -1,4 +1,18 @@
-"""How one API's format speaks of amounts: one file a family of formats, tables first.
+"""The API formats that Vallum knows, by name: one package a family, hung up here."""
 
-Add a format: a `Format` in a file of its own, hung up by the preset's name in `METERS` (config/compile.py).
-"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vallum.presets import openai
+from vallum.presets.preset import Preset, RequestForm
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+JSON = Preset(name="json")
+RAW = Preset(name="raw", request=RequestForm(media_types=()))  # bodies pass unread
+
+KNOWN = (JSON, RAW, *openai.PRESETS)
+PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in sorted(KNOWN, key=lambda preset: preset.name)}
+METERED = tuple(preset.name for preset in KNOWN if preset.meter is not None)

@@ -16,7 +16,6 @@ from vallum.authenticators.minted import MintedConfig
 from vallum.authenticators.mtls import MtlsConfig
 from vallum.authenticators.oauth2 import OAuth2Config
 from vallum.checks.prompt_injection import PromptInjectionConfig
-from vallum.checks.sanitise import SanitiseConfig
 from vallum.checks.sqli import SqliConfig
 from vallum.config.model.base import Base, Positive, Seconds
 from vallum.config.model.doors import AdminConfig, ClientCertificateConfig, ListenConfig, RecordsConfig
@@ -28,20 +27,22 @@ from vallum.config.model.limits import (
     QuotaConfig,
     ThrottleConfig,
 )
-from vallum.core.policy import Mode, OnError, OnOverrun
+from vallum.config.model.request import RequestConfig
+from vallum.config.model.response import ResponseConfig
+from vallum.core.policy import Mode, OnError
+from vallum.presets import PRESETS
 from vallum.provers.dpop import DpopConfig
 from vallum.responders.leak_reports import LeakReportsConfig
 
 if TYPE_CHECKING:
     AuthenticatorConfig = Any
     CheckConfig = Any
+    PresetName = str
 else:
     AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig, MintedConfig, MtlsConfig, OAuth2Config]  # noqa: UP007
     CheckConfig = Union[PromptInjectionConfig, SqliConfig]  # noqa: UP007  the list grows
+    PresetName = Literal[tuple(PRESETS)]
 
-Preset = Literal[
-    "json", "openai.chat", "openai.completions", "openai.embeddings", "openai.models", "openai.responses", "raw"
-]
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -84,64 +85,6 @@ class AuthConfig(Base, frozen=True):
     ) = None
 
 
-class RequestConfig(Base, frozen=True):
-    """What may come in."""
-
-    max_bytes: Annotated[Positive, Meta(description="size of a body")] = 1_048_576
-    max_depth: Annotated[Positive, Meta(le=128, description="nesting of a JSON body")] = 32
-    schema: Annotated[str | None, Meta(description="file with a JSON Schema, beside the policy")] = None
-    deny_fields: Annotated[list[str], Meta(description="members that a JSON body may not have at its top")] = []
-    query: Annotated[
-        list[str] | Literal["any"], Meta(description="query parameters that may appear, or any; none by default")
-    ] = []
-    headers: Annotated[list[str], Meta(description="header fields that reach the upstream besides the usual")] = []
-    sanitize: SanitiseConfig | None = None
-    max_output_tokens: (
-        Annotated[
-            int,
-            Meta(
-                ge=1,
-                le=10_000_000,
-                description="most tokens of one answer, which a request that names no bound is given too",
-            ),
-        ]
-        | None
-    ) = None
-
-
-class ConfidenceConfig(Base, frozen=True):
-    """How a confidence is made coarser."""
-
-    field: Annotated[str, Meta(description="path of the number, such as confidence or predictions.*.score")]
-    bands: Annotated[dict[str, float] | None, Meta(description="a label for each lower bound")] = None
-    round: Annotated[int, Meta(ge=0, le=15, description="decimal places to keep")] | None = None
-
-    def __post_init__(self) -> None:
-        """Hold that one of the two is given."""
-        if (self.bands is None) == (self.round is None):
-            raise ValueError("give either bands or round")
-
-
-class ResponseConfig(Base, frozen=True):
-    """What may go out."""
-
-    fields: Annotated[list[str] | None, Meta(description="members to keep; all others are dropped")] = None
-    drop_fields: Annotated[list[str], Meta(description="members to remove, by name or dotted path")] = []
-    confidence: ConfidenceConfig | None = None
-    headers: Annotated[list[str], Meta(description="header fields that may leave besides the usual")] = []
-    drop_headers: Annotated[list[str], Meta(description="header fields that may not; `x-*` for all that begin so")] = []
-    max_bytes: Annotated[Positive, Meta(description="size of an answer that must be read whole")] = 8_388_608
-    reserve_bytes: Annotated[
-        int, Meta(ge=0, description="taken of a quota in bytes for an answer before its size is known")
-    ] = 65_536
-    on_overrun: Annotated[
-        OnOverrun, Meta(description="cut: end a stream that is over its reservation where no more tokens are left")
-    ] = OnOverrun.ALLOW
-    quota_headers: Annotated[
-        Literal["show", "hide"], Meta(description="hide: say nothing of how the quotas stand but Retry-After")
-    ] = "show"
-
-
 class RouteConfig(Base, frozen=True):
     """Some requests, and all that holds for them."""
 
@@ -150,9 +93,13 @@ class RouteConfig(Base, frozen=True):
     upstream: Annotated[str, Meta(description="name of an upstream")]
     auth: AuthConfig
     preset: Annotated[
-        Preset,
-        Meta(description="request format: media type and the error shape its SDK reads; raw passes bodies unread"),
+        PresetName,
+        Meta(description="format of the API: what is read, taken and withheld; raw passes bodies unread"),
     ] = "json"
+    preset_version: (
+        Annotated[int, Meta(ge=1, description="of the preset that the policy was written for; another is an error")]
+        | None
+    ) = None
     quotas: Annotated[list[str | QuotaConfig], Meta(description="all of them hold")] = []
     cost: Annotated[Positive, Meta(le=1_000_000, description="requests that one call counts as")] = 1
     price: Annotated[PriceConfig | None, Meta(description="of a call; the upstream's by default")] = None

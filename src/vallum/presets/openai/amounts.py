@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vallum.presets.format import Format, FormatMeter
+from vallum.presets.amounts import Format, FormatMeter
 
 OUTPUT = ("max_tokens", "max_completion_tokens", "max_new_tokens", "n_predict")
 IMAGE_TOKENS = 1500  # a large picture in full detail

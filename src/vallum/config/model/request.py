@@ -1,0 +1,35 @@
+"""The struct of what may come in on a route."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from vallum.checks.sanitise import SanitiseConfig
+from vallum.config.model.base import Base, Positive
+
+
+class RequestConfig(Base, frozen=True):
+    """What may come in."""
+
+    max_bytes: Annotated[Positive, Meta(description="size of a body")] = 1_048_576
+    max_depth: Annotated[Positive, Meta(le=128, description="nesting of a JSON body")] = 32
+    schema: Annotated[str | None, Meta(description="file with a JSON Schema, beside the policy")] = None
+    deny_fields: Annotated[list[str], Meta(description="members that a JSON body may not have at its top")] = []
+    query: Annotated[
+        list[str] | Literal["any"], Meta(description="query parameters that may appear, or any; none by default")
+    ] = []
+    headers: Annotated[list[str], Meta(description="header fields that reach the upstream besides the usual")] = []
+    sanitize: SanitiseConfig | None = None
+    max_output_tokens: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=10_000_000,
+                description="most tokens of one answer, which a request that names no bound is given too",
+            ),
+        ]
+        | None
+    ) = None
