@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from scipy.optimize import minimize
 
 from vallum.checks.prompt_injection.grams import BITS, MOST_BYTES, fold, hash_grams
-from vallum.checks.prompt_injection.scorer import NOTHING, ONE_WINDOW, SHORTEST, WINDOW
+from vallum.checks.prompt_injection.scorer import NOTHING, ONE_WINDOW, SCALES, SHORTEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-STRIDE = 200
 SLACK = 3.0  # the inverse of what a squared weight costs
 ITERATIONS = 40
 
@@ -76,11 +75,14 @@ def make_windows(texts: Sequence[Sequence[str]]) -> Windows:
 
 
 def _cut(raw: bytes) -> Iterator[NDArray[np.uint8]]:
-    if SHORTEST <= len(raw) <= ONE_WINDOW:
+    raw = raw[:MOST_BYTES]
+    if SHORTEST <= len(raw) <= SCALES[0][0]:
         yield np.frombuffer(raw, dtype=np.uint8)
-    elif len(raw) > ONE_WINDOW:
-        for at in range(0, min(len(raw), MOST_BYTES) - STRIDE, STRIDE):
-            yield np.frombuffer(b" %b " % raw[at : at + WINDOW], dtype=np.uint8)
+    if len(raw) > ONE_WINDOW:
+        for window, _ in SCALES:
+            stride = window // 2
+            for at in range(0, len(raw) - stride, stride) if len(raw) > window else ():
+                yield np.frombuffer(b" %b " % raw[at : at + window], dtype=np.uint8)
 
 
 def fit(windows: Windows, labels: NDArray[np.int64], weights: Floats, rounds: int = 1) -> Line:

@@ -43,6 +43,8 @@ FOLDS = (
 )
 BROUGHT_IN = {"bipia-wrapped", "bipia-ctx", "code", "docs-gateway", "docs-security", "leipzig-sentences"}
 """Sources of what a tool or a document would say."""
+ABOUT_ATTACKS = {"docs-security", "awesome-prompts"}
+"""Sources of honest text that a gateway does not meet as a user's: writing about attacks, and system prompts."""
 UNCOUNTED = {"mosscap", "synthetic"}
 """Attacks that say too little of themselves to weigh the layers by."""
 
@@ -112,12 +114,14 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     slopes = fit_logistic(features[counted], labels[counted], balance[counted])
     logits = features @ slopes[:-1] + slopes[-1]
     is_brought = np.isin(sources, list(BROUGHT_IN))
+    is_plain = (labels == 0) & ~np.isin(sources, list(ABOUT_ATTACKS))
+    user, document = _thresholds(logits[is_plain]), _thresholds(logits[is_plain & is_brought])
     combined = {
         "margin_weight": slopes[0],
         "pattern_weight": slopes[1],
         "offset": slopes[2],
-        "user": _thresholds(logits[labels == 0]),
-        "document": _thresholds(logits[(labels == 0) & is_brought]),
+        "user": user,
+        "document": {name: min(least, user[name]) for name, least in document.items()},
     }
     scores: dict[str, Any] = {}
     for name, logit in combined["user"].items():
@@ -126,6 +130,8 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
             str(source): round(float(found[(sources == source) & (labels == 1)].mean()), 3)
             for source in sorted(set(sources[labels == 1]))
         }
+        for source in sorted(set(sources[labels == 0])):
+            scores[name][f"honest {source}"] = round(float(found[(sources == source) & (labels == 0)].mean()), 4)
         scores[name]["all"] = round(float(found[labels == 1].mean()), 3)
     return combined, scores
 

@@ -271,18 +271,18 @@ _SELECTOR = r"(?:\xef\xb8[\x80-\x8f]|\xf3\xa0[\x84-\x87][\x80-\xbf])"
 HIDDEN_CHARACTERS = (
     Pattern("hidden.tags", 1.0, rf"(?:{_TAG}){{10}}"),
     Pattern("hidden.selectors", 1.0, rf"{_SELECTOR}{{6}}"),
-    Pattern("hidden.zero_width", 0.5, r"(?:[a-z]\xe2\x80[\x8b-\x8f]){4}"),
-    Pattern("hidden.joiner", 0.5, r"(?:[a-z]\xe2\x81[\xa0-\xa4]){4}|(?:[a-z]\xef\xbb\xbf){4}"),
-    Pattern("hidden.soft_hyphen", 0.5, r"(?:[a-z]\xc2\xad){4}"),
-    Pattern("hidden.run", 0.5, r"(?:\xe2\x80[\x8b-\x8f]){8}|(?:\xe2\x81[\xa0-\xa4]){8}"),
-    Pattern("hidden.bidi", 0.5, r"[a-z]\xe2\x80[\xad\xae]|\xe2\x80[\xad\xae][a-z]"),
+    Pattern("hidden.zero_width", 0.25, r"(?:[a-z]\xe2\x80[\x8b-\x8f]){4}"),
+    Pattern("hidden.joiner", 0.25, r"(?:[a-z]\xe2\x81[\xa0-\xa4]){4}|(?:[a-z]\xef\xbb\xbf){4}"),
+    Pattern("hidden.soft_hyphen", 0.25, r"(?:[a-z]\xc2\xad){4}"),
+    Pattern("hidden.run", 0.25, r"(?:\xe2\x80[\x8b-\x8f]){8}|(?:\xe2\x81[\xa0-\xa4]){8}"),
+    Pattern("hidden.bidi", 0.25, r"[a-z]\xe2\x80[\xad\xae]|\xe2\x80[\xad\xae][a-z]"),
 )
 
 
 # What "instructions", "system prompt", "ignore ... previous" look like under rot13 and backwards: a cue, not evidence.
 CIPHER_CUES = (
-    Pattern("cipher.rot13", 0.0, r"vafgehpgvba|flfgrz cebzcg|cerivbhf|cnffjbeq"),
-    Pattern("cipher.reversed", 0.0, r"noitcurtsni|tpmorp metsys|suoiverp|drowssap"),
+    Pattern("cipher.rot13", 0.0, r"vafgehpgvba|flfgrz|cerivbhf|cnffjbeq|\b(?:gur|naq|lbh|lbhe|nyy|guvf|jvgu|gung|cyrnfr|frperg|vtaber)\b"),
+    Pattern("cipher.reversed", 0.0, r"noitcurtsni|metsys|suoiverp|drowssap|\b(?:eht|dna|uoy|ruoy|siht|htiw|taht|esaelp|terces|erongi)\b"),
 )
 
 GUISES = (*ROLES, *PERSONAS, *INDIRECT, *HIDDEN_CHARACTERS)

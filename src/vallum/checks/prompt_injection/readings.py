@@ -16,4 +16,4 @@ def scored(readings: Sequence[Reading]) -> list[Reading]:
     Decoding happens in place, so that the last reading holds what all before it hold; lines need no joining here.
     """
     chain = [reading for reading in readings if not reading.how.endswith("joined")]
-    return chain[-2:] if chain[-1].how.endswith("leet") else chain[-1:]
+    return chain[-1:]

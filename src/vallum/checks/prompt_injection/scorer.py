@@ -20,11 +20,12 @@ from vallum.checks.prompt_injection.grams import MOST_BYTES, fold, hash_grams
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WINDOW, STEP = 400, 100
-"""Bytes of a window, and from one to the next."""
+SCALES = ((400, 100), (130, 50))
+"""Bytes of the windows, and from one to the next: a paragraph, and a sentence that hides in one."""
 
-ONE_WINDOW = WINDOW + 50
-"""Longest text, in bytes, that is one window."""
+OVERLAP = SCALES[0][0] + 2
+ONE_WINDOW = 180
+"""Longest text, in bytes, that is one window; up to the greatest window a text is judged whole as well."""
 
 SHORTEST = 9
 """Bytes of folded text, of which four are spaces: nothing shorter says anything."""
@@ -93,19 +94,30 @@ class Scorer:
             slots = hash_grams(np.frombuffer(raw, dtype=np.uint8)).slots
             total = int(self._weights.take(slots).sum(dtype=np.int64))
             return Score(total * self._scale / sqrt(size) + self._bias, 0, size)
-        best, place = -(1 << 31), 0
-        for at in range(0, size - WINDOW, MOST_BYTES - WINDOW - 2):
-            sums = self._window_sums(b" %b " % raw[at : at + MOST_BYTES - 2])
-            worst = int(sums.argmax())
-            if sums[worst] > best:
-                best, place = int(sums[worst]), at + worst * STEP
-        return Score(best * self._scale / sqrt(WINDOW + 2) + self._bias, place, min(place + WINDOW, size))
+        best = Score(NOTHING)
+        for at in range(0, max(size - OVERLAP, 1), MOST_BYTES - OVERLAP):
+            found = self._worst_window(raw if size <= MOST_BYTES else b" %b " % raw[at : at + MOST_BYTES - 2])
+            if found.margin > best.margin:
+                best = Score(found.margin, at + found.start, at + found.end)
+        return best
 
-    def _window_sums(self, raw: bytes) -> NDArray[np.int32]:
+    def _worst_window(self, raw: bytes) -> Score:
         data = np.frombuffer(raw, dtype=np.uint8)
+        size = len(data)
         grams = hash_grams(data)
-        upto = np.zeros(len(data) + 1, dtype=np.int32)
-        np.cumsum(grams.sum_by_place(self._weights.take(grams.slots), len(data)), out=upto[1:])
-        ends = np.minimum(np.arange(WINDOW, len(data) + STEP, STEP), len(data))
-        window_sums: NDArray[np.int32] = upto[ends] - upto[np.maximum(ends - WINDOW, 0)]
-        return window_sums
+        upto = np.zeros(size + 1, dtype=np.int32)
+        np.cumsum(grams.sum_by_place(self._weights.take(grams.slots), size), out=upto[1:])
+        best = Score(NOTHING)
+        for window, step in SCALES:
+            if size <= window:
+                start, end, total = 0, size, upto[size]
+            else:
+                ends = np.minimum(np.arange(window, size + step, step), size)
+                sums = upto[ends] - upto[ends - window]
+                worst = int(sums.argmax())
+                end, total = int(ends[worst]), sums[worst]
+                start = end - window
+            margin = int(total) * self._scale / sqrt(end - start) + self._bias
+            if margin > best.margin:
+                best = Score(margin, start, end)
+        return best
