@@ -1,5 +1,7 @@
 """The sixteen ways to dress an attack that the injection figures try, each a function of the text and a chance."""
 
+# ruff: noqa: ARG001, ARG005  every dress takes what some need
+
 from __future__ import annotations
 
 import base64
@@ -52,13 +54,17 @@ EVASIONS: dict[str, Dress] = {
     "base64": lambda text, chance: base64.b64encode(text.encode()).decode(),
     "hex": lambda text, chance: text.encode().hex(),
     "rot13": lambda text, chance: encode(text, "rot13"),
-    "URL-encoded": lambda text, chance: "".join(f"%{byte:02X}" for byte in text.encode())
-    if chance.random() < 0.5
-    else quote(text),
+    "URL-encoded": lambda text, chance: (
+        "".join(f"%{byte:02X}" for byte in text.encode()) if chance.random() < 0.5 else quote(text)
+    ),
     "HTML entities": lambda text, chance: "".join(f"&#{ord(letter)};" for letter in text),
     "JSON escapes": lambda text, chance: "".join(f"\\u{ord(letter):04x}" for letter in text),
-    "tag characters": lambda text, chance: "Hello!" + "".join(chr(0xE0000 + ord(letter)) for letter in text if " " <= letter <= "~"),
-    "bidirectional controls": lambda text, chance: f"\u202e{_scatter(text, chr(0x202D) + chr(0x2066), 0.2, chance)}\u202c",
+    "tag characters": lambda text, chance: (
+        "Hello!" + "".join(chr(0xE0000 + ord(letter)) for letter in text if " " <= letter <= "~")
+    ),
+    "bidirectional controls": lambda text, chance: (
+        f"\u202e{_scatter(text, chr(0x202D) + chr(0x2066), 0.2, chance)}\u202c"
+    ),
     "spaced letters": lambda text, chance: "  ".join(" ".join(word) for word in text.split()),
     "shuffled letters": _shuffle,
     "buried in 4 kB": _bury,

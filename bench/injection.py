@@ -3,8 +3,8 @@
     python bench/injection.py --data DIR [--markdown FILE]
 
 DIR holds `dev.jsonl` (`text`, `label`, `kind`, `source`, `source_in_train`).  Judged are the rows whose source has no
-row in train.  A threshold "at 1 %" is the one that refuses 1 % of the honest prompts among them; system prompts, which a
-gateway knows by their role and does not judge, and what tools returned are counted apart.
+row in train.  A threshold "at 1 %" is the one that refuses 1 % of the honest prompts among them; system prompts,
+which a gateway knows by their role and does not judge, and what tools returned are counted apart.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from evasions import EVASIONS
 
+from evasions import EVASIONS
 from vallum.checks.prompt_injection.judge import Judge
 from vallum.core.reading import read
 
@@ -67,7 +67,11 @@ def main() -> None:
     print_table(
         "in a document or tool result",
         brought,
-        [("injected", logits[wrapped]), ("tool results", logits[sources == "agentdojo-env"]), ("documents", logits[honest])],
+        [
+            ("injected", logits[wrapped]),
+            ("tool results", logits[sources == "agentdojo-env"]),
+            ("documents", logits[honest]),
+        ],
     )
     print_evasions(judge, rows, logits, {"1 %": at["1 %"], "balanced": at["balanced"]})
 
@@ -95,14 +99,14 @@ def print_evasions(judge: Judge, rows: Sequence[Row], logits: np.ndarray, at: di
     print("|---" * (1 + 2 * len(names)) + "|")
     plain = [(row, logit) for row, logit in zip(rows, logits, strict=True) if row["text"].isascii()]
     honest = [(row, logit) for row, logit in plain if not row["label"] and row["source"] not in BY_ROLE]
-    honest = Random(SEED).sample(honest, min(len(honest), 2 * MOST_DRESSED))
+    honest = Random(SEED).sample(honest, min(len(honest), 2 * MOST_DRESSED))  # noqa: S311
     means = [0.0] * len(names)
     for dress, change in EVASIONS.items():
         cells = []
         honest_dressed = _judge_all(judge, [row for row, _ in honest], change)
         for number, least in enumerate(at.values()):
             found = [row for row, logit in plain if row["label"] and logit >= least]
-            found = Random(SEED).sample(found, min(len(found), MOST_DRESSED))
+            found = Random(SEED).sample(found, min(len(found), MOST_DRESSED))  # noqa: S311
             kept = float((_judge_all(judge, found, change) >= least).mean())
             means[number] += kept / len(EVASIONS)
             rise = float((honest_dressed >= least).mean()) - sum(logit >= least for _, logit in honest) / len(honest)
@@ -112,7 +116,7 @@ def print_evasions(judge: Judge, rows: Sequence[Row], logits: np.ndarray, at: di
 
 
 def _judge_all(judge: Judge, rows: Sequence[Row], change: Callable[[str, Random], str]) -> np.ndarray:
-    chance = Random(SEED)
+    chance = Random(SEED)  # noqa: S311
     return np.array([judge.judge(read(change(row["text"], chance))).logit for row in rows])
 
 

@@ -9,15 +9,28 @@ from typing import TYPE_CHECKING, NamedTuple
 from grammar import choose, read_languages, read_rules, read_wrappers, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 NOISY = {"mosscap": 0.3, "inthewild": 0.5, "synthetic": 0.3}
 """Sources of which many rows are not what their label says, or say one thing in few words."""
 
 OWN_WEIGHT = 0.2
-CARRIERS = frozenset(("docs-gateway", "code", "gpteacher", "gpteacher-code", "awesome-prompts", "leipzig-sentences", "neuralchemy", "fuzzyai-benign", "vanguard-benign"))
-LANGUAGE_ATTACKS, LANGUAGE_HONEST = 60, 40
+CARRIERS = frozenset(
+    (
+        "docs-gateway",
+        "code",
+        "gpteacher",
+        "gpteacher-code",
+        "awesome-prompts",
+        "leipzig-sentences",
+        "neuralchemy",
+        "fuzzyai-benign",
+        "vanguard-benign",
+    )
+)
+LANGUAGE_ATTACKS, LANGUAGE_HONEST = 100, 60
+LANGUAGE_WEIGHT = 0.5
 OWN = (
     # name, label, how many
     ("override", 1, 2500),
@@ -61,7 +74,9 @@ def make_rows(rows: list[Row], seed: int) -> list[Row]:
     carriers = [row.text for row in rows if not row.label and row.source in CARRIERS and len(row.text) > 60]
     wrappers = read_wrappers()
     for _ in range(WRAPPED):
-        made.append(Row(_hide(say(attacks, "inject", chance), wrappers, carriers, chance), 1, "own-wrapped", OWN_WEIGHT))
+        made.append(
+            Row(_hide(say(attacks, "inject", chance), wrappers, carriers, chance), 1, "own-wrapped", OWN_WEIGHT)
+        )
         made.append(Row(_hide(say(honest, "note", chance), wrappers, carriers, chance), 0, "own-wrapped", OWN_WEIGHT))
     return list(dict.fromkeys(made))
 
@@ -70,7 +85,7 @@ def _speak_languages(chance: Random) -> Iterator[Row]:
     for attacks, honest in read_languages().values():
         for label, lines, count in ((1, attacks, LANGUAGE_ATTACKS), (0, honest, LANGUAGE_HONEST)):
             for _ in range(count):
-                yield Row(choose(chance.choice(lines), chance), label, "own-languages", OWN_WEIGHT)
+                yield Row(choose(chance.choice(lines), chance), label, "own-languages", LANGUAGE_WEIGHT)
 
 
 def _hide(sentence: str, wrappers: list[str], carriers: list[str], chance: Random) -> str:

@@ -57,20 +57,22 @@ class Line(NamedTuple):
         return np.asarray(windows.features @ self.weights) + self.bias
 
 
-def make_windows(texts: Sequence[Sequence[str]]) -> Windows:
-    """Return the windows of texts, each given in one reading or several."""
+def make_windows(texts: Sequence[str]) -> Windows:
+    """Return the windows of all texts."""
     slots: list[NDArray[np.int32]] = []
     values: list[NDArray[np.float32]] = []
     bounds, numbers = [0], []
-    for number, readings in enumerate(texts):
-        for window in (window for text in readings for window in _cut(fold(text))):
+    for number, text in enumerate(texts):
+        for window in _cut(fold(text)):
             found, counts = np.unique(hash_grams(window).slots, return_counts=True)
             slots.append(found.astype(np.int32))
             values.append((counts / sqrt(len(window))).astype(np.float32))
             bounds.append(bounds[-1] + len(found))
             numbers.append(number)
     shape = (len(numbers), 1 << BITS)
-    matrix = sp.csr_matrix((np.concatenate(values), np.concatenate(slots), np.array(bounds, dtype=np.int32)), shape=shape)
+    matrix = sp.csr_matrix(
+        (np.concatenate(values), np.concatenate(slots), np.array(bounds, dtype=np.int32)), shape=shape
+    )
     return Windows(matrix, np.array(numbers), len(texts))
 
 

@@ -51,7 +51,7 @@ def read_wrappers() -> list[str]:
 def say(rules: Rules, name: str, chance: Random) -> str:
     """Return one sentence of the rule `name`, in one of the usual ways to write it."""
     text = choose(_expand(rules, name, chance), chance)
-    return text if chance.random() < 0.4 else _style(text, chance)  # noqa: PLR2004
+    return text if chance.random() < 0.4 else _style(text, chance)
 
 
 def choose(text: str, chance: Random) -> str:
@@ -69,11 +69,11 @@ def _expand(rules: Rules, name: str, chance: Random) -> str:
 
 def _style(text: str, chance: Random) -> str:
     style = chance.randrange(6)
-    if style < 3:  # noqa: PLR2004
+    if style < 3:
         text = text[:1].upper() + text[1:]
     if style in {2, 3}:
         text += chance.choice([".", "!", "!!", "?", "...", " please"])
-    elif style == 4:  # noqa: PLR2004
+    elif style == 4:
         text = text.upper()
     return text
 

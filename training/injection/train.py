@@ -19,7 +19,7 @@ from corpus import Row, make_rows, read_rows
 from fit import Line, Windows, fit, fit_logistic, make_windows
 
 from vallum.checks.prompt_injection.gate import Gate
-from vallum.checks.prompt_injection.readings import scored
+from vallum.checks.prompt_injection.readings import final
 from vallum.core.reading import read
 
 if TYPE_CHECKING:
@@ -78,15 +78,12 @@ class _Table:
     def __init__(self, rows: list[Row], own: list[Row]) -> None:
         self.sources = np.array([row.source for row in rows])
         readings = [read(row.text) for row in rows]
-        chosen = [[text for _, text in scored(some)] for some in readings]
         gate = Gate()
         self.evidence = np.array([gate.weigh(some).weight for some in readings])
-        everything = [*chosen, *([text for _, text in scored(read(row.text))] for row in own)]
-        self.all = make_windows([some[:1] for some in everything])
+        self.all = make_windows([final(some).text for some in (*readings, *(read(row.text) for row in own))])
         self.labels = np.array([row.label for row in (*rows, *own)])
         self.weights = np.array([row.weight for row in (*rows, *own)])
         self.count = len(rows)
-        self.asked = make_windows(chosen)  # in every reading that the check asks about
 
     def fit_all(self) -> Line:
         return fit(self.all, self.labels, self.weights)
@@ -98,7 +95,7 @@ class _Table:
             out = np.isin(self.sources, list(fold))
             keep = np.concatenate((~out, np.ones(len(self.labels) - self.count, dtype=bool)))
             line = fit(self.all.of(keep), self.labels[keep], self.weights[keep])
-            windows: Windows = self.asked.of(out)
+            windows: Windows = self.all.of(np.concatenate((out, np.zeros(len(self.labels) - self.count, dtype=bool))))
             margins[out] = windows.worst(line.margins(windows))
             print(f"left out {', '.join(sorted(fold))}")
         return margins

@@ -69,7 +69,8 @@ class PromptInjection:
 
     def _refuses(self, standing: Standing, judgement: Judgement) -> bool:
         thresholds = self._judge.model.user if standing == "user" else self._judge.model.document
-        return judgement.logit >= getattr(thresholds, self.config.sensitivity)
+        least: float = getattr(thresholds, self.config.sensitivity)
+        return judgement.logit >= least
 
     def _locate(self, content: Content, standing: Standing) -> str:
         if len(content.values) + len(content.keys) > MOST_PLACES:

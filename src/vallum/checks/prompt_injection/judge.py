@@ -6,8 +6,9 @@ from math import exp
 from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.checks.prompt_injection.gate import Evidence, Gate
-from vallum.checks.prompt_injection.readings import scored
+from vallum.checks.prompt_injection.readings import final
 from vallum.checks.prompt_injection.scorer import NOTHING, Score, Scorer, load_model, load_weights
+from vallum.checks.prompt_injection.shuffled import unshuffle
 from vallum.core.reading import Reading, read_ciphers
 
 if TYPE_CHECKING:
@@ -41,18 +42,22 @@ class Judge:
     def __init__(self) -> None:
         """Compile the patterns, two seconds, and load the weights, some milliseconds."""
         self._gate = Gate()
-        self.model: Model = load_model()
+        self.model = load_model()
         self._scorer = Scorer(load_weights(), self.model.scale, self.model.bias)
 
     def judge(self, readings: Sequence[Reading]) -> Judgement:
         """Judge a text by all of its readings, and by those under ciphers that its words ask for."""
         evidence = self._gate.weigh(readings)
-        chosen = scored(readings)
+        last = final(readings)
+        chosen = [last]
         if evidence.is_ciphered:
             # Once only: rot13 of rot13 is where we came from.
-            ciphers = [cipher for how, text in chosen for cipher in read_ciphers(text)]
-            evidence = max(evidence, self._gate.weigh(ciphers), key=lambda found: found.weight)
-            chosen += ciphers
+            chosen += read_ciphers(last.text)
+        plain = unshuffle(last.text)
+        if plain is not last.text:
+            chosen.append(Reading("shuffled", plain))
+        if len(chosen) > 1:
+            evidence = max(evidence, self._gate.weigh(chosen[1:]), key=lambda found: found.weight)
         best, best_how = Score(NOTHING), ""
         for how, text in chosen:
             score = self._scorer.score(text)

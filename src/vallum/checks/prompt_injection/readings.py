@@ -10,10 +10,9 @@ if TYPE_CHECKING:
     from vallum.core.reading import Reading
 
 
-def scored(readings: Sequence[Reading]) -> list[Reading]:
-    """Return the readings for the linear model: the one in which most is decoded, and the one in which digits are letters.
+def final(readings: Sequence[Reading]) -> Reading:
+    """Return the reading in which most is decoded.
 
-    Decoding happens in place, so that the last reading holds what all before it hold; lines need no joining here.
+    Decoding happens in place, so that it holds what all before it hold; lines need no joining here.
     """
-    chain = [reading for reading in readings if not reading.how.endswith("joined")]
-    return chain[-1:]
+    return next(reading for reading in reversed(readings) if not reading.how.endswith("joined"))
