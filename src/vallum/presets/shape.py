@@ -44,6 +44,12 @@ def listed(item: Shape | bool, most: int, least: int = 0) -> Shape:
     return {"type": "array", "items": item, "maxItems": most} | ({"minItems": least} if least else {})
 
 
+def fewer(lists: Shape, kind: str, most: int) -> Shape:
+    """Take only so many items of a kind in these lists."""
+    chosen = {"properties": {"type": {"const": kind}}, "required": ["type"]}
+    return {**lists, "contains": chosen, "minContains": 0, "maxContains": most}
+
+
 def record(required: str = "", /, **members: Any) -> Shape:
     """Take an object of these members and no others; `required` names those that it must have."""
     shape: dict[str, Any] = {"type": "object", "properties": members, "additionalProperties": False}
@@ -119,18 +125,25 @@ ANYTHING: Shape = {"$ref": "#/$defs/nested"}
 ANY_OBJECT: Shape = {"type": "object", "$ref": "#/$defs/nested"}
 
 
-def loosened(schema: Any, names: frozenset[str]) -> Any:
-    """Return `schema` with these refused members let through, wherever they stand."""
+def loosened(schema: Any, names: frozenset[str], parent: str = "") -> Any:
+    """Return `schema` with these members taken as they come, wherever they stand.
+
+    `parent.name` is the one that stands in the member `parent`, or in an object of the kind `parent`.
+    """
     if isinstance(schema, list):
-        return [loosened(item, names) for item in schema]
+        return [loosened(item, names, parent) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: {
-            name: True if inner is REFUSED and name in names else loosened(inner, names)
-            for name, inner in value.items()
-        }
-        if key == "properties"
-        else loosened(value, names)
-        for key, value in schema.items()
-    }
+    loose: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "properties":
+            loose[key] = {
+                name: True if name in names or f"{parent}.{name}" in names else loosened(inner, names, name)
+                for name, inner in value.items()
+            }
+        elif key == "then":
+            kinds = [inner["const"] for inner in schema["if"].get("properties", {}).values() if "const" in inner]
+            loose[key] = loosened(value, names, *kinds)
+        else:
+            loose[key] = loosened(value, names, parent)
+    return loose
