@@ -91,15 +91,14 @@ def by_kind(member: str, kinds: Mapping[str, Shape], default: Shape | None = Non
 
     Without the member it must be as `default` says, or is refused.  The most frequent kinds stand first.
     """
-    chain: Any = True
+    chain: Any = {"properties": {member: {"enum": list(kinds)}}}  # reached by unknown kinds alone
     for kind, shape in reversed(list(kinds.items())):
-        inner = {**shape, "properties": {member: True, **shape["properties"]}}
-        chosen = {"type": "object", "properties": {member: {"const": kind}}, "required": [member]}
-        chain = {"if": chosen, "then": inner, "else": chain}
-    if default is not None:
-        chain = {"if": {"type": "object", "required": [member]}, "then": chain, "else": default}
-    shape = {"type": "object", "properties": {member: {"enum": list(kinds)}}, **(chain if chain is not True else {})}
-    return shape if default is not None else shape | {"required": [member]}
+        inner = {name: value for name, value in shape.items() if name != "type"}  # said once, below
+        inner["properties"] = {member: True, **shape["properties"]}
+        chain = {"if": {"properties": {member: {"const": kind}}}, "then": inner, "else": chain}
+    if default is None:
+        return {"type": "object", "required": [member], **chain}
+    return {"type": "object", "if": {"required": [member]}, "then": chain, "else": default}
 
 
 def nested(depth: int, members: int = 256, items: int = 1024, chars: int = 16_384) -> dict[str, Shape]:
