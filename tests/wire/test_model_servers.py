@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import struct
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,6 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
-    from collections.abc import AsyncIterator
 
     from tests.wire.conftest import Door, Opener, Raw
 
@@ -131,9 +129,7 @@ def answer_inference(fields: dict[str, str], body: bytes) -> tuple[bytes, list[s
             output["parameters"] = {"binary_data_size": len(raw)}
             tail += raw
         else:
-            output["data"] = [
-                item.decode() if isinstance(item, bytes) else item.item() for item in array.reshape(-1)
-            ]
+            output["data"] = [item.decode() if isinstance(item, bytes) else item.item() for item in array.reshape(-1)]
         outputs.append(output)
     head = json.dumps({"model_name": "scorer", "outputs": outputs}).encode()
     if not tail:
@@ -143,9 +139,11 @@ def answer_inference(fields: dict[str, str], body: bytes) -> tuple[bytes, list[s
 
 async def serve(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
     while True:
-        head, _, body = (await raw.request(reader)).partition(b"\r\n\r\n")
+        head = (await reader.readuntil(b"\r\n\r\n"))[:-4]
         start, *lines = head.decode("latin-1").split("\r\n")
         fields = {name: value for name, _, value in (line.partition(": ") for line in lines)}
+        body = await reader.readexactly(int(fields.get("content-length", 0)))
+        raw.requests.append(head + body)
         path = start.split()[1]
         more = ["Content-Type: application/json"]
         if path.endswith("/infer"):
@@ -177,7 +175,7 @@ async def door(opened: Opener, server: Raw) -> Door:
 
 def tensor(name: str, array: Any, *, binary: bool = True) -> Any:
     array = np.asarray(array)
-    made = triton.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+    made: Any = triton.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
     return made.set_data_from_numpy(array, binary_data=binary)
 
 
@@ -284,7 +282,8 @@ async def test_what_the_client_can_say_and_may_not(door: Door, server: Raw, name
 
 
 async def test_shared_memory_is_refused(door: Door, server: Raw) -> None:
-    there = triton.InferInput("x", [1, 4], "FP32").set_shared_memory("other_tenant", 16, offset=8)
+    shared: Any = triton.InferInput
+    there = shared("x", [1, 4], "FP32").set_shared_memory("other_tenant", 16, offset=8)
     answer = triton.InferRequestedOutput("x")
     answer.set_shared_memory("other_tenant", 16)
     for inputs, outputs in (([there], None), ([tensor("x", sample("INT8"))], [answer])):
@@ -324,7 +323,7 @@ def post(door: Door, path: str, body: bytes, media_type: str = "application/json
 
 
 CALLS = {
-    "TF Serving, rows": ("/v1/models/scorer:predict", '{"signature_name": "serving_default", "instances": [[1.0, 2.0]]}'),
+    "TF Serving, rows": ("/v1/models/scorer:predict", '{"signature_name": "serving_default", "instances": [[1.0]]}'),
     "TF Serving, columns": ("/v1/models/scorer:predict", '{"inputs": {"a": [[1], [2]], "b": ["x", "y"]}}'),
     "TF Serving, bytes": ("/v1/models/scorer:predict", '{"instances": [{"b64": "aGVsbG8="}]}'),
     "TorchServe, instances": ("/predictions/scorer", '{"instances": [{"data": [1, 2, 3]}, {"data": [4, 5]}]}'),

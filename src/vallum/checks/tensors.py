@@ -86,7 +86,7 @@ class Tensors:
             if fault:
                 return _wrong(*fault, where)
             for rule, count in spent.items():
-                if count > self._bounds[rule]:
+                if count > self._bounds.get(rule, 0):
                     return _wrong(rule, f"{where}/shape" if rule in ("elements", "empty") else f"{where}/data")
         return None
 

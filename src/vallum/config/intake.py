@@ -17,6 +17,7 @@ from vallum.checks.tensors import Tensors as TensorsCheck
 from vallum.codecs.csv import Csv
 from vallum.codecs.json import Json
 from vallum.codecs.tensors import Tensors
+from vallum.config.form import build_form, hold_both
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.policy import Guard, Intake
 from vallum.presets import PRESETS
@@ -94,7 +95,11 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         folded_name = name.lower().replace("_", "-")  # some servers take one for the other
         if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
             faults.note((*at, "headers", index), f"{name!r} never reaches the upstream")
-    bounds = {name: bound.default for name, bound in form.bounds.items()}
+    built = build_form(faults, route.preset, request, at)
+    schemas = ([f"{route.preset} {PRESETS[route.preset].version}"] if built is not None else []) + (
+        [request.schema] if request.schema is not None else []
+    )
+    bounds = {name: request.bounds.get(name, bound.default) for name, bound in form.bounds.items()}
     return Intake(
         max_bytes=request.max_bytes,
         max_depth=request.max_depth,
@@ -102,7 +107,8 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         query=None if request.query == "any" else form.query | set(request.query),
         headers=REQUEST_HEADERS | form.headers | {name.lower() for name in request.headers},
         deny_fields=frozenset(request.deny_fields),
-        schema=_schema(faults, request.schema, (*at, "schema")),
+        schema=hold_both(built, _schema(faults, request.schema, (*at, "schema"))),
+        schemas=tuple(schemas),
         checks=(
             *(Guard(PRESET_CHECKS[name](bounds)) for name in form.checks),
             *(Guard(build_check(check), check.mode) for check in route.checks),

@@ -46,6 +46,8 @@ class RequestForm:
     # Makes the JSON Schema of a request under these bounds, strict: what it does not name is refused.
     schema: Callable[[Bounds], Mapping[str, Any]] | None = None
     checks: tuple[str, ...] = ()  # what no schema can say, under the same bounds; by their names in config/intake.py
+    # Members that are part of the API and refused all the same, with why; `request.allow_fields` lets one through.
+    refused: Mapping[str, str] = field(default_factory=dict)
     passages: Callable[[Any], Iterable[Passage]] | None = None  # the texts that reach the model, and who speaks each
     inputs: tuple[Input, ...] = ()
     headers: frozenset[str] = frozenset()  # fields that the upstream needs besides the usual

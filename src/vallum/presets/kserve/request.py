@@ -6,26 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 from vallum.core.content import Passage, Voice
 from vallum.presets.preset import Bound, Bounds, Input, RequestForm
+from vallum.presets.shape import FLAG, REFUSED, Shape, either, listed, number, one_of, record, text, whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 DATATYPES = (
     "BOOL UINT8 UINT16 UINT32 UINT64 INT8 INT16 INT32 INT64 FP16 BF16 FP32 FP64 BYTES"  # exactly so, in capitals
 ).split()
 # How MLServer is to read a tensor.  None of these runs code of the caller's; pickles, which would, are not among them.
-CONTENT_TYPES = ["base64", "datetime", "np", "pd", "str"]
+CONTENT_TYPE = one_of("base64", "datetime", "np", "pd", "str")
 LENGTH_MAX = 2**31 - 1  # of one dimension: no product of a few overflows 64 bits unseen, for `elements` bounds it
-NAME = r"^[^\x00-\x1f\x7f]+$"
-# Shared memory (`shared_memory_region`, `_offset`, `_byte_size`) makes the server read its own memory where a caller
-# points, and write there: no parameter here names it.  Nor `sequence_id`, which joins another caller's sequence, nor
-# `priority` and `timeout`, which are the owner's to give.
-CONTENT_TYPE = {"content_type": {"enum": CONTENT_TYPES}}
-SIZE = {"binary_data_size": {"type": "integer", "minimum": 0, "maximum": LENGTH_MAX}}
-OUTPUT_PARAMETERS = {
-    "classification": {"type": "integer", "minimum": 0, "maximum": 1000},
-    **CONTENT_TYPE,
+NAME = {"minLength": 1, "pattern": r"^[^\x00-\x1f\x7f]+$"}
+SHARED = "makes the server read and write its own memory where the caller points"
+REFUSED_MEMBERS = {
+    "shared_memory_region": SHARED,
+    "shared_memory_offset": SHARED,
+    "shared_memory_byte_size": SHARED,
+    "sequence_id": "joins a sequence of requests, which may be another caller's",
+    "sequence_start": "begins such a sequence",
+    "sequence_end": "ends such a sequence",
+    "priority": "overtakes other callers; a route's `priority` is the owner's to give",
+    "timeout": "keeps a request waiting as long as the caller likes",
 }
+NO_MEMORY = dict.fromkeys((name for name in REFUSED_MEMBERS if name.startswith("shared_")), REFUSED)
+NO_ORDER = dict.fromkeys((name for name in REFUSED_MEMBERS if not name.startswith("shared_")), REFUSED)
 
 JSON_BOUNDS = {
     "inputs": Bound(16, "tensors in a request"),
@@ -42,58 +47,35 @@ BOUNDS = JSON_BOUNDS | {
 }
 
 
-def _object(members: Mapping[str, Any], *required: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": dict(members),
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-def _infer(bounds: Bounds, *, binary: bool) -> dict[str, Any]:
-    name = {"type": "string", "maxLength": bounds["name_chars"], "pattern": NAME}
-    as_bytes = {"type": "boolean"} if binary else {"const": False}  # Triton's client always says which it wants
-    tensor = {
-        "name": name,
-        "shape": {
-            "type": "array",
-            "maxItems": bounds["rank"],
-            "items": {"type": "integer", "minimum": 0, "maximum": LENGTH_MAX},
-        },
-        "datatype": {"enum": DATATYPES},
-        "parameters": _object(SIZE | CONTENT_TYPE if binary else CONTENT_TYPE),
+def _infer(bounds: Bounds, *, binary: bool) -> Shape:
+    name = {**text(bounds["name_chars"]), **NAME}
+    as_bytes = FLAG if binary else one_of(False)  # Triton's client always says which it wants
+    size = {"binary_data_size": whole(0, LENGTH_MAX)} if binary else {}
+    tensor = record(
+        "name shape datatype data",
+        name=name,
+        shape=listed(whole(0, LENGTH_MAX), bounds["rank"]),
+        datatype=one_of(*DATATYPES),
+        parameters=record(content_type=CONTENT_TYPE, **size, **NO_MEMORY),
         # Of a binary tensor it is no JSON, so a binary body's schema leaves all of it to the check.
-        "data": True if binary else {"type": "array"},
-    }
-    return _object(
-        {
-            "id": {"type": "string", "maxLength": bounds["name_chars"], "pattern": NAME},
-            "inputs": {
-                "type": "array",
-                "minItems": 1,
-                "maxItems": bounds["inputs"],
-                "items": _object(tensor, "name", "shape", "datatype", "data"),
-            },
-            "outputs": {
-                "type": "array",
-                "maxItems": bounds["outputs"],
-                "items": _object(
-                    {"name": name, "parameters": _object({"binary_data": as_bytes} | OUTPUT_PARAMETERS)}, "name"
-                ),
-            },
-            "parameters": _object({"binary_data_output": as_bytes} | CONTENT_TYPE),
-        },
+        data=True if binary else {"type": "array"},
+    )
+    asked = record(binary_data=as_bytes, classification=whole(0, 1000), content_type=CONTENT_TYPE, **NO_MEMORY)
+    return record(
         "inputs",
+        id=name,
+        inputs=listed(tensor, bounds["inputs"], 1),
+        outputs=listed(record("name", name=name, parameters=asked), bounds["outputs"]),
+        parameters=record(binary_data_output=as_bytes, content_type=CONTENT_TYPE, **NO_ORDER),
     )
 
 
-def infer(bounds: Bounds) -> dict[str, Any]:
+def infer(bounds: Bounds) -> Shape:
     """Return the schema of a request whose tensors may be binary."""
     return _infer(bounds, binary=True)
 
 
-def infer_json(bounds: Bounds) -> dict[str, Any]:
+def infer_json(bounds: Bounds) -> Shape:
     """Return the schema of a request that is JSON alone, and so is its answer."""
     return _infer(bounds, binary=False)
 
@@ -121,6 +103,7 @@ INFER = RequestForm(
     rewritable=False,
     bounds=BOUNDS,
     schema=infer,
+    refused=REFUSED_MEMBERS,
     checks=("tensors",),
     passages=texts,
     inputs=INPUTS,
@@ -131,6 +114,7 @@ INFER_JSON = RequestForm(
     codec="tensors",
     bounds=JSON_BOUNDS,
     schema=infer_json,
+    refused=REFUSED_MEMBERS,
     checks=("tensors",),
     passages=texts,
     inputs=INPUTS,
@@ -138,6 +122,7 @@ INFER_JSON = RequestForm(
 
 # --- Triton's generate extension --------------------------------------------------------------------------------------
 
+SEED_MAX = 2**63 - 1
 GENERATE_BOUNDS = {
     "text_chars": Bound(100_000, "length of the prompt"),
     "max_tokens": Bound(32_768, "most tokens of an answer that may be asked for"),
@@ -145,46 +130,43 @@ GENERATE_BOUNDS = {
 }
 
 
-def generate(bounds: Bounds) -> dict[str, Any]:
+def generate(bounds: Bounds) -> Shape:
     """Return the schema of a request to generate text, with settings at its top (TensorRT-LLM) or apart (vLLM)."""
-    words = {"type": ["string", "array"], "maxLength": 200, "maxItems": bounds["stops"],
-             "items": {"type": "string", "maxLength": 200}}  # fmt: skip
-    settings = {
-        "stream": {"type": "boolean"},
-        "max_tokens": {"type": "integer", "minimum": 1, "maximum": bounds["max_tokens"]},
-        "min_tokens": {"type": "integer", "minimum": 0, "maximum": bounds["max_tokens"]},
-        "min_length": {"type": "integer", "minimum": 0, "maximum": bounds["max_tokens"]},
-        "temperature": {"type": "number", "minimum": 0, "maximum": 10},
-        "top_p": {"type": "number", "minimum": 0, "maximum": 1},
-        "top_k": {"type": "integer", "minimum": -1, "maximum": 10_000},
-        "min_p": {"type": "number", "minimum": 0, "maximum": 1},
-        "repetition_penalty": {"type": "number", "minimum": 0, "maximum": 10},
-        "presence_penalty": {"type": "number", "minimum": -2, "maximum": 2},
-        "frequency_penalty": {"type": "number", "minimum": -2, "maximum": 2},
-        "length_penalty": {"type": "number", "minimum": -10, "maximum": 10},
-        "beam_width": {"type": "integer", "minimum": 1, "maximum": 8},
-        "seed": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
-        "random_seed": {"type": "integer", "minimum": 0, "maximum": 2**63 - 1},
-        "end_id": {"type": "integer", "minimum": 0, "maximum": LENGTH_MAX},
-        "pad_id": {"type": "integer", "minimum": 0, "maximum": LENGTH_MAX},
+    tokens, word = bounds["max_tokens"], text(200)
+    words = either(word, listed(word, bounds["stops"]))
+    settings: dict[str, Shape] = {
+        "stream": FLAG,
+        "max_tokens": whole(1, tokens),
+        "min_tokens": whole(0, tokens),
+        "min_length": whole(0, tokens),
+        "temperature": number(0, 10),
+        "top_p": number(0, 1),
+        "top_k": whole(-1, 10_000),
+        "min_p": number(0, 1),
+        "repetition_penalty": number(0, 10),
+        "presence_penalty": number(-2, 2),
+        "frequency_penalty": number(-2, 2),
+        "length_penalty": number(-10, 10),
+        "beam_width": whole(1, 8),
+        "seed": whole(0, SEED_MAX),
+        "random_seed": whole(0, SEED_MAX),
+        "end_id": whole(0, LENGTH_MAX),
+        "pad_id": whole(0, LENGTH_MAX),
         "stop": words,
         "stop_words": words,
         "bad_words": words,
-        "ignore_eos": {"type": "boolean"},
-        "exclude_input_in_output": {"type": "boolean"},
-        "return_log_probs": {"type": "boolean"},
-        "return_context_logits": {"type": "boolean"},
-        "return_generation_logits": {"type": "boolean"},
+        "ignore_eos": FLAG,
+        "exclude_input_in_output": FLAG,
+        "return_log_probs": FLAG,
+        "return_context_logits": FLAG,
+        "return_generation_logits": FLAG,
     }
-    text = {"type": "string", "minLength": 1, "maxLength": bounds["text_chars"]}
-    return _object(
-        settings
-        | {
-            "id": {"type": "string", "maxLength": 128, "pattern": NAME},
-            "text_input": text,
-            "parameters": _object(settings),
-        },
+    return record(
         "text_input",
+        id={**text(128), **NAME},
+        text_input=text(bounds["text_chars"], 1),
+        parameters=record(**settings),
+        **settings,
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vallum.presets.preset import Bound, Input, RequestForm
-from vallum.presets.rows import BOUNDS, COLUMNS, a_list, an_object, one_of
+from vallum.presets.rows import BOUNDS, COLUMNS, batch
+from vallum.presets.shape import NULL, Shape, either, listed, record, text
 
 if TYPE_CHECKING:
     from vallum.presets.preset import Bounds
@@ -13,22 +14,20 @@ if TYPE_CHECKING:
 MEMBERS = ("instances", "inputs", "features", "data", "rows")
 
 
-def json(bounds: Bounds) -> dict[str, Any]:
+def json(bounds: Bounds) -> Shape:
     """Return the schema of rows in JSON: a list of them, or one member of the usual names that holds it."""
-    return {"anyOf": [a_list(bounds), one_of(MEMBERS, a_list(bounds), {})]}
+    wrapped = {**record(**dict.fromkeys(MEMBERS, batch(bounds))), "minProperties": 1, "maxProperties": 1}
+    return either(batch(bounds), wrapped)
 
 
-def csv(bounds: Bounds) -> dict[str, Any]:
+def csv(bounds: Bounds) -> Shape:
     """Return the schema of a table as its codec reads it."""
-    row = {
-        "type": "array",
-        "maxItems": bounds["columns"],
-        "items": {"type": ["number", "string", "null"], "maxLength": bounds["text_chars"]},
-    }
-    header = {"type": "array", "maxItems": bounds["columns"],
-              "items": {"type": "string", "minLength": 1, "maxLength": bounds["header_chars"]}}  # fmt: skip
-    rows = {"type": "array", "minItems": 1, "maxItems": bounds["rows"], "items": row}
-    return an_object({"header": header, "rows": rows}, "rows")
+    cell = either(text(bounds["text_chars"]), {"type": "number"}, NULL)
+    return record(
+        "rows",
+        header=listed(text(bounds["header_chars"], 1), bounds["columns"], 1),
+        rows=listed(listed(cell, bounds["columns"], 1), bounds["rows"], 1),
+    )
 
 
 JSON = RequestForm(

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vallum.presets.preset import Bound, Input, RequestForm
-from vallum.presets.rows import BASE64, BOUNDS, a_list, an_object, one_of
+from vallum.presets.rows import BASE64, BOUNDS, batch
+from vallum.presets.shape import Shape, either, listed, named, record, text
 
 if TYPE_CHECKING:
     from vallum.presets.preset import Bounds
 
-NAME = {"type": "string", "maxLength": 128, "pattern": r"^[A-Za-z_][A-Za-z0-9_.:/-]*$"}
-SIGNATURE = {"signature_name": NAME}
+NAME_CHARS = 128
+SIGNATURE = {**text(NAME_CHARS, 1), "pattern": r"^[A-Za-z_][A-Za-z0-9_.:/-]*$"}
 
 
-def predict(bounds: Bounds) -> dict[str, Any]:
+def predict(bounds: Bounds) -> Shape:
     """Return the schema of a prediction's request: `instances` or `inputs`, never both."""
-    columns = {"type": ["array", "object"], "minItems": 1, "minProperties": 1, "maxProperties": bounds["inputs"],
-               "maxItems": a_list(bounds)["maxItems"]}  # fmt: skip
-    schema = one_of(("instances", "inputs"), a_list(bounds), SIGNATURE)
-    schema["properties"]["inputs"] = columns
-    return schema
+    columns = {**named(True, bounds["inputs"], NAME_CHARS), "minProperties": 1}
+    request = record(signature_name=SIGNATURE, instances=batch(bounds), inputs=either(batch(bounds), columns))
+    return {
+        **request,
+        "if": {"required": ["instances"]},
+        "then": {"properties": {"inputs": False}},
+        "else": {"required": ["inputs"]},
+    }
 
 
-def examples(bounds: Bounds) -> dict[str, Any]:
+def examples(bounds: Bounds) -> Shape:
     """Return the schema of a request to classify or regress."""
     value = {"type": ["number", "string", "boolean", "array", "object"]}
-    features = {
-        "type": "object",
-        "minProperties": 1,
-        "maxProperties": bounds["inputs"],
-        "propertyNames": NAME,
-        "additionalProperties": value,
-    }
-    several = {"type": "array", "minItems": 1, "maxItems": bounds["rows"], "items": features}
-    return an_object({**SIGNATURE, "context": features, "examples": several}, "examples")
+    features = {**named(value, bounds["inputs"], NAME_CHARS), "minProperties": 1}
+    return record("examples", signature_name=SIGNATURE, context=features, examples=listed(features, bounds["rows"], 1))
 
 
 TENSORS = BASE64 | {"inputs": Bound(256, "named inputs, or features of an example")}

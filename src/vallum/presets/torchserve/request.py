@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vallum.presets.preset import Input, RequestForm
-from vallum.presets.rows import BASE64, BOUNDS, COLUMNS, a_list, one_of
+from vallum.presets.rows import BASE64, BOUNDS, COLUMNS, batch
+from vallum.presets.shape import Shape, either, named, record, text
 
 if TYPE_CHECKING:
     from vallum.presets.preset import Bounds
 
-MEMBERS = ("instances", "inputs", "data", "body", "input", "text")
+MEMBERS = ("inputs", "data", "body", "input", "text")
 
 
-def predict(bounds: Bounds) -> dict[str, Any]:
+def predict(bounds: Bounds) -> Shape:
     """Return the schema of a request: a batch of instances, or one input."""
-    value = a_list(bounds) | {"type": ["array", "string", "object"], "minLength": 1, "maxLength": bounds["text_chars"],
-                              "minProperties": 1, "maxProperties": bounds["columns"]}  # fmt: skip
-    schema = one_of(MEMBERS, value, {})
-    schema["properties"]["instances"] = a_list(bounds)
-    return {"anyOf": [a_list(bounds), schema]}
+    one = either(batch(bounds), text(bounds["text_chars"], 1), {**named(True, bounds["columns"]), "minProperties": 1})
+    wrapped = record(instances=batch(bounds), **dict.fromkeys(MEMBERS, one))
+    return either(batch(bounds), {**wrapped, "minProperties": 1, "maxProperties": 1})
 
 
 PREDICT = RequestForm(
