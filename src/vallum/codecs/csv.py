@@ -20,11 +20,12 @@ import jiter
 if TYPE_CHECKING:
     from vallum.core.exchange import Headers
 
-CELLS_MAX = 200_000  # each costs a step, before anybody has counted columns
+CELLS_MAX = 100_000  # each costs a step, before anybody has counted columns
 NUMERIC = b"0123456789+-.eE,\n"  # in a body of no other signs every cell is a number, or none is worth a text
 CELL = re.compile(r'"(?:[^"]|"")*"|[^",]*')
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 NUMBER_MAX_CHARS = 300
+LONG = re.compile(rb"[^,\n]{%d}" % (NUMBER_MAX_CHARS + 1))
 NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)  # to the readers of most languages
 # Control characters, and what Unicode or a language's library takes for the end of a line.
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029\ufeff]")
@@ -47,9 +48,10 @@ class Csv:
             raise ValueError("rows of different lengths")
         if not header:
             return {"rows": rows}
-        if len(set(map(str, rows[0]))) != columns:
+        names = ["" if cell is None else str(cell) for cell in rows[0]]
+        if len(set(names)) != columns:
             raise ValueError("two columns of one name")
-        return {"header": [str(cell) for cell in rows[0]], "rows": rows[1:]}
+        return {"header": names, "rows": rows[1:]}
 
     def encode(self, document: Any) -> bytes:
         """Serialise, with every text in quotes that needs them."""
@@ -69,7 +71,7 @@ def _has_header(headers: Headers | None) -> bool:
 
 def _read_numbers(body: bytes) -> list[list[Any]] | None:
     """Read a table of numbers alone, in one step; None where it is another."""
-    if not body or body.translate(None, NUMERIC):
+    if not body or body.translate(None, NUMERIC) or LONG.search(body):
         return None
     try:
         rows: list[list[Any]] = jiter.from_json(b"[[" + body.replace(b"\n", b"],[") + b"]]", allow_inf_nan=False)
@@ -114,6 +116,8 @@ def _read_quoted(line: str) -> list[Any]:
 def _read_cell(cell: str) -> Any:
     if not cell:
         return None
+    if cell[0] not in "+-0123456789iInN":  # most texts end here
+        return cell
     if not NUMBER.fullmatch(cell):
         if NOT_FINITE.fullmatch(cell):
             raise ValueError("a number is not finite")

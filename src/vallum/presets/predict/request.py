@@ -25,7 +25,7 @@ def csv(bounds: Bounds) -> Shape:
     cell = either(text(bounds["text_chars"]), {"type": "number"}, NULL)
     return record(
         "rows",
-        header=listed(text(bounds["header_chars"], 1), bounds["columns"], 1),
+        header=listed(text(bounds["header_chars"]), bounds["columns"], 1),
         rows=listed(listed(cell, bounds["columns"], 1), bounds["rows"], 1),
     )
 
