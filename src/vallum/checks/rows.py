@@ -110,7 +110,8 @@ class Rows:
         if depth:
             return "columns" if max(lengths) > self._columns else ""
         plain = bool(inner) and type(inner[0]) in (int, float, bool)  # one row, without a list around it
-        return "rows" if len(inner) > (self._columns if plain else self._rows) else ""
+        most, rule = (self._columns, "columns") if plain else (self._rows, "rows")
+        return rule if len(inner) > most else ""
 
     def _inspect_base64(self, objects: list[Any]) -> str:
         """Return the rule that one of these breaks, each of which is to be base64 alone."""

@@ -104,7 +104,7 @@ class Tensors:
             return None  # before any work: whoever called finds it spent
         if datatype == "BYTES":
             return self._inspect_texts(data, shape, spent)
-        if datatype not in LAYOUTS:
+        if not isinstance(datatype, str) or datatype not in LAYOUTS:
             return "enum", "/datatype"
         if isinstance(data, memoryview):
             return _inspect_bytes(data, count, datatype, spent)
