@@ -13,6 +13,7 @@ from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.codecs.json import Json
+from vallum.config.form import build_form, hold_both
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.policy import Guard, Intake
 from vallum.presets import PRESETS
@@ -83,6 +84,10 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         folded_name = name.lower().replace("_", "-")  # some servers take one for the other
         if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
             faults.note((*at, "headers", index), f"{name!r} never reaches the upstream")
+    built = build_form(faults, route.preset, request, at)
+    schemas = ([f"{route.preset} {PRESETS[route.preset].version}"] if built is not None else []) + (
+        [request.schema] if request.schema is not None else []
+    )
     return Intake(
         max_bytes=request.max_bytes,
         max_depth=request.max_depth,
@@ -90,7 +95,8 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         query=None if request.query == "any" else form.query | set(request.query),
         headers=REQUEST_HEADERS | form.headers | {name.lower() for name in request.headers},
         deny_fields=frozenset(request.deny_fields),
-        schema=_schema(faults, request.schema, (*at, "schema")),
+        schema=hold_both(built, _schema(faults, request.schema, (*at, "schema"))),
+        schemas=tuple(schemas),
         checks=tuple(Guard(build_check(check), check.mode) for check in route.checks),
         sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),
         passages=form.passages,

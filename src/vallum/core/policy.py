@@ -126,6 +126,7 @@ class Intake:
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
     deny_fields: frozenset[str] = frozenset()
     schema: Callable[[Content], Finding | None] | None = None
+    schemas: tuple[str, ...] = ()  # what `schema` is made of, for people
     checks: tuple[Guard, ...] = ()
     sanitiser: Sanitiser | None = None
     passages: Callable[[Any], Iterable[Passage]] | None = None  # who says what in a document; None: the user, all of it
