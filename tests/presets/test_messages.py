@@ -72,8 +72,8 @@ def said(*blocks: Any, role: str = "user", **more: Any) -> dict[str, Any]:
         (said({"type": "text", "text": "x"}, role="tool"), "/messages/0/role", "enum"),
         (said({"type": "text", "text": "x"}, role="System"), "/messages/0/role", "enum"),
         (said({"type": "video", "text": "x"}), "/messages/0/content/0/type", "enum"),
-        (said({"text": "x"}), "/messages/0/content/0", "required"),
-        (said({"type": "text", "text": "x", "extra": 1}), "/messages/0/content/0", "additionalProperties"),
+        (said({"text": "x"}), "/messages/0/content/0/type", "required"),
+        (said({"type": "text", "text": "x", "extra": 1}), "/messages/0/content/0/extra", "additionalProperties"),
         (said({"type": "text", "text": ["x"]}), "/messages/0/content/0/text", "type"),
         (said(CALL), "/messages/0/content/0/type", "enum"),  # the user does not speak for the model
         (said({"type": "thinking", "thinking": "x", "signature": "s"}), "/messages/0/content/0/type", "enum"),
@@ -88,8 +88,8 @@ def said(*blocks: Any, role: str = "user", **more: Any) -> dict[str, Any]:
         ),
         (
             said({"type": "image", "source": {"type": "file", "file_id": "file_1"}}),
-            "/messages/0/content/0/source/type",
-            "enum",
+            "/messages/0/content/0/source/file_id",
+            "refused_field",
         ),
         (
             said({"type": "image", "source": {"type": "url", "url": "file:///etc/passwd"}}),
@@ -103,23 +103,23 @@ def said(*blocks: Any, role: str = "user", **more: Any) -> dict[str, Any]:
         ),
         (
             said({"type": "image", "source": PIXEL | {"url": "https://x.example"}}),
-            "/messages/0/content/0/source",
+            "/messages/0/content/0/source/url",
             "additionalProperties",
         ),
-        (said({"type": "container_upload", "file_id": "f"}), "/messages/0/content/0/type", "enum"),
+        (said({"type": "container_upload", "file_id": "f"}), "/messages/0/content/0/file_id", "refused_field"),
         (said(system={"type": "text", "text": "x"}), "/system", "type"),
-        (said(system=[{"type": "image", "source": PIXEL}]), "/system/0", "required"),
+        (said(system=[{"type": "image", "source": PIXEL}]), "/system/0/type", "enum"),
         (said(system=["x"]), "/system/0", "type"),
         (said(max_tokens=0), "/max_tokens", "minimum"),
         (said(max_tokens=10**9), "/max_tokens", "maximum"),
         (said(max_tokens=1.5), "/max_tokens", "type"),
         (said(max_tokens="10"), "/max_tokens", "type"),
-        (said(mcp_servers=[{"type": "url", "url": "http://10.0.0.1"}]), "", "additionalProperties"),
-        (said(container="container_1"), "", "additionalProperties"),
-        (said(MAX_TOKENS=10**9), "", "additionalProperties"),
-        (said(thinking={"type": "enabled"}), "/thinking", "required"),
+        (said(mcp_servers=[{"type": "url", "url": "http://10.0.0.1"}]), "/mcp_servers", "refused_field"),
+        (said(container="container_1"), "/container", "refused_field"),
+        (said(MAX_TOKENS=10**9), "/MAX_TOKENS", "additionalProperties"),
+        (said(thinking={"type": "enabled"}), "/thinking/budget_tokens", "required"),
         (said(thinking={"type": "enabled", "budget_tokens": 10}), "/thinking/budget_tokens", "minimum"),
-        (said(tool_choice={"type": "tool"}), "/tool_choice", "required"),
+        (said(tool_choice={"type": "tool"}), "/tool_choice/name", "required"),
         (said(tools=[{"name": "x y", "input_schema": {}}]), "/tools/0/name", "pattern"),
         (said(tools=[{"type": "mcp_toolset", "name": "x"}]), "/tools/0/type", "pattern"),
         (said(tools=[{"name": "x", "input_schema": []}]), "/tools/0/input_schema", "type"),
@@ -142,7 +142,7 @@ def said(*blocks: Any, role: str = "user", **more: Any) -> dict[str, Any]:
         (said(stop_sequences=["x"] * 17), "/stop_sequences", "maxItems"),
         (said(temperature=1.5), "/temperature", "maximum"),
         ({"model": "m", "max_tokens": 5, "messages": []}, "/messages", "minItems"),
-        ({"model": "m", "messages": HELLO}, "", "required"),
+        ({"model": "m", "messages": HELLO}, "/max_tokens", "required"),
         ([], "", "type"),
         (None, "", "type"),
     ],
@@ -155,7 +155,7 @@ def test_a_count_of_tokens_takes_nothing_that_generates() -> None:
     count = {"model": "m", "messages": HELLO}
     assert inspect("anthropic.count_tokens", count) is None
     for name in ("max_tokens", "stream", "temperature", "metadata"):
-        assert refused("anthropic.count_tokens", count | {name: 1}) == ("", "additionalProperties")
+        assert refused("anthropic.count_tokens", count | {name: 1}) == (f"/{name}", "additionalProperties")
 
 
 # --- Ollama -----------------------------------------------------------------------------------------------------------
@@ -180,24 +180,21 @@ def test_nobody_unloads_a_model_or_keeps_it_for_ever(name: str, value: Any) -> N
         ({"options": {"num_predict": -2}}, "/options/num_predict", "minimum"),
         ({"options": {"num_predict": 10**6}}, "/options/num_predict", "maximum"),
         ({"options": {"num_ctx": 10**9}}, "/options/num_ctx", "maximum"),
-        ({"options": {"num_gpu": 0}}, "/options", "additionalProperties"),
-        ({"options": {"num_thread": 1}}, "/options", "additionalProperties"),
-        ({"options": {"use_mmap": False}}, "/options", "additionalProperties"),
-        ({"options": {"NUM_PREDICT": -1}}, "/options", "additionalProperties"),
-        ({"OPTIONS": {"num_predict": -1}}, "", "additionalProperties"),
-        ({"Keep_Alive": -1}, "", "additionalProperties"),
+        ({"options": {"num_gpu": 0}}, "/options/num_gpu", "refused_field"),
+        ({"options": {"num_thread": 1}}, "/options/num_thread", "refused_field"),
+        ({"options": {"use_mmap": False}}, "/options/use_mmap", "refused_field"),
+        ({"options": {"NUM_PREDICT": -1}}, "/options/NUM_PREDICT", "additionalProperties"),
+        ({"OPTIONS": {"num_predict": -1}}, "/OPTIONS", "additionalProperties"),
+        ({"Keep_Alive": -1}, "/Keep_Alive", "additionalProperties"),
         ({"options": []}, "/options", "type"),
-        ({"_debug_render_only": True}, "", "additionalProperties"),
-        ({"template": "{{ .System }}"}, "", "additionalProperties"),
-        ({"raw": True}, "", "additionalProperties"),
-        ({"context": [1, 2, 3]}, "", "additionalProperties"),
+        ({"_debug_render_only": True}, "/_debug_render_only", "refused_field"),
         ({"format": "yaml"}, "/format", "enum"),
         ({"format": ["json"]}, "/format", "enum"),
         ({"format": {"$ref": "http://evil.example"}}, "/format/$ref", "pattern"),
         ({"think": "very"}, "/think", "enum"),
         ({"think": 1}, "/think", "enum"),
         ({"stream": "yes"}, "/stream", "type"),
-        ({"model": ""}, "/model", "minLength"),
+        ({"model": ""}, "/model", "pattern"),
         ({"model": "a b"}, "/model", "pattern"),
     ],
 )
@@ -205,6 +202,15 @@ def test_nobody_unloads_a_model_or_keeps_it_for_ever(name: str, value: Any) -> N
 def test_ollama_refuses(name: str, more: Any, where: str, rule: str) -> None:
     body = {"model": "m"} | ({"messages": HELLO} if name == "ollama.chat" else {"prompt": "x"})
     assert refused(name, body | more) == (where, rule)
+
+
+@pytest.mark.parametrize(
+    "more", [{"template": "{{ .System }}"}, {"raw": True}, {"context": [1, 2, 3]}, {"width": 4096, "steps": 1000}]
+)
+def test_nobody_goes_around_the_owners_template(more: dict[str, Any]) -> None:
+    name = next(iter(more))
+    assert refused("ollama.generate", {"model": "m", "prompt": "x"} | more) == (f"/{name}", "refused_field")
+    assert refused("ollama.chat", {"model": "m", "messages": HELLO} | more)[1] == "additionalProperties"
 
 
 @pytest.mark.parametrize(
@@ -254,7 +260,7 @@ def test_no_preset_is_for_what_manages_models() -> None:
         ({"inputs": "x", "parameters": {"best_of": 2}}, "/parameters/best_of", "maximum"),
         ({"inputs": "x", "parameters": {"max_new_tokens": 0}}, "/parameters/max_new_tokens", "minimum"),
         ({"inputs": "x", "parameters": {"max_new_tokens": 10**6}}, "/parameters/max_new_tokens", "maximum"),
-        ({"inputs": "x", "parameters": {"adapter_id": "other"}}, "/parameters", "additionalProperties"),
+        ({"inputs": "x", "parameters": {"adapter_id": "other"}}, "/parameters/adapter_id", "refused_field"),
         ({"inputs": "x", "parameters": {"top_n_tokens": 50}}, "/parameters/top_n_tokens", "maximum"),
         ({"inputs": "x", "parameters": {"temperature": 0}}, "/parameters/temperature", "minimum"),
         ({"inputs": "x", "parameters": {"stop": ["x"] * 5}}, "/parameters/stop", "maxItems"),
@@ -268,8 +274,8 @@ def test_no_preset_is_for_what_manages_models() -> None:
             "/parameters/grammar/value/$ref",
             "pattern",
         ),
-        ({"inputs": "x", "add_special_tokens": False}, "", "additionalProperties"),
-        ({"parameters": {}}, "", "required"),
+        ({"inputs": "x", "add_special_tokens": False}, "/add_special_tokens", "refused_field"),
+        ({"parameters": {}}, "/inputs", "required"),
     ],
 )
 def test_tgi_refuses(body: Any, where: str, rule: str) -> None:

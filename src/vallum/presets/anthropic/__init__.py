@@ -3,19 +3,36 @@
 from vallum.core.problem import ErrorFormat
 from vallum.presets.anthropic.amounts import METER
 from vallum.presets.anthropic.passages import passages
-from vallum.presets.anthropic.request import BOUNDS, COUNTED_BOUNDS, HEADERS, INPUTS, QUERY, count_tokens, messages
+from vallum.presets.anthropic.request import (
+    BOUNDS,
+    COUNTED_BOUNDS,
+    HEADERS,
+    INPUTS,
+    QUERY,
+    REFUSALS,
+    count_tokens,
+    messages,
+)
 from vallum.presets.preset import Preset, RequestForm
 
 MESSAGES = Preset(
     name="anthropic.messages",
-    request=RequestForm(bounds=BOUNDS, schema=messages, passages=passages, inputs=INPUTS, headers=HEADERS, query=QUERY),
+    request=RequestForm(
+        bounds=BOUNDS, schema=messages, refused=REFUSALS, passages=passages, inputs=INPUTS, headers=HEADERS, query=QUERY
+    ),
     meter=METER,
     error_format=ErrorFormat.ANTHROPIC,
 )
 COUNT_TOKENS = Preset(
     name="anthropic.count_tokens",  # no meter: nothing is generated
     request=RequestForm(
-        bounds=COUNTED_BOUNDS, schema=count_tokens, passages=passages, inputs=INPUTS, headers=HEADERS, query=QUERY
+        bounds=COUNTED_BOUNDS,
+        schema=count_tokens,
+        refused=REFUSALS,
+        passages=passages,
+        inputs=INPUTS,
+        headers=HEADERS,
+        query=QUERY,
     ),
     error_format=ErrorFormat.ANTHROPIC,
 )

@@ -3,50 +3,48 @@
 What it stops
     Members and kinds of blocks that the API does not have; blocks in the wrong mouth (a result of a tool spoken by the
     model, a tool's call or a thought spoken by the user, a result inside a result); more of anything than the bounds.
-    Refused although the API has them, as all callers share the upstream's one account: `container` and
-    `container_upload`, sources of type `file`, `diagnostics`, `user_profile_id` and `workspace_id` (they name what
-    another caller may have left there); `inference_geo` and `speed` (the owner's to choose); `mcp_servers` (the
-    upstream would connect to any address).
+    Refused although the API has them: REFUSALS.
 Config
-    `request.bounds`: see BOUNDS.
+    `request.bounds`: BOUNDS.
 Cost
-    About 15 us for a conversation of ten messages.
+    About 3 us for a conversation of ten messages.
 Misses
     That `max_tokens` is over `thinking.budget_tokens`, and that each result follows its call: the upstream says so.
-    What is in a picture or a PDF.  `source.type: url` makes the upstream fetch the address: bound it with the route's
-    image rules.
+    What is in a picture or a PDF.  A source of the type `url` makes the upstream fetch the address.
 Example
     preset: anthropic.messages
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vallum.presets.anthropic.blocks import CACHE, SPEAKS, block, blocks, citation, message
+from vallum.presets.anthropic.blocks import CACHE, NAME, SPEAKS, blocks, citation, message
 from vallum.presets.anthropic.tools import tool
 from vallum.presets.preset import Bound, Input
-from vallum.presets.shapes import (
+from vallum.presets.shape import (
+    COMPILED_SCHEMA,
     FLAG,
-    MODEL,
-    NAME,
-    NAME_MAX,
-    SCHEMA,
-    by,
-    closed,
+    OPEN,
+    REFUSED,
+    Shape,
+    by_kind,
+    compiled_schema,
+    either,
     listed,
-    nullable,
+    nested,
     number,
     one_of,
+    or_null,
+    record,
     text,
-    text_or,
     whole,
-    whole_of,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vallum.presets.preset import Bounds
-    from vallum.presets.shapes import Shape
 
 BOUNDS = {
     "messages": Bound(1000, "messages in a conversation"),
@@ -54,10 +52,23 @@ BOUNDS = {
     "chars": Bound(1_000_000, "characters of one text"),
     "data_chars": Bound(14_000_000, "characters of one picture or document in base64"),
     "tools": Bound(128, "tools that are offered"),
+    "schema_depth": Bound(16, "levels of a call's arguments, and of other free JSON"),
     "max_tokens": Bound(131_072, "tokens of an answer that may be asked for"),
     "stop_sequences": Bound(16, "texts that end an answer"),
 }
-COUNTED_BOUNDS = {name: BOUNDS[name] for name in ("messages", "parts", "chars", "data_chars", "tools")}
+COUNTED_BOUNDS = {name: bound for name, bound in BOUNDS.items() if name not in ("max_tokens", "stop_sequences")}
+SHARED_ACCOUNT = "names what is kept at the upstream, where all callers share one account"
+REFUSALS = {
+    "container": SHARED_ACCOUNT,
+    "context_management": "deletes from what was said after the checks have read it",
+    "diagnostics": SHARED_ACCOUNT,
+    "file_id": SHARED_ACCOUNT,
+    "inference_geo": "where the model runs is its owner's to choose",
+    "mcp_servers": "makes the upstream connect to any address",
+    "speed": "what an answer costs is the owner's to choose",
+    "user_profile_id": SHARED_ACCOUNT,
+    "workspace_id": SHARED_ACCOUNT,
+}
 INPUTS = (
     Input("messages.*.content", "text"),
     Input("messages.*.content.*.text", "text"),
@@ -66,68 +77,74 @@ INPUTS = (
 HEADERS = frozenset({"anthropic-version", "anthropic-beta"})
 QUERY = frozenset({"beta"})  # what SDKs put behind the path of a call that uses a beta
 
+MODEL: Shape = {"type": "string", "pattern": "^[!-~]{1,256}$"}
 THINKING_LEAST = 1024
-DISPLAY = nullable(one_of("summarized", "omitted"))
+SHOWN = {"display": one_of("summarized", "omitted", None)}
+PARALLEL = {"disable_parallel_tool_use": FLAG}
+CHOICE = by_kind(
+    "type",
+    {
+        "auto": record(**PARALLEL),
+        "any": record(**PARALLEL),
+        "tool": record("name", name=NAME, **PARALLEL),
+        "none": record(),
+    },
+)
+THINKING = by_kind(
+    "type",
+    {
+        "enabled": record("budget_tokens", budget_tokens=whole(THINKING_LEAST, OPEN), **SHOWN),
+        "adaptive": record(**SHOWN),
+        "between_tools": record(**SHOWN),
+        "disabled": record(),
+    },
+)
+OUTPUT = record(
+    effort=one_of("low", "medium", "high", "xhigh", "max", None),
+    format=or_null(record("type schema", type=one_of("json_schema"), schema=COMPILED_SCHEMA)),
+)
 
 
-def _conversation(bounds: Bounds) -> dict[str, Shape]:
-    """Describe the members that a call and a count of its tokens share."""
-    chars = bounds["chars"]
+def _members(bounds: Bounds) -> dict[str, Any]:
+    """Return the members that a call and a count of its tokens share."""
     kinds = blocks(bounds)
-    choice = {"disable_parallel_tool_use": FLAG}
+    roles = {role: message(role, kinds, bounds) for role in SPEAKS}
+    system = listed(by_kind("type", {"text": kinds["text"]}), bounds["parts"])
     return {
         "model": MODEL,
-        "messages": listed(
-            by("role", {role: message(role, kinds, bounds) for role in SPEAKS}), bounds["messages"], least=1
-        ),
-        "system": text_or(listed(kinds["text"], bounds["parts"]), chars),
-        "tools": listed(tool(chars), bounds["tools"]),
-        "tool_choice": by(
-            "type",
-            {
-                "auto": block("auto", **choice),
-                "any": block("any", **choice),
-                "tool": block("tool", "name", name=NAME, **choice),
-                "none": block("none"),
-            },
-        ),
-        "thinking": by(
-            "type",
-            {
-                "enabled": block(
-                    "enabled", "budget_tokens", budget_tokens=whole(THINKING_LEAST, 2**31 - 1), display=DISPLAY
-                ),
-                "adaptive": block("adaptive", display=DISPLAY),
-                "between_tools": block("between_tools", display=DISPLAY),
-                "disabled": block("disabled"),
-            },
-        ),
-        "output_config": closed(
-            effort=nullable(one_of("low", "medium", "high", "xhigh", "max")),
-            format=nullable(closed(["type", "schema"], type=one_of("json_schema"), schema=SCHEMA)),
-        ),
+        "messages": listed(by_kind("role", roles), bounds["messages"], 1),
+        "system": either(text(bounds["chars"]), system),
+        "tools": listed(tool(bounds["chars"]), bounds["tools"]),
+        "tool_choice": CHOICE,
+        "thinking": THINKING,
+        "output_config": OUTPUT,
         "cache_control": CACHE,
+        **{name: REFUSED for name in REFUSALS if name != "file_id"},
     }
 
 
+def _definitions(bounds: Bounds) -> Mapping[str, Any]:
+    chars = bounds["chars"]
+    return nested(bounds["schema_depth"], chars=chars) | compiled_schema(chars) | {"cited": citation(chars)}
+
+
 def count_tokens(bounds: Bounds) -> Shape:
-    """Return the schema of POST /v1/messages/count_tokens."""
-    body = closed(["model", "messages"], **_conversation(bounds))
-    return whole_of(body, bounds["chars"], cited=citation(bounds["chars"]))
+    """Write the schema of POST /v1/messages/count_tokens."""
+    return {"$defs": _definitions(bounds), **record("model messages", **_members(bounds))}
 
 
 def messages(bounds: Bounds) -> Shape:
-    """Return the schema of POST /v1/messages."""
-    body = closed(
-        ["model", "messages", "max_tokens"],
+    """Write the schema of POST /v1/messages."""
+    body = record(
+        "model messages max_tokens",
         max_tokens=whole(1, bounds["max_tokens"]),
-        stop_sequences=listed(text(NAME_MAX, 1), bounds["stop_sequences"]),
+        metadata=record(user_id=or_null(text(512))),
+        service_tier=one_of("auto", "standard_only"),
+        stop_sequences=listed(text(256, 1), bounds["stop_sequences"]),
         stream=FLAG,
         temperature=number(0, 1),
+        top_k=whole(0, OPEN),
         top_p=number(0, 1),
-        top_k=whole(0, 2**31 - 1),
-        metadata=closed(user_id=nullable(text(512))),
-        service_tier=one_of("auto", "standard_only"),
-        **_conversation(bounds),
+        **_members(bounds),
     )
-    return whole_of(body, bounds["chars"], cited=citation(bounds["chars"]))
+    return {"$defs": _definitions(bounds), **body}

@@ -12,6 +12,9 @@ from vallum.presets.ollama.request import (
     EMBEDDINGS_INPUTS,
     GENERATE_BOUNDS,
     GENERATE_INPUTS,
+    GENERATE_REFUSALS,
+    LOADING_REFUSALS,
+    REFUSALS,
     chat,
     embed,
     embeddings,
@@ -20,11 +23,21 @@ from vallum.presets.ollama.request import (
 from vallum.presets.preset import Preset, RequestForm
 
 FORMS = {
-    "ollama.chat": RequestForm(bounds=CHAT_BOUNDS, schema=chat, passages=passages, inputs=CHAT_INPUTS),
-    "ollama.generate": RequestForm(bounds=GENERATE_BOUNDS, schema=generate, passages=passages, inputs=GENERATE_INPUTS),
-    "ollama.embed": RequestForm(bounds=EMBED_BOUNDS, schema=embed, passages=passages, inputs=EMBED_INPUTS),
+    "ollama.chat": RequestForm(
+        bounds=CHAT_BOUNDS, schema=chat, refused=REFUSALS, passages=passages, inputs=CHAT_INPUTS
+    ),
+    "ollama.generate": RequestForm(
+        bounds=GENERATE_BOUNDS, schema=generate, refused=GENERATE_REFUSALS, passages=passages, inputs=GENERATE_INPUTS
+    ),
+    "ollama.embed": RequestForm(
+        bounds=EMBED_BOUNDS, schema=embed, refused=LOADING_REFUSALS, passages=passages, inputs=EMBED_INPUTS
+    ),
     "ollama.embeddings": RequestForm(
-        bounds=EMBEDDINGS_BOUNDS, schema=embeddings, passages=passages, inputs=EMBEDDINGS_INPUTS
+        bounds=EMBEDDINGS_BOUNDS,
+        schema=embeddings,
+        refused=LOADING_REFUSALS,
+        passages=passages,
+        inputs=EMBEDDINGS_INPUTS,
     ),
 }
 PRESETS = tuple(

@@ -3,21 +3,15 @@
 What it stops
     Members and options that the API does not have, in any other spelling as well: Ollama reads `KEEP_ALIVE` as
     `keep_alive`.  An answer without end (`num_predict` -1 and -2), a context that no memory holds (`num_ctx`).
-    Refused although the API has them:
-    - `keep_alive` of 0, of less than a minute, without end, or over the bound: a stranger unloads the model that others
-      use, or keeps it loaded for ever.  A request without messages or prompt does nothing but that.
-    - `template` is a program that the server runs in the place of the owner's: it can leave out the system prompt and
-      write whatever it likes around the rest; `raw` leaves out both; `_debug_render_only` shows what they make.
-    - `context` is text as numbers of tokens: no check can read it, and it may hold the marks that only templates set.
-    - options by which a model is loaded (`num_gpu`, `num_thread`, `num_batch`, `use_mmap`, ...): a stranger makes the
-      server load it anew, for everybody.
-    - `width`, `height` and `steps`: an experiment in making pictures.
+    A `keep_alive` of 0, of less than a minute, without end, or over the bound: a stranger unloads the model that others
+    use, or keeps it loaded for ever; a request without messages or prompt does nothing but that.
+    Refused although the API has them: REFUSALS, and the options by which a model is loaded.
     What manages models (`/api/pull`, `push`, `delete`, `create`, `copy`, `blobs`, `show`, `ps`) has no preset, so no
     route of these presets ever reaches it.
 Config
-    `request.bounds`: see BOUNDS.
+    `request.bounds`: CHAT_BOUNDS, GENERATE_BOUNDS, EMBED_BOUNDS.
 Cost
-    About 10 us for a conversation of ten messages.
+    About 3 us for a conversation of ten messages.
 Misses
     `system`, and a message of the role, takes the place of the system prompt in the owner's Modelfile: deny the field
     where that must stand.  A `num_ctx` that differs from call to call makes the server load the model anew: bound it to
@@ -28,36 +22,35 @@ Example
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vallum.presets.preset import Bound, Input
-from vallum.presets.shapes import (
+from vallum.presets.shape import (
+    ANY_OBJECT,
+    COMPILED_SCHEMA,
     FLAG,
-    FREE,
-    MODEL,
-    NAME,
-    SCHEMA,
-    by,
-    closed,
+    REFUSED,
+    Shape,
+    by_kind,
+    compiled_schema,
+    either,
     listed,
-    nullable,
+    nested,
     number,
     one_of,
+    or_null,
+    record,
     text,
-    text_or,
     whole,
-    whole_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from vallum.presets.preset import Bounds
-    from vallum.presets.shapes import Shape
 
 KEEP_ALIVE_LEAST_S = 60  # less, and the model is gone before the next caller comes
 COMMON = {
     "chars": Bound(1_000_000, "characters of one text"),
+    "schema_depth": Bound(16, "levels of a call's arguments"),
     "keep_alive_s": Bound(600, "seconds for which a model may be kept loaded"),
     "num_ctx": Bound(32_768, "tokens of context that may be asked for"),
 }
@@ -75,14 +68,48 @@ CHAT_BOUNDS = {
     **ANSWERED,
 }
 GENERATE_BOUNDS = {**COMMON, **ANSWERED}
-EMBED_BOUNDS = {"inputs": Bound(512, "texts in one call"), **COMMON}
-EMBEDDINGS_BOUNDS = COMMON
+EMBEDDINGS_BOUNDS = {name: COMMON[name] for name in ("chars", "keep_alive_s", "num_ctx")}
+EMBED_BOUNDS = {"inputs": Bound(512, "texts in one call"), **EMBEDDINGS_BOUNDS}
+
+LOADS = "makes the server load the model anew, for everybody"
+LOADING = (
+    "embedding_only",
+    "f16_kv",
+    "logits_all",
+    "low_vram",
+    "main_gpu",
+    "num_batch",
+    "num_gpu",
+    "num_thread",
+    "numa",
+    "use_mlock",
+    "use_mmap",
+    "vocab_only",
+)
+LOADING_REFUSALS = dict.fromkeys(LOADING, LOADS)
+REFUSALS = {
+    "_debug_render_only": "shows the owner's template and system prompt",
+    **LOADING_REFUSALS,
+}
+PICTURES = "an experiment in making pictures, of any size"
+GENERATE_REFUSALS = {
+    **REFUSALS,
+    "context": "text as numbers of tokens: no check can read it, and it may hold marks that only templates set",
+    "height": PICTURES,
+    "raw": "leaves out the owner's template and system prompt",
+    "steps": PICTURES,
+    "template": "a program that the server runs in the place of the owner's template",
+    "width": PICTURES,
+}
 
 CHAT_INPUTS = (Input("messages.*.content", "text"), Input("messages.*.images.*", "image"))
 GENERATE_INPUTS = (Input("prompt", "text"), Input("images.*", "image"))
 EMBED_INPUTS = (Input("input", "text"), Input("input.*", "text"))
 EMBEDDINGS_INPUTS = (Input("prompt", "text"),)
 
+NAME: Shape = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,128}$"}  # of a tool, a call
+MODEL: Shape = {"type": "string", "pattern": "^[!-~]{1,256}$"}
+SEED = whole(-(2**31), 2**32)
 THINK = one_of(True, False, "low", "medium", "high", "max", None)
 
 
@@ -110,114 +137,126 @@ def _loading(bounds: Bounds) -> dict[str, Shape]:
     return {"model": MODEL, "keep_alive": _keep_alive(bounds["keep_alive_s"])}
 
 
-def _sampling(bounds: Bounds) -> Shape:
+def _sampling(bounds: Bounds) -> dict[str, Any]:
     """Describe the options of a call that generates."""
-    chance, weight = nullable(number(0, 1)), nullable(number(-2, 2))
-    options: Mapping[str, Shape] = {
-        "num_predict": nullable(whole(1, bounds["max_tokens"])),
-        "num_ctx": nullable(whole(1, bounds["num_ctx"])),
-        "num_keep": nullable(whole(-1, bounds["num_ctx"])),
-        "repeat_last_n": nullable(whole(-1, bounds["num_ctx"])),
-        "seed": nullable(whole(-(2**31), 2**32)),
-        "temperature": nullable(number(0, 5)),
-        "top_k": nullable(whole(0, 1_000_000)),
+    chance, weight = or_null(number(0, 1)), or_null(number(-2, 2))
+    return {
+        "num_predict": or_null(whole(1, bounds["max_tokens"])),
+        "num_ctx": or_null(whole(1, bounds["num_ctx"])),
+        "num_keep": or_null(whole(-1, bounds["num_ctx"])),
+        "repeat_last_n": or_null(whole(-1, bounds["num_ctx"])),
+        "seed": or_null(SEED),
+        "temperature": or_null(number(0, 5)),
+        "top_k": or_null(whole(0, 1_000_000)),
         "top_p": chance,
         "min_p": chance,
         "typical_p": chance,
-        "tfs_z": nullable(number(0, 100)),
-        "repeat_penalty": nullable(number(0, 100)),
+        "tfs_z": or_null(number(0, 100)),
+        "repeat_penalty": or_null(number(0, 100)),
         "presence_penalty": weight,
         "frequency_penalty": weight,
-        "mirostat": nullable(one_of(0, 1, 2)),
-        "mirostat_tau": nullable(number(0, 100)),
-        "mirostat_eta": nullable(number(0, 1)),
-        "penalize_newline": nullable(FLAG),
-        "stop": nullable(text_or(listed(text(256, 1), bounds["stop_sequences"]), 256)),
+        "mirostat": or_null(one_of(0, 1, 2)),
+        "mirostat_tau": or_null(number(0, 100)),
+        "mirostat_eta": or_null(number(0, 1)),
+        "penalize_newline": or_null(FLAG),
+        "stop": or_null(either(text(256), listed(text(256, 1), bounds["stop_sequences"]))),
+        **dict.fromkeys(LOADING, REFUSED),
     }
-    return nullable(closed(**options))
 
 
-def _answering(bounds: Bounds) -> dict[str, Shape]:
+def _answering(bounds: Bounds) -> dict[str, Any]:
     """Describe the members that a chat and a generation share."""
     return {
         **_loading(bounds),
-        "options": _sampling(bounds),
-        "stream": nullable(FLAG),
-        "format": {"if": {"type": "object"}, "then": SCHEMA, "else": one_of("", "json", None)},
+        "options": or_null(record(**_sampling(bounds))),
+        "stream": or_null(FLAG),
+        "format": {"if": {"type": "object"}, "then": COMPILED_SCHEMA, "else": one_of("", "json", None)},
         "think": THINK,
-        "truncate": nullable(FLAG),
-        "shift": nullable(FLAG),
-        "logprobs": nullable(FLAG),
-        "top_logprobs": nullable(whole(0, 20)),
+        "truncate": or_null(FLAG),
+        "shift": or_null(FLAG),
+        "logprobs": or_null(FLAG),
+        "top_logprobs": or_null(whole(0, 20)),
+        "_debug_render_only": REFUSED,
     }
 
 
+def _definitions(bounds: Bounds) -> dict[str, Any]:
+    return nested(bounds["schema_depth"], chars=bounds["chars"]) | compiled_schema(bounds["chars"])
+
+
 def _images(bounds: Bounds) -> Shape:
-    return nullable(listed(text(bounds["data_chars"], 1), bounds["images"]))
+    return or_null(listed(text(bounds["data_chars"], 1), bounds["images"]))
 
 
 def _messages(bounds: Bounds) -> Shape:
     said = text(bounds["chars"])
-    call = closed(
-        ["function"],
+    call = record(
+        "function",
         id=NAME,
         type=one_of("function"),
-        function=closed(["name"], name=NAME, index=whole(0, 1024), description=said, arguments=nullable(FREE)),
+        function=record("name", name=NAME, index=whole(0, 1024), description=said, arguments=or_null(ANY_OBJECT)),
     )
-    shared = {"content": nullable(said), "images": _images(bounds)}
-    roles = {
+    shared: dict[str, Shape] = {"content": or_null(said), "images": _images(bounds)}
+    roles: dict[str, dict[str, Shape]] = {
         "system": {},
         "user": {},
-        "assistant": {"thinking": nullable(said), "tool_calls": nullable(listed(call, bounds["tool_calls"]))},
+        "assistant": {"thinking": or_null(said), "tool_calls": or_null(listed(call, bounds["tool_calls"]))},
         "tool": {"tool_name": NAME, "tool_call_id": NAME},
     }
-    shapes = {role: closed(["role"], role={"const": role}, **shared, **own) for role, own in roles.items()}
-    return listed(by("role", shapes), bounds["messages"], least=1)
+    shapes = {role: record(**shared, **own) for role, own in roles.items()}
+    return listed(by_kind("role", shapes), bounds["messages"], 1)
 
 
 def _tool(chars: int) -> Shape:
-    function = closed(["name"], name=NAME, description=nullable(text(chars)), parameters=nullable(SCHEMA), strict=FLAG)
-    return closed(["function"], type=one_of("function"), function=function)
+    function = record(
+        "name", name=NAME, description=or_null(text(chars)), parameters=or_null(COMPILED_SCHEMA), strict=FLAG
+    )
+    return record("function", type=one_of("function"), function=function)
 
 
 def chat(bounds: Bounds) -> Shape:
     """Return the schema of POST /api/chat."""
-    tools = nullable(listed(_tool(bounds["chars"]), bounds["tools"]))
-    body = closed(["model", "messages"], messages=_messages(bounds), tools=tools, **_answering(bounds))
-    return whole_of(body, bounds["chars"])
+    tools = or_null(listed(_tool(bounds["chars"]), bounds["tools"]))
+    body = record("model messages", messages=_messages(bounds), tools=tools, **_answering(bounds))
+    return {"$defs": _definitions(bounds), **body}
 
 
 def generate(bounds: Bounds) -> Shape:
     """Return the schema of POST /api/generate."""
-    body = closed(
-        ["model", "prompt"],
+    body = record(
+        "model prompt",
         prompt=text(bounds["chars"], 1),
-        suffix=nullable(text(bounds["chars"])),
-        system=nullable(text(bounds["chars"])),
+        suffix=or_null(text(bounds["chars"])),
+        system=or_null(text(bounds["chars"])),
         images=_images(bounds),
+        **{name: REFUSED for name in GENERATE_REFUSALS if name not in REFUSALS},
         **_answering(bounds),
     )
-    return whole_of(body, bounds["chars"])
+    return {"$defs": _definitions(bounds), **body}
 
 
-def _embedding(bounds: Bounds) -> dict[str, Shape]:
-    options = nullable(closed(num_ctx=nullable(whole(1, bounds["num_ctx"])), seed=nullable(whole(-(2**31), 2**32))))
-    return {**_loading(bounds), "options": options}
+def _embedding(bounds: Bounds) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "num_ctx": or_null(whole(1, bounds["num_ctx"])),
+        "seed": or_null(SEED),
+        **dict.fromkeys(LOADING, REFUSED),
+    }
+    return {**_loading(bounds), "options": or_null(record(**options))}
 
 
 def embed(bounds: Bounds) -> Shape:
     """Return the schema of POST /api/embed."""
     one = text(bounds["chars"], 1)
-    texts = text_or(listed(one, bounds["inputs"], least=1), bounds["chars"]) | {"minLength": 1}
-    return closed(
-        ["model", "input"],
+    texts = either(one, listed(one, bounds["inputs"], 1))
+    return record(
+        "model input",
         input=texts,
-        truncate=nullable(FLAG),
-        dimensions=nullable(whole(1, 65_536)),
+        truncate=or_null(FLAG),
+        dimensions=or_null(whole(1, 65_536)),
         **_embedding(bounds),
     )
 
 
 def embeddings(bounds: Bounds) -> Shape:
     """Return the schema of POST /api/embeddings."""
-    return closed(["model", "prompt"], prompt=text(bounds["chars"], 1), **_embedding(bounds))
+    return record("model prompt", prompt=text(bounds["chars"], 1), **_embedding(bounds))

@@ -7,7 +7,7 @@ from vallum.core.problem import ErrorFormat
 from vallum.presets.preset import Preset, RequestForm
 from vallum.presets.speech import members, texts
 from vallum.presets.tgi.amounts import METER
-from vallum.presets.tgi.request import BOUNDS, INPUTS, generate
+from vallum.presets.tgi.request import BOUNDS, INPUTS, REFUSALS, generate
 
 
 def passages(document: Any) -> list[Passage]:
@@ -20,7 +20,7 @@ def passages(document: Any) -> list[Passage]:
     ]
 
 
-FORM = RequestForm(bounds=BOUNDS, schema=generate, passages=passages, inputs=INPUTS)
+FORM = RequestForm(bounds=BOUNDS, schema=generate, refused=REFUSALS, passages=passages, inputs=INPUTS)
 PRESETS = tuple(
     Preset(name=name, request=FORM, meter=METER, error_format=ErrorFormat.PLAIN)
     for name in ("tgi.generate", "tgi.generate_stream")
