@@ -230,6 +230,8 @@ def misspelt(document: Any) -> Iterator[NearMiss]:
             yield NearMiss(f"cut after {part} of 8", body[:cut], MALFORMED)
     for words, token, code in _TOKENS:
         for path in _leaves(document):
+            if not token and len(_above(document, path)) == 1:
+                continue  # a list of nothing is JSON
             yield NearMiss(f"{words} at {pointer(path)}", _written(document, path, token), code)
     yield from _twice(document)
     for words, depth, code in (("too deep for the route", 60, INVALID), ("too deep for any", 400, MALFORMED)):
@@ -274,6 +276,13 @@ def _leaves(document: Any) -> list[Path]:
     """Return the places of three values that hold no others: the first, one in the middle, the last."""
     every = [path for path, value in places(document) if path and not isinstance(value, (dict, list))]
     return [every[0], every[len(every) // 2], every[-1]] if len(every) > 2 else every
+
+
+def _above(document: Any, path: Path) -> Any:
+    """Return the list that holds what stands at `path`; for a member, all that it is held in."""
+    for step in path[:-1]:
+        document = document[step]
+    return document if isinstance(document, list) else (document, path)
 
 
 def _twice(document: Any) -> Iterator[NearMiss]:

@@ -166,7 +166,8 @@ def test_a_count_of_tokens_takes_nothing_that_generates() -> None:
 )
 @pytest.mark.parametrize("name", ["ollama.chat", "ollama.generate", "ollama.embed", "ollama.embeddings"])
 def test_nobody_unloads_a_model_or_keeps_it_for_ever(name: str, value: Any) -> None:
-    body = {"model": "m", **{"chat": {"messages": HELLO}, "embed": {"input": "x"}}.get(name[7:], {"prompt": "x"})}
+    asked: dict[str, Any] = {"chat": {"messages": HELLO}, "embed": {"input": "x"}}
+    body = {"model": "m", **asked.get(name[7:], {"prompt": "x"})}
     assert inspect(name, body) is None
     assert refused(name, body | {"keep_alive": value})[0] == "/keep_alive"
     for good in (60, 600, "60s", "600s", "10m", "90s", None):
@@ -200,8 +201,8 @@ def test_nobody_unloads_a_model_or_keeps_it_for_ever(name: str, value: Any) -> N
 )
 @pytest.mark.parametrize("name", ["ollama.chat", "ollama.generate"])
 def test_ollama_refuses(name: str, more: Any, where: str, rule: str) -> None:
-    body = {"model": "m"} | ({"messages": HELLO} if name == "ollama.chat" else {"prompt": "x"})
-    assert refused(name, body | more) == (where, rule)
+    body: dict[str, Any] = {"messages": HELLO} if name == "ollama.chat" else {"prompt": "x"}
+    assert refused(name, {"model": "m", **body, **more}) == (where, rule)
 
 
 @pytest.mark.parametrize(

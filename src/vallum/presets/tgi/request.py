@@ -96,7 +96,7 @@ def generate(bounds: Bounds) -> Shape:
     """Return the schema of POST /generate, /generate_stream and, with `stream`, of POST /."""
     body = record(
         "inputs",
-        inputs=text(bounds["chars"], 1) | {"not": {"pattern": REMOTE_PICTURE}},
+        inputs={**text(bounds["chars"], 1), "not": {"pattern": REMOTE_PICTURE}},
         parameters=or_null(_parameters(bounds)),
         stream=FLAG,
         add_special_tokens=REFUSED,
