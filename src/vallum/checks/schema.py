@@ -50,9 +50,9 @@ class Schema:
 
     def inspect(self, content: Content) -> Finding | None:
         """Return the first violation by its place and rule; never the value."""
-        if self._validator.is_valid(content.document):
+        if self._validator.is_valid(content.outline):
             return None
-        error = next(iter(self._validator.iter_errors(content.document)))
+        error = next(iter(self._validator.iter_errors(content.outline)))
         where = "".join(f"/{escape_pointer(str(step))}" for step in error.instance_path)
         rule = str(error.schema_path[-1]) if error.schema_path else "false"
         return Finding(rule, where[:POINTER_MAX_CHARS], reason=Reason.INVALID_REQUEST, public=True)
