@@ -161,8 +161,8 @@ async def test_the_schema_names_the_place_and_the_rule_and_never_the_value(
         ({"input_text": ""}, "/input_text", "minLength"),
         ({"input_text": "a", "temperature": 5150.5}, "/temperature", "maximum"),
         ({"input_text": "a", "temperature": 10**40}, "/temperature", "maximum"),
-        ({"input_text": "a", "sql": "canary"}, "", "additionalProperties"),
-        ({"temperature": 1}, "", "required"),
+        ({"input_text": "a", "sql": "canary"}, "/sql", "additionalProperties"),
+        ({"temperature": 1}, "/input_text", "required"),
     ):
         data = request_bytes(key=door.key, **document)
         answer = await door.refuses(data, 400, "invalid_request", "errors")

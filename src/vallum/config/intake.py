@@ -18,6 +18,7 @@ from vallum.codecs.binary import IMAGES, Binary
 from vallum.codecs.coding import CODINGS
 from vallum.codecs.json import Json
 from vallum.codecs.multipart import Multipart
+from vallum.config.form import build_form, hold_both
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.content import Takes
 from vallum.core.policy import Guard, Intake, Mode
@@ -98,6 +99,10 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
             faults.note((*at, "headers", index), f"{name!r} never reaches the upstream")
     images = _images(faults, request.images, form, at)
     remote_urls = _remote_urls(faults, request.remote_urls, form, at)
+    built = build_form(faults, route.preset, request, at)
+    schemas = ([f"{route.preset} {PRESETS[route.preset].version}"] if built is not None else []) + (
+        [request.schema] if request.schema is not None else []
+    )
     return Intake(
         max_bytes=request.max_bytes,
         max_depth=request.max_depth,
@@ -106,7 +111,8 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         query=None if request.query == "any" else form.query | set(request.query),
         headers=_headers(request.headers, form),
         deny_fields=frozenset(request.deny_fields),
-        schema=_schema(faults, request.schema, (*at, "schema")),
+        schema=hold_both(built, _schema(faults, request.schema, (*at, "schema"))),
+        schemas=tuple(schemas),
         images=images,
         images_mode=Mode.ENFORCE if request.images is None else request.images.mode,
         checks=remote_urls + tuple(Guard(build_check(check), check.mode) for check in route.checks),

@@ -127,6 +127,7 @@ class Intake:
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
     deny_fields: frozenset[str] = frozenset()
     schema: Callable[[Content], Finding | None] | None = None
+    schemas: tuple[str, ...] = ()  # what `schema` is made of, for people
     images: Sanitiser | None = None
     images_mode: Mode = Mode.ENFORCE
     checks: tuple[Guard, ...] = ()

@@ -42,6 +42,8 @@ class RequestForm:
     bounds: Mapping[str, Bound] = field(default_factory=dict)
     # Makes the JSON Schema of a request under these bounds, strict: what it does not name is refused.
     schema: Callable[[Bounds], Mapping[str, Any]] | None = None
+    # Members that are part of the API and refused all the same, with why; `request.allow_fields` lets one through.
+    refused: Mapping[str, str] = field(default_factory=dict)
     passages: Callable[[Any], Iterable[Passage]] | None = None  # the texts that reach the model, and who speaks each
     inputs: tuple[Input, ...] = ()
     attachments: tuple[Attachment, ...] = ()  # where files lie: uploads, base64, data URLs, addresses

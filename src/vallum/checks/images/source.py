@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from binascii import b2a_base64
+from binascii import Error
 
-import msgspec
+import pybase64
 
 from vallum.checks.images.picture import ImageError
 
@@ -32,17 +32,17 @@ def read_data_url(text: str) -> tuple[str, bytes]:
 def read_base64(text: str) -> bytes:
     """Decode `text`; raise ImageError for a letter outside the alphabet, for lost padding, and for bits left over."""
     try:
-        data: bytes = msgspec.convert(text, bytes)
-    except msgspec.ValidationError as error:
+        data = pybase64.b64decode(text, validate=True)
+    except (ValueError, Error) as error:
         raise ImageError(BASE64) from error
     if not data:
         raise ImageError(BASE64)
     # The bits that padding leaves must be zero (RFC 4648 3.5): else one picture has many spellings.
-    if text[-1] == "=" and b2a_base64(data[len(data) // 3 * 3 :], newline=False) != text[-4:].encode():
+    if text[-1] == "=" and not text.endswith(write_base64(data[(len(data) - 1) // 3 * 3 :])):
         raise ImageError(BASE64)
     return data
 
 
 def write_base64(data: bytes) -> str:
     """Encode `data`."""
-    return b2a_base64(data, newline=False).decode("ascii")
+    return pybase64.b64encode_as_string(data)

@@ -18,6 +18,13 @@ class RequestConfig(Base, frozen=True):
     max_bytes: Annotated[Positive, Meta(description="size of a body")] = 1_048_576
     max_depth: Annotated[Positive, Meta(le=128, description="nesting of a JSON body")] = 32
     schema: Annotated[str | None, Meta(description="file with a JSON Schema, beside the policy")] = None
+    bounds: Annotated[
+        dict[str, Annotated[int, Meta(ge=0, le=2**31 - 1)]],
+        Meta(description="bounds of the preset, set anew by name, such as `messages: 50`"),
+    ] = {}
+    allow_fields: Annotated[
+        list[str], Meta(description="members that pass though the preset does not know them, or refuses them")
+    ] = []
     deny_fields: Annotated[list[str], Meta(description="members that a JSON body may not have at its top")] = []
     query: Annotated[
         list[str] | Literal["any"], Meta(description="query parameters that may appear, or any; none by default")

@@ -6,21 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 from vallum.core.content import Attachment, Takes
 from vallum.presets.preset import Bound, Input, RequestForm
+from vallum.presets.shape import REFUSED, either, listed, named, record, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vallum.presets.preset import Bounds
 
-BOUNDS = {
-    "images": Bound(16, "images of one request"),
-    "parameters": Bound(32, "members of parameters, or fields of a form beside its images"),
-    "text": Bound(1000, "characters of one parameter"),
-}
+IMAGES = Bound(16, "images of one request")
+PARAMETERS = Bound(32, "fields beside the images")
+CHARS = Bound(1000, "characters of one such field")
 FORMATS = ("image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp")
-NAME = "^[A-Za-z_][A-Za-z0-9_.-]{0,63}$"
-# Of an upload a schema sees `filename`, `media_type` and `bytes`.
-UPLOAD = {"type": "object", "required": ["filename", "media_type", "bytes"], "properties": {"bytes": {"minimum": 1}}}
+IMAGE = {"type": "string", "minLength": 8}  # base64 or a data URL, which the control of images reads
+SCALAR = {"type": ["number", "boolean", "null"]}
+# Of an upload a schema sees these; its data is for the control of images.
+UPLOAD = record(
+    "filename media_type bytes",
+    filename={"type": "string"},
+    media_type={"type": "string"},
+    bytes={"type": "integer", "minimum": 1},
+)
 
 
 def raw_schema(_: Bounds) -> Mapping[str, Any]:
@@ -29,52 +34,45 @@ def raw_schema(_: Bounds) -> Mapping[str, Any]:
 
 
 def multipart_schema(bounds: Bounds) -> Mapping[str, Any]:
-    """Ask for an image as `image`, `file` or `image[]`, and short texts beside it."""
-    several = {"type": "array", "items": UPLOAD, "minItems": 1, "maxItems": bounds["images"]}
-    return {
-        "type": "object",
-        "properties": {"image": UPLOAD, "file": UPLOAD, "image[]": several},
-        "oneOf": [{"required": ["image"]}, {"required": ["file"]}, {"required": ["image[]"]}],
-        "maxProperties": bounds["parameters"] + 1,
-        "propertyNames": {"anyOf": [{"const": "image[]"}, {"pattern": NAME}]},
-        "additionalProperties": {"type": "string", "maxLength": bounds["text"]},
-    }
+    """Ask for one of `image`, `file` and `image[]`, and short texts beside it."""
+    form = named(text(bounds["chars"]), bounds["parameters"] + 1)
+    several = listed(UPLOAD, bounds["images"], 1)
+    return (
+        form
+        | {"properties": {"image": UPLOAD, "file": UPLOAD, "image[]": several}}
+        | _one_of("image", "file", "image[]")
+    )
 
 
 def json_schema(bounds: Bounds) -> Mapping[str, Any]:
-    """Ask for `image` or `images`, in base64, and flat `parameters` beside them."""
-    image = {"type": "string", "minLength": 8}
-    scalar = {"type": ["string", "number", "boolean", "null"], "maxLength": bounds["text"]}
-    return {
-        "type": "object",
-        "properties": {
-            "image": image,
-            "images": {"type": "array", "items": image, "minItems": 1, "maxItems": bounds["images"]},
-            "parameters": {
-                "type": "object",
-                "maxProperties": bounds["parameters"],
-                "propertyNames": {"pattern": NAME},
-                "additionalProperties": scalar,
-            },
-        },
-        "oneOf": [{"required": ["image"]}, {"required": ["images"]}],
-        "additionalProperties": False,
-    }
+    """Ask for one of `image` and `images`, in base64, and flat `parameters` beside it."""
+    flat = named(either(text(bounds["chars"]), SCALAR), bounds["parameters"])
+    form = record(image=IMAGE, images=listed(IMAGE, bounds["images"], 1), parameters=flat)
+    return {**form, **_one_of("image", "images")}
 
 
-RAW = RequestForm(
-    media_types=FORMATS, schema=raw_schema, bounds=BOUNDS, attachments=(Attachment("", "image", Takes.UPLOAD),)
-)
+def _one_of(first: str, *others: str) -> dict[str, Any]:
+    """Ask for one of these members, by the first that is there."""
+    chosen: dict[str, Any] = {"required": [first]}
+    rest = list(others)
+    while rest:
+        name = rest.pop()
+        refused = {"properties": dict.fromkeys([first, *rest], REFUSED)}
+        chosen = {"if": {"required": [name]}, "then": refused, "else": chosen}
+    return chosen
+
+
+RAW = RequestForm(media_types=FORMATS, schema=raw_schema, attachments=(Attachment("", "image", Takes.UPLOAD),))
 MULTIPART = RequestForm(
     media_types=("multipart/form-data",),
     schema=multipart_schema,
-    bounds=BOUNDS,
+    bounds={"images": IMAGES, "parameters": PARAMETERS, "chars": CHARS},
     inputs=tuple(Input(name, "image") for name in ("image", "file", "image[].*")),
     attachments=(Attachment("*", "image", Takes.UPLOAD),),
 )
 JSON = RequestForm(
     schema=json_schema,
-    bounds=BOUNDS,
+    bounds={"images": IMAGES, "parameters": PARAMETERS, "chars": CHARS},
     inputs=(Input("image", "image"), Input("images.*", "image")),
     attachments=(Attachment("image", "image", Takes.BASE64), Attachment("images", "image", Takes.BASE64)),
 )

@@ -1,0 +1,136 @@
+"""The words that requests' schemas are written in: strict by themselves, quick, and wrong in the right place.
+
+Rule: no `anyOf` and no `oneOf`.  Alternatives are told apart by their JSON type (`either`) or by a member that names
+their kind (`by_kind`), so that a value is held against one of them only, and the violation found is the one that the
+caller can mend.  A member that is `REFUSED` is known and dangerous: the pointer names it, and a policy may allow it by
+name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+Shape = Mapping[str, Any]
+
+REFUSED = False
+FLAG: Shape = {"type": "boolean"}
+NULL: Shape = {"type": "null"}
+OPEN = 2**31 - 1
+
+
+def text(most: int, least: int = 0) -> Shape:
+    """Take a text of so many characters."""
+    return {"type": "string", "maxLength": most} | ({"minLength": least} if least else {})
+
+
+def whole(least: int, most: int) -> Shape:
+    """Take a whole number within bounds."""
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def number(least: float, most: float) -> Shape:
+    """Take a number within bounds."""
+    return {"type": "number", "minimum": least, "maximum": most}
+
+
+def one_of(*values: Any) -> Shape:
+    """Take one of these values."""
+    return {"enum": list(values)}
+
+
+def listed(item: Shape | bool, most: int, least: int = 0) -> Shape:
+    """Take a list of so many items."""
+    return {"type": "array", "items": item, "maxItems": most} | ({"minItems": least} if least else {})
+
+
+def record(required: str = "", /, **members: Any) -> Shape:
+    """Take an object of these members and no others; `required` names those that it must have."""
+    shape: dict[str, Any] = {"type": "object", "properties": members, "additionalProperties": False}
+    return shape | ({"required": required.split()} if required else {})
+
+
+def named(value: Shape | bool, most: int, name_chars: int = 64) -> Shape:
+    """Take an object of any names, each with such a value."""
+    return {
+        "type": "object",
+        "additionalProperties": value,
+        "maxProperties": most,
+        "propertyNames": {"maxLength": name_chars},
+    }
+
+
+def either(*shapes: Shape) -> Shape:
+    """Take any of these shapes, which must differ in their JSON type."""
+    types: list[str] = []
+    merged: dict[str, Any] = {}
+    for shape in shapes:
+        kinds = shape["type"]
+        types += [kinds] if isinstance(kinds, str) else kinds
+        for keyword, value in shape.items():
+            assert keyword == "type" or keyword not in merged, f"two shapes say {keyword}"
+            merged[keyword] = value
+    return merged | {"type": types}
+
+
+def or_null(shape: Shape) -> Shape:
+    """Take null as well, which says that the member was left out."""
+    if "enum" in shape:
+        return {**shape, "enum": [*shape["enum"], None]}
+    return either(shape, NULL)
+
+
+def by_kind(member: str, kinds: Mapping[str, Shape], default: Shape | None = None) -> Shape:
+    """Take an object whose `member` names its kind, and hold it against that kind's record alone.
+
+    Without the member it must be as `default` says, or is refused.  The most frequent kinds stand first.
+    """
+    chain: Any = True
+    for kind, shape in reversed(list(kinds.items())):
+        inner = {**shape, "properties": {member: True, **shape["properties"]}}
+        chosen = {"type": "object", "properties": {member: {"const": kind}}, "required": [member]}
+        chain = {"if": chosen, "then": inner, "else": chain}
+    if default is not None:
+        chain = {"if": {"type": "object", "required": [member]}, "then": chain, "else": default}
+    shape = {"type": "object", "properties": {member: {"enum": list(kinds)}}, **(chain if chain is not True else {})}
+    return shape if default is not None else shape | {"required": [member]}
+
+
+def nested(depth: int, members: int = 256, items: int = 1024, chars: int = 16_384) -> dict[str, Shape]:
+    """Return what `ANYTHING` and `ANY_OBJECT` refer to, for a schema's `$defs`: any JSON down to `depth` levels.
+
+    For what is the caller's own, such as a schema of a tool's arguments: it is bounded, and not read.
+    """
+    shapes: dict[str, Shape] = {"nested0": {"type": ["string", "number", "boolean", "null"], "maxLength": chars}}
+    for level in range(depth):
+        below = {"$ref": f"#/$defs/nested{level}"}
+        shapes["nested" if level == depth - 1 else f"nested{level + 1}"] = {
+            "maxLength": chars,
+            "maxProperties": members,
+            "propertyNames": {"maxLength": 256},
+            "additionalProperties": below,
+            "maxItems": items,
+            "items": below,
+        }
+    return shapes if depth else {"nested": shapes["nested0"]}
+
+
+ANYTHING: Shape = {"$ref": "#/$defs/nested"}
+ANY_OBJECT: Shape = {"type": "object", "$ref": "#/$defs/nested"}
+
+
+def loosened(schema: Any, names: frozenset[str]) -> Any:
+    """Return `schema` with these refused members let through, wherever they stand."""
+    if isinstance(schema, list):
+        return [loosened(item, names) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {
+            name: True if inner is REFUSED and name in names else loosened(inner, names)
+            for name, inner in value.items()
+        }
+        if key == "properties"
+        else loosened(value, names)
+        for key, value in schema.items()
+    }
