@@ -37,10 +37,7 @@ EXTENDED = r"utf-8''([A-Za-z0-9!#$&+.^_`|~%-]+)"  # RFC 8187 3.2.1
 DISPOSITION = re.compile(
     rf"form-data; ?name={VALUE}(?:; ?filename={VALUE})?(?:; ?filename\*={EXTENDED})?", re.IGNORECASE | re.ASCII
 )
-TYPE = re.compile(rf"multipart/form-data[ \t]*;[ \t]*boundary=({BOUNDARY})", re.IGNORECASE)
-QUOTED = r'"([^"\\\x00-\x1f\x7f]*)"'  # no escapes: parsers disagree on them.  Browsers write %22 for a quote
-DISPOSITION = re.compile(rf"form-data; ?name={QUOTED}(?:; ?filename={QUOTED})?", re.IGNORECASE)
-TYPE = re.compile(rf"({TOKEN}/{TOKEN})((?:[ \t]*;[ \t]*{TOKEN}=(?:{TOKEN}|\"[^\"\\\x00-\x1f\x7f]*\"))*)")
+TYPE = re.compile(rf'({TOKEN}/{TOKEN})((?:[ \t]*;[ \t]*{TOKEN}=(?:{TOKEN}|"{PLAIN}"))*)')
 CHARSET = re.compile(rf";[ \t]*charset=\"?({TOKEN})", re.IGNORECASE | re.ASCII)
 TEXT_TYPES = ("text/plain", "application/json")  # of a field that is no file
 # Path tricks: separators of any system, a drive, a name that is a place.

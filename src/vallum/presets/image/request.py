@@ -35,13 +35,10 @@ def raw_schema(_: Bounds) -> Mapping[str, Any]:
 
 def multipart_schema(bounds: Bounds) -> Mapping[str, Any]:
     """Ask for one of `image`, `file` and `image[]`, and short texts beside it."""
-    form = named(text(bounds["chars"]), bounds["parameters"] + 1)
+    fields = named(text(bounds["chars"]), bounds["parameters"] + 1)
     several = listed(UPLOAD, bounds["images"], 1)
-    return (
-        form
-        | {"properties": {"image": UPLOAD, "file": UPLOAD, "image[]": several}}
-        | _one_of("image", "file", "image[]")
-    )
+    images = {"image": UPLOAD, "file": UPLOAD, "image[]": several}
+    return {**fields, "properties": images, **_one_of("image", "file", "image[]")}
 
 
 def json_schema(bounds: Bounds) -> Mapping[str, Any]:
