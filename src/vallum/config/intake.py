@@ -14,6 +14,7 @@ from vallum.checks.schema import Schema, SchemaError
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.codecs.json import Json
 from vallum.core.answer import HOP_BY_HOP
+from vallum.config.outlet import withheld_groups
 from vallum.core.policy import Guard, Intake
 from vallum.presets import PRESETS
 
@@ -90,6 +91,8 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         query=None if request.query == "any" else form.query | set(request.query),
         headers=REQUEST_HEADERS | form.headers | {name.lower() for name in request.headers},
         deny_fields=frozenset(request.deny_fields),
+        asks=tuple([ask for group in withheld_groups(route).values() for ask in group.asked_by]),
+        apart=PRESETS[route.preset].answer.apart,
         schema=_schema(faults, request.schema, (*at, "schema")),
         checks=tuple(Guard(build_check(check), check.mode) for check in route.checks),
         sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),

@@ -2,7 +2,10 @@
 
 from vallum.core.problem import ErrorFormat
 from vallum.presets.openai.amounts import METERS
+from vallum.presets.openai.answer import ANSWERS
 from vallum.presets.preset import Preset
 
-NAMES = ("openai.chat", "openai.completions", "openai.embeddings", "openai.models", "openai.responses")
-PRESETS = tuple(Preset(name=name, meter=METERS.get(name), error_format=ErrorFormat.OPENAI) for name in NAMES)
+PRESETS = tuple(
+    Preset(name=name, answer=answer, meter=METERS.get(name), error_format=ErrorFormat.OPENAI)
+    for name, answer in ANSWERS.items()
+)

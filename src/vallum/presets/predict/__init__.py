@@ -1,0 +1,6 @@
+"""A plain predict endpoint."""
+
+from vallum.presets.preset import Preset
+from vallum.presets.predict.answer import ANSWERS
+
+PRESETS = tuple(Preset(name=name, answer=answer) for name, answer in ANSWERS.items())

@@ -1,0 +1,6 @@
+"""TensorFlow Serving."""
+
+from vallum.presets.preset import Preset
+from vallum.presets.tf_serving.answer import ANSWERS
+
+PRESETS = tuple(Preset(name=name, answer=answer) for name, answer in ANSWERS.items())

@@ -1,0 +1,6 @@
+"""Text Generation Inference."""
+
+from vallum.presets.preset import Preset
+from vallum.presets.tgi.answer import ANSWERS
+
+PRESETS = tuple(Preset(name=name, answer=answer) for name, answer in ANSWERS.items())
