@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vallum.core.decision import Deny, Reason
+from vallum.core.protocols import NOTHING
 from vallum.core.relay import EVENT_MAX_BYTES, Events, Lines, Relay, Through, Whole, transform
 
 if TYPE_CHECKING:
@@ -182,6 +183,26 @@ def test_scores_that_are_no_number_leave_as_null(
     send: Callable[..., tuple[Any, set[str]]], make: Make, body: bytes
 ) -> None:
     assert send(make, body)[0] == body.replace(b"NaN", b"null")
+
+
+def test_a_document_of_which_nothing_may_leave_is_refused_or_left_out(kit: Kit) -> None:
+    class Withholding(kit.Dropping):  # type: ignore[name-defined, misc]
+        def apply(self, document: Any, removed: set[str]) -> Any:
+            return NOTHING
+
+    refused = run(Whole(kit.outlet(Withholding()), set(), True), [b'{"error": "at /srv"}'])
+    assert isinstance(refused, Deny)
+    assert refused.reason is Reason.UPSTREAM_ERROR
+    assert run(Events(kit.outlet(Withholding()), set(), True), [b'data: {"error": 1}\n\n']) == b""
+    assert run(Lines(kit.outlet(Withholding()), set(), True), [b'{"error": 1}\n']) == b""
+
+
+def test_what_is_nested_too_deeply_to_be_walked_is_refused(kit: Kit) -> None:
+    class Sinking(kit.Dropping):  # type: ignore[name-defined, misc]
+        def apply(self, document: Any, removed: set[str]) -> Any:
+            raise RecursionError
+
+    assert isinstance(transform(b"{}", kit.outlet(Sinking()), set()), Deny)
 
 
 def test_without_a_codec_nothing_is_read_and_nothing_passes(kit: Kit) -> None:

@@ -174,7 +174,7 @@ async def test_any_cut_of_the_bytes_gives_the_same_events(
     ("last", "seen"),
     [
         (b'data: {"n": 2, "logprobs": "canary-51505150"}', [{"n": 1}, {"n": 2}]),
-        (b'data: {"n": 2, "logpr', [{"n": 1}, {}]),
+        (b'data: {"n": 2, "logpr', [{"n": 1}]),
     ],
 )
 async def test_the_last_event_is_cleaned_even_without_its_end(

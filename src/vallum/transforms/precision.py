@@ -74,9 +74,9 @@ class Precision:
             number = float(value)
         except OverflowError:
             return None
-        if not isfinite(number):
-            return None
-        return number if self._form is None else float(format(number, self._form))
+        if self._form is not None:
+            number = float(format(number, self._form))
+        return number if isfinite(number) else None  # rounding the highest number up leaves the range
 
     def _vector(self, text: str) -> str | None:
         try:
