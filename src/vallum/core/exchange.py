@@ -120,6 +120,7 @@ class Exchange:
         "called",
         "canary",
         "cancelled",
+        "coarsen",
         "codec",
         "content",
         "cut",
@@ -127,6 +128,7 @@ class Exchange:
         "document",
         "estimate",
         "factor",
+        "fields",
         "footing",
         "forward",
         "phase",
@@ -160,6 +162,7 @@ class Exchange:
         self.body = b""
         self.document: Any = None
         self.forward: bytes | None = None  # what to send instead of the body
+        self.fields: Fields = ()  # what goes with it, in place of the request's own fields
         self.content: Content | None = None
         self.taken: Taken | None = None
         self.quota_fields: Fields = ()
@@ -173,6 +176,7 @@ class Exchange:
         self.shadowed: list[Refusal] = []  # what would have been refused
         self.unscanned: list[str] = []  # controls that could not look, by name: never recorded as passed
         self.removed: set[str] = set()
+        self.coarsen = 0  # how far the answer is coarsened for this caller (coarsening.py)
         self.amended: tuple[str, ...] = ()  # members that the gateway wrote into the request
         self.sanitised = False
         self.relay: Any = None
