@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
+from vallum.checks.schema.parameters import Parameters
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.codecs.json import Json
 from vallum.core.answer import HOP_BY_HOP
+from vallum.core.content import ANY_SHAPE, Shape
 from vallum.core.policy import Guard, Intake
 from vallum.presets import PRESETS
 
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
 
     from vallum.config.faults import Faults
     from vallum.config.model import RouteConfig
+    from vallum.config.model.request import RequestConfig
     from vallum.config.source import Place
     from vallum.core.protocols import Codec
+    from vallum.presets.preset import RequestForm
+
+S = TypeVar("S")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
@@ -83,30 +89,53 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         folded_name = name.lower().replace("_", "-")  # some servers take one for the other
         if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
             faults.note((*at, "headers", index), f"{name!r} never reaches the upstream")
+    schema = _read_schema(faults, Schema, request.schema, (*at, "schema"))
+    parameters = _read_schema(faults, Parameters, request.parameters, (*at, "parameters"))
     return Intake(
         max_bytes=request.max_bytes,
         max_depth=request.max_depth,
         codecs={media_type: CODECS[media_type]() for media_type in form.media_types},
-        query=None if request.query == "any" else form.query | set(request.query),
+        shape=_shape(request),
+        query=_names(form, request, parameters),
+        parameters=None if parameters is None else parameters.inspect,
         headers=REQUEST_HEADERS | form.headers | {name.lower() for name in request.headers},
         deny_fields=frozenset(request.deny_fields),
-        schema=_schema(faults, request.schema, (*at, "schema")),
+        schema=None if schema is None else schema.inspect,
         checks=tuple(Guard(build_check(check), check.mode) for check in route.checks),
         sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),
         passages=form.passages,
     )
 
 
-def _schema(faults: Faults, name: str | None, place: Place) -> Any:
-    if name is None:
+def _shape(request: RequestConfig) -> Shape:
+    """Return the bounds that a route sets; what it leaves out has none."""
+    wanted = {
+        "max_keys": request.max_keys,
+        "max_items": request.max_items,
+        "max_chars": request.max_chars,
+        "max_abs": request.numbers.max_abs,
+        "max_digits": request.numbers.max_digits,
+    }
+    bounds = {name: bound for name, bound in wanted.items() if bound is not None}
+    return Shape(**bounds) if bounds else ANY_SHAPE  # the one that costs nothing
+
+
+def _names(form: RequestForm, request: RequestConfig, parameters: Parameters | None) -> frozenset[str] | None:
+    """Return the query parameters that may appear; None: any."""
+    if request.query == "any":
         return None
-    text = faults.read_file(name, place)
+    return form.query | set(request.query) | (parameters.names if parameters is not None else frozenset())
+
+
+def _read_schema(faults: Faults, kind: Callable[[Any], S], name: str | None, place: Place) -> S | None:
+    """Build `kind` of a file with a schema."""
+    text = None if name is None else faults.read_file(name, place)
     if text is None:
         return None
     try:
-        return Schema(json.loads(text)).inspect
+        return kind(json.loads(text))
     except SchemaError as error:
         faults.note(place, f"{name} is no valid JSON Schema: {error}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         faults.note(place, f"{name} is not JSON: {error}")
     return None

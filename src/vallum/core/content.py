@@ -6,8 +6,9 @@ serves all of them and an attack split over two fields is whole again.
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.reading import Reading, read
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 NAME_MAX_CHARS = 40
+UNBOUNDED = sys.maxsize
 
 
 class ContentError(ValueError):
@@ -41,6 +43,45 @@ class Passage(NamedTuple):
     text: str
 
 
+class Shape(NamedTuple):
+    """Bounds on a document, whatever its schema says.  Depth is bounded apart, on every route."""
+
+    max_keys: int = UNBOUNDED  # of one object
+    max_items: int = UNBOUNDED  # of one array
+    max_chars: int = UNBOUNDED  # of one string
+    max_abs: float = inf
+    max_digits: int | None = None  # significant ones of one number, as it is written shortest
+
+    def hold_container(self, container: Any) -> None:
+        """Raise ContentError for an object or an array of too many parts."""
+        if type(container) is dict:
+            if len(container) > self.max_keys:
+                raise ContentError("max_keys")
+        elif len(container) > self.max_items:
+            raise ContentError("max_items")
+
+    def hold_number(self, number: float) -> None:
+        """Raise ContentError for a number that is out of range or too exact."""
+        if not -self.max_abs <= number <= self.max_abs:
+            raise ContentError("max_abs")
+        if self.max_digits is not None and _digits(number) > self.max_digits:
+            raise ContentError("max_digits")
+
+    def hold_texts(self, texts: Iterable[str]) -> None:
+        """Raise ContentError for a string that is too long."""
+        if max(map(len, texts), default=0) > self.max_chars:
+            raise ContentError("max_chars")
+
+
+ANY_SHAPE = Shape()
+
+
+def _digits(number: float) -> int:
+    """Count the significant digits of a number; an integer's last zeros are none."""
+    mantissa = repr(number).partition("e")[0].replace(".", "").lstrip("-0")
+    return len(mantissa.rstrip("0"))
+
+
 class Content:
     """The strings of one request: `values` of the body and of the query, and the `keys` that could say something.
 
@@ -53,8 +94,9 @@ class Content:
         query: Iterable[tuple[str, str]] = (),
         max_depth: int = 64,
         passages: Callable[[Any], Iterable[Passage]] | None = None,
+        shape: Shape = ANY_SHAPE,
     ) -> None:
-        """Collect the strings of `document`; raise ContentError past `max_depth` or on a number that is not finite."""
+        """Collect the strings of `document`; raise ContentError past `max_depth` or `shape`, or on what is not finite."""
         self.document = document
         self.query = tuple(query)
         self.values: list[str] = []
@@ -62,15 +104,18 @@ class Content:
         self._text: str | None = None  # both made when first asked for
         self._readings: tuple[Reading, ...] | None = None
         self._find_passages = passages
-        self._collect(max_depth)
+        self._collect(max_depth, shape)
         for name, value in self.query:
             self.values.append(value)
             if not name.isidentifier():
                 self.keys.append(name)
+        if shape is not ANY_SHAPE:
+            shape.hold_texts(self.values)
 
-    def _collect(self, max_depth: int) -> None:
+    def _collect(self, max_depth: int, shape: Shape) -> None:
         # Level by level: depth costs nothing to count, and no recursion can be driven from outside.
         values, keys = self.values, self.keys
+        bounded = shape is not ANY_SHAPE
         level: list[Any] = [[self.document]]
         depth = -1
         while level:
@@ -79,6 +124,8 @@ class Content:
                 raise ContentError("max_depth")
             below: list[Any] = []
             for container in level:
+                if bounded:
+                    shape.hold_container(container)
                 if type(container) is dict:
                     keys.extend([key for key in container if len(key) > NAME_MAX_CHARS or not key.isidentifier()])
                     container = container.values()  # noqa: PLW2901  one loop body for both kinds of container
@@ -90,6 +137,8 @@ class Content:
                         below.append(item)
                     elif kind is float and not isfinite(item):
                         raise ContentError("finite")  # 1e400 is legal JSON and infinite in every language
+                    elif bounded and (kind is int or kind is float):
+                        shape.hold_number(item)
             level = below
 
     @property
