@@ -34,7 +34,14 @@ if TYPE_CHECKING:
 
     from tests.wire.conftest import Opener
 
-EXAMPLES = 45  # for each of 7 operations and each mode
+EXAMPLES = 80  # for each of 7 operations
+BOUNDED = settings(
+    max_examples=EXAMPLES,
+    phases=[Phase.generate],
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 BODIES = {
     "POST /predict": "#/components/schemas/Predict",
     "POST /chat": "#/components/schemas/Chat",
@@ -86,10 +93,12 @@ def upstream() -> Iterator[str]:
 class Judge:
     """Sends what schemathesis makes through the gateway, and says what should have become of it."""
 
-    def __init__(self, gateway: str, alone: str, key: str) -> None:
+    def __init__(self, gateway: str, alone: str, key: str, *, loose: bool) -> None:
         self._gateway, self._alone, self._key = gateway, alone, key
         self._session = requests.Session()
-        document: dict[str, Any] = openapi_app.app.openapi()
+        document = json.loads(json.dumps(openapi_app.app.openapi()))
+        if not loose:  # the one body whose model FastAPI makes itself, and leaves open
+            document["components"]["schemas"]["Body_settings_settings_patch"]["additionalProperties"] = False
         self._bodies = {
             name: jsonschema_rs.validator_for(
                 {"$schema": "https://json-schema.org/draft/2020-12/schema", "$ref": reference, **document},
@@ -134,38 +143,30 @@ class Judge:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("mode", ["positive", "negative"])
-async def test_what_is_valid_passes_and_what_is_not_never_arrives(opened: Opener, tmp_path: Path, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "loose"), [("positive", False), ("negative", False), ("positive", True)])
+async def test_what_is_valid_passes_and_what_is_not_never_arrives(
+    opened: Opener, tmp_path: Path, mode: str, loose: bool
+) -> None:
     with upstream() as url:
         policy = tmp_path / "policy.yaml"
-        done = await asyncio.to_thread(
-            CliRunner().invoke, import_openapi, [f"{url}/openapi.json", "-o", str(policy)], standalone_mode=False
-        )
+        wanted = [f"{url}/openapi.json", "-o", str(policy), *(["--loose"] if loose else [])]
+        done = await asyncio.to_thread(CliRunner().invoke, import_openapi, wanted, standalone_mode=False)
         assert done.exit_code == 0, (done.output, done.exception)
         door = await opened(f"{policy.read_text()}admin: {{}}\n", upstream=url, beside=tmp_path)
-        judge = Judge(f"http://127.0.0.1:{door.port}", url, door.key)
+        judge = Judge(f"http://127.0.0.1:{door.port}", url, door.key, loose=loose)
 
         def run() -> None:
             schema = schemathesis.openapi.from_dict(openapi_app.app.openapi())
-            kind = schemathesis.GenerationMode(mode)
             for result in schema.get_all_operations():
-                strategy = result.ok().as_strategy(generation_mode=kind)
-                seed(5)(
-                    settings(
-                        max_examples=EXAMPLES,
-                        phases=[Phase.generate],
-                        database=None,
-                        deadline=None,
-                        suppress_health_check=list(HealthCheck),
-                    )(given(strategy)(judge.meet))
-                )()
+                cases = result.ok().as_strategy(generation_mode=schemathesis.GenerationMode(mode))
+                seed(5)(BOUNDED(given(cases)(judge.meet)))()
 
         await asyncio.to_thread(run)
         hidden = [
             (await asyncio.to_thread(judge._session.get, f"http://127.0.0.1:{door.port}{path}")).status_code
             for path in ("/openapi.json", "/docs", "/redoc")
         ]
-    print(f"\nschemathesis, {mode}: {dict(judge.counts)}, wrong {len(judge.faults)}")
+    print(f"\nschemathesis, {mode}, {'loose' if loose else 'strict'}: {dict(judge.counts)}, wrong {len(judge.faults)}")
     assert judge.faults[:5] == []
-    assert sum(judge.counts.values()) >= 300
+    assert sum(judge.counts.values()) >= 500
     assert hidden == [404, 404, 404]
