@@ -12,6 +12,7 @@ from vallum.cli.demo import demo
 from vallum.cli.drafts import import_openapi
 from vallum.cli.init import init
 from vallum.cli.keys import keys
+from vallum.cli.learn import learn
 from vallum.cli.limits import limits
 from vallum.cli.schema import schema
 from vallum.cli.serve import serve
@@ -35,7 +36,7 @@ def vallum() -> None:
     """
 
 
-for command in (demo, serve, check, keys, tokens, limits, why, schema, init, import_openapi):
+for command in (demo, serve, check, keys, tokens, limits, why, schema, init, import_openapi, learn):
     vallum.add_command(command)
 
 

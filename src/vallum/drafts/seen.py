@@ -17,6 +17,7 @@ WORDS_MAX = 24
 WORD_MAX_CHARS = 40
 CALLERS_KEPT = 3  # as many as there need be to tell one from several
 DEPTH_MAX = 16
+NUMBER_MAX = 1e300  # room for a margin
 KINDS = {
     type(None): "null",
     bool: "boolean",
@@ -80,7 +81,7 @@ class Seen:
         kind = KINDS[type(value)]
         self.kinds[kind] += 1
         if kind in ("integer", "number"):
-            self.numbers.add(value)
+            self.numbers.add(min(max(value, -NUMBER_MAX), NUMBER_MAX))
         elif kind == "string":
             self._add_text(value, caller)
         elif depth >= DEPTH_MAX:

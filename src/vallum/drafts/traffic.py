@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROUTES_MAX = 200
+DIGITS_MAX = 32
 SEGMENTS_MAX = 16
 MADE_UP = re.compile(r"[0-9]+|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 METHODS = frozenset("GET HEAD POST PUT PATCH DELETE OPTIONS".split())
@@ -140,11 +141,14 @@ def _propose(route: _Route, name: str) -> RouteDraft:
 
 
 def _as_parameters(query: dict[str, Any]) -> dict[str, Any]:
-    """Let what came once or several times be a list, as a query has it."""
+    """Mend what a query cannot tell: a list of one, and a text that happens to be a number."""
     for name, schema in query.get("properties", {}).items():
-        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        kinds = {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])
         if "array" in kinds and len(kinds) > 1:
             query["properties"][name] = {"type": "array", "items": schema["items"], "maxItems": schema["maxItems"]}
+        elif "string" in kinds and len(kinds) > 1:
+            longest = max(schema.get("maxLength", 0), DIGITS_MAX)
+            query["properties"][name] = {"type": "string", "maxLength": longest}
     return query
 
 
