@@ -35,6 +35,8 @@ WHOLE = (
     "additionalProperties unevaluatedProperties propertyNames dependentSchemas dependencies contains items"
     " unevaluatedItems not then else if anyOf oneOf $ref $dynamicRef"
 ).split()
+# A boolean beside a bound, until draft 6: told with it.
+EXCLUSIVE = {"minimum": "exclusiveMinimum", "maximum": "exclusiveMaximum"}
 TELLING = ("type", "const", "enum")  # rules by which alternatives are told apart
 
 
@@ -46,12 +48,19 @@ class Locator:
         self._root = schema
         self._dialect = {"$schema": schema["$schema"]} if isinstance(schema, dict) and "$schema" in schema else {}
         self._registry: jsonschema_rs.Registry | None = None  # made when first something is refused
-        self._part = lru_cache(PARTS_KEPT)(self._compile_part)
+        self._part = lru_cache(PARTS_KEPT)(lambda at: self._compile(self._refer(at)))
+        self._each = lru_cache(PARTS_KEPT)(lambda at: self._compile({"items": self._refer(at)}))
         self._pattern = lru_cache(PARTS_KEPT)(lambda pattern: compile_part({"pattern": pattern}))
         self._rule = lru_cache(PARTS_KEPT)(self._compile_rule)
 
     def locate(self, document: Any) -> Violation:
         """Return the rule that `document`, which is not valid, breaks, and where."""
+        try:
+            return self._locate(document)
+        except (ValueError, jsonschema_rs.ValidationError):  # a part that means nothing by itself
+            return "schema", ""
+
+    def _locate(self, document: Any) -> Violation:
         at: Place = ()
         value, where = document, ""
         for _ in range(LEVELS_MAX):
@@ -87,11 +96,23 @@ class Locator:
                     yield name, (*at, "additionalProperties"), item
         elif isinstance(value, list):
             first = len(schema.get("prefixItems", ()))
-            for index, item in enumerate(value):
-                if index < first:
-                    yield index, (*at, "prefixItems", str(index)), item
-                elif isinstance(schema.get("items"), (dict, bool)):
-                    yield index, (*at, "items"), item
+            for index, item in enumerate(value[:first]):
+                yield index, (*at, "prefixItems", str(index)), item
+            if isinstance(schema.get("items"), (dict, bool)):
+                wrong = self._first_wrong((*at, "items"), value[first:])
+                if wrong is not None:
+                    yield first + wrong, (*at, "items"), value[first + wrong]
+
+    def _first_wrong(self, at: Place, items: list[Any]) -> int | None:
+        """Return the index of the first item that breaks the schema at a place, by halving."""
+        each = self._each(at)
+        if each.is_valid(items):
+            return None
+        good, bad = 0, len(items)
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            good, bad = (middle, bad) if each.is_valid(items[good:middle]) else (good, middle)
+        return good
 
     def _here(self, schema: dict[str, Any], at: Place, value: Any) -> Iterator[Place]:
         """Yield the places of what must hold of a value itself."""
@@ -134,10 +155,17 @@ class Locator:
         return not self._part(at).is_valid(value)
 
     def _compile_rule(self, at: Place, rule: str) -> jsonschema_rs.Validator:
-        return compile_part({**self._dialect, rule: self._find(at)[rule]})
+        schema = self._find(at)
+        told = {rule: schema[rule]}
+        for bound, exclusive in EXCLUSIVE.items():
+            if rule in (bound, exclusive) and isinstance(schema.get(exclusive), bool):
+                told = {name: schema[name] for name in (bound, exclusive) if name in schema}
+        return self._compile(told)
 
-    def _compile_part(self, at: Place) -> jsonschema_rs.Validator:
+    def _refer(self, at: Place) -> dict[str, Any]:
+        return {"$ref": f"{BASE}#{quote(''.join(f'/{escape_pointer(step)}' for step in at))}"}
+
+    def _compile(self, schema: dict[str, Any]) -> jsonschema_rs.Validator:
         if self._registry is None:
             self._registry = jsonschema_rs.Registry([(BASE, self._root)])
-        place = quote("".join(f"/{escape_pointer(step)}" for step in at))
-        return compile_part({**self._dialect, "$ref": f"{BASE}#{place}"}, self._registry)
+        return compile_part({**self._dialect, **schema}, self._registry)
