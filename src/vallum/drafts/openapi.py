@@ -50,7 +50,7 @@ def read_openapi(document: Any, *, loose: bool = False) -> Reading:
         except (OpenApiError, ValueError, TypeError, KeyError, AttributeError) as error:
             reading.left_out.append(f"{label}: {error if isinstance(error, ValueError) else 'it cannot be read'}")
             continue
-        route.name = name_of(str(operation.get("operationId") or f"{method}-{path}"), taken)
+        route.name = name_of(str(operation.get("operationId") or f"{method}{path}"), taken)
         reading.routes.append(route)
         if len(reading.routes) > OPERATIONS_MAX:
             raise OpenApiError(f"over {OPERATIONS_MAX} operations")

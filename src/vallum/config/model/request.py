@@ -13,12 +13,13 @@ from vallum.config.model.base import Base, Positive
 class NumbersConfig(Base, frozen=True):
     """What numbers a body may hold, wherever they stand."""
 
-    max_abs: Annotated[
-        float | None, Meta(gt=0, description="furthest from zero; numbers that are not finite are refused always")
-    ] = None
-    max_digits: Annotated[
-        int | None, Meta(ge=1, le=4300, description="significant digits; 17 hold every double, 9 every float")
-    ] = None
+    max_abs: (
+        Annotated[float, Meta(gt=0, description="furthest from zero; what is not finite is refused always")] | None
+    ) = None
+    max_digits: (
+        Annotated[int, Meta(ge=1, le=4300, description="significant digits; 17 hold every double, 9 every float")]
+        | None
+    ) = None
 
 
 class RequestConfig(Base, frozen=True):
