@@ -14,6 +14,7 @@ from vallum.checks.schema import Schema, SchemaError
 from vallum.checks.schema.parameters import Parameters
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.codecs.json import Json
+from vallum.config.model.request import NumbersConfig
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.content import ANY_SHAPE, Shape
 from vallum.core.policy import Guard, Intake
@@ -80,6 +81,10 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
             ("schema", request.schema),
             ("sanitize", request.sanitize),
             ("deny_fields", request.deny_fields),
+            ("max_keys", request.max_keys),
+            ("max_items", request.max_items),
+            ("max_chars", request.max_chars),
+            ("numbers", request.numbers != NumbersConfig()),
         ):
             if used:
                 faults.note((*at, key), "a raw route passes bodies unread", "leave out preset: raw")
@@ -91,6 +96,9 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
             faults.note((*at, "headers", index), f"{name!r} never reaches the upstream")
     schema = _read_schema(faults, Schema, request.schema, (*at, "schema"))
     parameters = _read_schema(faults, Parameters, request.parameters, (*at, "parameters"))
+    if parameters is not None:
+        for name in sorted(parameters.segments - set(_segments(route.match.path))):
+            faults.note((*at, "parameters"), f"{request.parameters} names {name!r}, which is no {{{name}}} of the path")
     return Intake(
         max_bytes=request.max_bytes,
         max_depth=request.max_depth,
@@ -105,6 +113,11 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),
         passages=form.passages,
     )
+
+
+def _segments(path: str) -> list[str]:
+    """Return the names that a path pattern gives to its segments."""
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
 
 
 def _shape(request: RequestConfig) -> Shape:

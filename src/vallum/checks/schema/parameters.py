@@ -22,6 +22,7 @@ NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,307})(?:\.[0-9]{1,400})?(?:[eE][+-]?[0
 BOOLEANS = {"true": True, "false": False}
 PARTS = ("path", "query")
 LEVELS_MAX = 16
+ITEMS = "\0items"  # behind the name of a list, what its items are
 
 
 class Parameters:
@@ -34,7 +35,8 @@ class Parameters:
         if not parts or not set(parts) <= set(PARTS):
             raise SchemaError("it must be of an object with the properties path and query")
         self._kinds = {part: _kinds(schema, parts.get(part)) for part in PARTS}
-        self.names = frozenset(self._kinds["query"])
+        self.names = frozenset(name for name in self._kinds["query"] if not name.endswith(ITEMS))
+        self.segments = frozenset(name for name in self._kinds["path"] if not name.endswith(ITEMS))
 
     def inspect(self, path: Mapping[str, str], query: Iterable[tuple[str, str]]) -> Finding | None:
         """Return the first violation, by its parameter and rule."""
@@ -42,7 +44,7 @@ class Parameters:
         for name, text in query:
             kinds = self._kinds["query"].get(name, ())
             if "array" in kinds:
-                given.setdefault(name, []).append(_read(text, self._kinds["query"][f"{name}[]"]))
+                given.setdefault(name, []).append(_read(text, self._kinds["query"][name + ITEMS]))
             elif name in given:
                 return Finding("once", f"query.{name}", reason=Reason.INVALID_REQUEST, public=True)
             else:
@@ -56,14 +58,14 @@ class Parameters:
 
 
 def _kinds(root: Any, part: Any) -> dict[str, frozenset[str]]:
-    """Return what each parameter may be read as, and the items of `name` as `name[]`."""
+    """Return what each parameter may be read as, and beside a list what its items may be."""
     if part is None:
         return {}
     properties = (resolve(root, part["$ref"]) if "$ref" in part else part).get("properties", {})
     kinds = {name: _types(root, schema, LEVELS_MAX) for name, schema in properties.items()}
     for name, schema in properties.items():
         if "array" in kinds[name]:
-            kinds[f"{name}[]"] = _item_types(root, schema)
+            kinds[name + ITEMS] = _item_types(root, schema)
     return kinds
 
 
