@@ -119,9 +119,8 @@ def _shape(shape: Shape) -> str:
 
 
 def _schemas(intake: Intake) -> str:
-    if intake.parameters is None:
-        return "yes" if intake.schema is not None else ABSENT
-    return "parameters" if intake.schema is None else "body and parameters"
+    held = [*intake.schemas, *(["parameters"] if intake.parameters is not None else [])]
+    return " and ".join(held) or ABSENT
 
 
 def _vigilance(route: Route) -> str:

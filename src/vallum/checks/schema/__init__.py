@@ -43,7 +43,7 @@ class Schema:
 
     def inspect(self, content: Content) -> Finding | None:
         """Return the most telling violation by its place and rule; never the value."""
-        return self.hold(content.document)
+        return self.hold(content.outline)
 
     def hold(self, document: Any) -> Finding | None:
         """Return the most telling violation of `document`."""

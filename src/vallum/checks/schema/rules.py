@@ -160,7 +160,12 @@ def _count_visits(root: Any) -> None:
         if id(schema) in known:
             return known[id(schema)]
         open_now.add(id(schema))
-        here = sum(visits(part) for name in IN_PLACE for part in _parts(schema.get(name)))
+        here = visits(schema.get("if")) + max(visits(schema.get("then")), visits(schema.get("else")))
+        here += sum(visits(part) for name in ("not", "dependentSchemas") for part in _parts(schema.get(name)))
+        for name in ("allOf", "anyOf", "oneOf"):
+            parts = list(_parts(schema.get(name)))
+            counts = [visits(part) for part in parts]
+            here += max(counts, default=0) + len(parts) if _are_told_apart(root, parts) else sum(counts)
         for name in ("$ref", "$dynamicRef", "$recursiveRef"):
             here += visits(resolve(root, schema[name])) if name in schema else 0
         below = [
@@ -179,6 +184,25 @@ def _count_visits(root: Any) -> None:
         return total
 
     visits(root)
+
+
+def _are_told_apart(root: Any, parts: list[Any]) -> bool:
+    """Say whether a value can be of one alternative alone, by its type or by a member that names its kind."""
+    named = [_kind(root, part.get("if", part)) for part in parts]
+    return len(named) > 1 and None not in named and len(set(named)) == len(named)
+
+
+def _kind(root: Any, schema: Any) -> str | None:
+    for _ in range(DEPTH_MAX):
+        if not isinstance(schema, dict) or "$ref" not in schema:
+            break
+        schema = resolve(root, schema["$ref"])
+    if not isinstance(schema, dict):
+        return None
+    for name, part in sorted(schema.get("properties", {}).items()):
+        if isinstance(part, dict) and ("const" in part or "enum" in part):
+            return f"{name} {part.get('const')!r} {part.get('enum')!r}"
+    return next((f"{rule} {schema[rule]!r}" for rule in ("const", "enum", "type") if rule in schema), None)
 
 
 def _parts(value: Any) -> Iterator[Any]:

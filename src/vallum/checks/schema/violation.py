@@ -37,6 +37,7 @@ WHOLE = (
 ).split()
 # A boolean beside a bound, until draft 6: told with it.
 EXCLUSIVE = {"minimum": "exclusiveMinimum", "maximum": "exclusiveMaximum"}
+REFUSED = "refused_field"  # a schema that is `false`
 TELLING = ("type", "const", "enum")  # rules by which alternatives are told apart
 
 
@@ -54,7 +55,7 @@ class Locator:
         self._rule = lru_cache(PARTS_KEPT)(self._compile_rule)
 
     def locate(self, document: Any) -> Violation:
-        """Return the rule that `document`, which is not valid, breaks, and where."""
+        """Return the rule that `document`, which is not valid, breaks, and where: a member's place, there or not."""
         try:
             return self._locate(document)
         except (ValueError, jsonschema_rs.ValidationError):  # a part that means nothing by itself
@@ -69,19 +70,19 @@ class Locator:
                 break
             for rule in ALONE:
                 if rule in schema and not self._rule(at, rule).is_valid(value):
-                    return rule, where
+                    return rule, where + _missing(rule, schema, value)
             below = next((step for step in self._below(schema, at, value) if self._breaks(step[1], step[2])), None)
             if below is not None:
                 name, at, value = below
-                if at[-1] in ("additionalProperties", "items") and self._find(at) is False:
-                    return at[-1], where
                 where = f"{where}/{escape_pointer(str(name))}"
+                if self._find(at) is False:
+                    return at[-1] if at[-1] in ("additionalProperties", "items") else REFUSED, where
                 continue
             here = next((place for place in self._here(schema, at, value) if self._breaks(place, value)), None)
             if here is None:
                 return next((rule for rule in WHOLE if rule in schema), "schema"), where
             at = here
-        return "false", where
+        return REFUSED, where
 
     def _below(self, schema: dict[str, Any], at: Place, value: Any) -> Iterator[tuple[str | int, Place, Any]]:
         """Yield the parts of a value with the places of what they must hold."""
@@ -120,6 +121,10 @@ class Locator:
             yield steps_of(schema["$ref"])
         for index in range(len(schema.get("allOf", ()))):
             yield (*at, "allOf", str(index))
+        if "if" in schema:
+            then = "else" if self._breaks((*at, "if"), value) else "then"
+            if then in schema:
+                yield (*at, then)
         for rule in ("anyOf", "oneOf"):
             places = [(*at, rule, str(index)) for index in range(len(schema.get(rule, ())))]
             meant = [place for place in places if self._resembles(value, place)]
@@ -169,3 +174,10 @@ class Locator:
         if self._registry is None:
             self._registry = jsonschema_rs.Registry([(BASE, self._root)])
         return compile_part({**self._dialect, **schema}, self._registry)
+
+
+def _missing(rule: str, schema: dict[str, Any], value: Any) -> str:
+    """Return where a member should be that is not there."""
+    if rule != "required":
+        return ""
+    return "/" + escape_pointer(next(name for name in schema["required"] if name not in value))
