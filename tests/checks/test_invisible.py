@@ -57,7 +57,7 @@ def test_honest_text_arrives_byte_for_byte(name: str) -> None:
     assert remove_invisible(HONEST[name]) == HONEST[name]
     for way in ("remove", "refuse"):
         document = {"text": HONEST[name]}
-        config = SanitiseConfig(html="strip", invisible=way)  # type: ignore[arg-type]
+        config = SanitiseConfig(html="strip", invisible=way)
         assert Sanitise(config).clean(Content(document)) is document
 
 

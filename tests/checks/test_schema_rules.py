@@ -65,9 +65,13 @@ def deep(levels: int) -> dict[str, Any]:
     ],
 )
 def test_what_is_refused_and_what_to_write_instead(schema: Any, words: str) -> None:
-    spent, caught = spend(lambda: pytest.raises(SchemaError, Schema, schema))
-    assert caught.match(words)
-    assert "\n" not in str(caught.value)
+    def refuse() -> str:
+        with pytest.raises(SchemaError, match=words) as caught:
+            Schema(schema)
+        return str(caught.value)
+
+    spent, said = spend(refuse)
+    assert "\n" not in said
     assert spent < 0.5
 
 
@@ -77,7 +81,10 @@ def test_what_is_refused_and_what_to_write_instead(schema: Any, words: str) -> N
         {"$id": "https://example.com/a", "$defs": {"x": {"type": "string"}}, "$ref": "#/$defs/x"},
         {"$defs": {"x": {"$anchor": "here", "type": "string"}}, "$ref": "#here"},
         {"$defs": {"a/b~c": {"type": "string"}}, "$ref": "#/$defs/a~1b~0c"},
-        {"$ref": "#/$defs/tree", "$defs": {"tree": {"anyOf": [{"items": {"$ref": "#/$defs/tree"}}, {"type": "string"}]}}},
+        {
+            "$ref": "#/$defs/tree",
+            "$defs": {"tree": {"anyOf": [{"items": {"$ref": "#/$defs/tree"}}, {"type": "string"}]}},
+        },
         {"pattern": r"^\(\?=[a-z]{1,200}$"},
         {"pattern": r"a\\{5000}"},
         {"properties": {"pattern": {"type": "string"}, "$ref": {"type": "string"}}},
@@ -162,7 +169,10 @@ HEAVY = {
     "names by pattern": ({"patternProperties": {"^(a+)+$": {"type": "string"}}}, {"a" * n: 1 for n in range(1, 800)}),
     "a long text": ({"pattern": "^[a-z]{1,900}$"}, "a" * 500_000),
     "not of a kind": ({"not": PARTS}, [1] * 100_000),
-    "nothing left over": ({"anyOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False}, dict.fromkeys("abc", 1)),
+    "nothing left over": (
+        {"anyOf": [{"properties": {"a": {}}}], "unevaluatedProperties": False},
+        dict.fromkeys("abc", 1),
+    ),
 }
 
 
@@ -171,7 +181,7 @@ def test_no_body_makes_it_dear(name: str) -> None:
     schema, document = HEAVY[name]
     check = Schema(schema)
     spent, finding = spend(lambda: check.hold(document))
-    print(f"{name}: {spent * 1000:.1f} ms")
+    print(f"{name}: {spent * 1000:.1f} ms")  # noqa: T201
     assert isinstance(finding, Finding)
     assert spent < 0.1
 
@@ -198,12 +208,22 @@ def test_no_body_makes_it_dear(name: str) -> None:
         ({"propertyNames": {"maxLength": 1}}, {"ab": 1}, "propertyNames", ""),
         ({"dependentRequired": {"a": ["b"]}}, {"a": 1}, "dependentRequired", ""),
         ({"$defs": {"x": {"$anchor": "n", "type": "string"}}, "$ref": "#n"}, 1, "$ref", ""),
-        ({"$id": "https://e.x/a", "$defs": {"x": {"items": {"type": "string"}}}, "$ref": "#/$defs/x"}, [1], "type", "/0"),
+        (
+            {"$id": "https://e.x/a", "$defs": {"x": {"items": {"type": "string"}}}, "$ref": "#/$defs/x"},
+            [1],
+            "type",
+            "/0",
+        ),
         ({"properties": {"a": {"const": True}}}, {"a": False}, "const", "/a"),
         ({"items": {"uniqueItems": True}}, [[1], [2, 2]], "uniqueItems", "/1"),
         ({"maximum": 1}, 2, "maximum", ""),
         ({"exclusiveMaximum": 1}, 1, "exclusiveMaximum", ""),
-        ({"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": True}, 1, "minimum", ""),
+        (
+            {"$schema": "http://json-schema.org/draft-04/schema#", "minimum": 1, "exclusiveMinimum": True},
+            1,
+            "minimum",
+            "",
+        ),
     ],
 )
 def test_the_violation_that_tells_most(schema: Any, document: Any, rule: str, where: str) -> None:
@@ -266,7 +286,7 @@ GOOD = {"limit": "5"}
         ("limit= 5", "type"),
         ("limit=05", "type"),
         ("limit=0x5", "type"),
-        ("limit=٥", "type"),
+        ("limit=\u0665", "type"),
         ("limit=", "type"),
         ("limit=5&limit=5", "once"),
         ("", "required"),
@@ -297,8 +317,8 @@ def test_parameters_of_the_query(query: str, rule: str | None) -> None:
     pairs = [tuple(part.split("=", 1)) for part in query.split("&") if part]
     finding = Parameters(PARAMETERS).inspect({"id": "7"}, pairs)  # type: ignore[arg-type]
     assert (finding and finding.rule) == rule
-    if finding is not None and rule != "required" and rule != "additionalProperties":
-        assert finding.where.startswith(f"query.{query.split('&')[-1].split('=')[0]}")
+    if finding is not None and rule not in ("required", "additionalProperties"):
+        assert finding.where.startswith(f"query.{query.rpartition('&')[2].partition('=')[0]}")
 
 
 @pytest.mark.parametrize(("text", "rule"), [("7", None), ("0", "minimum"), ("x", "type"), ("7.0", "type")])
@@ -307,7 +327,9 @@ def test_parameters_of_the_path(text: str, rule: str | None) -> None:
     assert (finding and (finding.rule, finding.where)) == (rule and (rule, "path.id"))
 
 
-@pytest.mark.parametrize("schema", [True, {}, {"properties": {}}, {"properties": {"header": {}}}, {"properties": {"query": 1}}])
+@pytest.mark.parametrize(
+    "schema", [True, {}, {"properties": {}}, {"properties": {"header": {}}}, {"properties": {"query": 1}}]
+)
 def test_schemas_of_no_parameters(schema: Any) -> None:
     with pytest.raises(SchemaError):
         Parameters(schema)

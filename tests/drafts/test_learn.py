@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from tests.drafts.traffic_kinds import KINDS, Mutator
+
 from vallum.adapters.proxy.server import Listener
 from vallum.checks.schema import Schema
 from vallum.cli.learn import learn, read_line
@@ -34,7 +34,13 @@ CALLERS = 20
 def record(kind: str, seed: int) -> list[dict[str, Any]]:
     r = Random(seed)
     return [
-        {"method": "POST", "path": f"/{kind}", "body": KINDS[kind](r), "caller": f"c{r.randrange(CALLERS)}", "status": 200}
+        {
+            "method": "POST",
+            "path": f"/{kind}",
+            "body": KINDS[kind](r),
+            "caller": f"c{r.randrange(CALLERS)}",
+            "status": 200,
+        }
         for _ in range(COUNT)
     ]
 
@@ -73,7 +79,7 @@ def test_a_policy_after_a_thousand_requests(tmp_path: Path, kind: str) -> None:
         refused[way] += not takes(worse)
     ways = ", ".join(f"{way} {100 * refused[way] / met[way]:.1f}" for way in sorted(met))
     share = refused.total() / met.total()
-    print(f"\nlearn {kind}: held-out {100 * accepted:.2f}% accepted; mutations {100 * share:.2f}% refused ({ways})")
+    print(f"\nlearn {kind}: held-out {100 * accepted:.2f}% accepted; mutations {100 * share:.2f}% refused ({ways})")  # noqa: T201
     assert accepted >= 0.995
     assert share >= 0.95
 
@@ -202,7 +208,7 @@ def test_a_query_is_learnt(tmp_path: Path) -> None:
     assert hold({}, [("limit", "500"), ("q", "word7")]) is not None
     assert hold({}, [("limit", "5"), ("q", "x" * 500)]) is not None
     assert hold({}, [("q", "word7")]) is not None
-    assert route.intake.query == {"limit", "q"}
+    assert route.intake.query == frozenset({"limit", "q"})
     assert route.intake.max_bytes == 0
 
 
@@ -232,7 +238,7 @@ async def test_an_upstream_is_watched() -> None:
     answers = []
     for body in (b'{"input_text": "a good day", "temperature": 1.0}', b'{"input_text": 1', b'{"wrong": 1}'):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        head = f"POST /api/v1/predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nContent-Length: {len(body)}\r\n"
+        head = f"POST /api/v1/predict HTTP/1.1\r\nHost: x\r\nX-API-Key: secret\r\nContent-Length: {len(body)}\r\n"
         writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
         answers.append(int((await reader.read(-1)).split()[1]))
         writer.close()

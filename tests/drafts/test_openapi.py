@@ -65,7 +65,11 @@ REF = {"$ref": "#/components/schemas/Pet"}
             [{"name": "a", "age": 1}],
             [{"name": "a"}, {"age": 1, "more": 1}, {"age": 1, "id": 1}],
         ),
-        (TOLD_APART, [{"kind": "cat", "claws": 1}, {"kind": "dog"}], [{"kind": "cow"}, {"kind": "dog", "claws": 1}, {}]),
+        (
+            TOLD_APART,
+            [{"kind": "cat", "claws": 1}, {"kind": "dog"}],
+            [{"kind": "cow"}, {"kind": "dog", "claws": 1}, {}],
+        ),
         ({"$ref": "#/components/schemas/Tree"}, [{"next": {"next": {"v": 1}}}], [{"next": {"next": {"w": 1}}}]),
         ({"type": "object", "additionalProperties": {"type": "integer"}}, [{"x": 1}], [{"x": "1"}]),
         ({"type": "object", "properties": {"a": {}}, "additionalProperties": True}, [{"b": 1}], [1]),
@@ -100,7 +104,9 @@ def test_the_dialect_of_3_1(schema: Any, good: list[Any], bad: list[Any]) -> Non
 
 def test_loose_lets_members_through_that_are_not_named() -> None:
     assert schema_of(REF, COMPONENTS, loose=True).hold({"more": 1}) is None
-    assert schema_of(REF, COMPONENTS, loose=True).hold({"id": 1}) is not None, "what is readOnly is refused all the same"
+    assert schema_of(REF, COMPONENTS, loose=True).hold({"id": 1}) is not None, (
+        "what is readOnly is refused all the same"
+    )
 
 
 @pytest.mark.parametrize(

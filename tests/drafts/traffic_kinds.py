@@ -16,8 +16,14 @@ WORDS = "model weather price train river paper green simple number answer questi
 
 def tabular(r: Random) -> Any:
     """Rows of numbers, as a classifier of customers is asked."""
-    row = lambda: [round(r.gauss(40, 12), 2), round(r.expovariate(1 / 2000), 2), r.randint(0, 12), r.random()]  # noqa: E731
-    body = {"model": r.choice(["churn-1", "churn-2"]), "instances": [row() for _ in range(r.randint(1, 16))]}
+
+    def row() -> list[float]:
+        return [round(r.gauss(40, 12), 2), round(r.expovariate(1 / 2000), 2), r.randint(0, 12), r.random()]
+
+    body: dict[str, Any] = {
+        "model": r.choice(["churn-1", "churn-2"]),
+        "instances": [row() for _ in range(r.randint(1, 16))],
+    }
     if r.random() < 0.3:
         body["threshold"] = round(r.random(), 3)
     if r.random() < 0.2:
@@ -27,14 +33,17 @@ def tabular(r: Random) -> Any:
 
 def chat(r: Random) -> Any:
     """Messages, of texts and of parts."""
-    text = lambda: " ".join(r.choices(WORDS, k=r.randint(1, 120)))  # noqa: E731
+
+    def text() -> str:
+        return " ".join(r.choices(WORDS, k=r.randint(1, 120)))
+
     messages = [{"role": "system", "content": text()}] if r.random() < 0.5 else []
     for _ in range(r.randint(1, 6)):
         content: Any = text()
         if r.random() < 0.2:
             content = [{"type": "text", "text": text()}, {"type": "image", "url": f"https://img.example/{r.random()}"}]
         messages.append({"role": r.choice(["user", "assistant"]), "content": content})
-    body = {"model": r.choice(["small", "large"]), "messages": messages, "stream": r.random() < 0.5}
+    body: dict[str, Any] = {"model": r.choice(["small", "large"]), "messages": messages, "stream": r.random() < 0.5}
     if r.random() < 0.7:
         body["temperature"] = round(r.uniform(0, 1.5), 2)
     if r.random() < 0.5:
@@ -44,11 +53,11 @@ def chat(r: Random) -> Any:
 
 def nested(r: Random) -> Any:
     """An order: objects in objects, a map of made-up names, a member that may be null."""
-    line = lambda: {  # noqa: E731
-        "sku": f"{r.choice('ABC')}-{r.randint(1000, 9999)}",
-        "count": r.randint(1, 40),
-        "price": {"amount": round(r.uniform(0.5, 900), 2), "currency": r.choice(["EUR", "USD", "GBP"])},
-    }
+
+    def line() -> dict[str, Any]:
+        price = {"amount": round(r.uniform(0.5, 900), 2), "currency": r.choice(["EUR", "USD", "GBP"])}
+        return {"sku": f"{r.choice('ABC')}-{r.randint(1000, 9999)}", "count": r.randint(1, 40), "price": price}
+
     return {
         "id": f"{r.getrandbits(64):016x}",
         "customer": {"name": " ".join(r.choices(WORDS, k=2)), "age": r.choice([None, r.randint(18, 95)])},
@@ -98,14 +107,18 @@ class Mutator:
     def mutate(self, document: Any, r: Random) -> tuple[str, Any]:
         """Return the way and the worse request."""
         while True:
-            way = r.choice(["type", "unknown member", "out of range", "missing member", "long text", "wrong word", "long list"])
+            way = r.choice(
+                ["type", "unknown member", "out of range", "missing member", "long text", "wrong word", "long list"]
+            )
             worse = copy.deepcopy(document)
             path, value = r.choice(list(walk(worse)))
             at = folded(path)
             if at in self._there and self._apply(way, worse, path, value, at, r):
                 return way, worse
 
-    def _apply(self, way: str, worse: Any, path: Path, value: Any, at: Path, r: Random) -> bool:
+    def _apply(  # noqa: C901, PLR0917  one line a way
+        self, way: str, worse: Any, path: Path, value: Any, at: Path, r: Random
+    ) -> bool:
         if way == "unknown member" and isinstance(value, dict) and at[-1:] != ("labels",):
             value[r.choice(["debug", "__proto__", "admin", "extra", "return_logits"])] = r.choice([1, "x", True, None])
             return True

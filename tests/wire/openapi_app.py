@@ -6,7 +6,7 @@ A request with the field `x-judge` is answered and not noted: it asks what this 
 from __future__ import annotations
 
 from datetime import date
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, Path, Query, Request
@@ -17,7 +17,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Colour(str, Enum):
+class Colour(StrEnum):
     RED = "red"
     GREEN = "green"
     BLUE = "blue"
@@ -55,7 +55,10 @@ class Node(Strict):
 
 class Turn(Strict):
     role: Literal["system", "user", "assistant"]
-    content: Annotated[str, Field(max_length=2000)] | Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=4)]
+    content: (
+        Annotated[str, Field(max_length=2000)]
+        | Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=4)]
+    )
 
 
 class Chat(Strict):
@@ -92,7 +95,7 @@ async def put_tree(tree: Annotated[int, Path(ge=1, le=10_000)], body: Node, dry:
 
 
 @app.get("/models/{name}/items")
-async def list_items(
+async def list_items(  # noqa: PLR0917
     name: Literal["small", "large"],
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
     ratio: Annotated[float | None, Query(ge=0, le=1)] = None,

@@ -20,7 +20,9 @@ OPENERS = {"\u202a": "\u202c", "\u202b": "\u202c", "\u2066": "\u2069", "\u2067":
 CLOSERS = frozenset(OPENERS.values())
 RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 # Scripts whose letters are joined or kept apart: Arabic and its neighbours, of India, of South-East Asia, Mongolian.
-JOINING = re.compile("[\u0600-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\u1b00-\u1bff\ua840-\ua9df\ufb50-\ufdff\ufe70-\ufefc]")
+JOINING = re.compile(
+    "[\u0600-\u08ff\u0900-\u0dff\u0f00-\u109f\u1780-\u18af\u1b00-\u1bff\ua840-\ua9df\ufb50-\ufdff\ufe70-\ufefc]"
+)
 SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u3040-\u30ff\u4e00-\u9fff\uaa60-\uaa7f]")
 IDEOGRAPH = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 PICTURE = re.compile(
@@ -29,7 +31,9 @@ PICTURE = re.compile(
 )
 VARIED = re.compile("[#*0-9\u0023-\u2bff\u1000-\u109f\u3000-\u303f\u4e00-\u9fff\ua870\U0001f000-\U0001faff]")
 # The flags that are spelt with tags, all that there are.
-FLAG = re.compile("\U0001f3f4(?:\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067|\U000e0073\U000e0063\U000e0074|\U000e0077\U000e006c\U000e0073))\U000e007f")
+FLAG = re.compile(
+    "\U0001f3f4(?:\U000e0067\U000e0062(?:\U000e0065\U000e006e\U000e0067|\U000e0073\U000e0063\U000e0074|\U000e0077\U000e006c\U000e0073))\U000e007f"
+)
 
 
 def remove_invisible(text: str) -> str:

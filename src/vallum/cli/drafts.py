@@ -31,12 +31,16 @@ HIDDEN = "/openapi.json and /docs neither."
 
 @click.command("import-openapi", short_help="Write a policy after an OpenAPI document.")
 @click.argument("source")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="vallum.yaml", show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="vallum.yaml", show_default=True
+)
 @click.option("--upstream", metavar="URL", help="The endpoint to protect; where SOURCE was read by default.")
 @click.option("--loose", is_flag=True, help="Let members through that the schemas do not name.")
 @click.option("--force", is_flag=True, help="Write over files that are there.")
 @click.pass_context
-def import_openapi(ctx: click.Context, source: str, output: Path, upstream: str | None, loose: bool, force: bool) -> None:
+def import_openapi(
+    ctx: click.Context, source: str, output: Path, upstream: str | None, loose: bool, force: bool
+) -> None:
     """Read the OpenAPI document SOURCE, a URL or a file, once, and write a policy with a strict route per operation.
 
     \b

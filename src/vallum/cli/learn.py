@@ -45,7 +45,9 @@ class Span(click.ParamType[float]):
 @click.option("--upstream", metavar="URL", help="The endpoint: watched if there is no RECORDING.")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Where callers are met while watching.")
 @click.option("--for", "span_s", type=Span(), default="10m", show_default=True, help="How long to watch.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="vallum.yaml", show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="vallum.yaml", show_default=True
+)
 @click.option("--force", is_flag=True, help="Write over files that are there.")
 @click.pass_context
 def learn(

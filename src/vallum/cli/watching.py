@@ -17,11 +17,12 @@ import uvloop
 from rich.progress import Progress
 
 from vallum.adapters.proxy.server import Listener
-from vallum.adapters.proxy.upstream import Pool, UpstreamError
+from vallum.adapters.proxy.upstream import Pool
 from vallum.cli.terminal import err
 from vallum.codecs.json import Json
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.decision import Deny
+from vallum.core.errors import UpstreamError
 from vallum.core.policy import Upstream
 from vallum.core.target import parse_target
 from vallum.drafts.traffic import NO_BODY, Sample, Traffic

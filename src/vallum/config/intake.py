@@ -199,7 +199,7 @@ def _segments(path: str) -> list[str]:
 
 def _shape(request: RequestConfig) -> Shape:
     """Return the bounds that a route sets; what it leaves out has none."""
-    wanted = {
+    wanted: dict[str, Any] = {
         "max_keys": request.max_keys,
         "max_items": request.max_items,
         "max_chars": request.max_chars,

@@ -81,25 +81,32 @@ class Shape(NamedTuple):
     max_abs: float = inf
     max_digits: int | None = None  # significant ones of one number, as it is written shortest
 
-    def hold_container(self, container: Any) -> None:
-        """Raise ContentError for an object or an array of too many parts."""
-        if type(container) is dict:
-            if len(container) > self.max_keys:
-                raise ContentError("max_keys")
-        elif len(container) > self.max_items:
-            raise ContentError("max_items")
+    def hold(self, containers: list[Any]) -> None:
+        """Raise ContentError for an object or an array that is too large, or holds a number that is."""
+        if self is ANY_SHAPE:
+            return
+        for container in containers:
+            items = container
+            if type(container) is dict:
+                items = container.values()
+                if len(container) > self.max_keys:
+                    raise ContentError("max_keys")
+            elif len(container) > self.max_items:
+                raise ContentError("max_items")
+            for item in items:
+                if type(item) is int or type(item) is float:
+                    self._hold_number(item)
 
-    def hold_number(self, number: float) -> None:
-        """Raise ContentError for a number that is out of range or too exact."""
+    def hold_texts(self, texts: Iterable[str]) -> None:
+        """Raise ContentError for a string that is too long."""
+        if self is not ANY_SHAPE and max(map(len, texts), default=0) > self.max_chars:
+            raise ContentError("max_chars")
+
+    def _hold_number(self, number: float) -> None:
         if not -self.max_abs <= number <= self.max_abs:
             raise ContentError("max_abs")
         if self.max_digits is not None and _digits(number) > self.max_digits:
             raise ContentError("max_digits")
-
-    def hold_texts(self, texts: Iterable[str]) -> None:
-        """Raise ContentError for a string that is too long."""
-        if max(map(len, texts), default=0) > self.max_chars:
-            raise ContentError("max_chars")
 
 
 ANY_SHAPE = Shape()
@@ -125,7 +132,7 @@ class Content:
         passages: Callable[[Any], Iterable[Passage]] | None = None,
         shape: Shape = ANY_SHAPE,
     ) -> None:
-        """Collect the strings of `document`; raise ContentError past `max_depth` or `shape`, or on what is not finite."""
+        """Collect the strings of `document`; raise ContentError past `max_depth` or `shape`, or where not finite."""
         self.document = document
         self.query = tuple(query)
         self.values: list[str] = []
@@ -140,13 +147,11 @@ class Content:
             self.values.append(value)
             if not name.isidentifier():
                 self.keys.append(name)
-        if shape is not ANY_SHAPE:
-            shape.hold_texts(self.values)
+        shape.hold_texts(self.values)
 
     def _collect(self, max_depth: int, shape: Shape) -> None:
         # Level by level: depth costs nothing to count, and no recursion can be driven from outside.
         values, keys = self.values, self.keys
-        bounded = shape is not ANY_SHAPE
         level: list[Any] = [[self.document]]
         depth = -1
         while level:
@@ -155,8 +160,6 @@ class Content:
                 raise ContentError("max_depth")
             below: list[Any] = []
             for container in level:
-                if bounded:
-                    shape.hold_container(container)
                 if type(container) is dict:
                     keys.extend([key for key in container if len(key) > NAME_MAX_CHARS or not key.isidentifier()])
                     container = container.values()  # noqa: PLW2901  one loop body for both kinds of container
@@ -171,8 +174,7 @@ class Content:
                         self._uploads = True
                     elif kind is float and not isfinite(item):
                         raise ContentError("finite")  # 1e400 is legal JSON and infinite in every language
-                    elif bounded and (kind is int or kind is float):
-                        shape.hold_number(item)
+            shape.hold(level)
             level = below
 
     @property

@@ -56,8 +56,10 @@ class _Route:
         given: dict[str, Any] = {}
         for name, text in sample.query:
             value = _read(text)
-            given[name] = [*given[name], value] if isinstance(given.get(name), list) else (
-                [given[name], value] if name in given else value
+            given[name] = (
+                [*given[name], value]
+                if isinstance(given.get(name), list)
+                else ([given[name], value] if name in given else value)
             )
         self.query.add(given, sample.caller)
 
@@ -83,7 +85,11 @@ class Traffic:
         """Take note of one request that the upstream took."""
         path = template_of(sample.path)
         key = (sample.method, path or "")
-        if path is None or sample.method not in METHODS or (key not in self._routes and len(self._routes) >= ROUTES_MAX):
+        if (
+            path is None
+            or sample.method not in METHODS
+            or (key not in self._routes and len(self._routes) >= ROUTES_MAX)
+        ):
             self.left_out += 1
             return
         self.count += 1
@@ -99,7 +105,9 @@ class Traffic:
     def propose(self) -> list[RouteDraft]:
         """Return a route for each that was seen, with the evidence for its bounds."""
         taken: set[str] = set()
-        return [_propose(route, name_of(f"{route.method.lower()}{route.path}", taken)) for route in self._routes.values()]
+        return [
+            _propose(route, name_of(f"{route.method.lower()}{route.path}", taken)) for route in self._routes.values()
+        ]
 
 
 def template_of(path: str) -> str | None:

@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import unquote
 
 LEVELS_MAX = 64
-WORDS = frozenset({"discriminator", "xml", "externalDocs", "example", "examples", "readOnly", "writeOnly", "deprecated"})
+WORDS = frozenset(
+    {"discriminator", "xml", "externalDocs", "example", "examples", "readOnly", "writeOnly", "deprecated"}
+)
 PROSE = frozenset({"title", "description", "default", "$comment"})
 MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
 ONE = ("items", "not", "if", "then", "else", "contains", "propertyNames", "additionalProperties", "unevaluatedItems")
@@ -69,22 +71,7 @@ class Translator:
         composed = bool({"allOf", "$ref"} & schema.keys()) or (
             "properties" in schema and bool({"anyOf", "oneOf", "if"} & schema.keys())
         )
-        inner = closed and not composed
-        out: dict[str, Any] = {}
-        for word, value in schema.items():
-            if word == "$ref":
-                out[word] = self._refer(value, inner)
-            elif word in MANY:
-                out[word] = [
-                    self.translate(part, closed=inner or word == "prefixItems", level=level + 1) for part in value
-                ]
-            elif word in ONE:
-                # `not` and `if` only ask: closed, they would say something else.
-                out[word] = self.translate(value, closed=word not in ("not", "if"), level=level + 1)
-            elif word in NAMED:
-                out[word] = {name: self._member(part, level) for name, part in value.items()}
-            elif word not in WORDS and not word.startswith("x-"):
-                out[word] = value
+        out = self._words(schema, level, closed=closed and not composed)
         self._tell_apart(schema, out)
         self._mend(schema, out)
         if closed and not self._loose and not CLOSING & out.keys():
@@ -92,6 +79,23 @@ class Translator:
                 out["unevaluatedProperties"] = False
             elif "properties" in out and "patternProperties" not in out:
                 out["additionalProperties"] = False
+        return out
+
+    def _words(self, schema: dict[str, Any], level: int, *, closed: bool) -> dict[str, Any]:
+        """Translate a schema word by word."""
+        out: dict[str, Any] = {}
+        for word, value in schema.items():
+            if word == "$ref":
+                out[word] = self._refer(value, closed)
+            elif word in MANY:
+                whole = closed or word == "prefixItems"
+                out[word] = [self.translate(part, closed=whole, level=level + 1) for part in value]
+            elif word in ONE:  # `not` and `if` only ask: closed, they would say something else
+                out[word] = self.translate(value, closed=word not in ("not", "if"), level=level + 1)
+            elif word in NAMED:
+                out[word] = {name: self._member(part, level) for name, part in value.items()}
+            elif word not in WORDS and not word.startswith("x-"):
+                out[word] = value
         return out
 
     def without_null(self, schema: Any) -> Any:
@@ -162,22 +166,30 @@ class Translator:
             if size is not None and out.get("type") == "integer":
                 out["minimum"] = max(out.get("minimum", -size), -size)
                 out["maximum"] = min(out.get("maximum", size - 1), size - 1)
-        if not self._is_3_0:
-            return
-        for word, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-            if out.get(word) is True and bound in out:
-                out[word] = out.pop(bound)
-            elif isinstance(out.get(word), bool):
-                del out[word]
-        if out.pop("nullable", False) is True:
-            if isinstance(out.get("type"), str):
-                out["type"] = [out["type"], "null"]
-            if "enum" in out and None not in out["enum"]:
-                out["enum"] = [*out["enum"], None]
-            for rule in ("anyOf", "oneOf"):
-                if rule in out:
-                    out[rule] = [*out[rule], {"type": "null"}]
-            if "allOf" in out:
-                alone = dict(out)
-                out.clear()
-                out["anyOf"] = [alone, {"type": "null"}]
+        if self._is_3_0:
+            _mend_bounds(out)
+            _mend_null(out)
+
+
+def _mend_bounds(out: dict[str, Any]) -> None:
+    for word, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if out.get(word) is True and bound in out:
+            out[word] = out.pop(bound)
+        elif isinstance(out.get(word), bool):
+            del out[word]
+
+
+def _mend_null(out: dict[str, Any]) -> None:
+    if out.pop("nullable", False) is not True:
+        return
+    if isinstance(out.get("type"), str):
+        out["type"] = [out["type"], "null"]
+    if "enum" in out and None not in out["enum"]:
+        out["enum"] = [*out["enum"], None]
+    for rule in ("anyOf", "oneOf"):
+        if rule in out:
+            out[rule] = [*out[rule], {"type": "null"}]
+    if "allOf" in out:
+        alone = dict(out)
+        out.clear()
+        out["anyOf"] = [alone, {"type": "null"}]

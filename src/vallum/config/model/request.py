@@ -31,7 +31,9 @@ class RequestConfig(Base, frozen=True):
     max_depth: Annotated[Positive, Meta(le=128, description="nesting of a JSON body")] = 32
     max_keys: Annotated[Positive | None, Meta(description="members of one object")] = None
     max_items: Annotated[Positive | None, Meta(description="items of one array")] = None
-    max_chars: Annotated[Positive | None, Meta(description="characters of one string, of those in the query too")] = None
+    max_chars: Annotated[Positive | None, Meta(description="characters of one string, of those in the query too")] = (
+        None
+    )
     numbers: NumbersConfig = NumbersConfig()
     schema: Annotated[str | None, Meta(description="file with a JSON Schema, beside the policy")] = None
     bounds: Annotated[
