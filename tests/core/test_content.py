@@ -106,7 +106,7 @@ def test_strings_of_the_query_are_bounded_too() -> None:
         Content({}, [("q", "four")], shape=Shape(max_chars=3))
 
 
-@given(st.recursive(st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner), max_leaves=6))
+@given(st.recursive(st.integers() | st.floats() | st.text(), st.lists, max_leaves=6))
 @settings(max_examples=100, deadline=None)
 def test_wide_bounds_change_nothing(document: Any) -> None:
     wide = Shape(max_keys=10**9)
