@@ -25,6 +25,7 @@ from vallum.codecs.multipart import Multipart
 from vallum.codecs.tensors import Tensors
 from vallum.config.form import build_form, hold_both
 from vallum.config.model.request import NumbersConfig
+from vallum.config.outlet import withheld_groups
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.content import ANY_SHAPE, Shape, Takes
 from vallum.core.policy import Guard, Intake, Mode
@@ -140,6 +141,8 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         parameters=None if parameters is None else parameters.inspect,
         headers=_headers(request.headers, form),
         deny_fields=frozenset(request.deny_fields),
+        asks=tuple([ask for group in withheld_groups(route).values() for ask in group.asked_by]),
+        apart=PRESETS[route.preset].answer.apart,
         schema=hold_both(built, None if schema is None else schema.inspect),
         schemas=tuple(schemas),
         checks=(
