@@ -59,7 +59,8 @@ def test_an_answer_without_end_is_refused_by_the_meter_too(value: Any) -> None:
         found = meter.estimate(document, FREE)
         assert isinstance(found, Finding)
         assert (found.where, found.rule) == (where, "range")
-    for options in ([], "x", 5):
+    wrong: list[Any] = [[], "x", 5]
+    for options in wrong:
         found = CHAT.estimate({"messages": HELLO, "options": options}, FREE)
         assert isinstance(found, Finding)
         assert (found.where, found.rule) == ("/options", "type")

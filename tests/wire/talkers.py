@@ -43,7 +43,7 @@ class Talker:
         last = {"stop_reason": "end_turn", "stop_sequence": None}
         used = {"output_tokens": len(words) + self.spends}
         if not request.get("stream"):
-            content = [{"type": "text", "text": "".join(words)}]
+            content: list[Any] = [{"type": "text", "text": "".join(words)}]
             if request.get("tools"):
                 content.append(
                     {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"town": "Bergen"}}
@@ -51,7 +51,7 @@ class Talker:
                 last["stop_reason"] = "tool_use"
             await self._answer(incoming, message | last | {"content": content, "usage": usage | used})
             return
-        events = [{"type": "message_start", "message": message}]
+        events: list[Any] = [{"type": "message_start", "message": message}]
         events.append({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})
         events.append({"type": "ping"})
         events += [
