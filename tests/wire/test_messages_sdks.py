@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from base64 import b64encode
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zlib import compress, crc32
 
 import anthropic
 import ollama
@@ -45,11 +47,17 @@ routes:
 TEXT = "".join(WORDS)
 NOBODY: Any = [{"role": "tool", "content": "x"}]
 HELLO: Any = [{"role": "user", "content": "How do tides work?"}]
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+
 PIXEL = b64encode(
-    bytes.fromhex(
-        "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c4944415408d763601800000500010d0a2db4"
-        "0000000049454e44ae426082"
-    )
+    b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
+    + chunk(b"IDAT", compress(b"\0\x20\x80\xc0"))
+    + chunk(b"IEND", b"")
 ).decode()
 TOOL: Any = {
     "name": "get_weather",
@@ -416,7 +424,10 @@ async def test_a_tgi_stream_that_is_cut(opened: Opener, request_bytes: Any, talk
 async def test_every_request_of_the_battery_reaches_the_model(
     door: Door, request_bytes: Any, talker: tuple[Talker, str], preset: str
 ) -> None:
-    battery = json.loads((Path(__file__).parents[1] / "presets" / "battery" / f"{preset}.json").read_text())
+    folder = Path(__file__).parents[1] / "presets" / "battery"
+    battery = [
+        case for case in json.loads((folder / f"{preset}.json").read_text()) if not {"refused", "request"} & case.keys()
+    ]
     for case in battery:
         answer = await post(door, request_bytes, ROUTES[preset], **case["body"])
         assert answer.status == 200, (case["name"], answer.body)

@@ -55,6 +55,7 @@ class Attachment(NamedTuple):
     path: str  # dotted, as in a policy: `messages.*.content.*.image_url`; empty: the whole body
     kind: str  # image, audio, video, file
     takes: Takes
+    declared: str = ""  # how `media_type` beside it begins, where files of several kinds have one place; empty: any
 
 
 class Upload(NamedTuple):
