@@ -25,7 +25,7 @@ CASES = [
     (name, case)
     for name in NAMES
     for case in json.loads((BATTERY / f"{name}.json").read_text())
-    if "refused" not in case  # that is for the whole line, in test_battery.py
+    if not {"refused", "request"} & case.keys()  # these are for the whole line, in test_battery.py
 ]
 HELLO = [{"role": "user", "content": "hello there"}]
 
