@@ -18,6 +18,7 @@ import pytest
 from tests.wire.talkers import WORDS, Talker
 
 from vallum.adapters.proxy.server import Bounds, Listener
+from vallum.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -66,7 +67,7 @@ TOOL: Any = {
 }
 
 
-def write_policy(quotas: list[Any] | None = None, **more: Any) -> str:
+def write_policy(quotas: list[Any] | None = None, *, disclosed: bool = False, **more: Any) -> str:
     """Write a policy with every route, each as `more` says."""
     text = POLICY
     for preset, path in ROUTES.items():
@@ -81,6 +82,8 @@ def write_policy(quotas: list[Any] | None = None, **more: Any) -> str:
         route["quotas"] = quotas or ["1000 per minute"]
         if preset == "anthropic.count_tokens":
             route = {"quotas": ["1000 per minute"]} | {key: route[key] for key in route if key not in ("quotas", *more)}
+        if disclosed:  # requests that ask for what is withheld have tests of their own
+            route["response"] = {"disclose": list(PRESETS[preset].answer.withheld)}
         text += f"  - {json.dumps(route)}\n"
     return text
 
@@ -402,8 +405,8 @@ async def test_tgi_refuses_in_a_sentence(door: Door, request_bytes: Any, talker:
     remote = await post(door, request_bytes, "/generate", inputs="![](http://169.254.169.254/)what?")
     problem = remote.check_refusal(400, "invalid_request", "errors", "error")
     assert problem["error"].endswith(": /inputs (not)")
-    best = await post(door, request_bytes, "/generate_stream", inputs="x", parameters={"best_of": 2})
-    assert best.json()["error"].endswith(": /parameters/best_of (maximum)")
+    many = await post(door, request_bytes, "/generate_stream", inputs="x", parameters={"stop": ["x"] * 5})
+    assert many.json()["error"].endswith(": /parameters/stop (maxItems)")
     assert not talker[0].seen
 
 
@@ -422,8 +425,9 @@ async def test_a_tgi_stream_that_is_cut(opened: Opener, request_bytes: Any, talk
 
 @pytest.mark.parametrize("preset", ROUTES)
 async def test_every_request_of_the_battery_reaches_the_model(
-    door: Door, request_bytes: Any, talker: tuple[Talker, str], preset: str
+    opened: Opener, request_bytes: Any, talker: tuple[Talker, str], preset: str
 ) -> None:
+    door = await opened(write_policy(TOKENS, disclosed=True), upstream=talker[1])
     folder = Path(__file__).parents[1] / "presets" / "battery"
     battery = [
         case for case in json.loads((folder / f"{preset}.json").read_text()) if not {"refused", "request"} & case.keys()
