@@ -198,6 +198,11 @@ class Content:
         return self._text
 
     @property
+    def is_one_voice(self) -> bool:
+        """Whether the route's format does not say who speaks."""
+        return self._find_passages is None
+
+    @property
     def passages(self) -> tuple[Passage, ...]:
         """Who says what: by the route's format, or the user all of it."""
         if self._find_passages is not None:
