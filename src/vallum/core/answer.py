@@ -72,9 +72,9 @@ def choose_relay(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -
         return Lines(outlet, x.removed, enforce, bill, _screen(x, route, head, enforce))
     if not encoded and (media_type == "application/json" or media_type.endswith("+json")):
         return Whole(outlet, x.removed, enforce, bill, _screen(x, route, head, enforce))
-    if not encoded and not outlet.transforms and outlet.leaks and media_type.startswith("text/"):
+    if not encoded and not outlet.transforms and outlet.leaks and media_type in TEXTS:
         return Text(outlet, x.removed, enforce, None, _screen(x, route, head, enforce))
-    if not enforce or not (outlet.transforms or outlet.leaks):
+    if not enforce or not (outlet.transforms or outlet.leaks or outlet.errors_inside):
         x.unscanned.append("response")
         return Through()
     return unreadable(f"cannot read an answer of type {media_type!r}{' (compressed)' if encoded else ''}")
@@ -87,6 +87,7 @@ def _screen(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -> Scr
     return Screen(x, outlet, head, enforce)
 
 
+TEXTS = frozenset({"text/plain", "text/markdown", "text/csv", "application/x-subrip", "text/vtt"})
 LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 # Fields of one connection (RFC 9110 7.6.1) and of framing: the adapter writes its own.
 HOP_BY_HOP = frozenset(

@@ -44,10 +44,11 @@ class Evidence:
 
     def tell(self, redact: Callable[[str], str]) -> dict[str, Any]:
         """Return the member of a record."""
-        fields = {}
+        fields: dict[str, str] = {}
         for name, value in self.head.headers.fields[:FIELDS_MAX]:
             shown = "[withheld]" if name in SECRET_FIELDS else redact(value[: 2 * VALUE_MAX_CHARS])[:VALUE_MAX_CHARS]
-            fields[name[:VALUE_MAX_CHARS]] = shown
+            before = fields.get(name)
+            fields[name[:VALUE_MAX_CHARS]] = shown if before is None else f"{before}, {shown}"
         told: dict[str, Any] = {"status": self.head.status, "inside": self.inside, "headers": fields}
         if self.body:
             told["body"] = redact(self.body.decode("utf-8", "replace"))
