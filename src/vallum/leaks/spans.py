@@ -27,6 +27,9 @@ class SpanSet:
     def __init__(self, expressions: Iterable[str]) -> None:
         """Compile; raise ValueError on an expression that Hyperscan does not take."""
         self._expressions = [expression.encode() for expression in expressions]
+        self._scratches: list[hyperscan.Scratch] = []
+        if not self._expressions:  # of which Hyperscan makes no set
+            return
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         try:
             self._database.compile(
@@ -37,8 +40,6 @@ class SpanSet:
             )
         except hyperscan.error as error:
             raise ValueError(f"Hyperscan does not take this expression: {error}") from error
-        # A scan owns its scratch: list.pop and list.append are atomic, so two scans never share one.
-        self._scratches: list[hyperscan.Scratch] = []
 
     def find(self, text: str) -> list[Span]:
         """Return for every place where a pattern begins its longest match, in order."""
@@ -50,7 +51,7 @@ class SpanSet:
             longest[start, number] = max(end, longest.get((start, number), 0))
 
         data = text.encode("utf-8", "replace")
-        try:
+        try:  # a scan owns its scratch: list.pop and list.append are atomic, so two scans never share one
             scratch = self._scratches.pop()
         except IndexError:
             scratch = hyperscan.Scratch(self._database)
