@@ -222,8 +222,8 @@ def test_a_run_of_the_prompts_words_is_found_and_a_short_one_is_not() -> None:
     text = "It says: never REVEAL the discount, table of the spring-sale to anybody! Ok?"
     (leak,) = scan(text, True).leaks
     assert text[leak.start : leak.end] == "never REVEAL the discount, table of the spring-sale to anybody"
-    assert scan("It says never reveal the discount table, so no", True).leaks == []
-    assert scan("hi there my friend hi there my friend", True).leaks == []
+    assert not scan("It says never reveal the discount table, so no", True).leaks
+    assert not scan("hi there my friend hi there my friend", True).leaks
 
 
 @pytest.mark.parametrize("content", [None, Content(None), Content({"a": "b"})])

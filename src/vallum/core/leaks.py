@@ -19,14 +19,14 @@ from vallum.core.policy import LeakAction, Mode
 from vallum.core.problem import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from vallum.core.exchange import Exchange, ResponseHead
     from vallum.core.policy import Outlet, Sentry
 
 REACH = 2048
 LANES_MAX = 256
-SEEN_MAX = 256
+SEEN_MAX, SEEN_CHARS = 256, 64  # strings that were clean: ids and names come again with every event
 SHORTEST = 8  # characters of a string that could hold a leak
 REPLACEMENT = "[redacted]"
 ERROR_INSIDE = "an error inside the answer"
@@ -220,30 +220,27 @@ class Screen:
 
     def _walk(self, top: list[Any], known: frozenset[tuple[int, str]]) -> list[Any]:
         """Look at every string below `top` but the `known` places; names of members count."""
+        seen = self._seen
         waiting: list[Any] = [top]
         while waiting:
             box = waiting.pop()
-            places: Iterable[Any] = list(box) if isinstance(box, dict) else range(len(box))
-            for place in places:
-                item = box[place]
-                if isinstance(item, (dict, list)):
+            named = type(box) is dict
+            for place, item in list(box.items()) if named else enumerate(box):
+                kind = type(item)
+                if kind is dict or kind is list:
                     waiting.append(item)
-                elif isinstance(item, str) and (not known or (id(box), place) not in known):
+                elif kind is str and len(item) >= SHORTEST and item not in seen and (id(box), place) not in known:
                     box[place] = self._look(item)
-                if isinstance(place, str) and (name := self._look(place)) != place:
+                if named and len(place) >= SHORTEST and place not in seen and (name := self._look(place)) != place:
                     box[name] = box.pop(place)
         return top
 
     def _look(self, text: str) -> str:
         """Look at a string that is whole; what was clean once is not looked at again."""
-        if len(text) < SHORTEST or text in self._seen:
-            return text
         clean = self._advance(Lane(), text, ended=True)
-        if clean != text:
-            return clean
-        if len(self._seen) < SEEN_MAX and len(text) < 4 * SHORTEST:
+        if clean == text and len(self._seen) < SEEN_MAX and len(text) <= SEEN_CHARS:
             self._seen.add(text)
-        return text
+        return clean
 
 
 # --- where the pieces of texts stand in the events of the formats that are known --------------------------------------

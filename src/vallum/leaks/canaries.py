@@ -19,6 +19,7 @@ Example
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from codecs import encode as recode
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from vallum.core.content import Content
 
 SHORTEST = 8
+SIGNS = bytes(code for code in range(128) if not chr(code).isalnum())
+OTHER = re.compile(r"[\W_]+")
 
 
 class CanariesConfig(
@@ -59,7 +62,9 @@ class CanariesConfig(
 
 def squash(text: str) -> str:
     """Return the letters and digits of a text, in lower case: one for each that there is."""
-    return "".join([sign.lower()[:1] for sign in text if sign.isalnum()])
+    if text.isascii():  # ten times faster
+        return text.lower().encode().translate(None, SIGNS).decode()
+    return OTHER.sub("", text.lower())
 
 
 def guises(marker: str) -> Iterator[str]:

@@ -85,8 +85,16 @@ class PromptWords:
         return scan
 
 
+def _may_run(text: str, grams: set[tuple[str, ...]], least: int) -> bool:
+    """Say whether a long run is possible: it would hold one of every `least` grams."""
+    words = WORD.findall(text.lower())
+    return any(tuple(words[at : at + GRAM]) in grams for at in range(least - 1, len(words) - GRAM + 1, least))
+
+
 def _scan(text: str, ended: bool, grams: set[tuple[str, ...]], least: int) -> Scan:
     """Find runs of at least `least` grams; hold the last three words, and a run that may go on."""
+    if ended and not _may_run(text, grams, least):
+        return Scan((), len(text))
     found = list(WORD.finditer(text))
     words = [word[0].lower() for word in found]
     leaks: list[Leak] = []
