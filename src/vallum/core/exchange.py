@@ -121,6 +121,7 @@ class Exchange:
         "called",
         "canary",
         "cancelled",
+        "coarsen",
         "codec",
         "content",
         "cut",
@@ -129,6 +130,7 @@ class Exchange:
         "estimate",
         "evidence",
         "factor",
+        "fields",
         "footing",
         "forward",
         "phase",
@@ -162,6 +164,7 @@ class Exchange:
         self.body = b""
         self.document: Any = None
         self.forward: bytes | None = None  # what to send instead of the body
+        self.fields: Fields = ()  # what goes with it, in place of the request's own fields
         self.content: Content | None = None
         self.taken: Taken | None = None
         self.quota_fields: Fields = ()
@@ -175,6 +178,7 @@ class Exchange:
         self.shadowed: list[Refusal] = []  # what would have been refused
         self.unscanned: list[str] = []  # controls that could not look, by name: never recorded as passed
         self.removed: set[str] = set()
+        self.coarsen = 0  # how far the answer is coarsened for this caller (coarsening.py)
         self.amended: tuple[str, ...] = ()  # members that the gateway wrote into the request
         self.sanitised = False
         self.relay: Any = None

@@ -19,7 +19,7 @@ from vallum.core.policy import LeakAction, Mode
 from vallum.core.problem import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vallum.core.exchange import Exchange, ResponseHead
     from vallum.core.policy import Outlet, Sentry
@@ -225,7 +225,8 @@ class Screen:
         while waiting:
             box = waiting.pop()
             named = type(box) is dict
-            for place, item in list(box.items()) if named else enumerate(box):
+            entries: Iterable[tuple[Any, Any]] = list(box.items()) if named else enumerate(box)
+            for place, item in entries:
                 kind = type(item)
                 if kind is dict or kind is list:
                     waiting.append(item)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -12,8 +12,19 @@ from vallum.core.cost import Meter, OutputBound, Tariff
 from vallum.core.decision import Finding
 from vallum.core.fieldpath import Path
 from vallum.core.problem import ErrorFormat
-from vallum.core.protocols import Authenticator, Check, Codec, LeakCheck, Prover, Responder, Sanitiser, Transform
+from vallum.core.protocols import (
+    Authenticator,
+    Check,
+    Codec,
+    Coding,
+    LeakCheck,
+    Prover,
+    Responder,
+    Sanitiser,
+    Transform,
+)
 from vallum.core.quota import Quota
+from vallum.core.sidedoor import Ask
 from vallum.core.target import Pattern, folded
 
 
@@ -152,10 +163,16 @@ class Intake:
     max_bytes: int = 1_048_576
     max_depth: int = 32
     codecs: Mapping[str, Codec] = field(default_factory=dict)  # what reads a body, by its media type
+    codings: Mapping[str, Coding] = field(default_factory=dict)  # what undoes a content coding, by its name
     query: frozenset[str] | None = frozenset()  # names that may appear; None: any
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
     deny_fields: frozenset[str] = frozenset()
+    asks: tuple[Ask, ...] = ()  # members that ask for what answers may not hold
+    apart: tuple[tuple[Ask, Ask], ...] = ()  # members that may not stand in one request
     schema: Callable[[Content], Finding | None] | None = None
+    schemas: tuple[str, ...] = ()  # what `schema` is made of, for people
+    images: Sanitiser | None = None
+    images_mode: Mode = Mode.ENFORCE
     checks: tuple[Guard, ...] = ()
     sanitiser: Sanitiser | None = None
     passages: Callable[[Any], Iterable[Passage]] | None = None  # who says what in a document; None: the user, all of it
@@ -169,6 +186,8 @@ class Outlet:
     transforms: tuple[Transform, ...] = ()
     headers: frozenset[str] = frozenset()
     max_bytes: int = 8_388_608
+    media_types: frozenset[str] = frozenset()  # what passes unread: audio, images
+    coarser: tuple[Transform, ...] = ()  # what is done besides, by level, to answers to a caller under suspicion
     leaks: tuple[Sentry, ...] = ()
     errors_inside: bool = False  # errors in the guise of answers are failures of the upstream
     error_fields: tuple[Path, ...] = ()  # what may pass of the upstream's refusals
@@ -181,6 +200,13 @@ class Outlet:
         """Whether what goes out must be read."""
         padded = self.pad_event_bytes > 1 or self.pad_answer_bytes > 1
         return bool(self.transforms or self.leaks) or self.errors_inside or padded
+
+    def at(self, level: int) -> Outlet:
+        """Return the outlet for a caller whose answers are coarsened to `level` (coarsening.py)."""
+        if level <= 0 or not self.coarser:
+            return self
+        step = self.coarser[min(level, len(self.coarser)) - 1]
+        return replace(self, transforms=(step, *self.transforms))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vallum.core.content import Content
     from vallum.core.decision import Challenge, Deny, Finding, Page
     from vallum.core.effects import Steps
-    from vallum.core.exchange import Exchange, Headers, Request
+    from vallum.core.exchange import Exchange, Fields, Headers, Request
     from vallum.core.issuer import Issuer, KeySet
     from vallum.core.leaks import Scan
     from vallum.core.principal import Credential, Principal
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vallum.core.quota import Demand, Taken
     from vallum.core.standing import Footing
     from vallum.core.theft import Sighting, Suspicion
+
+NOTHING: Final = object()  # what a transform returns for a document that may not leave at all
 
 
 @runtime_checkable
@@ -61,7 +63,10 @@ class Transform(Protocol):
     type: ClassVar[str]
 
     def apply(self, document: Any, removed: set[str]) -> Any:
-        """Return the document to send and add the names of what was taken away or coarsened to `removed`."""
+        """Return the document to send and add the names of what was taken away or coarsened to `removed`.
+
+        NOTHING where none of it may leave: an event of a stream is left out, a whole answer is refused.
+        """
 
 
 @runtime_checkable
@@ -89,6 +94,21 @@ class Codec(Protocol):
 
     def encode(self, document: Any) -> bytes:
         """Serialise."""
+
+
+@runtime_checkable
+class Rewriter(Codec, Protocol):
+    """A codec of a format that parsers read in different ways: what is passed on is always written anew."""
+
+    def fields(self, body: bytes) -> Fields:
+        """Return the header fields that go with a body that `encode` wrote, in place of the request's own."""
+
+
+class Coding(Protocol):
+    """Undoes one content coding (RFC 9110 8.4.1)."""
+
+    def undo(self, body: bytes, max_bytes: int) -> bytes | None:
+        """Return the plain body, or None where it is over a bound; raise ValueError for what is no such coding."""
 
 
 class Responder(Protocol):

@@ -10,6 +10,7 @@ from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vallum.core.decision import Deny, Reason
+from vallum.core.protocols import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 EVENT_MAX_BYTES = 1_048_576
 DONE = b"[DONE]"
 UNREADABLE = "response"  # the control that refuses what cannot be read
+EMPTY = b"{}"  # all that is left of an event of which nothing may leave
+# What an event may be called, and the form of its id: neither has room for a score.
+EVENT_NAME = re.compile(rb" ?[A-Za-z][A-Za-z_.-]{0,63}")
+EVENT_ID = re.compile(rb" ?[0-9A-Za-z_-]{1,64}")
+RETRY = re.compile(rb" ?[0-9]{1,6}")
+EVENT_FIELDS = {b"event": EVENT_NAME, b"id": EVENT_ID, b"retry": RETRY}
 # A line may end in any of three ways, each in its own (HTML 9.2.5); a CR LF is one end and never two.
 BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 
@@ -91,8 +98,14 @@ class Rewriting:
         return None if self._screen is None else self._screen.refusal
 
     def _encode(self, document: Any) -> bytes:
+        """Write one document of a stream; nothing where nothing is left of it."""
         assert self._outlet.codec is not None  # or it could not have been read
-        return self._outlet.codec.encode(document)
+        try:
+            data = self._outlet.codec.encode(document)
+        except RecursionError:
+            self._removed.add("event (unreadable)")
+            return b""
+        return b"" if data == EMPTY else data
 
 
 class Whole(Rewriting):
@@ -126,6 +139,8 @@ class Whole(Rewriting):
         """Return the transformed document."""
         original = b"".join(self._held)
         changed = transform(original, self._outlet, self._removed, self._bill, self._screen)
+        if not changed:
+            changed = unreadable("nothing in the answer may leave: it is none that the route's preset knows")
         if self._bill is not None and not isinstance(changed, Deny):
             self._bill.read_whole = True
         if isinstance(changed, Deny) and changed.control == UNREADABLE and self._screen is not None:
@@ -189,6 +204,8 @@ class Events(Rewriting):
         self._late = b""  # an event that is over what was reserved
         if bill is not None:
             bill.streams = True
+            if bill.meter is not None and bill.meter.streams_lines:
+                bill.cuts = False  # this format's end is written as a line
 
     def chunk(self, data: bytes) -> bytes | Deny:
         """Return every event that `data` completes, up to the first that is over what was reserved.
@@ -230,7 +247,9 @@ class Events(Rewriting):
         return refusal
 
     def _event(self, event: bytes) -> bytes:
-        """Rewrite one event: its JSON transformed, `event` and `id` kept, comments emptied, all else dropped."""
+        """Rewrite one event: its JSON transformed, its name and id kept, comments emptied, all else dropped."""
+        if event.startswith(b"data: ") and b"\n" not in event and b"\r" not in event:  # as nearly all are
+            return self._data([], event[6:], b"")
         lines: list[bytes] = []
         data: list[bytes] = []
         kind = b""
@@ -238,10 +257,12 @@ class Events(Rewriting):
             name, _, value = line.partition(b":")
             if name == b"data":
                 data.append(value.removeprefix(b" "))
-            elif name in (b"event", b"id", b"retry"):
-                lines.append(line)
-                if name == b"event":
-                    kind = value.strip()
+            elif name in EVENT_FIELDS:
+                if EVENT_FIELDS[name].fullmatch(value):
+                    lines.append(line)
+                    kind = value.strip() if name == b"event" else kind
+                else:
+                    self._removed.add(f"{name.decode()} (of an event)")
             elif line.startswith(b":"):
                 lines.append(b":")
         if data:
@@ -251,11 +272,13 @@ class Events(Rewriting):
     def _data(self, lines: list[bytes], data: bytes, kind: bytes) -> bytes:
         screen = self._screen
         if screen is None:
-            changed = DONE if data.strip() == DONE else transform(data, self._outlet, self._removed, self._bill)
+            if len(data) < 16 and data.strip() == DONE:
+                return self._line_up(lines, DONE)
+            changed = transform(data, self._outlet, self._removed, self._bill)
             if isinstance(changed, Deny):
                 self._removed.add("event (unreadable)")
-                changed = b"{}"
-            return self._line_up(lines, changed) if changed else b""  # else nothing in it is for the caller
+                return b""
+            return b"" if changed in (b"", EMPTY) else self._line_up(lines, changed)
         if data.strip() == DONE:
             return self._write(screen.rest()) + self._line_up(lines, DONE)
         if kind == b"error" and screen.find_error(None, data, kind):
@@ -265,11 +288,12 @@ class Events(Rewriting):
             return b""
         if isinstance(document, Deny):
             self._removed.add("event (unreadable)")
-            return self._line_up(lines, b"{}")
+            return b""
         return self._write(screen.event(tuple(lines), document))
 
     def _write(self, events: list[Event]) -> bytes:
-        return b"".join([self._line_up(lines, self._encode(document)) for lines, document in events])
+        written = [(lines, self._encode(document)) for lines, document in events]
+        return b"".join([self._line_up(lines, data) for lines, data in written if data])
 
     def _line_up(self, lines: Iterable[bytes], data: bytes) -> bytes:
         return self._pad(b"\n".join([*lines, b"data: " + data]) + b"\n\n")
@@ -300,21 +324,30 @@ class Lines(Rewriting):
         """Begin with nothing held."""
         super().__init__(outlet, removed, enforce, bill, screen)
         self._held = b""
+        self._late = b""  # a line that is over what was reserved
         if bill is not None:
             bill.streams = True
-            bill.cuts = False  # the end of a cut stream is written as events
+            if bill.meter is None or not bill.meter.streams_lines:
+                bill.cuts = False  # this format's end is written as events
 
     def chunk(self, data: bytes) -> bytes | Deny:
-        """Return every line that `data` completes."""
-        *lines, self._held = (self._held + data).split(b"\n")
-        if len(self._held) > EVENT_MAX_BYTES:
-            return unreadable("one line of the stream is over 1 MiB")
-        out = bytearray()
-        for line in lines:
+        """Return every line that `data` completes, up to the first that is over what was reserved."""
+        bill = self._bill
+        self._held += data
+        out, self._late = bytearray(self._late), b""
+        at = 0
+        while (end := self._held.find(b"\n", at)) >= 0:
+            line, at = self._held[at:end], end + 1
             passed = self._line(line) if line.strip() else b""
             if self._refusal is not None:
                 return self._refuse(bytes(out), self._refusal)
+            if bill is not None and bill.missing_tokens:
+                self._late, self._held = passed, self._held[at:]
+                return bytes(out)
             out += passed
+        self._held = self._held[at:]
+        if len(self._held) > EVENT_MAX_BYTES:
+            return unreadable("one line of the stream is over 1 MiB")
         return bytes(out) if self._enforce else data
 
     def end(self) -> bytes | Deny:
@@ -339,17 +372,15 @@ class Lines(Rewriting):
             return b""
         if isinstance(document, Deny):
             self._removed.add("line (unreadable)")
-            return self._pad(b"{}")
+            return b""
         return self._write([((), document)] if screen is None else screen.event((), document))
 
     def _write(self, events: list[Event]) -> bytes:
-        return b"".join([self._pad(self._encode(document)) for _, document in events])
+        written = [self._encode(document) for _, document in events]
+        return b"".join([self._pad(line) for line in written if line])
 
     def _pad(self, line: bytes) -> bytes:
         return line + b" " * (-(len(line) + 1) % self._outlet.pad_event_bytes) + b"\n"
-
-
-NOTHING = object()
 
 
 def read(
@@ -366,8 +397,13 @@ def read(
         return screen.refusal
     if bill is not None and not bill.read(document):
         return NOTHING
-    for step in outlet.transforms:
-        document = step.apply(document, removed)
+    try:
+        for step in outlet.transforms:
+            document = step.apply(document, removed)
+            if document is NOTHING:
+                break
+    except RecursionError:
+        return unreadable("the answer is nested too deeply")
     return document
 
 
@@ -385,7 +421,10 @@ def transform(
         if screen.refusal is not None:
             return screen.refusal
     assert outlet.codec is not None  # or it could not have been read
-    return outlet.codec.encode(document)
+    try:
+        return outlet.codec.encode(document)
+    except RecursionError:
+        return unreadable("the answer is nested too deeply")
 
 
 def unreadable(detail: str) -> Deny:

@@ -96,6 +96,7 @@ def _scan(text: str, ended: bool, grams: set[tuple[str, ...]], least: int) -> Sc
     if ended and not _may_run(text, grams, least):
         return Scan((), len(text))
     found = list(WORD.finditer(text))
+    growing = found.pop() if not ended and found and found[-1].end() == len(text) else None  # half a word is no word
     words = [word[0].lower() for word in found]
     leaks: list[Leak] = []
     run = 0
@@ -110,7 +111,7 @@ def _scan(text: str, ended: bool, grams: set[tuple[str, ...]], least: int) -> Sc
     if run >= least:
         leaks.append(Leak(found[last - run + 1].start(), found[-1].end(), "words"))
     if ended or not found:
-        return Scan(leaks, len(text))
+        return Scan(leaks, len(text) if growing is None else growing.start())
     if run:
         return Scan(leaks, found[last - run + 1].start())
     return Scan(leaks, max(found[-min(GRAM - 1, len(found))].start(), len(text) - HELD_CHARS))

@@ -13,8 +13,8 @@ Misses
 Example
     failures: {path: /vallum/failures, any_of: [keys]}
 
-A failure is shown to its subject, and to all of its tenant where there is one.  Whatever else is asked for (another's, a
-success, an id that never was) gets the same 404, at the same time.
+A failure is shown to its subject, and to all of its tenant where there is one.  Whatever else is asked for (another's,
+a success, an id that never was) gets the same 404, on the same slot of time.
 """
 
 from __future__ import annotations
