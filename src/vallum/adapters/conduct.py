@@ -40,7 +40,8 @@ TELLING = frozenset(
         Reason.UPSTREAM_TIMEOUT,
     )
 )
-TIMER_S, TIMERS = 0.001, 3  # how exact the loop's timers are, and how often one is set for a slot
+TIMER_S, EARLY_S = 0.001, 0.003  # how exact the loop's timers are, and how long before a slot they become short
+TIMERS_MAX = 12  # how often one is set for a slot, whatever the clock says
 
 
 class Caller(Protocol):
@@ -358,15 +359,20 @@ class Conversation:
         return route.outlet.failure_slot_s
 
     async def _await_slot(self, slot_s: float) -> None:
-        """Wait for the next slot after the arrival; a timer may end a millisecond early, so it is set again."""
+        """Wait for the next slot after the arrival.
+
+        A timer is set from the beginning of the loop's round and rounded to milliseconds, so how exact it is depends on
+        the work that was done before: it ends early, and short ones follow, of which the last ends with the first
+        millisecond of the loop's clock after the slot, whatever the work was.
+        """
         passed_s = self._house.clock() - self._began
         due = self._began + (passed_s // slot_s + 1) * slot_s
         self._slot_s = due - self._began - passed_s
-        for _ in range(TIMERS):
+        for _ in range(TIMERS_MAX):
             left_s = due - self._house.clock()
             if left_s <= 0:
                 return
-            await asyncio.sleep(max(left_s, TIMER_S))
+            await asyncio.sleep(max(left_s - EARLY_S, TIMER_S))
 
     def _own_fields(self) -> list[tuple[str, str]]:
         x = self.x
