@@ -556,7 +556,8 @@ def test_a_broken_schema_names_place_and_rule_to_the_caller(kit: Kit) -> None:
 
 def test_what_a_check_saw_is_for_the_record_alone(kit: Kit) -> None:
     decision = kit.judge(kit.engine(kit.route(intake=kit.intake(checks=(kit.guard(HIT),)))), kit.request()).decision
-    assert decision == Deny(Reason.REQUEST_REJECTED, "check:looking", "rule at /text: what was seen")
+    saw = "rule at /text: what was seen"
+    assert decision == Deny(Reason.REQUEST_REJECTED, "check:looking", saw, rule="rule", where="/text")
 
 
 def test_a_finding_without_a_place_is_about_the_whole(kit: Kit) -> None:

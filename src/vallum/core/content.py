@@ -57,6 +57,7 @@ class Attachment(NamedTuple):
     path: str  # dotted, as in a policy: `messages.*.content.*.image_url`; empty: the whole body
     kind: str  # image, audio, video, file
     takes: Takes
+    declared: str = ""  # how `media_type` beside it begins, where files of several kinds have one place; empty: any
 
 
 class Upload(NamedTuple):
@@ -195,6 +196,11 @@ class Content:
         if self._text is None:
             self._text = "\n".join((*self.values, *self.keys))
         return self._text
+
+    @property
+    def is_one_voice(self) -> bool:
+        """Whether the route's format does not say who speaks."""
+        return self._find_passages is None
 
     @property
     def passages(self) -> tuple[Passage, ...]:

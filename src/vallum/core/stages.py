@@ -308,7 +308,7 @@ def found(control: str, finding: Finding) -> Deny:
     """Refuse what a control has found."""
     detail = f"{finding.rule} at {finding.where or 'the whole'}: {finding.detail}"
     violations = ({"pointer": finding.where, "rule": finding.rule},) if finding.public else ()
-    return Deny(finding.reason, control, detail, violations=violations)
+    return Deny(finding.reason, control, detail, violations=violations, rule=finding.rule, where=finding.where)
 
 
 def _invalid(control: str, rule: str, where: str) -> Deny:
