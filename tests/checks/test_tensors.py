@@ -113,7 +113,9 @@ def test_a_tensor_passes_flat_nested_and_as_bytes(sent: Sent) -> None:
 
 @given(tensors(), st.data())
 def test_another_shape_is_refused(sent: Sent, data: Any) -> None:
-    others = [[*sent.shape[:at], size + off, *sent.shape[at + 1 :]] for at, size in enumerate(sent.shape) for off in (-1, 1)]  # fmt: skip
+    others: list[list[int]] = []
+    for at, size in enumerate(sent.shape):
+        others += [[*sent.shape[:at], size + off, *sent.shape[at + 1 :]] for off in (-1, 1)]
     others += [[*sent.shape, 2], [2, *sent.shape], [-size for size in sent.shape] or [-1], [2**63, *sent.shape], [0]]
     shape = data.draw(st.sampled_from(others))
     for document in (as_json(sent, shape=shape), as_bytes(sent.raw(), shape, sent.datatype)):
@@ -191,7 +193,8 @@ def test_what_is_no_text_is_counted() -> None:
 
 
 def test_a_text_is_bounded_in_bytes() -> None:
-    for text, wrong in (("ü" * 4, ""), ("ü" * 4 + "x", "text_bytes /inputs/0/data"), ("x" * 8, ""), ("x" * 9, "text_bytes /inputs/0/data")):  # fmt: skip
+    for text in ("ü" * 4, "ü" * 4 + "x", "x" * 8, "x" * 9):
+        wrong = "text_bytes /inputs/0/data" if len(text.encode()) > 8 else ""
         for document in (
             as_json(Sent("x", [1], "BYTES", [text])),
             as_bytes(struct.pack("<I", len(text.encode())) + text.encode(), [1], "BYTES"),
@@ -207,7 +210,8 @@ def test_elements_are_counted_over_all_tensors_before_they_are_looked_at() -> No
 
 
 def test_tensors_without_elements_are_counted() -> None:
-    for shape, data in (([0], []), ([2, 0], [[], []]), ([0, 4], [])):
+    ways: list[Any] = [([0], []), ([2, 0], [[], []]), ([0, 4], [])]
+    for shape, data in ways:
         document = {"inputs": [{"name": "x", "shape": shape, "datatype": "FP32", "data": data}]}
         assert inspect(document) == "empty /inputs/0/shape"
         assert inspect(document, BOUNDS | {"empty": 1}) == ""
@@ -247,13 +251,26 @@ def test_names_are_unique() -> None:
     assert inspect({"inputs": [one | {"name": 1}]}) == "unique /inputs/0/name"
 
 
-@pytest.mark.parametrize("document", [None, [], "x", 1, {}, {"inputs": 1}, {"inputs": {}}, {"inputs": [1]}, {"inputs": [None]}])  # fmt: skip
+OTHERS: list[Any] = [None, [], "x", 1, {}, {"inputs": 1}, {"inputs": {}}, {"inputs": [1]}, {"inputs": [None]}]
+
+
+@pytest.mark.parametrize("document", OTHERS)
 def test_what_holds_no_tensors_is_refused_without_its_schema(document: Any) -> None:
     assert inspect(document) == "type /inputs"
 
 
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3)
+)
+MEMBERS = st.sampled_from(["name", "shape", "datatype", "data", "inputs"])
+
+
+def nest(below: Any) -> Any:
+    return st.lists(below, max_size=3) | st.dictionaries(MEMBERS, below, max_size=4)
+
+
 @settings(max_examples=200)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3), lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(["name", "shape", "datatype", "data", "inputs"]), below, max_size=4), max_leaves=12))  # fmt: skip
+@given(st.recursive(LEAVES, nest, max_leaves=12))
 def test_nothing_makes_it_stumble(anything: Any) -> None:
     inspect({"inputs": [{"name": "x", "shape": anything, "datatype": "FP32", "data": [1]}]})
     inspect({"inputs": [{"name": "x", "shape": [1, 2], "datatype": "BYTES", "data": anything}]})

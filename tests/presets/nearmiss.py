@@ -230,8 +230,7 @@ def misspelt(document: Any) -> Iterator[NearMiss]:
             yield NearMiss(f"cut after {part} of 8", body[:cut], MALFORMED)
     for words, token, code in _TOKENS:
         for path in _leaves(document):
-            if token or isinstance(path[-1], str):  # without its only item a list is an empty one
-                yield NearMiss(f"{words} at {pointer(path)}", _written(document, path, token), code)
+            yield NearMiss(f"{words} at {pointer(path)}", _written(document, path, token), code)
     yield from _twice(document)
     for words, depth, code in (("too deep for the route", 60, INVALID), ("too deep for any", 400, MALFORMED)):
         for kind, nest in (("lists", "[{}]"), ("objects", '{{"a":{}}}')):

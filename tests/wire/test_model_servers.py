@@ -297,12 +297,13 @@ async def test_nothing_that_manages_a_server_is_reached(door: Door, server: Raw)
     def run() -> None:
         headers = {"authorization": f"Bearer {door.key}"}
         with triton.InferenceServerClient(f"127.0.0.1:{door.port}") as client:
-            for call in (
+            calls: Any = (
                 lambda: client.load_model("evil", headers=headers),
                 lambda: client.unload_model("scorer", headers=headers),
                 lambda: client.register_system_shared_memory("r", "/key", 16, headers=headers),
                 lambda: client.update_log_settings({"log_file": "/tmp/x"}, headers=headers),
-            ):
+            )
+            for call in calls:
                 with pytest.raises(InferenceServerException) as caught:
                     call()
                 assert caught.value.status() == "404"

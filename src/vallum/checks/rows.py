@@ -50,6 +50,7 @@ class Rows:
         self._elements = bounds["elements"]
         self._rows = bounds["rows"]
         self._columns = bounds.get("columns", self._elements)
+        self._members = bounds.get("inputs", self._columns)
         self._rank = bounds["rank"]
         self._text_chars = bounds["text_chars"]
         self._base64_chars = bounds.get("base64_chars", 0)
@@ -98,7 +99,7 @@ class Rows:
             for name, value in item.items():
                 columns.setdefault(name, []).append(value)
         found = [(f"{where}/{escape_pointer(name)}"[:POINTER_MAX_CHARS], columns[name], depth) for name in columns]
-        return found, "columns" if depth and max(map(len, objects)) > self._columns else ""
+        return found, "maxProperties" if len(columns) > self._members else ""
 
     def _inspect_lists(self, lists: list[Any], inner: list[Any], depth: int) -> str:
         """Return the rule that lists side by side break, which lie in `depth` others."""
