@@ -263,7 +263,7 @@ _TOKENS: tuple[tuple[str, bytes, str], ...] = (
     ("single quotes", b"'x'", MALFORMED),
     ("a bare word", b"undefined", MALFORMED),
     ("True", b"True", MALFORMED),
-    ("nothing", b"", MALFORMED),
+    ("two values", b"1 2", MALFORMED),
     ("a comma too many in a list", b"[1,]", MALFORMED),
     ("a comma too many in an object", b'{"a":1,}', MALFORMED),
     ("a key without quotes", b"{a:1}", MALFORMED),

@@ -44,6 +44,12 @@ def listed(item: Shape | bool, most: int, least: int = 0) -> Shape:
     return {"type": "array", "items": item, "maxItems": most} | ({"minItems": least} if least else {})
 
 
+def fewer(lists: Shape, kind: str, most: int) -> Shape:
+    """Take only so many items of a kind in these lists."""
+    chosen = {"properties": {"type": {"const": kind}}, "required": ["type"]}
+    return {**lists, "contains": chosen, "minContains": 0, "maxContains": most}
+
+
 def record(required: str = "", /, **members: Any) -> Shape:
     """Take an object of these members and no others; `required` names those that it must have."""
     shape: dict[str, Any] = {"type": "object", "properties": members, "additionalProperties": False}
@@ -85,15 +91,14 @@ def by_kind(member: str, kinds: Mapping[str, Shape], default: Shape | None = Non
 
     Without the member it must be as `default` says, or is refused.  The most frequent kinds stand first.
     """
-    chain: Any = True
+    chain: Any = {"properties": {member: {"enum": list(kinds)}}}  # reached by unknown kinds alone
     for kind, shape in reversed(list(kinds.items())):
-        inner = {**shape, "properties": {member: True, **shape["properties"]}}
-        chosen = {"type": "object", "properties": {member: {"const": kind}}, "required": [member]}
-        chain = {"if": chosen, "then": inner, "else": chain}
-    if default is not None:
-        chain = {"if": {"type": "object", "required": [member]}, "then": chain, "else": default}
-    shape = {"type": "object", "properties": {member: {"enum": list(kinds)}}, **(chain if chain is not True else {})}
-    return shape if default is not None else shape | {"required": [member]}
+        inner = {name: value for name, value in shape.items() if name != "type"}  # said once, below
+        inner["properties"] = {member: True, **shape["properties"]}
+        chain = {"if": {"properties": {member: {"const": kind}}}, "then": inner, "else": chain}
+    if default is None:
+        return {"type": "object", "required": [member], **chain}
+    return {"type": "object", "if": {"required": [member]}, "then": chain, "else": default}
 
 
 def nested(depth: int, members: int = 256, items: int = 1024, chars: int = 16_384) -> dict[str, Shape]:
@@ -119,18 +124,25 @@ ANYTHING: Shape = {"$ref": "#/$defs/nested"}
 ANY_OBJECT: Shape = {"type": "object", "$ref": "#/$defs/nested"}
 
 
-def loosened(schema: Any, names: frozenset[str]) -> Any:
-    """Return `schema` with these refused members let through, wherever they stand."""
+def loosened(schema: Any, names: frozenset[str], parent: str = "") -> Any:
+    """Return `schema` with these members taken as they come, wherever they stand.
+
+    `parent.name` is the one that stands in the member `parent`, or in an object of the kind `parent`.
+    """
     if isinstance(schema, list):
-        return [loosened(item, names) for item in schema]
+        return [loosened(item, names, parent) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: {
-            name: True if inner is REFUSED and name in names else loosened(inner, names)
-            for name, inner in value.items()
-        }
-        if key == "properties"
-        else loosened(value, names)
-        for key, value in schema.items()
-    }
+    loose: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "properties":
+            loose[key] = {
+                name: True if name in names or f"{parent}.{name}" in names else loosened(inner, names, name)
+                for name, inner in value.items()
+            }
+        elif key == "then":
+            kinds = [inner["const"] for inner in schema["if"].get("properties", {}).values() if "const" in inner]
+            loose[key] = loosened(value, names, *kinds)
+        else:
+            loose[key] = loosened(value, names, parent)
+    return loose
