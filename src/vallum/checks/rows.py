@@ -94,12 +94,14 @@ class Rows:
         """Turn objects into their columns, and return these with the rule that they break."""
         if any("b64" in item for item in objects):
             return [], self._inspect_base64(objects)
-        columns: dict[str, list[Any]] = {}
+        columns: dict[str, list[Any]] = {name: [] for name in chain.from_iterable(objects)}
+        if len(columns) > self._members:
+            return [], "maxProperties"
         for item in objects:
             for name, value in item.items():
-                columns.setdefault(name, []).append(value)
+                columns[name].append(value)
         found = [(f"{where}/{escape_pointer(name)}"[:POINTER_MAX_CHARS], columns[name], depth) for name in columns]
-        return found, "maxProperties" if len(columns) > self._members else ""
+        return found, ""
 
     def _inspect_lists(self, lists: list[Any], inner: list[Any], depth: int) -> str:
         """Return the rule that lists side by side break, which lie in `depth` others."""

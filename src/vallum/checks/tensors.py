@@ -51,12 +51,12 @@ FP64_MOST = int(float.fromhex("0x1.fffffffffffffp+1023"))  # of an integer among
 LAYOUTS: dict[str, np.dtype[Any]] = {
     name: np.dtype(layout)
     for name, layout in {
-        "BOOL": "u1", "FP16": "<f2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8",
+        "BOOL": "u1", "FP16": "<u2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8",
         "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
         "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
     }.items()
 }  # fmt: skip
-BF16_EXPONENT = 0x7F80  # all of its bits set: NaN or infinite
+EXPONENTS = {"FP16": 0x7C00, "BF16": 0x7F80}  # all of these bits set: NaN or infinite
 
 
 class Tensors:
@@ -138,7 +138,8 @@ def _inspect_bytes(data: memoryview, count: int, datatype: str, spent: dict[str,
     values = np.frombuffer(data, layout)
     if datatype == "BOOL":
         return ("datatype", "/data") if values.max() > 1 else None
-    finite = (values & BF16_EXPONENT) != BF16_EXPONENT if datatype == "BF16" else np.isfinite(values)
+    exponent = EXPONENTS.get(datatype)  # of halves, which no processor reads quickly
+    finite = np.isfinite(values) if exponent is None else (values & exponent) != exponent
     if not finite.all():
         spent["not_finite"] += count - int(np.count_nonzero(finite))
     return None
@@ -165,7 +166,7 @@ def flatten(data: Any, shape: list[int]) -> list[Any] | None:
         return None
     if not data or type(data[0]) is not list:
         return data if len(data) == prod(shape) else None
-    level = [data]
+    level: list[Any] = [data]
     for size in shape:
         if not all(type(items) is list and len(items) == size for items in level):
             return None
