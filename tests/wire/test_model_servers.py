@@ -278,6 +278,7 @@ async def test_what_the_client_can_say_and_may_not(door: Door, server: Raw, name
     with pytest.raises(InferenceServerException) as caught:
         await asyncio.to_thread(ask, door.port, door.key, [tensor("x", sample("INT8"))], **REFUSED[name])
     assert caught.value.status() == "400"
+    assert caught.value.message().startswith("Invalid request: /parameters/")
     assert not server.requests
 
 

@@ -5,11 +5,11 @@ Only inference has a preset.  What manages a server (`/v2/repository/...`, `/v2/
 Health and metadata are read with GET and the preset `json`.
 """
 
+from vallum.core.problem import ErrorFormat
 from vallum.presets.kserve.request import GENERATE, INFER, INFER_JSON
 from vallum.presets.preset import Preset
 
-PRESETS = (
-    Preset(name="kserve.infer", request=INFER),
-    Preset(name="kserve.infer_json", request=INFER_JSON),
-    Preset(name="kserve.generate", request=GENERATE),
+PRESETS = tuple(
+    Preset(name=f"kserve.{name}", request=form, error_format=ErrorFormat.PLAIN)
+    for name, form in {"infer": INFER, "infer_json": INFER_JSON, "generate": GENERATE}.items()
 )

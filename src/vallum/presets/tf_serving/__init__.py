@@ -4,11 +4,11 @@ Only inference has a preset.  Status and metadata (`GET /v1/models/...`) are rea
 configuration is reloaded over gRPC alone, for which there is no route.
 """
 
+from vallum.core.problem import ErrorFormat
 from vallum.presets.preset import Preset
 from vallum.presets.tf_serving.request import EXAMPLES, PREDICT
 
-PRESETS = (
-    Preset(name="tf_serving.classify", request=EXAMPLES),
-    Preset(name="tf_serving.predict", request=PREDICT),
-    Preset(name="tf_serving.regress", request=EXAMPLES),
+PRESETS = tuple(
+    Preset(name=f"tf_serving.{name}", request=form, error_format=ErrorFormat.PLAIN)
+    for name, form in {"classify": EXAMPLES, "predict": PREDICT, "regress": EXAMPLES}.items()
 )
