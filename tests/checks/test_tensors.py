@@ -144,8 +144,7 @@ def test_data_longer_or_shorter_is_refused(sent: Sent, how: str) -> None:
             try:
                 document = as_bytes(other, sent.shape, sent.datatype)
             except ValueError:
-                assert sent.datatype == "BYTES"
-                continue
+                continue  # texts that do not fill it, half an element
             assert inspect(document).startswith("shape /inputs/0/")
 
 
@@ -173,7 +172,6 @@ def test_a_value_that_the_datatype_does_not_have_is_refused(sent: Sent, data: An
 def test_another_datatype_is_refused(datatype: Any) -> None:
     wrong = inspect({"inputs": [{"name": "x", "shape": [1], "datatype": datatype, "data": [1.0]}]})
     assert wrong == "enum /inputs/0/datatype"
-    assert inspect(as_bytes(bytes(4), [1], datatype)) == "enum /inputs/0/datatype"
 
 
 @pytest.mark.parametrize("datatype", FLOATS)

@@ -51,16 +51,38 @@ class Schema:
 
     def inspect(self, content: Content) -> Finding | None:
         """Return the first violation by its place and rule; never the value."""
-        if self._validator.is_valid(content.document):
-            return None
+        document = content.document
         try:
-            self._validator.validate(content.document)  # ends at the first error: to list all of 100,000 takes seconds
+            if self._validator.is_valid(document):
+                return None
+        except ValueError:  # it looks at numbers that came as bytes: show it a list of them
+            document = _plain(document, whole=True)
+            if self._validator.is_valid(document):
+                return None
+        return self._find(document)
+
+    def _find(self, document: Any) -> Finding | None:
+        try:
+            self._validator.validate(document)  # ends at the first error: to list all of 100,000 takes seconds
         except jsonschema_rs.ValidationError as error:
-            return _find(error)
+            return _describe(error)
+        except ValueError:  # it cannot quote bytes, and what is wrong does not lie in them
+            return self._find(_plain(document, whole=False))
         return None  # pragma: no cover  the two agree
 
 
-def _find(error: jsonschema_rs.ValidationError) -> Finding:
+def _plain(item: Any, *, whole: bool) -> Any:
+    """Return a document without what JSON does not have, or with lists in its place; it is no deeper than its route's."""
+    if isinstance(item, dict):
+        return {name: _plain(value, whole=whole) for name, value in item.items()}
+    if isinstance(item, list):
+        return [_plain(value, whole=whole) for value in item]
+    if isinstance(item, bytes):
+        return item.decode("utf-8", "replace")
+    return item if not hasattr(item, "tolist") else item.tolist() if whole else []
+
+
+def _describe(error: jsonschema_rs.ValidationError) -> Finding:
     kind = error.kind
     steps = list(error.instance_path)
     rule = str(error.schema_path[-1]) if error.schema_path else "false"
