@@ -51,7 +51,7 @@ class Schema:
 
     def inspect(self, content: Content) -> Finding | None:
         """Return the first violation by its place and rule; never the value."""
-        document = content.document
+        document = content.outline
         try:
             if self._validator.is_valid(document):
                 return None
@@ -72,7 +72,7 @@ class Schema:
 
 
 def _plain(item: Any, *, whole: bool) -> Any:
-    """Return a document without what JSON does not have, or with lists in its place; it is no deeper than its route's."""
+    """Return a document, which is no deeper than its route's, without what JSON does not have, or with lists of it."""
     if isinstance(item, dict):
         return {name: _plain(value, whole=whole) for name, value in item.items()}
     if isinstance(item, list):

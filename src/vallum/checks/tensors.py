@@ -130,10 +130,8 @@ def _inspect_array(
         return None
     if datatype == "BOOL":
         return ("datatype", "/data") if data.max() > 1 else None
-    if datatype == "FP16":  # which no processor reads quickly
-        finite = (data.view(np.uint16) & HALF_EXPONENT) != HALF_EXPONENT
-    else:
-        finite = np.isfinite(data)
+    halves = data.view(np.uint16) if datatype == "FP16" else None  # which no processor reads quickly
+    finite = np.isfinite(data) if halves is None else (halves & HALF_EXPONENT) != HALF_EXPONENT
     if not finite.all():
         spent["not_finite"] += count - int(np.count_nonzero(finite))
     return None
