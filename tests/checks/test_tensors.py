@@ -275,3 +275,34 @@ def test_nothing_makes_it_stumble(anything: Any) -> None:
     inspect({"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [anything, 1]}]})
     inspect({"inputs": [anything]})
     inspect(anything)
+
+
+# --- a route's own schema over numbers that came as bytes
+
+
+OWN = {"properties": {"inputs": {"items": {"properties": {"data": {"items": {"maximum": 3}, "maxItems": 4}}}}}}
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"), [([1, 2, 3], ""), ([1, 4], "/inputs/0/data/1"), ([1] * 5, "/inputs/0/data")]
+)
+@pytest.mark.parametrize("datatype", ["INT32", "FP16", "BF16", "FP64"])
+def test_a_schema_sees_binary_numbers(datatype: str, values: list[int], wrong: str) -> None:
+    document = as_bytes(Sent("x", [len(values)], datatype, values).raw(), [len(values)], datatype)
+    finding = Schema(OWN).inspect(Content(document))
+    assert ("" if finding is None else finding.where) == wrong
+
+
+def test_a_schema_that_looks_elsewhere_costs_no_list() -> None:
+    document = as_bytes(bytes(4_000_000), [1_000_000], "FP32")
+    for extra, wrong in (({}, ""), ({"model": "x"}, "/model")):
+        begun = time.perf_counter()
+        finding = SCHEMA.inspect(Content(document | extra))
+        assert ("" if finding is None else finding.where) == wrong
+        assert time.perf_counter() - begun < 0.05
+
+
+def test_a_schema_sees_bytes_among_texts() -> None:
+    document = as_bytes(struct.pack("<I", 2) + b"\xff\xd8", [1], "BYTES")
+    assert SCHEMA.inspect(Content(document)) is None
+    assert SCHEMA.inspect(Content(document | {"model": "x"})) is not None

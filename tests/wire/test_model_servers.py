@@ -21,6 +21,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
+    from collections.abc import Callable
 
     from tests.wire.conftest import Door, Opener, Raw
 
@@ -346,3 +347,45 @@ async def test_a_table(door: Door) -> None:
         ('name,age\r\n"Smith, J",41\r\n', "text/csv; charset=utf-8; header=present"),
     ):
         assert await asyncio.to_thread(post, door, "/invocations", text.encode(), media_type) == text
+
+
+# --- attacks on how a binary body is divided
+
+
+INPUT = {"name": "x", "shape": [4], "datatype": "INT8", "parameters": {"binary_data_size": 4}}
+HEAD = json.dumps({"inputs": [INPUT]}).encode()
+BODY = HEAD + b"\1\2\3\4"
+SIZE = ("Inference-Header-Content-Length", str(len(HEAD)))
+DIVIDED: dict[str, tuple[tuple[tuple[str, str], ...], bytes]] = {
+    "no length": ((), BODY),
+    "two lengths": ((SIZE, SIZE), BODY),
+    "two lengths that differ": ((SIZE, ("Inference-Header-Content-Length", "5")), BODY),
+    "two lengths in one field": ((("Inference-Header-Content-Length", f"{len(HEAD)}, {len(HEAD)}"),), BODY),
+    "a length with a sign": ((("Inference-Header-Content-Length", f"+{len(HEAD)}"),), BODY),
+    "a length below nought": ((("Inference-Header-Content-Length", "-1"),), BODY),
+    "a length of nought": ((("Inference-Header-Content-Length", "0"),), BODY),
+    "a length beyond the body": ((("Inference-Header-Content-Length", "4096"),), BODY),
+    "a length that only some servers see": ((("Inference_Header_Content_Length", str(len(HEAD))),), BODY),
+    "a byte too many": ((SIZE,), BODY + b"\5"),
+    "a byte too few": ((SIZE,), BODY[:-1]),
+    "a second document": ((SIZE,), HEAD + b"[1]\n"[:4] + HEAD),
+}
+
+
+@pytest.mark.parametrize("name", DIVIDED)
+async def test_a_body_that_is_divided_otherwise(
+    door: Door, server: Raw, request_bytes: Callable[..., bytes], name: str
+) -> None:
+    fields, body = DIVIDED[name]
+    for media_type in ((("Content-Type", "application/octet-stream"),), ()):
+        request = request_bytes("POST", "/v2/models/scorer/infer", door.key, body, (*media_type, *fields))
+        answer = await door.exchange(request)
+        assert answer.status == 400, answer.raw
+        assert answer.json()["code"] == "malformed_request"
+    assert not server.requests
+
+
+async def test_the_same_body_divided_rightly(door: Door, server: Raw, request_bytes: Callable[..., bytes]) -> None:
+    answer = await door.exchange(request_bytes("POST", "/v2/models/scorer/infer", door.key, BODY, (SIZE,)))
+    assert answer.status == 200, answer.raw
+    assert server.requests[-1].endswith(BODY)
