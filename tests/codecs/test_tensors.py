@@ -66,7 +66,8 @@ def test_numbers_are_of_their_datatype(datatype: str) -> None:
 def test_half_an_element_and_no_datatype() -> None:
     with pytest.raises(ValueError, match="within an element"):
         read({"inputs": [tensor(15), tensor(1)]})
-    for datatype in ("int32", "STRING", "", None, 1, ["INT32"], {}):
+    others: list[Any] = ["int32", "STRING", "", None, 1, ["INT32"], {}]
+    for datatype in others:
         with pytest.raises(ValueError, match="without a datatype"):
             read({"inputs": [tensor(16, datatype=datatype)]})
 

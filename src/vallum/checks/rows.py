@@ -4,9 +4,8 @@ What it stops
     Batches that are small by their length and huge by what is in them, ragged rows, columns that change their kind
     half-way down, texts where numbers stand, base64 that is none.
 Config
-    None of its own: the presets `predict.json`, `predict.csv`, `tf_serving.*` and `torchserve.predict` bring it, and
-    `request.bounds` moves its bounds (`rows`, `columns`, `elements`, `rank`,
-    `text_chars`, `base64_chars`, `ragged`, `mixed`).
+    None of its own: the presets `predict.json`, `tf_serving.*` and `torchserve.predict` bring it, and `request.bounds`
+    moves its bounds (`rows`, `columns`, `inputs`, `elements`, `rank`, `text_chars`, `base64_chars`, `ragged`, `mixed`).
 Cost
     About 40 ns an element.
 Misses
@@ -50,7 +49,7 @@ class Rows:
         self._elements = bounds["elements"]
         self._rows = bounds["rows"]
         self._columns = bounds.get("columns", self._elements)
-        self._members = bounds.get("inputs", self._columns)
+        self._members = bounds.get("inputs", self._columns)  # of an object, and of all that stand side by side
         self._rank = bounds["rank"]
         self._text_chars = bounds["text_chars"]
         self._base64_chars = bounds.get("base64_chars", 0)
