@@ -42,7 +42,12 @@ routes:
     upstream: model
     auth: {any_of: [keys]}
     request: {max_bytes: 8388608}
-    response: {headers: [inference-header-content-length]}
+    response: {disclose: [binary]}
+  - name: infer-strict
+    match: {methods: [POST], path: "/strict/v2/models/*/infer"}
+    preset: kserve.infer
+    upstream: model
+    auth: {any_of: [keys]}
   - name: infer-json
     match: {methods: [POST], path: "/json/v2/models/*/infer"}
     preset: kserve.infer_json
@@ -75,6 +80,14 @@ DTYPES: dict[str, Any] = {
     "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64, "FP16": np.float16, "FP32": np.float32,
     "FP64": np.float64, "BF16": ml_dtypes.bfloat16,
 }  # fmt: skip
+
+
+OTHERS = {
+    "v1": b'{"predictions":[[0.5]]}',
+    "v2": b'{"model_name":"m","text_output":"hello"}',
+    "predictions": b'["a"]',
+    "invocations": b"[1]",
+}
 
 
 # --- the server
@@ -154,7 +167,7 @@ async def serve(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
         elif path == "/v2/models/scorer":
             answer = b'{"name": "scorer", "platform": "python", "inputs": [], "outputs": []}'
         else:
-            answer = json.dumps({"seen": body.decode()}).encode()
+            answer = OTHERS[path.split("/")[1]]
         writer.write(
             "\r\n".join(["HTTP/1.1 200 OK", *more, f"Content-Length: {len(answer)}", "", ""]).encode() + answer
         )
@@ -266,6 +279,21 @@ async def test_json_alone_can_be_cleaned_on_its_way(door: Door, server: Raw) -> 
     assert b"<b>" not in server.requests[-1]
 
 
+async def test_bytes_are_not_answered_where_nobody_granted_them(door: Door, server: Raw) -> None:
+    """What is withheld of an answer could not be found in them."""
+    sent = sample("FP32")
+    wanted = [triton.InferRequestedOutput("x", binary_data=False)]
+    result = await asyncio.to_thread(ask, door.port, door.key, [tensor("x", sent)], "/strict", outputs=wanted)
+    assert equal(result.as_numpy("x"), sent)
+    calls = len(server.requests)
+    for outputs in (None, [triton.InferRequestedOutput("x")]):
+        with pytest.raises(InferenceServerException) as caught:
+            await asyncio.to_thread(ask, door.port, door.key, [tensor("x", sent)], "/strict", outputs=outputs)
+        assert caught.value.status() == "400"
+        assert "binary_data" in caught.value.message()
+    assert len(server.requests) == calls
+
+
 REFUSED: dict[str, dict[str, Any]] = {
     "a sequence": {"sequence_id": 5},
     "a priority": {"priority": 1},
@@ -322,7 +350,7 @@ def post(door: Door, path: str, body: bytes, media_type: str = "application/json
     request.add_header("Content-Type", media_type)
     request.add_header("Authorization", f"Bearer {door.key}")
     with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read())["seen"]
+        return json.loads(answer.read())
 
 
 CALLS = {
@@ -336,17 +364,19 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_call_of_another_server(door: Door, name: str) -> None:
+async def test_a_call_of_another_server(door: Door, server: Raw, name: str) -> None:
     path, body = CALLS[name]
-    assert await asyncio.to_thread(post, door, path, body.encode()) == body
+    assert await asyncio.to_thread(post, door, path, body.encode()) == json.loads(OTHERS[path.split("/")[1]])
+    assert server.requests[-1].endswith(body.encode())
 
 
-async def test_a_table(door: Door) -> None:
+async def test_a_table(door: Door, server: Raw) -> None:
     for text, media_type in (
         ("1,2.5\n3,4\n", "text/csv"),
         ('name,age\r\n"Smith, J",41\r\n', "text/csv; charset=utf-8; header=present"),
     ):
-        assert await asyncio.to_thread(post, door, "/invocations", text.encode(), media_type) == text
+        assert await asyncio.to_thread(post, door, "/invocations", text.encode(), media_type) == [1]
+        assert server.requests[-1].endswith(text.encode())
 
 
 # --- attacks on how a binary body is divided

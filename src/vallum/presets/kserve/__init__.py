@@ -6,10 +6,12 @@ Health and metadata are read with GET and the preset `json`.
 """
 
 from vallum.core.problem import ErrorFormat
+from vallum.presets.kserve.answer import ANSWERS
 from vallum.presets.kserve.request import GENERATE, INFER, INFER_JSON
 from vallum.presets.preset import Preset
 
+FORMS = {"kserve.generate": GENERATE, "kserve.infer": INFER, "kserve.infer_json": INFER_JSON}
 PRESETS = tuple(
-    Preset(name=f"kserve.{name}", request=form, error_format=ErrorFormat.PLAIN)
-    for name, form in {"infer": INFER, "infer_json": INFER_JSON, "generate": GENERATE}.items()
+    Preset(name=name, request=form, answer=ANSWERS[name], error_format=ErrorFormat.PLAIN)
+    for name, form in FORMS.items()
 )

@@ -6,9 +6,11 @@ configuration is reloaded over gRPC alone, for which there is no route.
 
 from vallum.core.problem import ErrorFormat
 from vallum.presets.preset import Preset
+from vallum.presets.tf_serving.answer import ANSWERS
 from vallum.presets.tf_serving.request import EXAMPLES, PREDICT
 
+FORMS = {"tf_serving.classify": EXAMPLES, "tf_serving.predict": PREDICT, "tf_serving.regress": EXAMPLES}
 PRESETS = tuple(
-    Preset(name=f"tf_serving.{name}", request=form, error_format=ErrorFormat.PLAIN)
-    for name, form in {"classify": EXAMPLES, "predict": PREDICT, "regress": EXAMPLES}.items()
+    Preset(name=name, request=form, answer=ANSWERS[name], error_format=ErrorFormat.PLAIN)
+    for name, form in FORMS.items()
 )
