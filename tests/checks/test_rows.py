@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -114,20 +115,20 @@ def test_nothing_makes_it_stumble(anything: Any) -> None:
     inspect(anything, ragged=1, mixed=1)
 
 
-LARGE: dict[str, Any] = {
-    "lists": [[]] * 300_000,
-    "objects": [{}] * 300_000,
-    "members": [{"a": 1}] * 150_000,
-    "numbers": [1] * 500_000,
-    "kinds": [[1, "a"]] * 100_000,
-    "names": {f"m{n}": n for n in range(100_000)},
-    "a name in each": [[{f"m{n}": n}] for n in range(70_000)],
+LARGE: dict[str, Callable[[], Any]] = {
+    "lists": lambda: [[]] * 300_000,
+    "objects": lambda: [{}] * 300_000,
+    "members": lambda: [{"a": 1}] * 150_000,
+    "numbers": lambda: [1] * 500_000,
+    "kinds": lambda: [[1, "a"]] * 100_000,
+    "names": lambda: {f"m{n}": n for n in range(100_000)},
+    "a name in each": lambda: [[{f"m{n}": n}] for n in range(70_000)],
 }
 
 
 @pytest.mark.parametrize("name", LARGE)
 def test_large_documents_cost_little(name: str) -> None:
-    document = LARGE[name]
-    begun = time.perf_counter()
+    document = LARGE[name]()
+    begun = time.process_time()
     inspect(document, rows=10**6, columns=2000, elements=10**6)
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1

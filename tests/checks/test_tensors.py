@@ -237,10 +237,10 @@ def test_a_shape_that_overflows(shape: list[int]) -> None:
 
 def test_a_million_dimensions_cost_little() -> None:
     document = {"inputs": [{"name": "x", "shape": [2] * 10**6, "datatype": "INT8", "data": [1]}]}
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert inspect(document) == "maxItems /inputs/0/shape"
     assert SCHEMA.inspect(Content(document)) is not None
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_names_are_unique() -> None:
@@ -296,10 +296,10 @@ def test_a_schema_sees_binary_numbers(datatype: str, values: list[int], wrong: s
 def test_a_schema_that_looks_elsewhere_costs_no_list() -> None:
     document = as_bytes(bytes(4_000_000), [1_000_000], "FP32")
     for extra, wrong in (({}, ""), ({"model": "x"}, "/model")):
-        begun = time.perf_counter()
+        begun = time.process_time()
         finding = SCHEMA.inspect(Content(document | extra))
         assert ("" if finding is None else finding.where) == wrong
-        assert time.perf_counter() - begun < 0.05
+        assert time.process_time() - begun < 0.05
 
 
 def test_a_schema_sees_bytes_among_texts() -> None:
