@@ -124,8 +124,8 @@ class Events(Rewriting):
 
         That one and what follows leave with the next call, if more could be taken.
         """
-        if not self._held and self._bill is None and data.find(b"\n\n") == len(data) - 2 and b"\r" not in data:
-            passed = self._event(data[:-2])  # one event and nothing else: as nearly all pieces are
+        if not self._held and self._bill is None and _is_one_event(data):
+            passed = self._event(data[:-2])
             return passed if self._enforce else data
         bill = self._bill
         out, self._late = [self._late], b""
@@ -268,3 +268,8 @@ def _find_blank(data: bytes | bytearray, start: int) -> tuple[int, int] | None:
         return None if end < 0 else (end, end + 2)
     blank = BLANK_LINE.search(data, start)
     return None if blank is None else blank.span()
+
+
+def _is_one_event(data: bytes) -> bool:
+    """Say whether `data` is one event and nothing else, as nearly all pieces of a stream are."""
+    return data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2 and b"\r" not in data
