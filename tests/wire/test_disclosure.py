@@ -44,7 +44,7 @@ routes:
 JSON = b"Content-Type: application/json\r\n"
 HONEST = b'{"label":"cat"}'
 GOOD: dict[str, dict[str, Any]] = {
-    "/predict": {"input": [1.0]},
+    "/predict": {"inputs": [[1.0]]},
     "/plain": {},
     "/v2/models/digits/infer": {"inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1.0]}]},
 }

@@ -41,10 +41,11 @@ def describe_route(route: Route) -> dict[str, str]:
         "quotas": _list((describe_quota(limit.quota), limit.mode) for limit in route.limits),
         "concurrency": _list((_span(rule), rule.mode) for rule in (concurrency,) if rule is not None),
         "size": f"{intake.max_bytes} bytes",
-        "schema": "yes" if intake.schema is not None else ABSENT,
+        "schema": " and ".join(intake.schemas) or ABSENT,
         "checks": _list((guard.check.type, guard.mode) for guard in intake.checks),
         "sanitise": "yes" if intake.sanitiser is not None else ABSENT,
         "answer": " ".join(step.type for step in outlet.transforms) or ABSENT,
+        "withheld": " ".join(outlet.withheld) or ABSENT,
         "on error": "deny" if route.on_error is OnError.DENY else "allow",
     }
     if route.mode is Mode.SHADOW:

@@ -12,7 +12,7 @@ from vallum.core.coarsening import LEVELS, Coarsening
 from vallum.core.cost import COST_FIELDS
 from vallum.core.fieldpath import parse_path
 from vallum.core.policy import Outlet
-from vallum.core.problem import ErrorFormat
+from vallum.core.problem import ID_FIELDS, ErrorFormat
 from vallum.presets import PRESETS
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
@@ -46,7 +46,9 @@ def build_outlet(faults: Faults, route: RouteConfig, place: Place) -> Outlet:
     at = (*place, "response")
     transforms = [*_withhold(faults, route, at), *_coarsen(faults, route, at)]
     for index, name in enumerate(response.headers):
-        ours = PRESETS[route.preset].error_format is ErrorFormat.OPENAI and name.lower().startswith("x-ratelimit-")
+        error_format = PRESETS[route.preset].error_format
+        ours = error_format is ErrorFormat.OPENAI and name.lower().startswith("x-ratelimit-")
+        ours = ours or (error_format in ID_FIELDS and name.lower() == ID_FIELDS[error_format])
         if ours or name.lower() in NEVER_ANSWERED:
             faults.note((*at, "headers", index), f"{name!r} is the gateway's to write")
     kept = RESPONSE_HEADERS | form.headers | {name.lower() for name in response.headers}
@@ -54,7 +56,15 @@ def build_outlet(faults: Faults, route: RouteConfig, place: Place) -> Outlet:
     headers = frozenset(name for name in kept if not any(fnmatchcase(name, wild) for wild in dropped))
     scores = [*form.scores, *(response.confidence.fields if response.confidence is not None else ())]
     coarser = tuple([Coarsening(scores, level) for level in LEVELS]) if scores and all(map(_is_path, scores)) else ()
-    return Outlet(AnswerJson(), tuple(transforms), headers, response.max_bytes, form.media_types, coarser)
+    return Outlet(
+        codec=AnswerJson(),
+        transforms=tuple(transforms),
+        headers=headers,
+        max_bytes=response.max_bytes,
+        media_types=form.media_types,
+        withheld=tuple(withheld_groups(route)),
+        coarser=coarser,
+    )
 
 
 def withheld_groups(route: RouteConfig) -> dict[str, Withheld]:

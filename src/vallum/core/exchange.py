@@ -128,6 +128,7 @@ class Exchange:
         "document",
         "estimate",
         "factor",
+        "fields",
         "footing",
         "forward",
         "phase",
@@ -161,6 +162,7 @@ class Exchange:
         self.body = b""
         self.document: Any = None
         self.forward: bytes | None = None  # what to send instead of the body
+        self.fields: Fields = ()  # what goes with it, in place of the request's own fields
         self.content: Content | None = None
         self.taken: Taken | None = None
         self.quota_fields: Fields = ()

@@ -11,7 +11,7 @@ from vallum.core.content import Content, Passage
 from vallum.core.cost import Meter, OutputBound, Tariff
 from vallum.core.decision import Finding
 from vallum.core.problem import ErrorFormat
-from vallum.core.protocols import Authenticator, Check, Codec, Prover, Responder, Sanitiser, Transform
+from vallum.core.protocols import Authenticator, Check, Codec, Coding, Prover, Responder, Sanitiser, Transform
 from vallum.core.quota import Quota
 from vallum.core.sidedoor import Ask
 from vallum.core.target import Pattern, folded
@@ -123,12 +123,16 @@ class Intake:
     max_bytes: int = 1_048_576
     max_depth: int = 32
     codecs: Mapping[str, Codec] = field(default_factory=dict)  # what reads a body, by its media type
+    codings: Mapping[str, Coding] = field(default_factory=dict)  # what undoes a content coding, by its name
     query: frozenset[str] | None = frozenset()  # names that may appear; None: any
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
     deny_fields: frozenset[str] = frozenset()
     asks: tuple[Ask, ...] = ()  # members that ask for what answers may not hold
     apart: tuple[tuple[Ask, Ask], ...] = ()  # members that may not stand in one request
     schema: Callable[[Content], Finding | None] | None = None
+    schemas: tuple[str, ...] = ()  # what `schema` is made of, for people
+    images: Sanitiser | None = None
+    images_mode: Mode = Mode.ENFORCE
     checks: tuple[Guard, ...] = ()
     sanitiser: Sanitiser | None = None
     passages: Callable[[Any], Iterable[Passage]] | None = None  # who says what in a document; None: the user, all of it
@@ -143,6 +147,7 @@ class Outlet:
     headers: frozenset[str] = frozenset()
     max_bytes: int = 8_388_608
     media_types: frozenset[str] = frozenset()  # what passes unread: audio, images
+    withheld: tuple[str, ...] = ()  # groups that the preset withholds here, by name
     coarser: tuple[Transform, ...] = ()  # what is done besides, by level, to answers to a caller under suspicion
 
     def at(self, level: int) -> Outlet:

@@ -1,6 +1,16 @@
-"""KServe's inference protocol, version 2: Triton, MLServer."""
+"""The Open Inference Protocol (version 2), as Triton, KServe and MLServer speak it, and Triton's extension for text.
 
-from vallum.presets.preset import Preset
+Only inference has a preset.  What manages a server (`/v2/repository/...`, `/v2/systemsharedmemory/...`,
+`/v2/cudasharedmemory/...`, `/v2/trace/setting`, `/v2/logging`) has none: a caller who reaches it owns the server.
+Health and metadata are read with GET and the preset `json`.
+"""
+
 from vallum.presets.kserve.answer import ANSWERS
+from vallum.presets.kserve.request import GENERATE, INFER, INFER_JSON
+from vallum.presets.preset import Preset
 
-PRESETS = tuple(Preset(name=name, answer=answer) for name, answer in ANSWERS.items())
+PRESETS = (
+    Preset(name="kserve.infer", request=INFER, answer=ANSWERS["kserve.infer"]),
+    Preset(name="kserve.infer_json", request=INFER_JSON, answer=ANSWERS["kserve.infer_json"]),
+    Preset(name="kserve.generate", request=GENERATE, answer=ANSWERS["kserve.generate"]),
+)

@@ -25,7 +25,7 @@ REASONING_WHY = (
 )
 TOKEN_IDS = Withheld(
     ("context",),
-    "Token ids give the vocabulary away, with which a student is aligned to the model (Finlayson et al. 2024).",
+    "Token ids give the vocabulary away, with which a student is aligned to the model.",
 )
 DEBUG = Withheld(
     ("_debug_info",), "Shows the template and the operator's prompt.", asks("_debug_render_only")
@@ -63,21 +63,9 @@ CHAT = AnswerForm(
 EMBED = AnswerForm(
     values=("model", "prompt_eval_count"), members=("embedding", "embeddings"), withheld={"timings": TIMINGS}
 )
-DETAILS = "size digest details modified_at expires_at size_vram context_length remote_host remote_model"
-TAGS = AnswerForm(
-    values=under("models", "name model"),
-    withheld={
-        "details": Withheld(
-            under("models", DETAILS),
-            "Tells which open model this one was made from, to the digest of its file (OWASP LLM07).",
-        )
-    },
-)
-
 ANSWERS: Mapping[str, AnswerForm] = {
     "ollama.chat": CHAT,
     "ollama.embed": EMBED,
     "ollama.embeddings": EMBED,
     "ollama.generate": GENERATE,
-    "ollama.tags": TAGS,
 }

@@ -37,7 +37,7 @@ FINGERPRINTS = Withheld(
     "Tells when weights or settings changed, which an attacker waits for (Chen, Zaharia and Zou 2023).",
 )
 ROUTING = Withheld(
-    ("service_tier", "provider"), "Tells who serves the model, and how loaded it is: reconnaissance (OWASP LLM07)."
+    ("service_tier", "provider"), "Tells who serves the model, and how loaded it is: reconnaissance."
 )
 CACHE = Withheld(
     ("usage.prompt_tokens_details.cached_tokens",),
@@ -48,7 +48,7 @@ TOKEN_IDS = Withheld(
         *under("choices", "token_ids prompt_token_ids stop_reason"),
         *("prompt_token_ids", "token_ids", "kv_transfer_params"),
     ),
-    "Token ids give the vocabulary away, with which a student is aligned to the model (Finlayson et al. 2024).",
+    "Token ids give the vocabulary away, with which a student is aligned to the model.",
     asks("return_token_ids", "return_tokens_as_token_ids", "logprob_token_ids", "kv_transfer_params"),
 )
 HIDDEN = Withheld(
@@ -126,7 +126,7 @@ MODELS = AnswerForm(
                 *("root", "parent", "max_model_len", "permission", "meta"),
                 *under("data", "root parent max_model_len permission meta"),
             ),
-            "Tells which open model this one was made from, and where it lies on the server's disk (OWASP LLM07).",
+            "Tells which open model this one was made from, and where it lies on the server's disk.",
         )
     },
 )
@@ -206,12 +206,12 @@ IMAGES = AnswerForm(
     withheld={
         "urls": Withheld(
             ("data.url",),
-            "An address on the host that made the image: an inner name, and a door around the gateway (OWASP API7).",
+            "An address on the host that made the image: an inner name, and a door around the gateway.",
             asks_by("response_format", "url"),
         ),
         "seeds": Withheld(
             ("seed", "data.seed", "data.finish_reason", "info", "parameters"),
-            "With the seed an image is made again elsewhere, which proves what model it was (Carlini et al. 2023).",
+            "With the seed an image is made again elsewhere and compared, which tells what model it was.",
         ),
     },
     writes_text=True,
@@ -242,7 +242,9 @@ AUDIO = AnswerForm(
 )
 
 ANSWERS: Mapping[str, AnswerForm] = {
-    "openai.audio": AUDIO,
+    "openai.audio.speech": AUDIO,
+    "openai.audio.transcriptions": AUDIO,
+    "openai.audio.translations": AUDIO,
     "openai.chat": CHAT,
     "openai.completions": COMPLETIONS,
     "openai.embeddings": EMBEDDINGS,

@@ -1,6 +1,7 @@
-"""A plain predict endpoint."""
+"""Plain predictors: rows of numbers and short texts, in JSON or as comma-separated values."""
 
-from vallum.presets.preset import Preset
 from vallum.presets.predict.answer import ANSWERS
+from vallum.presets.predict.request import CSV, JSON
+from vallum.presets.preset import Preset
 
-PRESETS = tuple(Preset(name=name, answer=answer) for name, answer in ANSWERS.items())
+PRESETS = (Preset(name="predict.json", request=JSON, answer=ANSWERS["predict.json"]), Preset(name="predict.csv", request=CSV, answer=ANSWERS["predict.csv"]))

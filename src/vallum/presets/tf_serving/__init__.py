@@ -1,6 +1,15 @@
-"""TensorFlow Serving."""
+"""TensorFlow Serving's REST API.
+
+Only inference has a preset.  Status and metadata (`GET /v1/models/...`) are read with the preset `json`; the server's
+configuration is reloaded over gRPC alone, for which there is no route.
+"""
 
 from vallum.presets.preset import Preset
 from vallum.presets.tf_serving.answer import ANSWERS
+from vallum.presets.tf_serving.request import EXAMPLES, PREDICT
 
-PRESETS = tuple(Preset(name=name, answer=answer) for name, answer in ANSWERS.items())
+PRESETS = (
+    Preset(name="tf_serving.classify", request=EXAMPLES, answer=ANSWERS["tf_serving.classify"]),
+    Preset(name="tf_serving.predict", request=PREDICT, answer=ANSWERS["tf_serving.predict"]),
+    Preset(name="tf_serving.regress", request=EXAMPLES, answer=ANSWERS["tf_serving.regress"]),
+)

@@ -1,6 +1,18 @@
-"""What vLLM adds to OpenAI's API."""
+"""vLLM's own additions to OpenAI's API: other ways to choose tokens, and doors into the server that stay shut."""
 
+from vallum.core.problem import ErrorFormat
+from vallum.presets.openai.amounts import METERS
 from vallum.presets.preset import Preset
 from vallum.presets.vllm.answer import ANSWERS
+from vallum.presets.vllm.request import FORMS
 
-PRESETS = tuple(Preset(name=name, answer=answer) for name, answer in ANSWERS.items())
+PRESETS = tuple(
+    Preset(
+        name=name,
+        request=form,
+        answer=ANSWERS[name],
+        meter=METERS[f"openai.{name.partition('.')[2]}"],
+        error_format=ErrorFormat.OPENAI,
+    )
+    for name, form in FORMS.items()
+)
