@@ -17,6 +17,7 @@ import argparse
 import json
 import math
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "training"), str(ROOT / "src")]
 
 import demo_models  # noqa: E402  how texts are read, and what class they have
-
 from vallum.config.compile import load_policy  # noqa: E402
 from vallum.config.source import parse_source  # noqa: E402
 from vallum.demo.classifier import Classifier, buckets  # noqa: E402
@@ -36,7 +36,6 @@ QUERIES = (25, 50, 100, 200, 400, 800, 1600, 3200)
 STRENGTHS = (1e-5, 1e-2, 1e-1, 1.0)
 FIDELITIES = (0.90, 0.95)
 BANDS = {"high": 0.95, "medium": 0.8, "low": 0.5}  # what a reader takes each label of the policy for
-THRESHOLD = 0.5
 POLICY = """
 version: 1
 upstreams: {model: {url: "http://127.0.0.1:9000"}}
@@ -56,7 +55,7 @@ LEVELS = {
     "label and score, 2 decimals": "{fields: [prediction, confidence], confidence: {field: confidence, round: 2}}",
     "label and band": "{fields: [prediction, confidence], "
     "confidence: {field: confidence, bands: {high: 0.9, medium: 0.7, low: 0.0}}}",
-    "label, score from 0.5 on": f"{{fields: [prediction, confidence], confidence: {{field: confidence, threshold: {THRESHOLD}}}}}",
+    "label, score from 0.5 on": "{fields: [prediction, confidence], confidence: {field: confidence, threshold: 0.5}}",
     "label alone": "{fields: [prediction]}",
 }
 
@@ -165,7 +164,7 @@ def needed(fidelities: dict[int, list[float]], wanted: float) -> str:
     points = [(count, float(np.median(values))) for count, values in fidelities.items()]
     if points[0][1] >= wanted:
         return f"under {points[0][0]}"
-    for (fewer, low), (more, high) in zip(points, points[1:], strict=False):
+    for (fewer, low), (more, high) in pairwise(points):
         if low < wanted <= high:
             share = (wanted - low) / (high - low)
             return f"{fewer * (more / fewer) ** share:,.0f}"

@@ -53,7 +53,12 @@ ANSWER = {
             "finish_reason": "stop",
         }
     ],
-    "usage": {"prompt_tokens": 19, "completion_tokens": 10, "total_tokens": 29, "prompt_tokens_details": {"cached_tokens": 0}},
+    "usage": {
+        "prompt_tokens": 19,
+        "completion_tokens": 10,
+        "total_tokens": 29,
+        "prompt_tokens_details": {"cached_tokens": 0},
+    },
 }
 EVENT = {
     "id": "chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT",
@@ -63,7 +68,11 @@ EVENT = {
     "system_fingerprint": "fp_44709d6fcb",
     "choices": [{"index": 0, "delta": {"content": " word"}, "logprobs": None, "finish_reason": None}],
 }
-SCORES = {"prediction": "cat", "probabilities": {f"class-{n}": 0.123456789 / (n + 1) for n in range(25)}, "logits": [0.1] * 20}
+SCORES = {
+    "prediction": "cat",
+    "probabilities": {f"class-{n}": 0.123456789 / (n + 1) for n in range(25)},
+    "logits": [0.1] * 20,
+}
 
 
 def outlet_of(preset: str, response: str = "{}") -> Outlet:

@@ -871,6 +871,7 @@ def test_an_answer_without_a_body_needs_no_reading(kit: Kit, status: int, method
     assert not isinstance(judged, Deny)
     assert type(judged[1]).__name__ == "Through"
 
+
 TELLING = [("etag", '"of the exact answer"'), ("last-modified", "then"), ("content-type", "application/json; l=0.93")]
 
 
@@ -909,7 +910,6 @@ def test_a_format_that_answers_in_other_types_passes_those_unread(kit: Kit, fiel
     _, x, judged = kit.answered(kit.route(outlet=outlet), 200, fields)
     assert isinstance(judged, Deny) is not passes
     assert x.unscanned == (["response"] if passes else [])
-
 
 
 def test_in_shadow_what_cannot_be_read_passes_and_is_unscanned(kit: Kit) -> None:

@@ -43,9 +43,7 @@ DOCUMENTS: st.SearchStrategy[Any] = st.recursive(
     PLAIN | TEXTS,
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.lists(
-            st.tuples(st.sampled_from(ALLOWED), inner) | st.tuples(cased(), SECRETS), max_size=4
-        ).map(dict)
+        | st.lists(st.tuples(st.sampled_from(ALLOWED), inner) | st.tuples(cased(), SECRETS), max_size=4).map(dict)
     ),
     max_leaves=12,
 )
@@ -87,7 +85,9 @@ def same(left: Any, kept: Any) -> bool:
 def write(document: Any, draw: Any) -> str:
     """Write JSON by hand: blanks, and escapes for any character."""
     if isinstance(document, dict):
-        members = [f"{quote(key, draw)}{blank(draw)}:{blank(draw)}{write(value, draw)}" for key, value in document.items()]
+        members = [
+            f"{quote(key, draw)}{blank(draw)}:{blank(draw)}{write(value, draw)}" for key, value in document.items()
+        ]
         return "{" + ",".join(members) + "}"
     if isinstance(document, list):
         return "[" + ",".join([write(item, draw) for item in document]) + "]"

@@ -115,7 +115,9 @@ async def test_an_answer_without_end_is_bounded(opened: Opener, request_bytes: C
 
 async def test_fields_that_tell_do_not_leave(opened: Opener, request_bytes: Compose) -> None:
     told = "Server ETag Last-Modified X-Powered-By Openai-Version Openai-Processing-Ms X-Envoy-Upstream-Service-Time"
-    told += " X-Ratelimit-Remaining-Tokens X-Model-Version Via Location Link Set-Cookie Triton-Grpc-Error X-Compute-Time"
+    told += (
+        " X-Ratelimit-Remaining-Tokens X-Model-Version Via Location Link Set-Cookie Triton-Grpc-Error X-Compute-Time"
+    )
     fields = b"".join(name.encode() + b": " + CANARY + b"\r\n" for name in told.split())
     answer = whole(fields + b"Content-Type: application/json; p=" + CANARY + b"\r\n", HONEST)
     door = await door_before(opened, answer)
@@ -141,9 +143,7 @@ async def test_a_stream_with_data_in_all_the_wrong_places(opened: Opener, reques
     got = await door.exchange(request_bytes("POST", "/predict", door.key, **GOOD["/predict"]))
     assert got.status == 200
     assert CANARY not in got.raw
-    assert got.body == (
-        b':\n\ndata: {"label":1}\n\ndata: {"label":2}\n\ndata: {"error":{}}\n\ndata: {"label":3}\n\n'
-    )
+    assert got.body == (b':\n\ndata: {"label":1}\n\ndata: {"label":2}\n\ndata: {"error":{}}\n\ndata: {"label":3}\n\n')
     assert "event (unreadable)" in (await door.record(got.id))["removed"]
 
 
@@ -177,7 +177,9 @@ async def test_what_opens_a_side_door_is_refused(
     door = await opened(POLICY)
     messages = [{"role": "user", "content": "hi"}]
     usual: dict[str, dict[str, Any]] = {
-        "/v1/chat/completions": {"model": "m", "messages": messages}, "/v1/responses": {"model": "m", "input": "x"}}
+        "/v1/chat/completions": {"model": "m", "messages": messages},
+        "/v1/responses": {"model": "m", "input": "x"},
+    }
     body = usual.get(path) or GOOD[path]
     got = await door.exchange(request_bytes("POST", path, door.key, **(body | document)))
     problem = got.json()
@@ -247,10 +249,8 @@ async def test_anthropics_sdk_reads_a_message(anthropic_client: Any) -> None:
 async def test_anthropics_sdk_reads_a_stream_and_its_blocks_stay_in_their_places(anthropic_client: Any) -> None:
     events = [e for e in case("anthropic.messages", "a stream with thinking")["events"] if e["type"] != "error"]
     client = await anthropic_client(stream(events, named=True))
-    seen = []
     async with client.messages.stream(**ASK) as events_of:
-        async for event in events_of:
-            seen.append(event.type)
+        seen = [event.type async for event in events_of]
         final = await events_of.get_final_message()
     assert [block.type for block in final.content] == ["thinking", "redacted_thinking", "text"]
     assert final.content[0].thinking == ""
@@ -261,10 +261,9 @@ async def test_anthropics_sdk_reads_a_stream_and_its_blocks_stay_in_their_places
 
 async def test_anthropics_sdk_is_told_of_a_failure_in_a_stream(anthropic_client: Any) -> None:
     client = await anthropic_client(stream(case("anthropic.messages", "a stream with thinking")["events"], named=True))
-    with pytest.raises(anthropic.APIStatusError) as caught:
-        async with client.messages.stream(**ASK) as events_of:
-            async for _ in events_of:
-                pass
+    async with client.messages.stream(**ASK) as events_of:
+        with pytest.raises(anthropic.APIStatusError) as caught:
+            await events_of.get_final_message()
     assert "10.0.0.7" not in str(caught.value)
     assert "10.0.0.7" not in str(caught.value.body)
 

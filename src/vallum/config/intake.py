@@ -23,8 +23,8 @@ from vallum.codecs.json import Json
 from vallum.codecs.multipart import Multipart
 from vallum.codecs.tensors import Tensors
 from vallum.config.form import build_form, hold_both
-from vallum.core.answer import HOP_BY_HOP
 from vallum.config.outlet import withheld_groups
+from vallum.core.answer import HOP_BY_HOP
 from vallum.core.content import Takes
 from vallum.core.policy import Guard, Intake, Mode
 from vallum.presets import PRESETS
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from vallum.config.faults import Faults
     from vallum.config.model import RouteConfig
     from vallum.config.source import Place
-    from vallum.core.sidedoor import Ask
     from vallum.core.protocols import Check, Codec
+    from vallum.core.sidedoor import Ask
     from vallum.presets.preset import Bounds, RequestForm
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
@@ -126,7 +126,9 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         query=None if request.query == "any" else form.query | set(request.query),
         headers=_headers(request.headers, form),
         deny_fields=frozenset(request.deny_fields),
-        asks=tuple([ask for group in withheld_groups(route).values() for ask in group.asked_by if not _is_let(route, ask)]),
+        asks=tuple(
+            [ask for group in withheld_groups(route).values() for ask in group.asked_by if not _is_let(route, ask)]
+        ),
         apart=PRESETS[route.preset].answer.apart,
         schema=hold_both(built, _schema(faults, request.schema, (*at, "schema"))),
         schemas=tuple(schemas),

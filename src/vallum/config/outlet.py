@@ -38,8 +38,6 @@ NEVER_ANSWERED = frozenset(
 ) | {"x-request-id"}
 
 
-
-
 def build_outlet(faults: Faults, route: RouteConfig, place: Place) -> Outlet:
     """Put the transforms in their order: what is dropped need not be coarsened."""
     response, form = route.response, PRESETS[route.preset].answer
@@ -110,10 +108,8 @@ def _coarsen(faults: Faults, route: RouteConfig, at: Place) -> list[Transform]:
     made: list[Transform | None] = []
     if response.confidence is not None:
         wanted = response.confidence
-        make = partial(
-            Confidence, wanted.fields, wanted.bands, wanted.round, wanted.threshold, wanted.top_k, by=wanted.by
-        )
-        made.append(faults.attempt((*at, "confidence"), make))
+        make = partial(Confidence, threshold=wanted.threshold, top_k=wanted.top_k, by=wanted.by)
+        made.append(faults.attempt((*at, "confidence"), make, wanted.fields, wanted.bands, wanted.round))
         _find_dropped(faults, response.fields, wanted.fields, (*at, "confidence", "field"))
     if response.precision is not None:
         exact = response.precision

@@ -75,9 +75,7 @@ HOP_BY_HOP = frozenset(
 OF_THE_BODY = frozenset("content-digest content-md5 digest etag last-modified repr-digest".split())
 
 
-def passing_fields(
-    x: Exchange, route: Route, headers: Headers, relay: Relay, enforce: bool
-) -> list[tuple[str, str]]:
+def passing_fields(x: Exchange, route: Route, headers: Headers, relay: Relay, enforce: bool) -> list[tuple[str, str]]:
     """Return the header fields that the route lets out."""
     allowed = route.outlet.headers
     rewritten = enforce and (bool(route.outlet.transforms) or not relay.passes_length)

@@ -11,8 +11,8 @@ from vallum.core.decision import INVALID_TOKEN, Challenge, Deny, Finding, Reason
 from vallum.core.effects import ReadStanding, Steps, ask
 from vallum.core.policy import Mode
 from vallum.core.principal import Principal
-from vallum.core.sidedoor import find_open
 from vallum.core.protocols import Rewriter
+from vallum.core.sidedoor import find_open
 from vallum.core.standing import factor, whose
 
 if TYPE_CHECKING:

@@ -44,6 +44,7 @@ class Confidence:
         field: str | Iterable[str],
         bands: Mapping[str, float] | None = None,
         digits: int | None = None,
+        *,
         threshold: float | None = None,
         top_k: int | None = None,
         by: str = "score",

@@ -83,31 +83,7 @@ class Fields:
 def _keep(item: Any, node: Node, removed: set[str]) -> Any:
     """Take out of `item`, in place, what may not stay; return it, or null in the place of what it may not be."""
     if type(item) is dict:
-        gone: list[str] = []
-        members = node.members
-        every = members.get("*")
-        for key, value in item.items():
-            below = members.get(key, every)
-            if below is None:
-                gone.append(key)
-            elif below.whole or value is None:
-                pass
-            elif type(value) is dict:
-                if below.deep:
-                    _keep(value, below, removed)
-                else:
-                    gone.append(key)
-            elif type(value) is list:
-                if below.deep:
-                    item[key] = _keep(value, below, removed)
-                else:
-                    gone.append(key)
-            elif not below.value:
-                gone.append(key)
-        for key in gone:
-            del item[key]
-            if len(removed) < NOTED_MAX:
-                removed.add(key)
+        _keep_members(item, node, removed)
         return item
     if type(item) is list:
         if node.choices:
@@ -118,6 +94,29 @@ def _keep(item: Any, node: Node, removed: set[str]) -> Any:
         return item
     removed.add("answer")
     return None
+
+
+def _keep_members(item: dict[str, Any], node: Node, removed: set[str]) -> None:
+    gone: list[str] = []
+    members = node.members
+    every = members.get("*")
+    for key, value in item.items():
+        below = members.get(key, every)
+        if below is None:
+            gone.append(key)
+        elif below.whole or value is None:
+            continue
+        elif type(value) is dict or type(value) is list:
+            if below.deep:
+                item[key] = _keep(value, below, removed)
+            else:
+                gone.append(key)
+        elif not below.value:
+            gone.append(key)
+    for key in gone:
+        del item[key]
+        if len(removed) < NOTED_MAX:
+            removed.add(key)
 
 
 def _choose(items: list[Any], node: Node, removed: set[str]) -> list[Any]:

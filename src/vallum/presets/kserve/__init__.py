@@ -9,8 +9,5 @@ from vallum.presets.kserve.answer import ANSWERS
 from vallum.presets.kserve.request import GENERATE, INFER, INFER_JSON
 from vallum.presets.preset import Preset
 
-PRESETS = (
-    Preset(name="kserve.infer", request=INFER, answer=ANSWERS["kserve.infer"]),
-    Preset(name="kserve.infer_json", request=INFER_JSON, answer=ANSWERS["kserve.infer_json"]),
-    Preset(name="kserve.generate", request=GENERATE, answer=ANSWERS["kserve.generate"]),
-)
+FORMS = {"kserve.generate": GENERATE, "kserve.infer": INFER, "kserve.infer_json": INFER_JSON}
+PRESETS = tuple(Preset(name=name, request=form, answer=ANSWERS[name]) for name, form in FORMS.items())

@@ -42,6 +42,12 @@ FORMS = {
     ),
 }
 PRESETS = tuple(
-    Preset(name=name, request=form, answer=ANSWERS[name], meter=METERS[name], error_format=ErrorFormat.PLAIN)
-    for name, form in FORMS.items()
+    Preset(
+        name=name,
+        request=FORMS.get(name, RequestForm()),  # the list of models has no body
+        answer=answer,
+        meter=METERS.get(name),
+        error_format=ErrorFormat.PLAIN,
+    )
+    for name, answer in ANSWERS.items()
 )

@@ -21,15 +21,14 @@ LOGPROBS = Withheld(
     asks("logprobs") + asks_over(0, "top_logprobs"),
 )
 REASONING_WHY = (
-    "Hidden reasoning is what distillation wants most: students trained on it come close to the model (DeepSeek-AI 2025)."
+    "Hidden reasoning is what distillation wants most: students trained on it come close to the model (DeepSeek-AI"
+    " 2025)."
 )
 TOKEN_IDS = Withheld(
     ("context",),
     "Token ids give the vocabulary away, with which a student is aligned to the model.",
 )
-DEBUG = Withheld(
-    ("_debug_info",), "Shows the template and the operator's prompt.", asks("_debug_render_only")
-)
+DEBUG = Withheld(("_debug_info",), "Shows the template and the operator's prompt.", asks("_debug_render_only"))
 SCORES = ("logprobs.logprob", "logprobs.top_logprobs.logprob")
 
 GENERATE = AnswerForm(
@@ -63,9 +62,21 @@ CHAT = AnswerForm(
 EMBED = AnswerForm(
     values=("model", "prompt_eval_count"), members=("embedding", "embeddings"), withheld={"timings": TIMINGS}
 )
+DETAILS = "size digest details modified_at expires_at size_vram context_length remote_host remote_model"
+TAGS = AnswerForm(
+    values=under("models", "name model"),
+    withheld={
+        "details": Withheld(
+            under("models", DETAILS),
+            "Tells which open model this one was made from, to the digest of its file.",
+        )
+    },
+)
+
 ANSWERS: Mapping[str, AnswerForm] = {
     "ollama.chat": CHAT,
     "ollama.embed": EMBED,
     "ollama.embeddings": EMBED,
     "ollama.generate": GENERATE,
+    "ollama.tags": TAGS,
 }

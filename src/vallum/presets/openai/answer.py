@@ -36,9 +36,7 @@ FINGERPRINTS = Withheld(
     ("system_fingerprint",),
     "Tells when weights or settings changed, which an attacker waits for (Chen, Zaharia and Zou 2023).",
 )
-ROUTING = Withheld(
-    ("service_tier", "provider"), "Tells who serves the model, and how loaded it is: reconnaissance."
-)
+ROUTING = Withheld(("service_tier", "provider"), "Tells who serves the model, and how loaded it is: reconnaissance.")
 CACHE = Withheld(
     ("usage.prompt_tokens_details.cached_tokens",),
     "A cache that callers share tells whether somebody else has sent this beginning (Gu et al. 2025).",
@@ -139,8 +137,8 @@ ITEM = (
     " summary.type summary.text action.type action.query action.url result queries"
 )
 RESPONSE = (
-    *"id object created_at completed_at status model parallel_tool_calls previous_response_id store temperature".split(),
-    *"top_p truncation user max_output_tokens max_tool_calls background safety_identifier prompt_cache_key".split(),
+    *"id object created_at completed_at status model parallel_tool_calls previous_response_id store".split(),
+    *"temperature top_p truncation user max_output_tokens max_tool_calls background safety_identifier prompt_cache_key".split(),
     *("incomplete_details.reason", "reasoning.effort", "reasoning.summary", "error.code", "tool_choice"),
     *under("output", ITEM),
     *under("usage", "input_tokens output_tokens total_tokens output_tokens_details.reasoning_tokens"),
@@ -243,8 +241,6 @@ AUDIO = AnswerForm(
 
 ANSWERS: Mapping[str, AnswerForm] = {
     "openai.audio.speech": AUDIO,
-    "openai.audio.transcriptions": AUDIO,
-    "openai.audio.translations": AUDIO,
     "openai.chat": CHAT,
     "openai.completions": COMPLETIONS,
     "openai.embeddings": EMBEDDINGS,

@@ -4,4 +4,5 @@ from vallum.presets.predict.answer import ANSWERS
 from vallum.presets.predict.request import CSV, JSON
 from vallum.presets.preset import Preset
 
-PRESETS = (Preset(name="predict.json", request=JSON, answer=ANSWERS["predict.json"]), Preset(name="predict.csv", request=CSV, answer=ANSWERS["predict.csv"]))
+FORMS = {"predict.csv": CSV, "predict.json": JSON}
+PRESETS = tuple(Preset(name=name, request=form, answer=ANSWERS[name]) for name, form in FORMS.items())

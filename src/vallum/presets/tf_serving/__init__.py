@@ -8,8 +8,5 @@ from vallum.presets.preset import Preset
 from vallum.presets.tf_serving.answer import ANSWERS
 from vallum.presets.tf_serving.request import EXAMPLES, PREDICT
 
-PRESETS = (
-    Preset(name="tf_serving.classify", request=EXAMPLES, answer=ANSWERS["tf_serving.classify"]),
-    Preset(name="tf_serving.predict", request=PREDICT, answer=ANSWERS["tf_serving.predict"]),
-    Preset(name="tf_serving.regress", request=EXAMPLES, answer=ANSWERS["tf_serving.regress"]),
-)
+FORMS = {"tf_serving.classify": EXAMPLES, "tf_serving.predict": PREDICT, "tf_serving.regress": EXAMPLES}
+PRESETS = tuple(Preset(name=name, request=form, answer=ANSWERS[name]) for name, form in FORMS.items())
