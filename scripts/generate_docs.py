@@ -35,6 +35,7 @@ from vallum.core.standing import Footing, Standing
 from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
 from vallum.metrics import Metrics
+from vallum.presets import PRESETS
 from vallum.stores.failover import Condition
 
 if TYPE_CHECKING:
@@ -437,6 +438,34 @@ def metrics_page() -> str:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
+# --- what presets withhold -------------------------------------------------------------------------------------------
+
+
+def disclosure_page() -> str:
+    """Write what each preset withholds of answers, why, and what asks for it; forms that are the same share a table."""
+    lines = ["# What presets withhold", ""]
+    lines += ["Each group leaves where `response.disclose` names it: [disclosure](../disclosure.md).", ""]
+    forms: list[tuple[Any, list[str]]] = []
+    for name, preset in PRESETS.items():
+        same = next((names for form, names in forms if form == preset.answer), None)
+        if same is not None:
+            same.append(name)
+        elif preset.answer.withheld:
+            forms.append((preset.answer, [name]))
+    for form, names in forms:
+        kind = "All else leaves." if not form.is_closed else "No member leaves that the format does not have."
+        lines += [f"## {', '.join(f'`{name}`' for name in names)}", "", kind, ""]
+        lines += ["| group | members | refused in a request | why |", "| --- | --- | --- | --- |"]
+        for group, withheld in form.withheld.items():
+            members = [*withheld.paths, *(f"{path} (emptied)" for path in withheld.emptied)]
+            members += [f"events {kind}*" for kind in withheld.events]
+            asked = dict.fromkeys(".".join(ask.path) for ask in withheld.asked_by)
+            cells = [", ".join(f"`{word}`" for word in words) for words in (members, asked)]
+            lines.append(_row(f"`{group}`", *cells, withheld.why))
+        lines.append("")
+    return _page(lines)
+
+
 def slug(heading: str) -> str:
     """Return the anchor that a Markdown heading gets: lower case, hyphens for spaces, letters, digits, `-` and `_`."""
     return "".join("-" if sign == " " else sign for sign in heading.strip().lower() if sign.isalnum() or sign in " -_")
@@ -455,6 +484,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "config.md": config_page,
     "metrics.md": metrics_page,
+    "disclosure.md": disclosure_page,
     "plugins.md": plugins_page,
     "reasons.md": reasons_page,
 }
