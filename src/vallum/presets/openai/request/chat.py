@@ -8,8 +8,10 @@ from vallum.presets.openai.passages import chat_passages
 from vallum.presets.openai.request.members import (
     ANSWERS,
     BIASES,
+    BREAKPOINT,
     CHARACTERS,
     DATA,
+    DETAILS,
     EFFORTS,
     ID,
     LOCATION,
@@ -133,7 +135,7 @@ def definitions(bounds: Bounds) -> dict[str, Any]:
         text(bounds["characters"]),
         listed(
             by_kind("type", {
-                "text": record("text", text=text(bounds["characters"])),
+                "text": record("text", text=text(bounds["characters"]), prompt_cache_breakpoint=BREAKPOINT),
                 "refusal": record("refusal", refusal=text(bounds["characters"])),
             }),
             bounds["parts"],
@@ -169,15 +171,25 @@ def parts(bounds: Bounds) -> dict[str, Shape]:
     """Return the parts of what a user says."""
     data = text(bounds["data"], 1)
     return {
-        "text": record("text", text=text(bounds["characters"])),
-        "image_url": record("image_url", image_url=record("url", url=data, detail=one_of("auto", "low", "high"))),
-        "input_audio": record("input_audio", input_audio=record("data format", data=data, format=one_of("wav", "mp3"))),
-        "file": record("file", file=record(file_data=data, filename=text(256), file_id=REFUSED)),
+        "text": record("text", text=text(bounds["characters"]), prompt_cache_breakpoint=BREAKPOINT),
+        "image_url": record(
+            "image_url", image_url=record("url", url=data, detail=one_of(*DETAILS)), prompt_cache_breakpoint=BREAKPOINT
+        ),
+        "input_audio": record(
+            "input_audio",
+            input_audio=record("data format", data=data, format=one_of("wav", "mp3")),
+            prompt_cache_breakpoint=BREAKPOINT,
+        ),
+        "file": record(
+            "file", file=record(file_data=data, filename=text(256), file_id=REFUSED), prompt_cache_breakpoint=BREAKPOINT
+        ),
     }
 
 
 def _texts(bounds: Bounds) -> Shape:
-    part = by_kind("type", {"text": record("text", text=text(bounds["characters"]))})
+    part = by_kind(
+        "type", {"text": record("text", text=text(bounds["characters"]), prompt_cache_breakpoint=BREAKPOINT)}
+    )
     return either(text(bounds["characters"]), listed(part, bounds["parts"], 1))
 
 

@@ -11,7 +11,6 @@ from vallum.presets.openai.request.members import (
     CHARACTERS,
     ID,
     OUTPUT_TOKENS,
-    PAIRS,
     STOPS,
     common,
     optional,
@@ -36,7 +35,6 @@ COMPLETION_BOUNDS: Mapping[str, Bound] = {
     "best_of": Bound(8, "answers of which the best is chosen"),
     "stop": STOPS,
     "logit_bias": BIASES,
-    "metadata": PAIRS,
 }
 EMBEDDING_BOUNDS: Mapping[str, Bound] = {
     "inputs": Bound(2048, "texts of one request"),
@@ -63,12 +61,11 @@ def prompts(bounds: Bounds, many: str, least: int = 0) -> Shape:
 
 def completion_members(bounds: Bounds) -> dict[str, Any]:
     """Return all members of a completion."""
-    known = common(bounds)
-    served = ("metadata", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier")
+    known = common({**bounds, "metadata": 0})
     return {
         "model": ID,
         "prompt": prompts(bounds, "prompts"),
-        **{name: shape for name, shape in known.items() if name not in served},
+        **{name: known[name] for name in ("stream", "temperature", "top_p", "user")},
         **sampling(bounds),
         **optional(
             best_of=whole(1, bounds["best_of"]),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vallum.presets.openai.passages import prompt_passages
-from vallum.presets.openai.request.members import ID, optional
+from vallum.presets.openai.request.members import EFFORTS, ID, optional
 from vallum.presets.preset import Bound, Input, RequestForm
-from vallum.presets.shape import FLAG, Shape, one_of, record, text, whole
+from vallum.presets.shape import FLAG, Shape, one_of, or_null, record, text, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +24,8 @@ SIZES = (
     "1792x1024",
     "1024x1792",
 )
-QUALITIES = ("auto", "high", "medium", "low", "hd", "standard")
-FORMATS = ("png", "jpeg", "webp")
+QUALITIES = ("auto", "high", "medium", "low", "xhigh", "max", "hd", "standard")
+FORMATS = ("png", "jpeg", "webp", "gif", "svg")
 BOUNDS: Mapping[str, Bound] = {
     "characters": Bound(32_000, "characters of the prompt"),
     "n": Bound(10, "images that may be asked for at once"),
@@ -35,10 +35,15 @@ BOUNDS: Mapping[str, Bound] = {
 def schema(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a request for images."""
     return record("prompt", prompt=text(bounds["characters"], 1), **_drawn(bounds), **optional(
+        complexity=one_of("low", "medium", "high"),
+        frame_count=whole(2, 16),
+        frame_duration_ms=whole(1, 655_350),
         moderation=one_of("low", "auto"),
         partial_images=whole(0, 3),
         stream=FLAG,
+        safety_identifier=text(256),
         style=one_of("vivid", "natural"),
+        svg=record("model", model=ID, reasoning=or_null(record(effort=one_of(*EFFORTS, None)))),
     ))  # fmt: skip
 
 
