@@ -97,6 +97,8 @@ def test_what_is_nearly_right_is_refused(kit: Kit, preset: str) -> None:
             continue
         headers = {name: value for name, value in item.get("headers", {}).items() if name.lower() != "content-type"}
         for miss in near_misses(schema, item["body"]):
+            if miss.name.startswith("no type") and "" in form.media_types:
+                continue  # this format's clients name none
             bare = {**item, "headers": headers, "method": "POST"}
             verdict = judge(kit, preset, bare, miss.body, miss.fields)
             count += 1

@@ -17,6 +17,7 @@ REFUSED = False
 FLAG: Shape = {"type": "boolean"}
 NULL: Shape = {"type": "null"}
 OPEN = 2**31 - 1
+PATTERN_CHARS = 200  # of a pattern in a schema that the model server compiles
 
 
 def text(most: int, least: int = 0) -> Shape:
@@ -122,6 +123,32 @@ def nested(depth: int, members: int = 256, items: int = 1024, chars: int = 16_38
 
 ANYTHING: Shape = {"$ref": "#/$defs/nested"}
 ANY_OBJECT: Shape = {"type": "object", "$ref": "#/$defs/nested"}
+
+
+def compiled_schema(chars: int, members: int = 256) -> dict[str, Shape]:
+    """Return what `COMPILED_SCHEMA` refers to, for `$defs`: a JSON Schema that the model server will compile.
+
+    No reference leads out of it, and its patterns are short; the route's `max_depth` bounds its levels.
+    """
+    below = {"$ref": "#/$defs/compiled"}
+    shape = {
+        "maxLength": chars,
+        "maxItems": members,
+        "items": below,
+        "maxProperties": members,
+        "propertyNames": {"maxLength": 256},
+        "properties": {
+            # Texts where they are keywords; where they are names of members they are schemas, held like all others.
+            "$ref": {"pattern": "^#", **below},
+            "$dynamicRef": {"pattern": "^#", **below},
+            "pattern": {**below, "type": ["string", "object", "boolean"], "maxLength": PATTERN_CHARS},
+        },
+        "additionalProperties": below,
+    }
+    return {"compiled": shape}
+
+
+COMPILED_SCHEMA: Shape = {"type": "object", "$ref": "#/$defs/compiled"}
 
 
 def loosened(schema: Any, names: frozenset[str], parent: str = "") -> Any:
