@@ -69,7 +69,7 @@ TOKEN_IDS: Shape = whole(0, 10_000_000)
 def chat_schema(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a chat."""
     members = chat.members(bounds)
-    words = text(bounds["characters"])
+    words = text(bounds["chars"])
     members |= _sampling(bounds) | _refused("prompt_embeds", "uuid") | optional(
         add_generation_prompt=FLAG,
         continue_final_message=FLAG,
@@ -138,7 +138,7 @@ def _refused(*names: str) -> dict[str, Any]:
 
 
 def _format(bounds: Bounds) -> Shape:
-    described = {"name": text(64, 1), "description": or_null(text(bounds["characters"])), "strict": or_null(FLAG)}
+    described = {"name": text(64, 1), "description": or_null(text(bounds["chars"])), "strict": or_null(FLAG)}
     return by_kind("type", {
         "text": record(),
         "json_object": record(),

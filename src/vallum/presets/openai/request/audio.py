@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from vallum.presets.preset import Bounds
 
-SPEECH_BOUNDS: Mapping[str, Bound] = {"characters": Bound(4096, "characters to be spoken, and of the instructions")}
-FORM_BOUNDS: Mapping[str, Bound] = {"characters": Bound(4096, "characters of the prompt")}
+SPEECH_BOUNDS: Mapping[str, Bound] = {"chars": Bound(4096, "characters to be spoken, and of the instructions")}
+FORM_BOUNDS: Mapping[str, Bound] = {"chars": Bound(4096, "characters of the prompt")}
 TEMPERATURE: Shape = {"type": "string", "pattern": "^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$"}
 
 
@@ -23,11 +23,11 @@ def schema(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a request for speech."""
     return record(
         "input model voice",
-        input=text(bounds["characters"], 1),
+        input=text(bounds["chars"], 1),
         model=ID,
         voice=either(text(64, 1), record("id", id=ID)),
         **optional(
-            instructions=text(bounds["characters"]),
+            instructions=text(bounds["chars"]),
             response_format=one_of("mp3", "opus", "aac", "flac", "wav", "pcm"),
             speed=number(0.25, 4),
             stream_format=one_of("sse", "audio"),
@@ -54,7 +54,7 @@ def translation_fields(bounds: Bounds) -> Mapping[str, Any]:
 def _fields(bounds: Bounds) -> dict[str, Any]:
     return {
         "model": ID,
-        "prompt": text(bounds["characters"]),
+        "prompt": text(bounds["chars"]),
         "response_format": one_of("json", "text", "srt", "verbose_json", "vtt", "diarized_json"),
         "temperature": TEMPERATURE,
     }

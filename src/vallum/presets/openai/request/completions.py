@@ -29,7 +29,7 @@ TOKEN: Shape = whole(0, 10_000_000)
 COMPLETION_BOUNDS: Mapping[str, Bound] = {
     "prompts": Bound(16, "prompts of one request"),
     "tokens": Bound(131_072, "ids of tokens of one prompt"),
-    "characters": CHARACTERS,
+    "chars": CHARACTERS,
     "max_tokens": OUTPUT_TOKENS,
     "n": ANSWERS,
     "best_of": Bound(8, "answers of which the best is chosen"),
@@ -39,7 +39,7 @@ COMPLETION_BOUNDS: Mapping[str, Bound] = {
 EMBEDDING_BOUNDS: Mapping[str, Bound] = {
     "inputs": Bound(2048, "texts of one request"),
     "tokens": Bound(8192, "ids of tokens of one text"),
-    "characters": Bound(32_768, "characters of one text"),
+    "chars": Bound(32_768, "characters of one text"),
     "dimensions": Bound(16_384, "numbers of one embedding"),
 }
 
@@ -47,10 +47,10 @@ EMBEDDING_BOUNDS: Mapping[str, Bound] = {
 def prompts(bounds: Bounds, many: str, least: int = 0) -> Shape:
     """Take a text, a list of texts, a list of token ids, or a list of such lists."""
     tokens = {"type": "array", "items": TOKEN, "minItems": 1, "maxItems": bounds["tokens"]}
-    several = {"items": {**tokens, "type": ["string", "array"], "maxLength": bounds["characters"], "minLength": least}}
+    several = {"items": {**tokens, "type": ["string", "array"], "maxLength": bounds["chars"], "minLength": least}}
     return {
         "type": ["string", "array"],
-        "maxLength": bounds["characters"],
+        "maxLength": bounds["chars"],
         "minLength": least,
         "minItems": 1,
         "if": {"type": "array", "prefixItems": [{"type": "integer"}]},
@@ -71,7 +71,7 @@ def completion_members(bounds: Bounds) -> dict[str, Any]:
             best_of=whole(1, bounds["best_of"]),
             echo=FLAG,
             logprobs=whole(0, 5),
-            suffix=text(bounds["characters"]),
+            suffix=text(bounds["chars"]),
         ),
     }
 

@@ -27,14 +27,14 @@ SIZES = (
 QUALITIES = ("auto", "high", "medium", "low", "xhigh", "max", "hd", "standard")
 FORMATS = ("png", "jpeg", "webp", "gif", "svg")
 BOUNDS: Mapping[str, Bound] = {
-    "characters": Bound(32_000, "characters of the prompt"),
+    "chars": Bound(32_000, "characters of the prompt"),
     "n": Bound(10, "images that may be asked for at once"),
 }
 
 
 def schema(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a request for images."""
-    return record("prompt", prompt=text(bounds["characters"], 1), **_drawn(bounds), **optional(
+    return record("prompt", prompt=text(bounds["chars"], 1), **_drawn(bounds), **optional(
         complexity=one_of("low", "medium", "high"),
         frame_count=whole(2, 16),
         frame_duration_ms=whole(1, 655_350),
@@ -52,7 +52,7 @@ def edit_fields(bounds: Bounds) -> Mapping[str, Any]:
     spoken = {name: _spoken(shape) for name, shape in _drawn(bounds).items()}
     return record(
         "prompt",
-        prompt=text(bounds["characters"], 1),
+        prompt=text(bounds["chars"], 1),
         input_fidelity=one_of("high", "low"),
         partial_images=one_of("0", "1", "2", "3"),
         stream=one_of("true", "false"),

@@ -32,7 +32,7 @@ LOCAL = or_null(by_kind("type", {"local": record()}))  # commands are run by the
 
 def item(bounds: Bounds) -> Shape:
     """Take an item: a message, by its kind or without one, or what an answer held and is sent back."""
-    words, result = text(bounds["characters"]), or_null(text(1_048_576))
+    words, result = text(bounds["chars"]), or_null(text(1_048_576))
     many = listed(by_kind("type", parts(bounds)), bounds["parts"], 1)
     message = record(
         "role content",
@@ -76,7 +76,7 @@ def item(bounds: Bounds) -> Shape:
             "id container_id",
             id=ID, code=result, container_id=ID, status=text(32), outputs=or_null(listed(ANYTHING, 256)),
         ),
-        "image_generation_call": record("id", id=ID, status=text(32), result=or_null(text(bounds["data"]))),
+        "image_generation_call": record("id", id=ID, status=text(32), result=or_null(text(bounds["data_chars"]))),
         "computer_call": record(
             "id call_id",
             id=ID, call_id=ID, action=ANY_OBJECT, actions=listed(ANY_OBJECT, 64), status=STATUS,
@@ -85,7 +85,7 @@ def item(bounds: Bounds) -> Shape:
         "computer_call_output": record(
             "call_id output",
             call_id=ID,
-            output=by_kind("type", {"computer_screenshot": record(image_url=text(bounds["data"]), file_id=REFUSED)}),
+            output=by_kind("type", {"computer_screenshot": record(image_url=text(bounds["data_chars"]), file_id=REFUSED)}),
             acknowledged_safety_checks=or_null(listed(ANYTHING, 64)),
             **ids,
         ),
@@ -118,7 +118,7 @@ def item(bounds: Bounds) -> Shape:
 
 def parts(bounds: Bounds) -> dict[str, Shape]:
     """Return the parts of a message: what the user gives, and what the model gave."""
-    words, data = text(bounds["characters"]), or_null(text(bounds["data"]))
+    words, data = text(bounds["chars"]), or_null(text(bounds["data_chars"]))
     return {
         "input_text": record("text", text=words, prompt_cache_breakpoint=BREAKPOINT),
         "output_text": record(
@@ -137,7 +137,7 @@ def parts(bounds: Bounds) -> dict[str, Shape]:
         ),
         "input_audio": record(
             "input_audio",
-            input_audio=record("data format", data=text(bounds["data"], 1), format=one_of("wav", "mp3")),
+            input_audio=record("data format", data=text(bounds["data_chars"], 1), format=one_of("wav", "mp3")),
         ),
         "refusal": record("refusal", refusal=words),
     }

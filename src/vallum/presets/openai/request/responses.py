@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from vallum.presets.preset import Bounds
 
 BOUNDS: Mapping[str, Bound] = {
-    "items": Bound(512, "messages and other items of the input"),
-    "parts": Bound(64, "parts of one message"),
+    "items": Bound(1000, "messages and other items of the input"),
+    "parts": Bound(256, "parts of one message"),
     "images": Bound(16, "images of one message"),
-    "characters": CHARACTERS,
-    "data": DATA,
+    "chars": CHARACTERS,
+    "data_chars": DATA,
     "tools": Bound(128, "tools"),
     "max_output_tokens": OUTPUT_TOKENS,
     "max_tool_calls": Bound(128, "calls of built-in tools that one answer may make"),
@@ -85,7 +85,7 @@ COUNT = or_null(whole(0, OPEN))
 
 def schema(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a request for a response."""
-    words = text(bounds["characters"])
+    words = text(bounds["chars"])
     return {
         "$defs": {"item": item(bounds), **nested(bounds["schema_depth"])},
         **record(
@@ -124,7 +124,7 @@ def schema(bounds: Bounds) -> Mapping[str, Any]:
 
 def _format(bounds: Bounds) -> Shape:
     schema_format = {"name": NAME, "schema": ANY_OBJECT, "strict": or_null(FLAG)}
-    described = or_null(text(bounds["characters"]))
+    described = or_null(text(bounds["chars"]))
     return by_kind("type", {
         "text": record(),
         "json_object": record(),

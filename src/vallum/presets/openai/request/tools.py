@@ -30,7 +30,7 @@ SEARCHES = ("web_search", "web_search_2025_08_26", "web_search_preview", "web_se
 
 def tools(bounds: Bounds) -> Shape:
     """Take a tool by its kind.  Those that reach what is not the caller's need a member that is refused."""
-    words = text(bounds["characters"])
+    words = text(bounds["chars"])
     search = record(
         search_context_size=one_of("low", "medium", "high"),
         external_web_access=or_null(FLAG),
@@ -87,7 +87,7 @@ def tools(bounds: Bounds) -> Shape:
             action=one_of("generate", "edit", "auto"),
             background=one_of("transparent", "opaque", "auto"),
             input_fidelity=one_of("high", "low", None),
-            input_image_mask=record(image_url=text(bounds["data"]), file_id=REFUSED),
+            input_image_mask=record(image_url=text(bounds["data_chars"]), file_id=REFUSED),
             model=text(128),
             moderation=one_of("auto", "low"),
             output_compression=whole(0, 100),
