@@ -187,9 +187,7 @@ def parts(bounds: Bounds) -> dict[str, Shape]:
 
 
 def _texts(bounds: Bounds) -> Shape:
-    part = by_kind(
-        "type", {"text": record("text", text=text(bounds["chars"]), prompt_cache_breakpoint=BREAKPOINT)}
-    )
+    part = by_kind("type", {"text": record("text", text=text(bounds["chars"]), prompt_cache_breakpoint=BREAKPOINT)})
     return either(text(bounds["chars"]), listed(part, bounds["parts"], 1))
 
 

@@ -47,6 +47,7 @@ def item(bounds: Bounds) -> Shape:
     summary = by_kind("type", {"summary_text": record("text", text=words)})
     thought = by_kind("type", {"reasoning_text": record("text", text=words)})
     via = {"namespace": or_null(text(64)), "caller": or_null(record("type", type=text(16), caller_id=ID))}
+    shot = record(image_url=text(bounds["data_chars"]), file_id=REFUSED)
     caller = {"caller": via["caller"]}
     tool_server = {"id": ID, "server_label": REFUSED, "arguments": text(1_048_576), "name": text(128, 1)}
     kinds = {
@@ -85,7 +86,7 @@ def item(bounds: Bounds) -> Shape:
         "computer_call_output": record(
             "call_id output",
             call_id=ID,
-            output=by_kind("type", {"computer_screenshot": record(image_url=text(bounds["data_chars"]), file_id=REFUSED)}),
+            output=by_kind("type", {"computer_screenshot": shot}),
             acknowledged_safety_checks=or_null(listed(ANYTHING, 64)),
             **ids,
         ),
