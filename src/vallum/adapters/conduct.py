@@ -336,6 +336,9 @@ def upstream_request(
     assert route is not None and request.path is not None  # noqa: PT018  an allowed request has both
     allowed = route.intake.headers
     fields = [field for field in request.headers.fields if field[0] in allowed]
+    if x.fields:  # the body was written anew: what described the old one is replaced
+        replaced = {name for name, _ in x.fields}
+        fields = [*(field for field in fields if field[0] not in replaced), *x.fields]
     fields.append(("x-request-id", request.id))
     fields.append(("accept-encoding", "identity"))  # what cannot be read cannot be transformed
     if not isinstance(body, bytes):

@@ -51,10 +51,10 @@ class Schema:
 
     def inspect(self, content: Content) -> Finding | None:
         """Return the first violation by its place and rule; never the value."""
-        if self._validator.is_valid(content.document):
+        if self._validator.is_valid(content.outline):
             return None
         try:
-            self._validator.validate(content.document)  # ends at the first error: to list all of 100,000 takes seconds
+            self._validator.validate(content.outline)  # ends at the first error: to list all of 100,000 takes seconds
         except jsonschema_rs.ValidationError as error:
             return _find(error)
         return None  # pragma: no cover  the two agree

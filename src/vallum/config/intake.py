@@ -4,39 +4,50 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
+from vallum.checks.images import STRIPPABLE, Images, ImagesConfig, ImageType
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
+from vallum.checks.remote_urls import RemoteUrls, RemoteUrlsConfig
 from vallum.checks.rows import Rows
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.checks.tensors import Tensors as TensorsCheck
+from vallum.codecs.binary import IMAGES, Binary
+from vallum.codecs.coding import CODINGS
 from vallum.codecs.csv import Csv
 from vallum.codecs.json import Json
+from vallum.codecs.multipart import Multipart
 from vallum.codecs.tensors import Tensors
 from vallum.config.form import build_form, hold_both
 from vallum.core.answer import HOP_BY_HOP
-from vallum.core.policy import Guard, Intake
+from vallum.core.content import Takes
+from vallum.core.policy import Guard, Intake, Mode
 from vallum.presets import PRESETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from vallum.config.faults import Faults
     from vallum.config.model import RouteConfig
     from vallum.config.source import Place
     from vallum.core.protocols import Check, Codec
-    from vallum.presets.preset import Bounds
+    from vallum.presets.preset import Bounds, RequestForm
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
 # What a preset brings by name, under the route's bounds.
 PRESET_CHECKS: dict[str, Callable[[Bounds], Check]] = {"rows": Rows, "tensors": TensorsCheck}
 # media type -> what reads it; or the name by which a preset asks for it, whatever the media type.
-CODECS: dict[str, Callable[[], Codec]] = {"application/json": Json, "text/csv": Csv, "tensors": Tensors}
+CODECS: Mapping[str, Callable[[], Codec]] = {
+    "application/json": Json,
+    "multipart/form-data": Multipart,
+    "tensors": Tensors,
+    "text/csv": Csv,
+} | dict.fromkeys(IMAGES, Binary)
 
 
 # Fields that reach the upstream unless the route says otherwise.
@@ -82,6 +93,9 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
             ("schema", request.schema),
             ("sanitize", request.sanitize),
             ("deny_fields", request.deny_fields),
+            ("encodings", request.encodings),
+            ("images", request.images),
+            ("remote_urls", request.remote_urls),
         ):
             if used:
                 faults.note((*at, key), "a raw route passes bodies unread", "leave out preset: raw")
@@ -95,6 +109,8 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         folded_name = name.lower().replace("_", "-")  # some servers take one for the other
         if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
             faults.note((*at, "headers", index), f"{name!r} never reaches the upstream")
+    images = _images(faults, request.images, form, at)
+    remote_urls = _remote_urls(faults, request.remote_urls, form, at)
     built = build_form(faults, route.preset, request, at)
     schemas = ([f"{route.preset} {PRESETS[route.preset].version}"] if built is not None else []) + (
         [request.schema] if request.schema is not None else []
@@ -103,19 +119,61 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
     return Intake(
         max_bytes=request.max_bytes,
         max_depth=request.max_depth,
-        codecs={media_type: CODECS[form.codec or media_type]() for media_type in form.media_types},
+        codecs={media_type: CODECS[form.codec or media_type]() for media_type in _media_types(request.images, form)},
+        codings={name: CODINGS[name] for name in request.encodings},
         query=None if request.query == "any" else form.query | set(request.query),
-        headers=REQUEST_HEADERS | form.headers | {name.lower() for name in request.headers},
+        headers=_headers(request.headers, form),
         deny_fields=frozenset(request.deny_fields),
         schema=hold_both(built, _schema(faults, request.schema, (*at, "schema"))),
         schemas=tuple(schemas),
         checks=(
+            *remote_urls,
             *(Guard(PRESET_CHECKS[name](bounds)) for name in form.checks),
             *(Guard(build_check(check), check.mode) for check in route.checks),
         ),
+        images=images,
+        images_mode=Mode.ENFORCE if request.images is None else request.images.mode,
         sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),
         passages=form.passages,
     )
+
+
+def _headers(names: list[str], form: RequestForm) -> frozenset[str]:
+    """Return the fields that reach the upstream: of a body that is read, never its coding, which was undone."""
+    headers = REQUEST_HEADERS | form.headers | {name.lower() for name in names}
+    return headers - {"content-encoding"} if form.media_types else headers
+
+
+def _media_types(images: ImagesConfig | None, form: RequestForm) -> list[str]:
+    """Leave out the formats of images that the route does not take: as a body's own type, they are a 415."""
+    taken = ImagesConfig().types if images is None else images.types
+    unwanted = {f"image/{name}" for name in get_args(ImageType) if name not in taken}
+    return [media_type for media_type in form.media_types if media_type not in unwanted]
+
+
+def _images(faults: Faults, config: ImagesConfig | None, form: RequestForm, at: Place) -> Images | None:
+    """Return the control of images: on where the preset names places of images, or the policy does."""
+    if not any(one.kind == "image" for one in form.attachments):
+        if config is None:
+            return None
+        if not config.fields:
+            faults.note((*at, "images"), "the preset names no places of images", "name them in fields")
+    config = config or ImagesConfig()
+    fixed = sorted(set(config.types) - set(STRIPPABLE))
+    if config.metadata != "keep" and fixed:
+        faults.note((*at, "images", "metadata"), f"{' and '.join(fixed)} cannot be stripped", "leave it out of types")
+    return faults.attempt((*at, "images", "fields"), Images, config, form.attachments)
+
+
+def _remote_urls(faults: Faults, config: RemoteUrlsConfig | None, form: RequestForm, at: Place) -> tuple[Guard, ...]:
+    if not any(one.takes is Takes.URL for one in form.attachments):
+        if config is None:
+            return ()
+        if not config.fields:
+            faults.note((*at, "remote_urls"), "the preset names no places of addresses", "name them in fields")
+    config = config or RemoteUrlsConfig()
+    check = faults.attempt((*at, "remote_urls", "fields"), RemoteUrls, config, form.attachments)
+    return () if check is None else (Guard(check, config.mode),)
 
 
 def _schema(faults: Faults, name: str | None, place: Place) -> Any:

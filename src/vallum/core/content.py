@@ -41,6 +41,35 @@ class Passage(NamedTuple):
     text: str
 
 
+class Takes(StrEnum):
+    """In what form an API takes a file."""
+
+    UPLOAD = "upload"  # a part of a form, or the whole body
+    BASE64 = "base64"  # its bytes, or a data URL
+    URL = "url"  # a data URL, or the address of a file that the model server fetches
+
+
+class Attachment(NamedTuple):
+    """Where a file lies in a request."""
+
+    path: str  # dotted, as in a policy: `messages.*.content.*.image_url`; empty: the whole body
+    kind: str  # image, audio, video, file
+    takes: Takes
+
+
+class Upload(NamedTuple):
+    """A file in a request: one part of a form, or the whole body."""
+
+    filename: str
+    media_type: str  # as it was declared, in lower case, without parameters
+    data: bytes
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a schema may describe of a file: its name, its type and its size."""
+        return {"filename": self.filename, "media_type": self.media_type, "bytes": len(self.data)}
+
+
 class Content:
     """The strings of one request: `values` of the body and of the query, and the `keys` that could say something.
 
@@ -59,6 +88,8 @@ class Content:
         self.query = tuple(query)
         self.values: list[str] = []
         self.keys: list[str] = []
+        self.aside: frozenset[int] = frozenset()  # identities of strings that are data and no text
+        self._uploads = False
         self._text: str | None = None  # both made when first asked for
         self._readings: tuple[Reading, ...] | None = None
         self._find_passages = passages
@@ -88,9 +119,24 @@ class Content:
                         values.append(item)
                     elif kind is dict or kind is list:
                         below.append(item)
+                    elif kind is Upload:
+                        values.append(item.filename)  # its data is no text
+                        self._uploads = True
                     elif kind is float and not isfinite(item):
                         raise ContentError("finite")  # 1e400 is legal JSON and infinite in every language
             level = below
+
+    @property
+    def outline(self) -> Any:
+        """The document as a schema sees it: each upload by its facts."""
+        return _outline(self.document) if self._uploads else self.document
+
+    def set_aside(self, data: Iterable[str], document: Any) -> None:
+        """Take strings that were found to be data, a picture, out of what checks read; `document` holds them now."""
+        self.aside |= {id(text) for text in data}
+        self.document = document
+        self.values = [text for text in self.values if id(text) not in self.aside]
+        self._text = self._readings = None
 
     @property
     def text(self) -> str:
@@ -128,7 +174,10 @@ class Content:
         while stack:
             pointer, item = stack.pop()
             if isinstance(item, str):
-                yield pointer, item
+                if id(item) not in self.aside:
+                    yield pointer, item
+            elif isinstance(item, Upload):
+                yield f"{pointer}/filename", item.filename
             elif isinstance(item, dict):
                 for key in item:
                     yield f"{pointer} (a key)", key
@@ -137,6 +186,15 @@ class Content:
                 stack.extend((f"{pointer}/{index}", item[index]) for index in reversed(range(len(item))))
         for name, value in self.query:
             yield f"query.{name}", value
+
+
+def _outline(item: Any) -> Any:
+    # Only forms and whole bodies hold uploads, and a form is at most two deep: this recursion is ours to bound.
+    if isinstance(item, Upload):
+        return item.facts
+    if isinstance(item, dict):
+        return {name: _outline(value) for name, value in item.items()}
+    return [_outline(value) for value in item] if isinstance(item, list) else item
 
 
 def escape_pointer(key: str) -> str:

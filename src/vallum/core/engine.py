@@ -1,7 +1,8 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
     request_head    route > authenticate > confirm > authorise > habits > standing > declared size > media type > query
-    request_body    parse > meter > quotas > denied fields > schema > checks > sanitise > amend  -> Allow, or a refusal
+    request_body    inflate > parse > meter > quotas > denied fields > schema > images > checks > sanitise >
+                    amend > write  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
     response_end    what is left
@@ -28,6 +29,7 @@ from vallum.core.errors import VallumError
 from vallum.core.exchange import Exchange, Headers, Phase, Request, ResponseHead
 from vallum.core.policy import Mode, OnError, Policy, Route
 from vallum.core.proof import confirm
+from vallum.core.protocols import Rewriter
 from vallum.core.watch import watch
 
 if TYPE_CHECKING:
@@ -212,7 +214,8 @@ def line_up(route: Route) -> Line:
         Stage("media_type", stages.media_type, bound=True),
         Stage("query", stages.query),
     ]
-    body = [Stage("parse", stages.parse)]
+    body = [Stage("inflate", stages.inflate, bound=True)] if intake.codings else []
+    body.append(Stage("parse", stages.parse))
     if route.meter is not None:
         body.append(Stage("meter", spending.meter))
     enforced = tuple(limit.quota for limit in route.limits if limit.mode is Mode.ENFORCE)
@@ -227,11 +230,15 @@ def line_up(route: Route) -> Line:
         body.append(Stage("fields", stages.fields))
     if intake.schema is not None:
         body.append(Stage("schema", stages.schema))
+    if intake.images is not None:
+        body.append(Stage("images", stages.images, intake.images_mode))
     body.extend(Stage(f"check:{guard.check.type}", stages.check(guard), guard.mode) for guard in intake.checks)
     if intake.sanitiser is not None:
         body.append(Stage("sanitise", stages.sanitise))
     if route.meter is not None:
         body.append(Stage("amend", spending.amend))
+    if any(isinstance(codec, Rewriter) for codec in intake.codecs.values()):
+        body.append(Stage("write", stages.write))
     return Line(tuple(head), tuple(body))
 
 

@@ -127,6 +127,7 @@ class Exchange:
         "document",
         "estimate",
         "factor",
+        "fields",
         "footing",
         "forward",
         "phase",
@@ -160,6 +161,7 @@ class Exchange:
         self.body = b""
         self.document: Any = None
         self.forward: bytes | None = None  # what to send instead of the body
+        self.fields: Fields = ()  # what goes with it, in place of the request's own fields
         self.content: Content | None = None
         self.taken: Taken | None = None
         self.quota_fields: Fields = ()

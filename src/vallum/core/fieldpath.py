@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.core.content import escape_pointer
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -39,3 +41,20 @@ def places(document: Any, path: Path) -> Iterator[tuple[Any, Any]]:
                 yield from places(item, rest)
             else:
                 yield document, index
+
+
+def find_pointer(document: Any, holder: Any, key: Any) -> str:
+    """Return the JSON pointer (RFC 6901) of `key` in the container `holder`, which `document` holds; else empty.
+
+    Walks the whole document: called after a finding, never before one.
+    """
+    stack: list[tuple[str, Any]] = [("", document)]
+    while stack:
+        pointer, item = stack.pop()
+        if item is holder:
+            return f"{pointer}/{escape_pointer(str(key))}"
+        if isinstance(item, dict):
+            stack.extend((f"{pointer}/{escape_pointer(name)}", value) for name, value in item.items())
+        elif isinstance(item, list):
+            stack.extend((f"{pointer}/{index}", value) for index, value in enumerate(item))
+    return ""

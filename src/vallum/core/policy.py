@@ -11,7 +11,7 @@ from vallum.core.content import Content, Passage
 from vallum.core.cost import Meter, OutputBound, Tariff
 from vallum.core.decision import Finding
 from vallum.core.problem import ErrorFormat
-from vallum.core.protocols import Authenticator, Check, Codec, Prover, Responder, Sanitiser, Transform
+from vallum.core.protocols import Authenticator, Check, Codec, Coding, Prover, Responder, Sanitiser, Transform
 from vallum.core.quota import Quota
 from vallum.core.target import Pattern, folded
 
@@ -122,11 +122,14 @@ class Intake:
     max_bytes: int = 1_048_576
     max_depth: int = 32
     codecs: Mapping[str, Codec] = field(default_factory=dict)  # what reads a body, by its media type
+    codings: Mapping[str, Coding] = field(default_factory=dict)  # what undoes a content coding, by its name
     query: frozenset[str] | None = frozenset()  # names that may appear; None: any
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
     deny_fields: frozenset[str] = frozenset()
     schema: Callable[[Content], Finding | None] | None = None
     schemas: tuple[str, ...] = ()  # what `schema` is made of, for people
+    images: Sanitiser | None = None
+    images_mode: Mode = Mode.ENFORCE
     checks: tuple[Guard, ...] = ()
     sanitiser: Sanitiser | None = None
     passages: Callable[[Any], Iterable[Passage]] | None = None  # who says what in a document; None: the user, all of it

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vallum.core.content import Content
     from vallum.core.decision import Challenge, Deny, Finding, Page
     from vallum.core.effects import Steps
-    from vallum.core.exchange import Exchange, Headers, Request
+    from vallum.core.exchange import Exchange, Fields, Headers, Request
     from vallum.core.issuer import Issuer, KeySet
     from vallum.core.principal import Credential, Principal
     from vallum.core.proof import Proof, Unproven
@@ -75,6 +75,21 @@ class Codec(Protocol):
 
     def encode(self, document: Any) -> bytes:
         """Serialise."""
+
+
+@runtime_checkable
+class Rewriter(Codec, Protocol):
+    """A codec of a format that parsers read in different ways: what is passed on is always written anew."""
+
+    def fields(self, body: bytes) -> Fields:
+        """Return the header fields that go with a body that `encode` wrote, in place of the request's own."""
+
+
+class Coding(Protocol):
+    """Undoes one content coding (RFC 9110 8.4.1)."""
+
+    def undo(self, body: bytes, max_bytes: int) -> bytes | None:
+        """Return the plain body, or None where it is over a bound; raise ValueError for what is no such coding."""
 
 
 class Responder(Protocol):

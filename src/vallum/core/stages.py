@@ -11,6 +11,7 @@ from vallum.core.decision import INVALID_TOKEN, Challenge, Deny, Finding, Reason
 from vallum.core.effects import ReadStanding, Steps, ask
 from vallum.core.policy import Mode
 from vallum.core.principal import Principal
+from vallum.core.protocols import Rewriter
 from vallum.core.standing import factor, whose
 
 if TYPE_CHECKING:
@@ -55,11 +56,17 @@ def media_type(x: Exchange, route: Route) -> Deny | None:
     if not has_body(headers):  # one that comes all the same meets `parse`
         return None
     encodings = headers.all("content-encoding")
-    if encodings and any(encoding.lower() != "identity" for encoding in encodings):
+    if encodings and not _can_undo(route, encodings):
         return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "media_type", f"content-encoding {encodings!r}")
     if x.codec is None:
         return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "media_type", f"content-type {types!r}")
     return None
+
+
+def _can_undo(route: Route, encodings: list[str]) -> bool:
+    if len(encodings) == 1 and encodings[0].lower() in route.intake.codings:
+        return True
+    return all(encoding.lower() == "identity" for encoding in encodings)
 
 
 def _find_codec(codecs: Mapping[str, Codec], content_type: str) -> Codec | None:
@@ -170,6 +177,22 @@ def _beyond(x: Exchange, detail: str, wanted: str = "") -> Deny:
 # --- request body -----------------------------------------------------------------------------------------------------
 
 
+def inflate(x: Exchange, route: Route) -> Deny | None:
+    """Undo the body's content coding, within bounds: what is inspected is what is passed on."""
+    coding = route.intake.codings.get((x.request.headers.get("content-encoding") or "").lower())
+    if coding is None:
+        return None
+    max_bytes = route.intake.max_bytes
+    try:
+        plain = coding.undo(x.body, max_bytes)
+    except ValueError as error:
+        return Deny(Reason.MALFORMED_REQUEST, "inflate", str(error))
+    if plain is None:
+        return Deny(Reason.BODY_TOO_LARGE, "inflate", f"over {max_bytes} bytes once inflated, or a bomb")
+    x.body = x.forward = plain
+    return None
+
+
 def parse(x: Exchange, route: Route) -> Refusal | None:
     """Read the body strictly, and bound its shape."""
     intake = route.intake
@@ -211,6 +234,23 @@ def schema(x: Exchange, route: Route) -> Refusal | None:
     return None if finding is None else found("schema", finding)
 
 
+def images(x: Exchange, route: Route) -> Refusal | None:
+    """Look at every image by its header, and leave out of it what the policy does not want passed on."""
+    intake = route.intake
+    if x.content is None or intake.images is None:
+        x.unscanned.append("images")
+        return None
+    document = intake.images.clean(x.content)
+    if isinstance(document, Finding):
+        return found("images", document)
+    if document is x.document or x.codec is None or Mode.SHADOW in (route.mode, intake.images_mode):
+        return None
+    x.document = document
+    x.forward = x.codec.encode(document)
+    x.sanitised = True
+    return None
+
+
 def check(guard: Guard) -> Callable[[Exchange, Route], Refusal | None]:
     """Make the stage of one check."""
     name = f"check:{guard.check.type}"
@@ -242,6 +282,16 @@ def sanitise(x: Exchange, route: Route) -> Refusal | None:
     x.forward = x.codec.encode(document)
     x.sanitised = True
     return schema(x, route) if intake.schema is not None else None
+
+
+def write(x: Exchange, route: Route) -> None:
+    """Write a body anew whose format another parser might read in another way."""
+    if x.content is None or not isinstance(x.codec, Rewriter):
+        return
+    if route.mode is Mode.SHADOW and x.forward is None:
+        return
+    x.forward = x.codec.encode(x.document)
+    x.fields = x.codec.fields(x.forward)
 
 
 def found(control: str, finding: Finding) -> Deny:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from vallum.core.content import Passage
+from vallum.core.content import Attachment, Passage
 from vallum.core.cost import Meter
 from vallum.core.problem import ErrorFormat
 
@@ -50,6 +50,7 @@ class RequestForm:
     refused: Mapping[str, str] = field(default_factory=dict)
     passages: Callable[[Any], Iterable[Passage]] | None = None  # the texts that reach the model, and who speaks each
     inputs: tuple[Input, ...] = ()
+    attachments: tuple[Attachment, ...] = ()  # where files lie: uploads, base64, data URLs, addresses
     headers: frozenset[str] = frozenset()  # fields that the upstream needs besides the usual
     query: frozenset[str] = frozenset()  # parameters that the API takes
 

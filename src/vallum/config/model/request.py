@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from vallum.checks.images import ImagesConfig
+from vallum.checks.remote_urls import RemoteUrlsConfig
 from vallum.checks.sanitise import SanitiseConfig
 from vallum.config.model.base import Base, Positive
 
@@ -28,6 +30,14 @@ class RequestConfig(Base, frozen=True):
         list[str] | Literal["any"], Meta(description="query parameters that may appear, or any; none by default")
     ] = []
     headers: Annotated[list[str], Meta(description="header fields that reach the upstream besides the usual")] = []
+    encodings: Annotated[
+        list[Literal["gzip", "deflate"]],
+        Meta(description="content codings that are undone, within max_bytes and 100 to 1; none by default"),
+    ] = []
+    images: Annotated[ImagesConfig | None, Meta(description="what images may be, wherever the API takes them")] = None
+    remote_urls: Annotated[
+        RemoteUrlsConfig | None, Meta(description="addresses of files that the model server may be told to fetch")
+    ] = None
     sanitize: SanitiseConfig | None = None
     max_output_tokens: (
         Annotated[

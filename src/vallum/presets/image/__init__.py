@@ -1,0 +1,10 @@
+"""Images for vision services: as the whole body, as a part of a form, or in JSON."""
+
+from vallum.presets.image.request import JSON, MULTIPART, RAW
+from vallum.presets.preset import Preset
+
+PRESETS = (
+    Preset(name="image.json", request=JSON),
+    Preset(name="image.multipart", request=MULTIPART),
+    Preset(name="image.raw", request=RAW),
+)
