@@ -19,9 +19,8 @@ from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.responses import response_create_params
 
 from vallum.checks.schema import Schema
-from vallum.core.content import Content, Voice
+from vallum.core.content import Content, Upload, Voice
 from vallum.presets import PRESETS
-from vallum.presets.openai.request import audio, images
 
 if TYPE_CHECKING:
     from vallum.core.decision import Finding
@@ -269,21 +268,30 @@ def test_what_is_refused_stands_in_the_schema(preset: str) -> None:
         assert f"'{name.rpartition('.')[2]}'" in text, name
 
 
-def test_forms_of_files_have_texts_for_numbers() -> None:
-    edit = Schema(images.edit_fields({"chars": 10, "n": 3}))
-    assert edit.inspect(Content({"prompt": "a", "n": "3", "output_compression": "100", "size": "auto"})) is None
-    for wrong in ({"n": 3}, {"n": "4"}, {"n": "03"}, {"size": "1x1"}, {"prompt": "a" * 11}, {"file": "x"}):
-        assert edit.inspect(Content({"prompt": "a"} | wrong)) is not None
-    varied = Schema(images.variation_fields({"chars": 10, "n": 3}))
-    assert varied.inspect(Content({"n": "1", "response_format": "url"})) is None
-    assert varied.inspect(Content({"prompt": "a"})) is not None
-    spoken = Schema(audio.transcription_fields({"chars": 10}))
-    assert spoken.inspect(Content({"model": "m", "temperature": "0.5", "stream": "true"})) is None
-    for wrong in ({"temperature": "1.5"}, {"temperature": 0.5}, {"stream": "yes"}):
-        assert spoken.inspect(Content({"model": "m"} | wrong)) is not None
-    assert (
-        Schema(audio.translation_fields({"chars": 10})).inspect(Content({"model": "m", "language": "de"})) is not None
-    )
+FILE = Upload("a", "audio/wav", b"RIFF")
+
+
+def held(form: str, document: dict[str, Any], **bounds: int) -> bool:
+    return inspect(f"openai.{form}", document, **bounds) is None
+
+
+def test_in_forms_numbers_are_texts() -> None:
+    edit: dict[str, Any] = {"image": FILE, "prompt": "a"}
+    assert held("images.edits", edit | {"n": "3", "output_compression": "100", "size": "auto"}, n=3)
+    for wrong in ({"n": 3}, {"n": "4"}, {"n": "03"}, {"size": "1x1"}, {"file": "x"}, {"mask": "x"}):
+        assert not held("images.edits", edit | wrong, n=3)
+    spoken: dict[str, Any] = {"file": FILE, "model": "m"}
+    assert held("audio.transcriptions", spoken | {"temperature": "0.5", "stream": "true"})
+    for name, value in (("temperature", "1.5"), ("temperature", 0.5), ("stream", "yes"), ("include[]", "logprobs")):
+        assert not held("audio.transcriptions", spoken | {name: value})
+
+
+def test_a_form_is_bounded() -> None:
+    assert held("audio.translations", {"file": FILE, "model": "m"}, file_bytes=4)
+    assert not held("audio.translations", {"file": FILE, "model": "m"}, file_bytes=3)
+    assert not held("audio.translations", {"file": FILE, "model": "m", "prompt": "abc"}, chars=2)
+    assert held("images.edits", {"image[]": [FILE] * 2, "prompt": "a"}, images=2)
+    assert not held("images.edits", {"image[]": [FILE] * 3, "prompt": "a"}, images=2)
 
 
 # --- passages

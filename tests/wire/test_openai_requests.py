@@ -21,7 +21,11 @@ ROUTES = {
     "/v1/embeddings": "openai.embeddings",
     "/v1/responses": "openai.responses",
     "/v1/images/generations": "openai.images",
+    "/v1/images/edits": "openai.images.edits",
+    "/v1/images/variations": "openai.images.variations",
     "/v1/audio/speech": "openai.audio.speech",
+    "/v1/audio/transcriptions": "openai.audio.transcriptions",
+    "/v1/audio/translations": "openai.audio.translations",
     "/vllm/chat/completions": "vllm.chat",
     "/vllm/completions": "vllm.completions",
 }
@@ -44,7 +48,12 @@ routes:
     for index, (path, preset) in enumerate(ROUTES.items())
 )
 ANSWER = b'{"object": "list", "data": [{"id": "m", "index": 0, "embedding": [0.5]}], "choices": [], "output": []}'
-PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 60).decode()
+PIXEL = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGNgYGBgYAAAAAYAAXKCmeoAAAAASUVORK5CYII="
+)
+PNG = ("a.png", base64.b64decode(PIXEL.partition(",")[2]), "image/png")
+SOUND = ("a.wav", b"RIFF$\0\0\0WAVEfmt ", "audio/wav")
 WEATHER: dict[str, Any] = {
     "type": "object",
     "properties": {"city": {"type": "string", "description": "a town"}},
@@ -114,6 +123,18 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "speech": lambda c: c.audio.speech.create(
         input="hello", model="m", voice="alloy", response_format="mp3", speed=1.5
     ),
+    "an edit": lambda c: c.images.edit(image=PNG, prompt="a hat", model="gpt-image-1", n=2, size="1024x1024"),
+    "an edit of several": lambda c: c.images.edit(image=[PNG, PNG], mask=PNG, prompt="a hat"),
+    "a variation": lambda c: c.images.create_variation(image=PNG, n=1, size="256x256"),
+    "a transcription": lambda c: c.audio.transcriptions.create(
+        file=SOUND,
+        model="whisper-1",
+        language="de",
+        response_format="verbose_json",
+        temperature=0.2,
+        timestamp_granularities=["word"],
+    ),
+    "a translation": lambda c: c.audio.translations.create(file=SOUND, model="whisper-1", prompt="names"),
     "models": lambda c: c.models.list(),
     "what vLLM takes besides": lambda c: c.with_options(
         base_url=str(c.base_url).replace("/v1", "/vllm")
@@ -157,6 +178,7 @@ async def client(opened: Opener, model: Raw) -> AsyncIterator[openai.AsyncOpenAI
         yield client
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # of a call that the API still has
 async def test_nothing_that_the_sdk_writes_is_refused(client: openai.AsyncOpenAI, model: Raw) -> None:
     for name, call in CALLS.items():
         try:

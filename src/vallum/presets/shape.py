@@ -151,6 +151,15 @@ def compiled_schema(chars: int, members: int = 256) -> dict[str, Shape]:
 COMPILED_SCHEMA: Shape = {"type": "object", "$ref": "#/$defs/compiled"}
 
 
+# Of an upload a schema sees these; its data is for the control of images.
+UPLOAD = record(
+    "filename media_type bytes",
+    filename={"type": "string"},
+    media_type={"type": "string"},
+    bytes={"type": "integer", "minimum": 1},
+)
+
+
 def loosened(schema: Any, names: frozenset[str], parent: str = "") -> Any:
     """Return `schema` with these members taken as they come, wherever they stand.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.core.content import Attachment, Takes
 from vallum.presets.openai.passages import chat_passages, prompt_passages
 from vallum.presets.openai.request import chat, completions
 from vallum.presets.openai.request.members import optional
@@ -78,7 +79,9 @@ def chat_schema(bounds: Bounds) -> Mapping[str, Any]:
         include_reasoning=FLAG,
     )  # fmt: skip
     members["response_format"] = _format(bounds)
-    return {"$defs": chat.definitions(bounds), **record("messages model", **members)}
+    address = record("url", url=text(bounds["data_chars"], 1))
+    more = {"video_url": record("video_url", video_url=address), "audio_url": record("audio_url", audio_url=address)}
+    return {"$defs": chat.definitions(bounds, more), **record("messages model", **members)}
 
 
 def completion_schema(bounds: Bounds) -> Mapping[str, Any]:
@@ -148,6 +151,11 @@ FORMS: Mapping[str, RequestForm] = {
         refused={**chat.DANGEROUS, **DANGEROUS},
         passages=chat_passages,
         inputs=chat.CHAT.inputs,
+        attachments=(
+            *chat.ATTACHMENTS,
+            Attachment(f"{chat.PART}.video_url.url", "video", Takes.URL),
+            Attachment(f"{chat.PART}.audio_url.url", "audio", Takes.URL),
+        ),
     ),
     "vllm.completions": RequestForm(
         bounds=COMPLETION_BOUNDS,

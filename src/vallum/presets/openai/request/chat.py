@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.core.content import Attachment, Takes
 from vallum.presets.openai.passages import chat_passages
 from vallum.presets.openai.request.members import (
     ANSWERS,
@@ -72,6 +73,13 @@ DANGEROUS: Mapping[str, str] = {
     "audio.id": "names an earlier answer at the upstream, which may be another caller's",
 }
 
+PART = "messages.*.content.*"
+ATTACHMENTS = (
+    Attachment(f"{PART}.image_url.url", "image", Takes.URL),
+    Attachment(f"{PART}.input_audio.data", "audio", Takes.BASE64),
+    Attachment(f"{PART}.file.file_data", "file", Takes.BASE64),
+)
+
 CALL: Mapping[str, Any] = {"name": text(128, 1), "arguments": text(1_048_576)}
 
 
@@ -125,10 +133,10 @@ def members(bounds: Bounds) -> dict[str, Any]:
     }
 
 
-def definitions(bounds: Bounds) -> dict[str, Any]:
-    """Return what the members refer to: a message, by its role."""
+def definitions(bounds: Bounds, more: Mapping[str, Shape] | None = None) -> dict[str, Any]:
+    """Return what the members refer to: a message, by its role; `more` are parts that a user's may have besides."""
     content = _texts(bounds)
-    many = listed(by_kind("type", parts(bounds)), bounds["parts"], 1)
+    many = listed(by_kind("type", parts(bounds) | dict(more or {})), bounds["parts"], 1)
     asked = either(text(bounds["chars"]), fewer(many, "image_url", bounds["images"]))
     name = text(128)
     answered = either(
@@ -218,6 +226,7 @@ CHAT = RequestForm(
     schema=schema,
     refused=DANGEROUS,
     passages=chat_passages,
+    attachments=ATTACHMENTS,
     inputs=(
         Input("messages.*.content", "text"),
         Input("messages.*.content.*.text", "text"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.core.content import Attachment, Takes
 from vallum.presets.openai.passages import response_passages
 from vallum.presets.openai.request.items import item
 from vallum.presets.openai.request.members import (
@@ -137,6 +138,14 @@ RESPONSES = RequestForm(
     schema=schema,
     refused=DANGEROUS,
     passages=response_passages,
+    attachments=(
+        Attachment("input.*.content.*.image_url", "image", Takes.URL),
+        Attachment("input.*.output.image_url", "image", Takes.URL),  # of a computer's screen, or among a tool's parts
+        Attachment("input.*.result", "image", Takes.BASE64),
+        Attachment("tools.*.input_image_mask.image_url", "image", Takes.URL),
+        Attachment("input.*.content.*.file_url", "file", Takes.URL),
+        Attachment("input.*.content.*.file_data", "file", Takes.BASE64),
+    ),
     inputs=(
         Input("input", "text"),
         Input("input.*.content", "text"),
