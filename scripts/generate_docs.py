@@ -41,6 +41,7 @@ from vallum.stores.failover import Condition
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from vallum.core.sidedoor import Ask
     from vallum.presets.preset import Preset
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
@@ -303,7 +304,7 @@ def presets_page() -> str:
         lines += _table(
             ("withheld of answers", "members", "asked for by", "why"),
             [
-                (f"`{group}`", _names(held.paths), _names(held.asked_by), held.why)
+                (f"`{group}`", _names(held.paths), ", ".join(_ask(ask) for ask in held.asked_by), held.why)
                 for group, held in preset.answer.withheld.items()
             ],
         )
@@ -326,6 +327,14 @@ def _preset_facts(preset: Preset) -> str:
     if form.inputs:
         facts.append(f"the model's input: {_names(place.path for place in form.inputs)}")
     return "; ".join(facts) + "."
+
+
+def _ask(ask: Ask) -> str:
+    """Say what of a request asks for a group."""
+    words = f"`{'.'.join(ask.path)}`"
+    if ask.over is not None:
+        words += f" over {ask.over:g}"
+    return words + (f" = {_names(sorted(ask.among))}" if ask.among is not None else "")
 
 
 def _names(names: Iterable[str]) -> str:

@@ -48,6 +48,7 @@ routes:
     for index, (path, preset) in enumerate(ROUTES.items())
 )
 ANSWER = b'{"object": "list", "data": [{"id": "m", "index": 0, "embedding": [0.5]}], "choices": [], "output": []}'
+HEARD = b'{"text": "good day"}'
 PIXEL = (
     "data:image/png;base64,"
     "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAAAAABX3VL4AAAADklEQVR4nGNgYGBgYAAAAAYAAXKCmeoAAAAASUVORK5CYII="
@@ -163,9 +164,12 @@ def _city() -> Any:
 async def model(opened: Opener) -> Raw:
     async def script(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
         while True:
-            await raw.request(reader)
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n\r\n"
-            writer.write(head.encode() + ANSWER)
+            request = await raw.request(reader)
+            line = request.partition(b"\r\n")[0]
+            kind = "audio/mpeg" if b"/audio/speech" in line else "application/json"
+            answer = HEARD if b"/audio/" in line else ANSWER
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(answer)}\r\n\r\n"
+            writer.write(head.encode() + answer)
 
     return await opened.raw(script)
 

@@ -2,6 +2,7 @@
 
 from vallum.core.problem import ErrorFormat
 from vallum.presets.anthropic.amounts import METER
+from vallum.presets.anthropic.answer import ANSWERS
 from vallum.presets.anthropic.passages import passages
 from vallum.presets.anthropic.request import (
     BOUNDS,
@@ -20,6 +21,7 @@ MESSAGES = Preset(
     request=RequestForm(
         bounds=BOUNDS, schema=messages, refused=REFUSALS, passages=passages, inputs=INPUTS, headers=HEADERS, query=QUERY
     ),
+    answer=ANSWERS["anthropic.messages"],
     meter=METER,
     error_format=ErrorFormat.ANTHROPIC,
 )
@@ -34,6 +36,7 @@ COUNT_TOKENS = Preset(
         headers=HEADERS,
         query=QUERY,
     ),
+    answer=ANSWERS["anthropic.count_tokens"],
     error_format=ErrorFormat.ANTHROPIC,
 )
 PRESETS = (MESSAGES, COUNT_TOKENS)
