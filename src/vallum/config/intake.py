@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from vallum.config.model.request import RequestConfig
     from vallum.config.source import Place
     from vallum.core.protocols import Check, Codec
+    from vallum.core.sidedoor import Ask
     from vallum.presets.preset import Bounds, RequestForm
 
 S = TypeVar("S")
@@ -139,7 +140,9 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         parameters=None if parameters is None else parameters.inspect,
         headers=_headers(request.headers, form),
         deny_fields=frozenset(request.deny_fields),
-        asks=tuple([ask for group in withheld_groups(route).values() for ask in group.asked_by]),
+        asks=tuple(
+            [ask for group in withheld_groups(route).values() for ask in group.asked_by if not _is_let(route, ask)]
+        ),
         apart=PRESETS[route.preset].answer.apart,
         schema=hold_both(built, None if schema is None else schema.inspect),
         schemas=tuple(schemas),
@@ -203,6 +206,11 @@ def _remote_urls(faults: Faults, config: RemoteUrlsConfig | None, form: RequestF
     config = config or RemoteUrlsConfig()
     check = faults.attempt((*at, "remote_urls", "fields"), RemoteUrls, config, form.attachments)
     return () if check is None else (Guard(check, config.mode),)
+
+
+def _is_let(route: RouteConfig, ask: Ask) -> bool:
+    """Say whether the route itself lets a member in that asks for more, or caps it."""
+    return ask.path[0] in route.request.allow_fields or ask.path[0] in route.request.bounds
 
 
 def _segments(path: str) -> list[str]:
