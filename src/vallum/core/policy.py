@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from vallum.core.content import Content, Passage
+from vallum.core.content import ANY_SHAPE, Content, Passage, Shape
 from vallum.core.cost import Meter, OutputBound, Tariff
 from vallum.core.decision import Finding
 from vallum.core.fieldpath import Path
@@ -162,9 +162,11 @@ class Intake:
 
     max_bytes: int = 1_048_576
     max_depth: int = 32
+    shape: Shape = ANY_SHAPE
     codecs: Mapping[str, Codec] = field(default_factory=dict)  # what reads a body, by its media type
     codings: Mapping[str, Coding] = field(default_factory=dict)  # what undoes a content coding, by its name
     query: frozenset[str] | None = frozenset()  # names that may appear; None: any
+    parameters: Callable[[Mapping[str, str], Iterable[tuple[str, str]]], Finding | None] | None = None  # path, query
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
     deny_fields: frozenset[str] = frozenset()
     asks: tuple[Ask, ...] = ()  # members that ask for what answers may not hold
