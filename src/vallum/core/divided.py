@@ -15,8 +15,6 @@ from vallum.core.protocols import NOTHING
 from vallum.core.relay import Whole, unreadable
 
 if TYPE_CHECKING:
-    from vallum.core.cost import Bill
-    from vallum.core.leaks import Screen
     from vallum.core.policy import Outlet
 
 LENGTH_FIELD = "inference-header-content-length"
@@ -32,11 +30,9 @@ class Divided(Whole):
         outlet: Outlet,
         removed: set[str],
         enforce: bool,
-        bill: Bill | None = None,
-        screen: Screen | None = None,
     ) -> None:
         """Divide the body after `length` bytes, as the header field says."""
-        super().__init__(outlet, removed, enforce, bill, screen)
+        super().__init__(outlet, removed, enforce)
         self._length = int(length) if length.isascii() and length.isdigit() and len(length) < 10 else None
 
     def end(self) -> bytes | Deny:
