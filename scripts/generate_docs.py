@@ -39,7 +39,10 @@ from vallum.presets import PRESETS
 from vallum.stores.failover import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from vallum.core.sidedoor import Ask
+    from vallum.presets.preset import Preset
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 HEADINGS = ("What it stops", "Config", "Cost", "Misses", "Example")
@@ -277,6 +280,72 @@ def reasons_page() -> str:
     return _page(lines)
 
 
+# --- presets ----------------------------------------------------------------------------------------------------------
+
+
+def presets_page() -> str:
+    """Return the page of what each preset takes, refuses and withholds."""
+    lines = [
+        "# Presets",
+        "",
+        "What Vallum knows of each API format.  A bound is set anew by its name in `request.bounds`, a refused member let",
+        "through by its name in `request.allow_fields`.  How to choose one, and what a version is:",
+        "[presets](../presets.md).",
+    ]
+    for name, preset in sorted(PRESETS.items()):
+        lines += ["", f"## {name}", "", _preset_facts(preset)]
+        lines += _table(
+            ("bound", "default", "of what"),
+            [(f"`{key}`", f"{bound.default:,}", bound.description) for key, bound in preset.request.bounds.items()],
+        )
+        lines += _table(
+            ("refused, though the API has it", "why"),
+            [(f"`{key}`", why) for key, why in preset.request.refused.items()],
+        )
+        lines += _table(
+            ("withheld of answers", "members", "asked for by", "why"),
+            [
+                (f"`{group}`", _names(held.paths), ", ".join(_ask(ask) for ask in held.asked_by), held.why)
+                for group, held in preset.answer.withheld.items()
+            ],
+        )
+    return _page(lines)
+
+
+def _preset_facts(preset: Preset) -> str:
+    form = preset.request
+    if not form.media_types:
+        return f"Version {preset.version}.  Bodies pass unread."
+    facts = [f"Version {preset.version}", f"bodies: {_names(form.media_types)}"]
+    facts.append("strict: what the format does not name is refused" if form.schema else "any members")
+    if preset.meter is not None:
+        facts.append("tokens are counted")
+    facts += [f"{words}: {_names(sorted(names))}" for words, names in (
+        ("header fields passed on", form.headers),
+        ("query parameters", form.query),
+        ("answers passed on unread", preset.answer.media_types),
+    ) if names]  # fmt: skip
+    if form.inputs:
+        facts.append(f"the model's input: {_names(place.path for place in form.inputs)}")
+    return "; ".join(facts) + "."
+
+
+def _ask(ask: Ask) -> str:
+    """Say what of a request asks for a group."""
+    words = f"`{'.'.join(ask.path)}`"
+    if ask.over is not None:
+        words += f" over {ask.over:g}"
+    return words + (f" = {_names(sorted(ask.among))}" if ask.among is not None else "")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    return ["", _row(*head), _row(*["---"] * len(head)), *(_row(*row) for row in rows)] if rows else []
+
+
 # --- plug-ins ---------------------------------------------------------------------------------------------------------
 
 
@@ -486,6 +555,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "metrics.md": metrics_page,
     "disclosure.md": disclosure_page,
     "plugins.md": plugins_page,
+    "presets.md": presets_page,
     "reasons.md": reasons_page,
 }
 

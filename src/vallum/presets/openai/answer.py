@@ -242,10 +242,14 @@ AUDIO = AnswerForm(
 
 ANSWERS: Mapping[str, AnswerForm] = {
     "openai.audio.speech": AUDIO,
+    "openai.audio.transcriptions": AUDIO,
+    "openai.audio.translations": AUDIO,
     "openai.chat": CHAT,
     "openai.completions": COMPLETIONS,
     "openai.embeddings": EMBEDDINGS,
     "openai.images": IMAGES,
+    "openai.images.edits": IMAGES,
+    "openai.images.variations": IMAGES,
     "openai.models": MODELS,
     "openai.responses": RESPONSES,
 }
