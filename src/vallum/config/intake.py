@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
 
@@ -14,6 +14,7 @@ from vallum.checks.remote_urls import RemoteUrls, RemoteUrlsConfig
 from vallum.checks.rows import Rows
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
+from vallum.checks.schema.parameters import Parameters
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.checks.tensors import Tensors as TensorsCheck
 from vallum.codecs.binary import IMAGES, Binary
@@ -23,9 +24,10 @@ from vallum.codecs.json import Json
 from vallum.codecs.multipart import Multipart
 from vallum.codecs.tensors import Tensors
 from vallum.config.form import build_form, hold_both
+from vallum.config.model.request import NumbersConfig
 from vallum.config.outlet import withheld_groups
 from vallum.core.answer import HOP_BY_HOP
-from vallum.core.content import Takes
+from vallum.core.content import ANY_SHAPE, Shape, Takes
 from vallum.core.policy import Guard, Intake, Mode
 from vallum.presets import PRESETS
 
@@ -34,9 +36,13 @@ if TYPE_CHECKING:
 
     from vallum.config.faults import Faults
     from vallum.config.model import RouteConfig
+    from vallum.config.model.request import RequestConfig
     from vallum.config.source import Place
     from vallum.core.protocols import Check, Codec
+    from vallum.core.sidedoor import Ask
     from vallum.presets.preset import Bounds, RequestForm
+
+S = TypeVar("S")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
@@ -97,19 +103,26 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
             ("encodings", request.encodings),
             ("images", request.images),
             ("remote_urls", request.remote_urls),
+            ("max_keys", request.max_keys),
+            ("max_items", request.max_items),
+            ("max_chars", request.max_chars),
+            ("numbers", request.numbers != NumbersConfig()),
         ):
             if used:
                 faults.note((*at, key), "a raw route passes bodies unread", "leave out preset: raw")
         if route.checks:
             faults.note((*place, "checks"), "a raw route passes bodies unread", "leave out preset: raw")
-    elif request.sanitize is not None and not form.rewritable:
-        faults.note(
-            (*at, "sanitize"), f"bodies of {route.preset} cannot be rewritten", "take preset: kserve.infer_json"
-        )
+    elif not form.rewritable:
+        _check_bytes(faults, route, at)
     for index, name in enumerate(request.headers):
         folded_name = name.lower().replace("_", "-")  # some servers take one for the other
         if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
             faults.note((*at, "headers", index), f"{name!r} never reaches the upstream")
+    schema = _read_schema(faults, Schema, request.schema, (*at, "schema"))
+    parameters = _read_schema(faults, Parameters, request.parameters, (*at, "parameters"))
+    if parameters is not None:
+        for name in sorted(parameters.segments - set(_segments(route.match.path))):
+            faults.note((*at, "parameters"), f"{request.parameters} names {name!r}, which is no {{{name}}} of the path")
     images = _images(faults, request.images, form, at)
     remote_urls = _remote_urls(faults, request.remote_urls, form, at)
     built = build_form(faults, route.preset, request, at)
@@ -121,13 +134,17 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         max_bytes=request.max_bytes,
         max_depth=request.max_depth,
         codecs={media_type: CODECS[form.codec or media_type]() for media_type in _media_types(request.images, form)},
+        shape=_shape(request),
         codings={name: CODINGS[name] for name in request.encodings},
-        query=None if request.query == "any" else form.query | set(request.query),
+        query=_names(form, request, parameters),
+        parameters=None if parameters is None else parameters.inspect,
         headers=_headers(request.headers, form),
         deny_fields=frozenset(request.deny_fields),
-        asks=tuple([ask for group in withheld_groups(route).values() for ask in group.asked_by]),
+        asks=tuple(
+            [ask for group in withheld_groups(route).values() for ask in group.asked_by if not _is_let(route, ask)]
+        ),
         apart=PRESETS[route.preset].answer.apart,
-        schema=hold_both(built, _schema(faults, request.schema, (*at, "schema"))),
+        schema=hold_both(built, None if schema is None else schema.inspect),
         schemas=tuple(schemas),
         checks=(
             *remote_urls,
@@ -139,6 +156,18 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),
         passages=form.passages,
     )
+
+
+def _check_bytes(faults: Faults, route: RouteConfig, at: Place) -> None:
+    """Note what a format whose tensors may be bytes cannot keep."""
+    request = route.request
+    for key, used, words in (
+        ("sanitize", request.sanitize is not None, "cannot be rewritten"),
+        ("numbers", request.numbers != NumbersConfig(), "may hold numbers as bytes, where this bound is not looked at"),
+        ("max_items", request.max_items is not None, "may hold numbers as bytes: bound their elements"),
+    ):
+        if used:
+            faults.note((*at, key), f"bodies of {route.preset} {words}", "take preset: kserve.infer_json")
 
 
 def _headers(names: list[str], form: RequestForm) -> frozenset[str]:
@@ -179,16 +208,45 @@ def _remote_urls(faults: Faults, config: RemoteUrlsConfig | None, form: RequestF
     return () if check is None else (Guard(check, config.mode),)
 
 
-def _schema(faults: Faults, name: str | None, place: Place) -> Any:
-    if name is None:
+def _is_let(route: RouteConfig, ask: Ask) -> bool:
+    """Say whether the route itself lets a member in that asks for more, or caps it."""
+    return ask.path[0] in route.request.allow_fields or ask.path[0] in route.request.bounds
+
+
+def _segments(path: str) -> list[str]:
+    """Return the names that a path pattern gives to its segments."""
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
+
+
+def _shape(request: RequestConfig) -> Shape:
+    """Return the bounds that a route sets; what it leaves out has none."""
+    wanted: dict[str, Any] = {
+        "max_keys": request.max_keys,
+        "max_items": request.max_items,
+        "max_chars": request.max_chars,
+        "max_abs": request.numbers.max_abs,
+        "max_digits": request.numbers.max_digits,
+    }
+    bounds = {name: bound for name, bound in wanted.items() if bound is not None}
+    return Shape(**bounds) if bounds else ANY_SHAPE  # the one that costs nothing
+
+
+def _names(form: RequestForm, request: RequestConfig, parameters: Parameters | None) -> frozenset[str] | None:
+    """Return the query parameters that may appear; None: any."""
+    if request.query == "any":
         return None
-    text = faults.read_file(name, place)
+    return form.query | set(request.query) | (parameters.names if parameters is not None else frozenset())
+
+
+def _read_schema(faults: Faults, kind: Callable[[Any], S], name: str | None, place: Place) -> S | None:
+    """Build `kind` of a file with a schema."""
+    text = None if name is None else faults.read_file(name, place)
     if text is None:
         return None
     try:
-        return Schema(json.loads(text)).inspect
+        return kind(json.loads(text))
     except SchemaError as error:
         faults.note(place, f"{name} is no valid JSON Schema: {error}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         faults.note(place, f"{name} is not JSON: {error}")
     return None

@@ -101,8 +101,10 @@ class Images:
         self._config = config
         self._strips = config.metadata != "keep" and config.mode is Mode.ENFORCE
         self._spots = [
-            (parse_path(one.path) if one.path else None, one.takes) for one in attachments if one.kind == "image"
-        ] + [(parse_path(field), Takes.BASE64) for field in config.fields]
+            (parse_path(one.path) if one.path else None, one.takes, one.declared)
+            for one in attachments
+            if one.kind == "image"
+        ] + [(parse_path(field), Takes.BASE64, "") for field in config.fields]
 
     def clean(self, content: Content) -> Any | Finding:
         """Return the document with every image as it may pass on, or the first finding; take images out of the text."""
@@ -135,12 +137,14 @@ class Images:
 
     def _values(self, document: Any) -> Iterator[tuple[Any, Any, Any, Takes]]:
         """Yield what lies at the places of images: a member, or each item of one that is a list."""
-        for path, takes in self._spots:
+        for path, takes, declared in self._spots:
             if path is None:
                 yield None, None, document, takes
                 continue
             for holder, key in list(places(document, path)):
                 value = holder[key]
+                if declared and not str(holder.get("media_type")).startswith(declared):
+                    continue  # a document in an image's place
                 if isinstance(value, dict) and takes is Takes.URL:  # {"image_url": {"url": ...}}
                     yield value, "url", value.get("url"), takes
                 elif isinstance(value, list):

@@ -5,6 +5,7 @@ from vallum.presets.anthropic.amounts import METER
 from vallum.presets.anthropic.answer import ANSWERS
 from vallum.presets.anthropic.passages import passages
 from vallum.presets.anthropic.request import (
+    ATTACHMENTS,
     BOUNDS,
     COUNTED_BOUNDS,
     HEADERS,
@@ -19,7 +20,14 @@ from vallum.presets.preset import Preset, RequestForm
 MESSAGES = Preset(
     name="anthropic.messages",
     request=RequestForm(
-        bounds=BOUNDS, schema=messages, refused=REFUSALS, passages=passages, inputs=INPUTS, headers=HEADERS, query=QUERY
+        bounds=BOUNDS,
+        schema=messages,
+        refused=REFUSALS,
+        passages=passages,
+        inputs=INPUTS,
+        attachments=ATTACHMENTS,
+        headers=HEADERS,
+        query=QUERY,
     ),
     answer=ANSWERS["anthropic.messages"],
     meter=METER,
@@ -33,6 +41,7 @@ COUNT_TOKENS = Preset(
         refused=REFUSALS,
         passages=passages,
         inputs=INPUTS,
+        attachments=ATTACHMENTS,
         headers=HEADERS,
         query=QUERY,
     ),

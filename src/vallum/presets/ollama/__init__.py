@@ -6,12 +6,14 @@ from vallum.presets.ollama.answer import ANSWERS
 from vallum.presets.ollama.passages import passages
 from vallum.presets.ollama.request import (
     CHAT_BOUNDS,
+    CHAT_IMAGES,
     CHAT_INPUTS,
     EMBED_BOUNDS,
     EMBED_INPUTS,
     EMBEDDINGS_BOUNDS,
     EMBEDDINGS_INPUTS,
     GENERATE_BOUNDS,
+    GENERATE_IMAGES,
     GENERATE_INPUTS,
     GENERATE_REFUSALS,
     LOADING_REFUSALS,
@@ -25,10 +27,20 @@ from vallum.presets.preset import Preset, RequestForm
 
 FORMS = {
     "ollama.chat": RequestForm(
-        bounds=CHAT_BOUNDS, schema=chat, refused=REFUSALS, passages=passages, inputs=CHAT_INPUTS
+        bounds=CHAT_BOUNDS,
+        schema=chat,
+        refused=REFUSALS,
+        passages=passages,
+        inputs=CHAT_INPUTS,
+        attachments=CHAT_IMAGES,
     ),
     "ollama.generate": RequestForm(
-        bounds=GENERATE_BOUNDS, schema=generate, refused=GENERATE_REFUSALS, passages=passages, inputs=GENERATE_INPUTS
+        bounds=GENERATE_BOUNDS,
+        schema=generate,
+        refused=GENERATE_REFUSALS,
+        passages=passages,
+        inputs=GENERATE_INPUTS,
+        attachments=GENERATE_IMAGES,
     ),
     "ollama.embed": RequestForm(
         bounds=EMBED_BOUNDS, schema=embed, refused=LOADING_REFUSALS, passages=passages, inputs=EMBED_INPUTS
