@@ -207,3 +207,8 @@ def test_the_text_and_its_readings_are_made_once() -> None:
     content = Content({"a": "one", "b": "two"})
     assert content.text is content.text
     assert content.readings is content.readings
+
+
+def test_whether_anybody_says_who_speaks() -> None:
+    assert Content({}).is_one_voice
+    assert not Content({}, passages=lambda _: ()).is_one_voice
