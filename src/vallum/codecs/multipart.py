@@ -56,7 +56,7 @@ class Multipart:
         delimiter = b"--" + read_boundary((headers.get("content-type") if headers is not None else None) or "")
         if not body.startswith(delimiter):
             raise ValueError("a form that does not begin with its boundary")
-        parts = (b"\r\n" + body).split(b"\r\n" + delimiter, PARTS_MAX + 2)
+        parts = (b"\r\n" + body).split(b"\r\n" + delimiter, PARTS_MAX + 1)
         if parts.pop() not in (b"--", b"--\r\n"):
             raise ValueError(f"a form that does not end with its last boundary, or has over {PARTS_MAX} parts")
         form: dict[str, Any] = {}

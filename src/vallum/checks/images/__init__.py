@@ -12,7 +12,7 @@ Cost
     About 60 us for 100 KB of base64, most of it for the base64 itself; 10 us for the same bytes as an upload.
 Misses
     What the picture shows, instructions in its pixels included.  Damage in the coded pixels, wrong checksums, data
-    hidden in them.  TIFF has no end, so nothing is found behind it.  A picture that is refused for what follows its
+    hidden in them.  TIFF has no end, so a stump or what stands behind it is not found.  A picture that is refused for what follows its
     end may be a phone's (motion photos, several pictures in one file).  Orientation survives stripping in JPEG alone.
 Example
     request:
