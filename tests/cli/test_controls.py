@@ -92,7 +92,8 @@ def test_a_route_with_everything_fits_into_80_columns(tmp_path: Path, monkeypatc
     assert first == "chat  POST /v1/chat/completions  ->  llm"
     assert max(len(line.rstrip()) for line in lines) <= 80
     assert "2.5 money per day (shadow)" in said
-    assert "absent    schema, sanitise" in said
+    assert "absent    sanitise" in said
+    assert "schema       enforced  openai.chat 1" in said
     assert "token-keys  GET HEAD /.well-known/jwks.json  ->  the gateway itself: anonymous" in said
 
 

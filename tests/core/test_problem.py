@@ -76,6 +76,38 @@ def test_openais_param_is_the_first_place(refusal: Deny) -> None:
 
 
 @pytest.mark.parametrize(
+    ("reason", "kind"),
+    [
+        (Reason.UNAUTHENTICATED, "authentication_error"),
+        (Reason.INSUFFICIENT_SCOPE, "permission_error"),
+        (Reason.REQUEST_REJECTED, "permission_error"),
+        (Reason.NOT_FOUND, "not_found_error"),
+        (Reason.BODY_TOO_LARGE, "request_too_large"),
+        (Reason.QUOTA_EXCEEDED, "rate_limit_error"),
+        (Reason.INVALID_REQUEST, "invalid_request_error"),
+        (Reason.INTERNAL_ERROR, "api_error"),
+        (Reason.UPSTREAM_ERROR, "api_error"),
+        (Reason.UNAVAILABLE, "overloaded_error"),
+        (Reason.UPSTREAM_TIMEOUT, "timeout_error"),
+    ],
+)
+def test_the_member_that_anthropics_clients_read(reason: Reason, kind: str) -> None:
+    body = json.loads(problem(Deny(reason, "x"), "req-1", ErrorFormat.ANTHROPIC))
+    assert body["error"] == {"type": kind, "message": reason.phrase}
+    assert body["code"] == reason.value
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"), [("/messages/0/role", "/messages/0/role (enum)"), ("", "the body (enum)")]
+)
+def test_a_sentence_says_the_place_and_the_rule(place: str, sentence: str) -> None:
+    refusal = Deny(Reason.INVALID_REQUEST, "schema", violations=({"pointer": place, "rule": "enum"},))
+    whole = f"{Reason.INVALID_REQUEST.phrase}: {sentence}"
+    assert json.loads(problem(refusal, "req-1", ErrorFormat.ANTHROPIC))["error"]["message"] == whole
+    assert json.loads(problem(refusal, "req-1", ErrorFormat.PLAIN))["error"] == whole
+
+
+@pytest.mark.parametrize(
     ("refusal", "fields"),
     [
         (Deny(Reason.NOT_FOUND, "x"), []),
@@ -93,7 +125,7 @@ def test_header_fields_of_a_refusal(refusal: Any, fields: list[tuple[str, str]])
     assert problem_headers(refusal) == [("cache-control", "no-store"), *fields]
 
 
-@pytest.mark.parametrize("error_format", [None, ErrorFormat.OPENAI])
+@pytest.mark.parametrize("error_format", [None, ErrorFormat.OPENAI, ErrorFormat.ANTHROPIC, ErrorFormat.PLAIN])
 @pytest.mark.parametrize(
     "refusal",
     [

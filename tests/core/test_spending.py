@@ -18,6 +18,7 @@ from vallum.core.principal import Principal
 from vallum.core.problem import ErrorFormat
 from vallum.core.quota import Demand, Per, Quota, Strategy, Taken
 from vallum.core.record import Timing, compose
+from vallum.presets import PRESETS
 from vallum.presets.openai.amounts import METERS
 
 if TYPE_CHECKING:
@@ -583,6 +584,37 @@ def test_lines_are_not_cut_as_an_end_of_events_would_be_none_of_theirs(kit: Kit)
     answer(engine, x, line, line, line, head=(("content-type", "application/x-ndjson"),))
     assert x.bill is not None
     assert (x.bill.output_tokens, x.bill.missing_tokens) == (3, 0)
+
+
+LINES = (("content-type", "application/x-ndjson"),)
+
+
+def line(word: str) -> bytes:
+    return json.dumps({"model": "m", "message": {"role": "assistant", "content": word}, "done": False}).encode() + b"\n"
+
+
+def chatting(kit: Kit) -> Route:
+    return route(kit, TOKENS, on_overrun=OnOverrun.CUT, meter=PRESETS["ollama.chat"].meter)
+
+
+def test_lines_are_cut_where_the_format_is_one_of_lines(kit: Kit) -> None:
+    engine, x, _ = ask(kit, chatting(kit), messages=[], options={"num_predict": 2})
+    out = answer(engine, x, line("a") + b"\n" + line("b") + line("c") + line("d"), head=LINES, end=False)
+    assert out == line("a") + line("b"), "nothing over the reservation leaves before more is taken"
+    assert kit.talk(engine.overrun(x), kit.admitted(TOKENS)).outcome is None
+    assert engine.response_chunk(x, b"") == line("c")
+    ending = kit.talk(engine.overrun(x), kit.refused(TOKENS, wait_us=5)).outcome
+    assert ending is not None
+    assert json.loads(ending)["done_reason"] == "length"
+    assert json.loads(ending)["eval_count"] == 3
+    assert x.estimate is not None
+    assert settle(kit, engine, x)["tokens"] == x.estimate.input_tokens + 3 - 1
+
+
+def test_events_are_not_cut_where_the_format_is_one_of_lines(kit: Kit) -> None:
+    engine, x, _ = ask(kit, chatting(kit), messages=[], options={"num_predict": 1})
+    word = b'data: {"message":{"content":"word"}}\n\n'
+    assert answer(engine, x, word, word, word, head=STREAM) == word * 3
 
 
 def test_a_store_that_is_down_cuts_no_stream(kit: Kit) -> None:

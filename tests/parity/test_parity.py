@@ -82,6 +82,7 @@ class Row(NamedTuple):
 
 
 GOOD = b'{"input_text": "a good day"}'
+HELLO = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}]}'
 POST, P = "POST", "/predict/x"
 ROWS = [
     Row("honest", POST, P, GOOD, "allow", None, 200),
@@ -128,7 +129,10 @@ ROWS = [
     Row("the model writes nothing", POST, "/predict/empty", GOOD, "allow", None, 204),
     Row("the model streams", POST, "/predict/stream", GOOD, "allow", None, 200),
     Row("nobody is there", POST, "/dead", GOOD, "deny", "upstream_error", 502),
-    Row("chat", POST, "/v1/chat/completions", b'{"model": "m"}', "allow", None, 200),
+    Row("chat", POST, "/v1/chat/completions", HELLO, "allow", None, 200),
+    Row(
+        "chat, not as the format says", POST, "/v1/chat/completions", b'{"model": "m"}', "deny", "invalid_request", 400
+    ),
     Row("chat, denied", POST, "/v1/chat/completions", b'{"logprobs": 1}', "deny", "invalid_request", 400),
     Row("chat, no key", POST, "/v1/chat/completions", b"{}", "challenge", "unauthenticated", 401, None),
     Row("shadow lets pass", POST, "/shadow", b'{"denied": 1}', "allow", None, 200),

@@ -228,9 +228,7 @@ def misspelt(document: Any) -> Iterator[NearMiss]:
         cut = len(body) * part // 8
         if cut:
             yield NearMiss(f"cut after {part} of 8", body[:cut], MALFORMED)
-    for words, token, code in _TOKENS:
-        for path in _leaves(document):
-            yield NearMiss(f"{words} at {pointer(path)}", _written(document, path, token), code)
+    yield from _mistyped(document)
     yield from _twice(document)
     for words, depth, code in (("too deep for the route", 60, INVALID), ("too deep for any", 400, MALFORMED)):
         for kind, nest in (("lists", "[{}]"), ("objects", '{{"a":{}}}')):
@@ -263,7 +261,7 @@ _TOKENS: tuple[tuple[str, bytes, str], ...] = (
     ("single quotes", b"'x'", MALFORMED),
     ("a bare word", b"undefined", MALFORMED),
     ("True", b"True", MALFORMED),
-    ("nothing", b"", MALFORMED),
+    ("two values", b"1 2", MALFORMED),
     ("a comma too many in a list", b"[1,]", MALFORMED),
     ("a comma too many in an object", b'{"a":1,}', MALFORMED),
     ("a key without quotes", b"{a:1}", MALFORMED),
@@ -274,6 +272,19 @@ def _leaves(document: Any) -> list[Path]:
     """Return the places of three values that hold no others: the first, one in the middle, the last."""
     every = [path for path, value in places(document) if path and not isinstance(value, (dict, list))]
     return [every[0], every[len(every) // 2], every[-1]] if len(every) > 2 else every
+
+
+def _mistyped(document: Any) -> Iterator[NearMiss]:
+    for words, token, code in _TOKENS:
+        for path in _leaves(document):
+            if token or not _is_only_item(document, path):  # a list of nothing is JSON
+                yield NearMiss(f"{words} at {pointer(path)}", _written(document, path, token), code)
+
+
+def _is_only_item(document: Any, path: Path) -> bool:
+    for step in path[:-1]:
+        document = document[step]
+    return isinstance(document, list) and len(document) == 1
 
 
 def _twice(document: Any) -> Iterator[NearMiss]:

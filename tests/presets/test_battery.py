@@ -97,6 +97,8 @@ def test_what_is_nearly_right_is_refused(kit: Kit, preset: str) -> None:
             continue
         headers = {name: value for name, value in item.get("headers", {}).items() if name.lower() != "content-type"}
         for miss in near_misses(schema, item["body"]):
+            if miss.name.startswith("no type") and "" in form.media_types:
+                continue  # this format's clients name none
             bare = {**item, "headers": headers, "method": "POST"}
             verdict = judge(kit, preset, bare, miss.body, miss.fields)
             count += 1
@@ -104,8 +106,8 @@ def test_what_is_nearly_right_is_refused(kit: Kit, preset: str) -> None:
                 missed.append((item["name"], miss.name, miss.code, verdict))
     print(f"{preset}: {len(BATTERIES[preset])} requests taken, {count} near-misses refused")  # noqa: T201  with -s
     assert not missed, missed[:20]
-    if schema is not None and any("body" in item for item in BATTERIES[preset]):
-        assert count > 100 * sum("body" in item and "refused" not in item for item in BATTERIES[preset]) // 2
+    mutated = sum("body" in item and not {"refused", "request"} & item.keys() for item in BATTERIES[preset])
+    assert count >= 50 * mutated
 
 
 def test_every_preset_with_a_schema_has_a_battery() -> None:

@@ -215,7 +215,7 @@ def test_where_a_format_bounds_nothing_nothing_is_written() -> None:
     ("usage", "read"),
     [
         ({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}, Usage(3, 4)),
-        ({"prompt_tokens": 3, "total_tokens": 3}, Usage(3, 0)),
+        ({"prompt_tokens": 3, "total_tokens": 3}, Usage(3, None)),
         ({"input_tokens": 3, "output_tokens": 4}, Usage(3, 4)),
         ({"prompt_tokens": -3, "completion_tokens": 4}, None),
         ({"prompt_tokens": 3, "completion_tokens": True}, None),
@@ -288,14 +288,14 @@ def test_a_stream_that_is_cut_ends_as_the_format_says() -> None:
         "model": "m",
         "choices": [{"index": 1, "delta": {"content": "x"}}],
     }
-    end, done = CHAT.ending(last).split(b"\n\n", 1)
+    end, done = CHAT.ending(last, 5).split(b"\n\n", 1)
     chunk = json.loads(end.removeprefix(b"data: "))
     assert chunk == last | {"choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]}
     assert done == b"data: [DONE]\n\n"
-    assert b'"text":"","finish_reason":"length"' in COMPLETIONS.ending({"choices": [{}]})
-    assert RESPONSES.ending({}).startswith(b"event: response.incomplete\ndata: {")
-    assert EMBEDDINGS.ending(None) == b""
-    assert CHAT.ending(None).endswith(b"data: [DONE]\n\n")
+    assert b'"text":"","finish_reason":"length"' in COMPLETIONS.ending({"choices": [{}]}, 5)
+    assert RESPONSES.ending({}, 5).startswith(b"event: response.incomplete\ndata: {")
+    assert EMBEDDINGS.ending(None, 5) == b""
+    assert CHAT.ending(None, 5).endswith(b"data: [DONE]\n\n")
 
 
 NAMES = "choices delta usage prompt messages stream type response n stream_options".split()
@@ -315,5 +315,5 @@ def test_no_document_makes_a_meter_fail(document: Any) -> None:
             assert estimate.output_tokens >= 0
         meter.usage(document)
         assert meter.emitted(document) >= 0
-        meter.ending(document)
+        meter.ending(document, 5)
         meter.hide_usage(document)

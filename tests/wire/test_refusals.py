@@ -555,12 +555,16 @@ async def test_504_upstream_timeout(opened: Opener, request_bytes: Compose) -> N
 # --- the SDKs' shape
 
 
+NO_WORDS = {"model": "m", "messages": [{"role": "assistant"}]}
+
+
 @pytest.mark.parametrize(
     ("document", "signed", "refusal", "kind", "param"),
     [
         ({"model": "m"}, False, (401, "unauthenticated"), "authentication_error", None),
         ({"model": "m", "logprobs": True}, True, (400, "invalid_request"), "invalid_request_error", "/logprobs"),
-        ({"model": "m"}, True, (400, "invalid_request"), "invalid_request_error", None),  # the model's own 400
+        ({"model": "m"}, True, (400, "invalid_request"), "invalid_request_error", "/messages"),
+        (NO_WORDS, True, (400, "invalid_request"), "invalid_request_error", None),  # the model's own 400
     ],
 )
 async def test_openai_routes_also_say_it_as_their_sdk_reads_it(  # noqa: PLR0917  pytest passes them by name

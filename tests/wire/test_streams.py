@@ -44,6 +44,7 @@ routes:
     request: {max_bytes: 67108864}
 """
 CHAT = "/v1/chat/completions"
+HELLO: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 MIB = 1 << 20
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
 
@@ -73,7 +74,7 @@ def held_bytes() -> int:
 
 async def begin(door: Door, request_bytes: Compose, target: str = CHAT, **connection: Any) -> Client:
     client = await door.connect(**connection)
-    await client.send(request_bytes("POST", target, door.key, model="m", messages=[], stream=True))
+    await client.send(request_bytes("POST", target, door.key, **HELLO, stream=True))
     status, fields, _ = await client.head()
     assert status == 200
     assert ("transfer-encoding", "chunked") in fields
@@ -158,7 +159,7 @@ async def test_any_cut_of_the_bytes_gives_the_same_events(
     door = await opened(POLICY, upstream=raw.url)
     bodies = set()
     for _ in cuts:
-        answer = await door.exchange(request_bytes("POST", CHAT, door.key, stream=True))
+        answer = await door.exchange(request_bytes("POST", CHAT, door.key, **HELLO, stream=True))
         assert b"51505150" not in answer.body
         bodies.add(answer.body)
     (body,) = bodies
@@ -188,7 +189,7 @@ async def test_the_last_event_is_cleaned_even_without_its_end(
 
     raw = await opened.raw(script)
     door = await opened(POLICY, upstream=raw.url)
-    answer = await door.exchange(request_bytes("POST", CHAT, door.key, stream=True))
+    answer = await door.exchange(request_bytes("POST", CHAT, door.key, **HELLO, stream=True))
     assert events_of(answer.body) == seen
     assert b"51505150" not in answer.body
 
@@ -250,7 +251,7 @@ async def test_who_leaves_before_the_first_word_stops_the_model(
     raw = await opened.raw(script)
     door = await opened(POLICY, upstream=raw.url)
     client = await door.connect()
-    await client.send(request_bytes("POST", CHAT, door.key, stream=True))
+    await client.send(request_bytes("POST", CHAT, door.key, **HELLO, stream=True))
     await eventually(lambda: raw.requests)
     client.close()
     async with asyncio.timeout(5):
@@ -327,7 +328,7 @@ async def test_lines_of_json_are_cleaned_one_by_one(opened: Opener, request_byte
 
         raw = await opened.raw(script)
         door = await opened(POLICY, upstream=raw.url)
-        answer = await door.exchange(request_bytes("POST", CHAT, door.key, stream=True))
+        answer = await door.exchange(request_bytes("POST", CHAT, door.key, **HELLO, stream=True))
         assert [json.loads(line) for line in answer.body.splitlines()] == [
             {"n": 1}, {"n": 2, "x": {}}, [{}], {}, {"n": 3},
         ]  # fmt: skip
@@ -336,8 +337,7 @@ async def test_lines_of_json_are_cleaned_one_by_one(opened: Opener, request_byte
 
 async def test_a_stream_to_http_1_0_ends_with_the_connection(opened: Opener, request_bytes: Compose) -> None:
     door = await opened(POLICY)
-    document = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": True}
-    data = request_bytes("POST", CHAT, door.key, **document).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    data = request_bytes("POST", CHAT, door.key, **HELLO, stream=True).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
     answer = await door.exchange(data)
     assert answer.get("connection") == "close"
     assert not answer.all("transfer-encoding")

@@ -13,7 +13,7 @@ from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
 from vallum.core.engine import describe
 from vallum.core.errors import UpstreamError, UpstreamTimeoutError
 from vallum.core.policy import Mode
-from vallum.core.problem import media_type, problem, problem_headers
+from vallum.core.problem import ID_FIELDS, media_type, problem, problem_headers
 from vallum.core.record import Timing
 from vallum.core.target import forwarded
 
@@ -321,7 +321,11 @@ class Conversation:
             await asyncio.sleep(max(left_s, TIMER_S))
 
     def _own_fields(self) -> list[tuple[str, str]]:
-        return [("x-request-id", self.x.request.id), *self.x.quota_fields, *self.x.proof_fields]
+        x = self.x
+        fields = [("x-request-id", x.request.id), *x.quota_fields, *x.proof_fields]
+        if x.route is not None and x.route.error_format in ID_FIELDS:
+            fields.append((ID_FIELDS[x.route.error_format], x.request.id))
+        return fields
 
 
 def upstream_request(

@@ -35,14 +35,20 @@ def build_form(faults: Faults, preset: str, request: RequestConfig, at: Place) -
         return None
     schema = form.schema(bounds)
     known = schema.get("properties", {})
-    allowed = frozenset(request.allow_fields)
     for index, name in enumerate(request.allow_fields):
+        fault, hint = "", "leave it out"
         if name in request.deny_fields:
-            faults.note((*at, "allow_fields", index), f"deny_fields refuses {name!r}")
-        elif name in known and known[name] is not False and name not in form.refused:
-            faults.note((*at, "allow_fields", index), f"{preset} takes {name!r} as it is", "leave it out")
-    unknown = {name: True for name in allowed if name not in known and name not in form.refused}
-    return compiled(msgspec.json.encode(loosened({**schema, "properties": {**known, **unknown}}, allowed)))
+            fault = f"deny_fields refuses {name!r}"
+        elif name in known and name not in form.refused:
+            fault = f"{preset} takes {name!r} as it is"
+        elif "." in name and name not in form.refused:
+            fault, hint = f"{name!r} is not at the top", f"below it: {', '.join(form.refused) or 'none'}"
+        if fault:
+            faults.note((*at, "allow_fields", index), fault, hint)
+    allowed = frozenset(request.allow_fields)
+    unknown = dict.fromkeys(allowed - known.keys() - form.refused.keys(), True)
+    wider = {**schema, "properties": known | unknown} if unknown else schema
+    return compiled(msgspec.json.encode(loosened(wider, allowed & form.refused.keys())))
 
 
 @lru_cache(maxsize=64)  # a reload rarely changes it, and workers' routes share it

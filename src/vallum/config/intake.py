@@ -11,13 +11,17 @@ import msgspec
 from vallum.checks.images import STRIPPABLE, Images, ImagesConfig, ImageType
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.remote_urls import RemoteUrls, RemoteUrlsConfig
+from vallum.checks.rows import Rows
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
 from vallum.checks.sqli import Sqli, SqliConfig
+from vallum.checks.tensors import Tensors as TensorsCheck
 from vallum.codecs.binary import IMAGES, Binary
 from vallum.codecs.coding import CODINGS
+from vallum.codecs.csv import Csv
 from vallum.codecs.json import Json
 from vallum.codecs.multipart import Multipart
+from vallum.codecs.tensors import Tensors
 from vallum.config.form import build_form, hold_both
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.content import Takes
@@ -30,15 +34,19 @@ if TYPE_CHECKING:
     from vallum.config.faults import Faults
     from vallum.config.model import RouteConfig
     from vallum.config.source import Place
-    from vallum.core.protocols import Codec
-    from vallum.presets.preset import RequestForm
+    from vallum.core.protocols import Check, Codec
+    from vallum.presets.preset import Bounds, RequestForm
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
-# media type -> what reads it.
+# What a preset brings by name, under the route's bounds.
+PRESET_CHECKS: dict[str, Callable[[Bounds], Check]] = {"rows": Rows, "tensors": TensorsCheck}
+# media type -> what reads it; or the name by which a preset asks for it, whatever the media type.
 CODECS: Mapping[str, Callable[[], Codec]] = {
     "application/json": Json,
     "multipart/form-data": Multipart,
+    "tensors": Tensors,
+    "text/csv": Csv,
 } | dict.fromkeys(IMAGES, Binary)
 
 
@@ -93,6 +101,10 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
                 faults.note((*at, key), "a raw route passes bodies unread", "leave out preset: raw")
         if route.checks:
             faults.note((*place, "checks"), "a raw route passes bodies unread", "leave out preset: raw")
+    elif request.sanitize is not None and not form.rewritable:
+        faults.note(
+            (*at, "sanitize"), f"bodies of {route.preset} cannot be rewritten", "take preset: kserve.infer_json"
+        )
     for index, name in enumerate(request.headers):
         folded_name = name.lower().replace("_", "-")  # some servers take one for the other
         if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
@@ -103,19 +115,24 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
     schemas = ([f"{route.preset} {PRESETS[route.preset].version}"] if built is not None else []) + (
         [request.schema] if request.schema is not None else []
     )
+    bounds = {name: request.bounds.get(name, bound.default) for name, bound in form.bounds.items()}
     return Intake(
         max_bytes=request.max_bytes,
         max_depth=request.max_depth,
-        codecs={media_type: CODECS[media_type]() for media_type in _media_types(request.images, form)},
+        codecs={media_type: CODECS[form.codec or media_type]() for media_type in _media_types(request.images, form)},
         codings={name: CODINGS[name] for name in request.encodings},
         query=None if request.query == "any" else form.query | set(request.query),
         headers=_headers(request.headers, form),
         deny_fields=frozenset(request.deny_fields),
         schema=hold_both(built, _schema(faults, request.schema, (*at, "schema"))),
         schemas=tuple(schemas),
+        checks=(
+            *remote_urls,
+            *(Guard(PRESET_CHECKS[name](bounds)) for name in form.checks),
+            *(Guard(build_check(check), check.mode) for check in route.checks),
+        ),
         images=images,
         images_mode=Mode.ENFORCE if request.images is None else request.images.mode,
-        checks=remote_urls + tuple(Guard(build_check(check), check.mode) for check in route.checks),
         sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),
         passages=form.passages,
     )

@@ -10,7 +10,7 @@ from vallum.core.answer import HOP_BY_HOP
 from vallum.core.cost import COST_FIELDS
 from vallum.core.fieldpath import parse_path
 from vallum.core.policy import Outlet
-from vallum.core.problem import ErrorFormat
+from vallum.core.problem import ID_FIELDS, ErrorFormat
 from vallum.presets import PRESETS
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
@@ -54,7 +54,9 @@ def build_outlet(faults: Faults, route: RouteConfig, place: Place) -> Outlet:
         if made is not None:
             transforms.append(made)
     for index, name in enumerate(response.headers):
-        ours = PRESETS[route.preset].error_format is ErrorFormat.OPENAI and name.lower().startswith("x-ratelimit-")
+        error_format = PRESETS[route.preset].error_format
+        ours = error_format is ErrorFormat.OPENAI and name.lower().startswith("x-ratelimit-")
+        ours = ours or (error_format in ID_FIELDS and name.lower() == ID_FIELDS[error_format])
         if ours or name.lower() in NEVER_ANSWERED:
             faults.note((*at, "headers", index), f"{name!r} is the gateway's to write")
     kept = RESPONSE_HEADERS | {name.lower() for name in response.headers}

@@ -46,10 +46,10 @@ class Tariff(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """Tokens that went in and came out, as the upstream counted them."""
+    """Tokens that went in and came out, as the upstream counted them; None where it has not said."""
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
 
 
 class OutputBound(NamedTuple):
@@ -88,8 +88,12 @@ class Meter(Protocol):
     def emitted(self, document: Any) -> int:
         """Count the tokens of an answer, or of one event, by their text."""
 
-    def ending(self, document: Any) -> bytes:
-        """Write the end of a stream that is cut, `document` being its last event."""
+    def ending(self, document: Any, tokens: int) -> bytes:
+        """Write the end of a stream that is cut at `tokens`; `document` is the event that was one too many."""
+
+    @property
+    def streams_lines(self) -> bool:
+        """Whether a stream is a document a line, and not events: `ending` writes only what fits."""
 
 
 class Amounts(NamedTuple):
@@ -223,7 +227,7 @@ class Bill:
             return True
         usage = meter.usage(document)
         if usage is not None:
-            self.usage = usage
+            self.usage = usage if self.usage is None else _join(self.usage, usage)
         self.output_tokens += meter.emitted(document)
         self.last = document
         return meter.hide_usage(document) if self.hides_usage else True
@@ -257,7 +261,7 @@ class Bill:
     def cut(self) -> bytes:
         """Give up what is missing, and return the end of the stream."""
         self.output_tokens -= self.missing_tokens
-        return b"" if self.meter is None else self.meter.ending(self.last)
+        return b"" if self.meter is None else self.meter.ending(self.last, self.output_tokens)
 
     # --- after
 
@@ -268,8 +272,10 @@ class Bill:
         """
         size = self.received_bytes + self.sent_bytes
         said = self.usage
-        if said is not None:  # the upstream's own count
-            return Amounts(1, size, said.input_tokens, said.output_tokens, 0, self.named)
+        if said is not None:  # the upstream's own count, as far as it goes
+            taken_in = self.estimate.input_tokens if said.input_tokens is None else said.input_tokens
+            given_out = self.output_tokens if said.output_tokens is None else said.output_tokens
+            return Amounts(1, size, taken_in, given_out, 0, self.named)
         if not called or (refused and not self.output_tokens):  # nothing came of it
             return Amounts(0, size, 0, 0, 0, self.named or {})
         if self.streams or self.read_whole:
@@ -292,6 +298,13 @@ class Bill:
                 for demand in demands
             ]
         )
+
+
+def _join(before: Usage, now: Usage) -> Usage:
+    """Put together what two events of one answer state: the later word holds."""
+    taken_in = before.input_tokens if now.input_tokens is None else now.input_tokens
+    given_out = before.output_tokens if now.output_tokens is None else now.output_tokens
+    return Usage(taken_in, given_out)
 
 
 def read_costs(headers: Headers) -> dict[str, int] | None:

@@ -30,6 +30,18 @@ OPENAI_TYPES = {
     504: "server_error",
 }
 
+# status -> the `type` that Anthropic's clients know.
+ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    500: "api_error",
+    502: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 
 # class of status -> the `error` of OAuth's clients (RFC 6749 5.2, 4.1.2.1).
 OAUTH_ERRORS = {5: "temporarily_unavailable"}
@@ -39,7 +51,13 @@ class ErrorFormat(StrEnum):
     """An SDK's own error member, sent beside the problem's members."""
 
     OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+    PLAIN = "plain"  # a sentence, as Ollama's and TGI's clients read it
     OAUTH = "oauth"
+
+
+# Fields beside `x-request-id` in which an SDK looks for the id of the request.
+ID_FIELDS = {ErrorFormat.ANTHROPIC: "request-id"}
 
 
 def problem(refusal: Refusal, request_id: str, error_format: ErrorFormat | None = None) -> bytes:
@@ -62,9 +80,23 @@ def problem(refusal: Refusal, request_id: str, error_format: ErrorFormat | None 
             "param": violations[0]["pointer"] if violations else None,
             "code": reason.value,
         }
+    if error_format is ErrorFormat.ANTHROPIC:
+        members["error"] = {
+            "type": ANTHROPIC_TYPES.get(reason.status, "invalid_request_error"),
+            "message": _sentence(reason.phrase, violations),
+        }
+    if error_format is ErrorFormat.PLAIN:
+        members["error"] = _sentence(reason.phrase, violations)
     if error_format is ErrorFormat.OAUTH:
         members["error"] = _oauth_error(refusal)
     return json.dumps(members, separators=(",", ":")).encode()
+
+
+def _sentence(phrase: str, violations: list[Any]) -> str:
+    """Say in one sentence what is wrong and where, for SDKs that show nothing else."""
+    if not violations:
+        return phrase
+    return f"{phrase}: {violations[0]['pointer'] or 'the body'} ({violations[0]['rule']})"
 
 
 def media_type(error_format: ErrorFormat | None) -> str:

@@ -109,6 +109,8 @@ class Events(Rewriting):
         self._late = b""  # an event that is over what was reserved
         if bill is not None:
             bill.streams = True
+            if bill.meter is not None and bill.meter.streams_lines:
+                bill.cuts = False  # this format's end is written as a line
 
     def chunk(self, data: bytes) -> bytes | Deny:
         """Return every event that `data` completes, up to the first that is over what was reserved.
@@ -176,17 +178,29 @@ class Lines(Rewriting):
         """Begin with nothing held."""
         super().__init__(outlet, removed, enforce, bill)
         self._held = b""
+        self._late = b""  # a line that is over what was reserved
         if bill is not None:
             bill.streams = True
-            bill.cuts = False  # the end of a cut stream is written as events
+            if bill.meter is None or not bill.meter.streams_lines:
+                bill.cuts = False  # this format's end is written as events
 
     def chunk(self, data: bytes) -> bytes | Deny:
-        """Return every line that `data` completes."""
-        *lines, self._held = (self._held + data).split(b"\n")
+        """Return every line that `data` completes, up to the first that is over what was reserved."""
+        bill = self._bill
+        self._held += data
+        out, self._late = bytearray(self._late), b""
+        at = 0
+        while (end := self._held.find(b"\n", at)) >= 0:
+            line, at = self._held[at:end], end + 1
+            passed = self._line(line) if line.strip() else b""
+            if bill is not None and bill.missing_tokens:
+                self._late, self._held = passed, self._held[at:]
+                return bytes(out)
+            out += passed
+        self._held = self._held[at:]
         if len(self._held) > EVENT_MAX_BYTES:
             return unreadable("one line of the stream is over 1 MiB")
-        out = b"".join([self._line(line) for line in lines if line.strip()])
-        return out if self._enforce else data
+        return bytes(out) if self._enforce else data
 
     def end(self) -> bytes:
         """Return the last line if its end was left out."""

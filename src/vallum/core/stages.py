@@ -51,7 +51,8 @@ def media_type(x: Exchange, route: Route) -> Deny | None:
     if not codecs:
         return None
     types = headers.all("content-type")
-    x.codec = None if len(types) != 1 else codecs.get(types[0]) or _find_codec(codecs, types[0])
+    named = types[0] if types else ""  # a format whose clients name no type has a codec for it
+    x.codec = None if len(types) > 1 else codecs.get(named) or _find_codec(codecs, named)
     if not has_body(headers):  # one that comes all the same meets `parse`
         return None
     encodings = headers.all("content-encoding")

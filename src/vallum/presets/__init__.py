@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vallum.presets import image, openai
+from vallum.presets import anthropic, image, kserve, ollama, openai, predict, tf_serving, tgi, torchserve, vllm
 from vallum.presets.preset import Preset, RequestForm
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 JSON = Preset(name="json")
 RAW = Preset(name="raw", request=RequestForm(media_types=()))  # bodies pass unread
 
-KNOWN = (JSON, RAW, *image.PRESETS, *openai.PRESETS)
+FAMILIES = (anthropic, image, kserve, ollama, openai, predict, tf_serving, tgi, torchserve, vllm)
+KNOWN = (JSON, RAW, *(preset for family in FAMILIES for preset in family.PRESETS))
 PRESETS: Mapping[str, Preset] = {preset.name: preset for preset in sorted(KNOWN, key=lambda preset: preset.name)}
 METERED = tuple(preset.name for preset in KNOWN if preset.meter is not None)

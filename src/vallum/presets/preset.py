@@ -38,10 +38,14 @@ class Input(NamedTuple):
 class RequestForm:
     """What a request may look like, and where things lie in it."""
 
-    media_types: tuple[str, ...] = ("application/json",)  # each read by the codec of its name (config/intake.py)
+    # Each read by the codec of its name (config/intake.py); "" is a body that names no type.
+    media_types: tuple[str, ...] = ("application/json",)
+    codec: str = ""  # the name of one codec that reads them all instead
+    rewritable: bool = True  # whether a body can be changed on its way
     bounds: Mapping[str, Bound] = field(default_factory=dict)
     # Makes the JSON Schema of a request under these bounds, strict: what it does not name is refused.
     schema: Callable[[Bounds], Mapping[str, Any]] | None = None
+    checks: tuple[str, ...] = ()  # what no schema can say, under the same bounds; by their names in config/intake.py
     # Members that are part of the API and refused all the same, with why; `request.allow_fields` lets one through.
     refused: Mapping[str, str] = field(default_factory=dict)
     passages: Callable[[Any], Iterable[Passage]] | None = None  # the texts that reach the model, and who speaks each

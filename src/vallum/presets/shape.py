@@ -17,6 +17,7 @@ REFUSED = False
 FLAG: Shape = {"type": "boolean"}
 NULL: Shape = {"type": "null"}
 OPEN = 2**31 - 1
+PATTERN_CHARS = 200  # of a pattern in a schema that the model server compiles
 
 
 def text(most: int, least: int = 0) -> Shape:
@@ -42,6 +43,12 @@ def one_of(*values: Any) -> Shape:
 def listed(item: Shape | bool, most: int, least: int = 0) -> Shape:
     """Take a list of so many items."""
     return {"type": "array", "items": item, "maxItems": most} | ({"minItems": least} if least else {})
+
+
+def fewer(lists: Shape, kind: str, most: int) -> Shape:
+    """Take only so many items of a kind in these lists."""
+    chosen = {"properties": {"type": {"const": kind}}, "required": ["type"]}
+    return {**lists, "contains": chosen, "minContains": 0, "maxContains": most}
 
 
 def record(required: str = "", /, **members: Any) -> Shape:
@@ -85,15 +92,14 @@ def by_kind(member: str, kinds: Mapping[str, Shape], default: Shape | None = Non
 
     Without the member it must be as `default` says, or is refused.  The most frequent kinds stand first.
     """
-    chain: Any = True
+    chain: Any = {"properties": {member: {"enum": list(kinds)}}}  # reached by unknown kinds alone
     for kind, shape in reversed(list(kinds.items())):
-        inner = {**shape, "properties": {member: True, **shape["properties"]}}
-        chosen = {"type": "object", "properties": {member: {"const": kind}}, "required": [member]}
-        chain = {"if": chosen, "then": inner, "else": chain}
-    if default is not None:
-        chain = {"if": {"type": "object", "required": [member]}, "then": chain, "else": default}
-    shape = {"type": "object", "properties": {member: {"enum": list(kinds)}}, **(chain if chain is not True else {})}
-    return shape if default is not None else shape | {"required": [member]}
+        inner = {name: value for name, value in shape.items() if name != "type"}  # said once, below
+        inner["properties"] = {member: True, **shape["properties"]}
+        chain = {"if": {"properties": {member: {"const": kind}}}, "then": inner, "else": chain}
+    if default is None:
+        return {"type": "object", "required": [member], **chain}
+    return {"type": "object", "if": {"required": [member]}, "then": chain, "else": default}
 
 
 def nested(depth: int, members: int = 256, items: int = 1024, chars: int = 16_384) -> dict[str, Shape]:
@@ -119,18 +125,51 @@ ANYTHING: Shape = {"$ref": "#/$defs/nested"}
 ANY_OBJECT: Shape = {"type": "object", "$ref": "#/$defs/nested"}
 
 
-def loosened(schema: Any, names: frozenset[str]) -> Any:
-    """Return `schema` with these refused members let through, wherever they stand."""
+def compiled_schema(chars: int, members: int = 256) -> dict[str, Shape]:
+    """Return what `COMPILED_SCHEMA` refers to, for `$defs`: a JSON Schema that the model server will compile.
+
+    No reference leads out of it, and its patterns are short; the route's `max_depth` bounds its levels.
+    """
+    below = {"$ref": "#/$defs/compiled"}
+    shape = {
+        "maxLength": chars,
+        "maxItems": members,
+        "items": below,
+        "maxProperties": members,
+        "propertyNames": {"maxLength": 256},
+        "properties": {
+            # Texts where they are keywords; where they are names of members they are schemas, held like all others.
+            "$ref": {"pattern": "^#", **below},
+            "$dynamicRef": {"pattern": "^#", **below},
+            "pattern": {**below, "type": ["string", "object", "boolean"], "maxLength": PATTERN_CHARS},
+        },
+        "additionalProperties": below,
+    }
+    return {"compiled": shape}
+
+
+COMPILED_SCHEMA: Shape = {"type": "object", "$ref": "#/$defs/compiled"}
+
+
+def loosened(schema: Any, names: frozenset[str], parent: str = "") -> Any:
+    """Return `schema` with these members taken as they come, wherever they stand.
+
+    `parent.name` is the one that stands in the member `parent`, or in an object of the kind `parent`.
+    """
     if isinstance(schema, list):
-        return [loosened(item, names) for item in schema]
+        return [loosened(item, names, parent) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    return {
-        key: {
-            name: True if inner is REFUSED and name in names else loosened(inner, names)
-            for name, inner in value.items()
-        }
-        if key == "properties"
-        else loosened(value, names)
-        for key, value in schema.items()
-    }
+    loose: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key == "properties":
+            loose[key] = {
+                name: True if name in names or f"{parent}.{name}" in names else loosened(inner, names, name)
+                for name, inner in value.items()
+            }
+        elif key == "then":
+            kinds = [inner["const"] for inner in schema["if"].get("properties", {}).values() if "const" in inner]
+            loose[key] = loosened(value, names, *kinds)
+        else:
+            loose[key] = loosened(value, names, parent)
+    return loose

@@ -2,7 +2,10 @@
 
 from vallum.core.problem import ErrorFormat
 from vallum.presets.openai.amounts import METERS
+from vallum.presets.openai.request import FORMS
 from vallum.presets.preset import Preset
 
-NAMES = ("openai.chat", "openai.completions", "openai.embeddings", "openai.models", "openai.responses")
-PRESETS = tuple(Preset(name=name, meter=METERS.get(name), error_format=ErrorFormat.OPENAI) for name in NAMES)
+PRESETS = tuple(
+    Preset(name=name, request=form, meter=METERS.get(name), error_format=ErrorFormat.OPENAI)
+    for name, form in FORMS.items()
+)

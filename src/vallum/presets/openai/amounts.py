@@ -44,14 +44,14 @@ def _head(document: Any) -> dict[str, Any]:
     return {name: document[name] for name in names if name in document} if isinstance(document, dict) else {}
 
 
-def _end_chat(document: Any) -> list[tuple[str, Any]]:
+def _end_chat(document: Any, _: int) -> list[tuple[str, Any]]:
     choices = [
         {"index": choice.get("index", 0), "delta": {}, "finish_reason": "length"} for choice in _choices(document)
     ]
     return [("", _head(document) | {"choices": choices})]
 
 
-def _end_completion(document: Any) -> list[tuple[str, Any]]:
+def _end_completion(document: Any, _: int) -> list[tuple[str, Any]]:
     choices = [
         {"index": choice.get("index", 0), "text": "", "finish_reason": "length"} for choice in _choices(document)
     ]
@@ -82,7 +82,7 @@ def _outputs(document: Any) -> list[Any]:
     return [document.get("output")]
 
 
-def _end_response(_: Any) -> list[tuple[str, Any]]:
+def _end_response(_: Any, __: int) -> list[tuple[str, Any]]:
     response = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
     return [("response.incomplete", {"type": "response.incomplete", "response": response})]
 

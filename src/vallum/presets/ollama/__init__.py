@@ -1,0 +1,45 @@
+"""Ollama's own API.  What it speaks of OpenAI's and Anthropic's is met by their presets."""
+
+from vallum.core.problem import ErrorFormat
+from vallum.presets.ollama.amounts import METERS
+from vallum.presets.ollama.passages import passages
+from vallum.presets.ollama.request import (
+    CHAT_BOUNDS,
+    CHAT_INPUTS,
+    EMBED_BOUNDS,
+    EMBED_INPUTS,
+    EMBEDDINGS_BOUNDS,
+    EMBEDDINGS_INPUTS,
+    GENERATE_BOUNDS,
+    GENERATE_INPUTS,
+    GENERATE_REFUSALS,
+    LOADING_REFUSALS,
+    REFUSALS,
+    chat,
+    embed,
+    embeddings,
+    generate,
+)
+from vallum.presets.preset import Preset, RequestForm
+
+FORMS = {
+    "ollama.chat": RequestForm(
+        bounds=CHAT_BOUNDS, schema=chat, refused=REFUSALS, passages=passages, inputs=CHAT_INPUTS
+    ),
+    "ollama.generate": RequestForm(
+        bounds=GENERATE_BOUNDS, schema=generate, refused=GENERATE_REFUSALS, passages=passages, inputs=GENERATE_INPUTS
+    ),
+    "ollama.embed": RequestForm(
+        bounds=EMBED_BOUNDS, schema=embed, refused=LOADING_REFUSALS, passages=passages, inputs=EMBED_INPUTS
+    ),
+    "ollama.embeddings": RequestForm(
+        bounds=EMBEDDINGS_BOUNDS,
+        schema=embeddings,
+        refused=LOADING_REFUSALS,
+        passages=passages,
+        inputs=EMBEDDINGS_INPUTS,
+    ),
+}
+PRESETS = tuple(
+    Preset(name=name, request=form, meter=METERS[name], error_format=ErrorFormat.PLAIN) for name, form in FORMS.items()
+)

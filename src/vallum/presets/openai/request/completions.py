@@ -1,0 +1,110 @@
+"""Completions and embeddings: POST /v1/completions and /v1/embeddings, which take prompts in four shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vallum.presets.openai.passages import prompt_passages
+from vallum.presets.openai.request.members import (
+    ANSWERS,
+    BIASES,
+    CHARACTERS,
+    ID,
+    OUTPUT_TOKENS,
+    PAIRS,
+    STOPS,
+    common,
+    optional,
+    sampling,
+)
+from vallum.presets.preset import Bound, Input, RequestForm
+from vallum.presets.shape import FLAG, Shape, one_of, or_null, record, text, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from vallum.presets.preset import Bounds
+
+TOKEN: Shape = whole(0, 10_000_000)
+
+COMPLETION_BOUNDS: Mapping[str, Bound] = {
+    "prompts": Bound(16, "prompts of one request"),
+    "tokens": Bound(131_072, "ids of tokens of one prompt"),
+    "characters": CHARACTERS,
+    "max_tokens": OUTPUT_TOKENS,
+    "n": ANSWERS,
+    "best_of": Bound(8, "answers of which the best is chosen"),
+    "stop": STOPS,
+    "logit_bias": BIASES,
+    "metadata": PAIRS,
+}
+EMBEDDING_BOUNDS: Mapping[str, Bound] = {
+    "inputs": Bound(2048, "texts of one request"),
+    "tokens": Bound(8192, "ids of tokens of one text"),
+    "characters": Bound(32_768, "characters of one text"),
+    "dimensions": Bound(16_384, "numbers of one embedding"),
+}
+
+
+def prompts(bounds: Bounds, many: str, least: int = 0) -> Shape:
+    """Take a text, a list of texts, a list of token ids, or a list of such lists."""
+    tokens = {"type": "array", "items": TOKEN, "minItems": 1, "maxItems": bounds["tokens"]}
+    several = {"items": {**tokens, "type": ["string", "array"], "maxLength": bounds["characters"], "minLength": least}}
+    return {
+        "type": ["string", "array"],
+        "maxLength": bounds["characters"],
+        "minLength": least,
+        "minItems": 1,
+        "if": {"type": "array", "prefixItems": [{"type": "integer"}]},
+        "then": {"maxItems": bounds["tokens"], "items": TOKEN},
+        "else": {"maxItems": bounds[many], **several},
+    }
+
+
+def completion_members(bounds: Bounds) -> dict[str, Any]:
+    """Return all members of a completion."""
+    known = common(bounds)
+    served = ("metadata", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier")
+    return {
+        "model": ID,
+        "prompt": prompts(bounds, "prompts"),
+        **{name: shape for name, shape in known.items() if name not in served},
+        **sampling(bounds),
+        **optional(
+            best_of=whole(1, bounds["best_of"]),
+            echo=FLAG,
+            logprobs=whole(0, 5),
+            suffix=text(bounds["characters"]),
+        ),
+    }
+
+
+def completion(bounds: Bounds) -> Mapping[str, Any]:
+    """Write the schema of a completion."""
+    return record("model prompt", **completion_members(bounds))
+
+
+def embedding(bounds: Bounds) -> Mapping[str, Any]:
+    """Write the schema of a request for embeddings."""
+    return record(
+        "model input",
+        model=ID,
+        input=prompts(bounds, "inputs", 1),
+        dimensions=or_null(whole(1, bounds["dimensions"])),
+        encoding_format=one_of("float", "base64", None),
+        user=or_null(text(256)),
+    )
+
+
+COMPLETIONS = RequestForm(
+    bounds=COMPLETION_BOUNDS,
+    schema=completion,
+    passages=prompt_passages("prompt", "suffix"),
+    inputs=(Input("prompt", "text"), Input("prompt.*", "text")),
+)
+EMBEDDINGS = RequestForm(
+    bounds=EMBEDDING_BOUNDS,
+    schema=embedding,
+    passages=prompt_passages("input"),
+    inputs=(Input("input", "text"), Input("input.*", "text")),
+)

@@ -1,0 +1,27 @@
+"""Hugging Face's Text Generation Inference.  Its chat endpoint speaks OpenAI's format, and is met by that preset."""
+
+from typing import Any
+
+from vallum.core.content import Passage, Voice
+from vallum.core.problem import ErrorFormat
+from vallum.presets.preset import Preset, RequestForm
+from vallum.presets.speech import members, texts
+from vallum.presets.tgi.amounts import METER
+from vallum.presets.tgi.request import BOUNDS, INPUTS, REFUSALS, generate
+
+
+def passages(document: Any) -> list[Passage]:
+    """Return the prompt, and what a grammar says."""
+    request = members(document)
+    grammar = members(request.get("parameters")).get("grammar")
+    return [
+        *texts(Voice.USER, "/inputs", request.get("inputs")),
+        *texts(Voice.OPERATOR, "/parameters/grammar", grammar, frozenset({"type"})),
+    ]
+
+
+FORM = RequestForm(bounds=BOUNDS, schema=generate, refused=REFUSALS, passages=passages, inputs=INPUTS)
+PRESETS = tuple(
+    Preset(name=name, request=FORM, meter=METER, error_format=ErrorFormat.PLAIN)
+    for name in ("tgi.generate", "tgi.generate_stream")
+)
