@@ -1,4 +1,4 @@
-"""Forms with files: what honest clients write is read, all else is refused, and what passes on is read alike by others."""
+"""Forms with files: what honest clients write is read, all else refused; what passes on is read alike by others."""
 
 from __future__ import annotations
 
@@ -104,7 +104,10 @@ async def test_aiohttp() -> None:
             Upload("b%22", "application/octet-stream", b"x"),
         ),
         (
-            b"Content-Disposition: form-data; name=a; filename=b.png; filename*=utf-8''b.png\r\nContent-Type: IMAGE/PNG",
+            (
+                b"Content-Disposition: form-data; name=a; filename=b.png; filename*=utf-8''b.png"
+                b"\r\nContent-Type: IMAGE/PNG"
+            ),
             Upload("b.png", "image/png", b"x"),
         ),
         (
@@ -225,7 +228,7 @@ END = b"--frontier--\r\n"
     ],
 )
 def test_a_form_that_two_parsers_could_read_in_two_ways(body: bytes) -> None:
-    with pytest.raises(ValueError, match="^a (form|part|field|boundary|filename)"):
+    with pytest.raises(ValueError, match=r"^a (form|part|field|boundary|filename)"):
         decode(body)
 
 
@@ -277,7 +280,7 @@ def test_a_form_that_two_parsers_could_read_in_two_ways(body: bytes) -> None:
     ],
 )
 def test_a_head_of_a_part_that_is_not_plain(head: bytes) -> None:
-    with pytest.raises(ValueError, match="^a (part|field|filename)"):
+    with pytest.raises(ValueError, match=r"^a (part|field|filename)"):
         decode(form((head, b"x")))
 
 

@@ -90,7 +90,7 @@ def test_a_schema_bounds_an_upload() -> None:
 
 
 def test_what_is_set_aside_is_no_text() -> None:
-    picture, other = "".join(["iVBOR", "w0KGgo="]), "".join(["R0lGOD", "lh"])
+    picture, other = "iVBORw0KGgo=", "R0lGODlh"
     content = Content({"picture": picture, "text": "hello"})
     assert content.text == "iVBORw0KGgo=\nhello"
     assert content.readings

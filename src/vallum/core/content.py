@@ -53,7 +53,7 @@ class Attachment(NamedTuple):
     """Where a file lies in a request."""
 
     path: str  # dotted, as in a policy: `messages.*.content.*.image_url`; empty: the whole body
-    kind: str  # image, audio, video, file
+    kind: str  # image, audio, video, file; declared: whatever the `media_type` beside it says
     takes: Takes
 
 

@@ -475,7 +475,8 @@ import resource, sys
 from pathlib import Path
 from vallum.checks.images import Images, ImagesConfig
 from vallum.core.content import Attachment, Content, Takes, Upload
-control = Images(ImagesConfig(types=["png", "jpeg", "webp", "gif", "bmp", "tiff"], max_frames=100), [Attachment("", "image", Takes.UPLOAD)])
+config = ImagesConfig(types=["png", "jpeg", "webp", "gif", "bmp", "tiff"], max_frames=100)
+control = Images(config, [Attachment("", "image", Takes.UPLOAD)])
 files = sorted(Path(sys.argv[1]).iterdir())
 largest = max(file.stat().st_size for file in files)
 held = bytes(largest)

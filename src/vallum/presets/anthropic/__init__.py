@@ -2,6 +2,7 @@
 
 from vallum.core.problem import ErrorFormat
 from vallum.presets.anthropic.amounts import METER
+from vallum.presets.anthropic.attachments import ATTACHMENTS
 from vallum.presets.anthropic.passages import passages
 from vallum.presets.anthropic.request import (
     BOUNDS,
@@ -18,7 +19,14 @@ from vallum.presets.preset import Preset, RequestForm
 MESSAGES = Preset(
     name="anthropic.messages",
     request=RequestForm(
-        bounds=BOUNDS, schema=messages, refused=REFUSALS, passages=passages, inputs=INPUTS, headers=HEADERS, query=QUERY
+        bounds=BOUNDS,
+        schema=messages,
+        refused=REFUSALS,
+        passages=passages,
+        inputs=INPUTS,
+        attachments=ATTACHMENTS,
+        headers=HEADERS,
+        query=QUERY,
     ),
     meter=METER,
     error_format=ErrorFormat.ANTHROPIC,
@@ -31,6 +39,7 @@ COUNT_TOKENS = Preset(
         refused=REFUSALS,
         passages=passages,
         inputs=INPUTS,
+        attachments=ATTACHMENTS,
         headers=HEADERS,
         query=QUERY,
     ),

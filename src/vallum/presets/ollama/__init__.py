@@ -1,5 +1,6 @@
 """Ollama's own API.  What it speaks of OpenAI's and Anthropic's is met by their presets."""
 
+from vallum.core.content import Attachment, Takes
 from vallum.core.problem import ErrorFormat
 from vallum.presets.ollama.amounts import METERS
 from vallum.presets.ollama.passages import passages
@@ -24,10 +25,20 @@ from vallum.presets.preset import Preset, RequestForm
 
 FORMS = {
     "ollama.chat": RequestForm(
-        bounds=CHAT_BOUNDS, schema=chat, refused=REFUSALS, passages=passages, inputs=CHAT_INPUTS
+        bounds=CHAT_BOUNDS,
+        schema=chat,
+        refused=REFUSALS,
+        passages=passages,
+        inputs=CHAT_INPUTS,
+        attachments=(Attachment("messages.*.images", "image", Takes.BASE64),),
     ),
     "ollama.generate": RequestForm(
-        bounds=GENERATE_BOUNDS, schema=generate, refused=GENERATE_REFUSALS, passages=passages, inputs=GENERATE_INPUTS
+        bounds=GENERATE_BOUNDS,
+        schema=generate,
+        refused=GENERATE_REFUSALS,
+        passages=passages,
+        inputs=GENERATE_INPUTS,
+        attachments=(Attachment("images", "image", Takes.BASE64),),
     ),
     "ollama.embed": RequestForm(
         bounds=EMBED_BOUNDS, schema=embed, refused=LOADING_REFUSALS, passages=passages, inputs=EMBED_INPUTS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.presets.openai.attachments import SERVED_CHAT
 from vallum.presets.openai.passages import chat_passages, prompt_passages
 from vallum.presets.openai.request import chat, completions
 from vallum.presets.openai.request.members import optional
@@ -154,6 +155,7 @@ FORMS: Mapping[str, RequestForm] = {
         refused={**chat.DANGEROUS, **DANGEROUS},
         passages=chat_passages,
         inputs=chat.CHAT.inputs,
+        attachments=SERVED_CHAT,
     ),
     "vllm.completions": RequestForm(
         bounds=COMPLETION_BOUNDS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.presets.openai import attachments
 from vallum.presets.openai.passages import chat_passages
 from vallum.presets.openai.request.members import (
     ANSWERS,
@@ -208,6 +209,7 @@ CHAT = RequestForm(
     schema=schema,
     refused=DANGEROUS,
     passages=chat_passages,
+    attachments=attachments.CHAT,
     inputs=(
         Input("messages.*.content", "text"),
         Input("messages.*.content.*.text", "text"),

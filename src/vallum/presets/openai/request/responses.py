@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.presets.openai import attachments
 from vallum.presets.openai.passages import response_passages
 from vallum.presets.openai.request.members import (
     CHARACTERS,
@@ -206,6 +207,7 @@ RESPONSES = RequestForm(
     schema=schema,
     refused=DANGEROUS,
     passages=response_passages,
+    attachments=attachments.RESPONSES,
     inputs=(
         Input("input", "text"),
         Input("input.*.content", "text"),
