@@ -76,9 +76,8 @@ class Multipart:
         pieces: list[bytes] = []
         for name, held in document.items():
             for value in held if isinstance(held, list) else (held,):
-                pieces += (delimiter, b"\r\n", *_write_part(name, value), b"\r\n")
-        pieces += (delimiter, b"--\r\n")
-        return b"".join(pieces)
+                pieces.extend([delimiter, b"\r\n", *_write_part(name, value), b"\r\n"])
+        return b"".join([*pieces, delimiter, b"--\r\n"])
 
     def fields(self, body: bytes) -> Fields:
         """Return the content type of a body that `encode` wrote: its boundary is its first line."""
