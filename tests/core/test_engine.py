@@ -872,6 +872,46 @@ def test_an_answer_without_a_body_needs_no_reading(kit: Kit, status: int, method
     assert type(judged[1]).__name__ == "Through"
 
 
+TELLING = [("etag", '"of the exact answer"'), ("last-modified", "then"), ("content-type", "application/json; l=0.93")]
+
+
+@pytest.mark.parametrize(
+    ("transforms", "mode", "method", "expected"),
+    [
+        (True, Mode.ENFORCE, "POST", [("content-type", "application/json")]),
+        (True, Mode.ENFORCE, "HEAD", [("content-type", "application/json")]),
+        (False, Mode.ENFORCE, "POST", TELLING),
+        (True, Mode.SHADOW, "POST", TELLING),
+    ],
+)
+def test_fields_that_tell_of_the_body_go_with_it(
+    kit: Kit, transforms: bool, mode: Mode, method: str, expected: list[Any]
+) -> None:
+    outlet = kit.outlet(
+        *([kit.Dropping()] if transforms else []), headers=frozenset({"etag", "last-modified", "content-type"})
+    )
+    _, x, judged = kit.answered(kit.route(outlet=outlet, mode=mode), 200, TELLING, method)
+    assert not isinstance(judged, Deny)
+    assert list(judged[0].headers.fields) == expected
+    assert ("header etag" in x.removed) is (len(expected) == 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "passes"),
+    [
+        ([("content-type", "audio/mpeg")], True),
+        ([("content-type", "Audio/MPEG; rate=1")], True),
+        ([("content-type", "audio/mpeg"), ("content-encoding", "gzip")], False),
+        ([("content-type", "text/html")], False),
+    ],
+)
+def test_a_format_that_answers_in_other_types_passes_those_unread(kit: Kit, fields: list[Any], passes: bool) -> None:
+    outlet = kit.outlet(kit.Dropping(), media_types=frozenset({"audio/mpeg"}))
+    _, x, judged = kit.answered(kit.route(outlet=outlet), 200, fields)
+    assert isinstance(judged, Deny) is not passes
+    assert x.unscanned == (["response"] if passes else [])
+
+
 def test_in_shadow_what_cannot_be_read_passes_and_is_unscanned(kit: Kit) -> None:
     route = kit.route(outlet=kit.outlet(kit.Dropping()), mode=Mode.SHADOW)
     engine, x, judged = kit.answered(route, 200, [("content-type", "image/png")])

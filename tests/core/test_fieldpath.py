@@ -49,6 +49,15 @@ A, B = {"x": 1}, {"x": 2}
         ([0.1, 0.2], "*", [0.1, 0.2]),
         ({"a": {}}, "a.*", []),
         ([A, 1, "x", None], "x", [1]),
+        ({"X": 1, "x": 2}, "x", [1, 2]),  # a client that ignores case would read either
+        ({"\u017ftate": 1}, "state", [1]),
+        ([{"name": "A", "x": 1}, {"name": "b", "x": 2}], "name=a.x", [1]),
+        ({"o": [{"name": "a", "x": 1}, {"x": 2}, 3]}, "o.name=a.x", [1]),
+        ({"o": [{"name": "a"}, {"name": "b"}]}, "o.name=b", [{"name": "b"}]),
+        ({"o": {"name": "a", "x": 1}}, "o.name=a.x", [1]),  # one object, not in a list
+        ({"o": {"name": "a", "x": 1}}, "o.name=b.x", []),
+        ({"o": {"name": "a", "x": 1}}, "o.name=a", []),  # an object is not taken out of itself
+        ({"o": [{"name": 7, "x": 1}]}, "o.name=7.x", []),
         (None, "x", []),
         ("x", "x", []),
         (1, "*", []),

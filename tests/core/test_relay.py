@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vallum.core.decision import Deny, Reason
+from vallum.core.protocols import NOTHING
 from vallum.core.relay import EVENT_MAX_BYTES, Events, Lines, Relay, Through, Whole, transform
 
 if TYPE_CHECKING:
@@ -60,8 +61,15 @@ def send(kit: Kit) -> Callable[..., tuple[Any, set[str]]]:
         (b'data: {"a":\ndata: 1,"secret":2}\n\n', b'data: {"a":1}\n\n'),  # one document over two lines
         (
             b'event: message\nid: 7\nretry: 100\ndata: {"secret":1}\n\n',
-            b"event: message\nid: 7\nretry: 100\ndata: {}\n\n",
+            b"",  # of which nothing is left
         ),
+        (
+            b'event: message\nid: 7\nretry: 100\ndata: {"a":1}\n\n',
+            b'event: message\nid: 7\nretry: 100\ndata: {"a":1}\n\n',
+        ),
+        (b'event: p0.93\nid: 0.93\nretry: 0.93\ndata: {"a":1}\n\n', b'data: {"a":1}\n\n'),  # a score is no name
+        (b'event: {"secret":1}\nid: a b\nretry: 9999999\ndata: 1\n\n', b"data: 1\n\n"),
+        (b'\xef\xbb\xbfdata: {"a":1}\n\n', b""),  # a byte-order mark makes it another field
         (b"data: [DONE]\n\n", b"data: [DONE]\n\n"),
         (b"data:[DONE]\n\n", b"data: [DONE]\n\n"),
         (b": ping\n\n", b":\n\n"),  # a comment keeps the connection alive; its words may say anything
@@ -69,10 +77,10 @@ def send(kit: Kit) -> Callable[..., tuple[Any, set[str]]]:
         (b"other: secret\n\n", b""),
         (b"secret\n\n", b""),
         (b"\n\n\n\n", b""),
-        (b"data: secret\n\n", b"data: {}\n\n"),
-        (b'data: {"secret":1\n\n', b"data: {}\n\n"),
-        (b"data\n\n", b"data: {}\n\n"),
-        (b"data: [DONE] secret\n\n", b"data: {}\n\n"),
+        (b"data: secret\n\n", b""),
+        (b'data: {"secret":1\n\n', b""),
+        (b"data\n\n", b""),
+        (b"data: [DONE] secret\n\n", b""),
         (b'data: {"a":1,"secret":2}', b'data: {"a":1}\n\n'),  # the end left out
         (b'data: {"a":1,"secret":2}\n', b'data: {"a":1}\n\n'),
         (b'data: {"a":1,"secret":2}\r\n', b'data: {"a":1}\n\n'),
@@ -115,8 +123,9 @@ def test_what_is_held_of_a_stream_is_bounded(send: Callable[..., tuple[Any, set[
         (b'{"a":1,"secret":2}\n{"a":2}\n', b'{"a":1}\n{"a":2}\n'),
         (b'{"a":1}\r\n{"a":2}\r\n', b'{"a":1}\n{"a":2}\n'),
         (b'{"a":1}\n\n\n{"a":2}', b'{"a":1}\n{"a":2}\n'),
-        (b"secret\n", b"{}\n"),
-        (b'{"a":1', b"{}\n"),
+        (b"secret\n", b""),
+        (b'{"a":1', b""),
+        (b'{"secret":1}\n', b""),
         (b" \n", b""),
         (b" ", b""),
         (b"", b""),
@@ -174,6 +183,26 @@ def test_scores_that_are_no_number_leave_as_null(
     send: Callable[..., tuple[Any, set[str]]], make: Make, body: bytes
 ) -> None:
     assert send(make, body)[0] == body.replace(b"NaN", b"null")
+
+
+def test_a_document_of_which_nothing_may_leave_is_refused_or_left_out(kit: Kit) -> None:
+    class Withholding(kit.Dropping):  # type: ignore[name-defined, misc]
+        def apply(self, document: Any, removed: set[str]) -> Any:
+            return NOTHING
+
+    refused = run(Whole(kit.outlet(Withholding()), set(), True), [b'{"error": "at /srv"}'])
+    assert isinstance(refused, Deny)
+    assert refused.reason is Reason.UPSTREAM_ERROR
+    assert run(Events(kit.outlet(Withholding()), set(), True), [b'data: {"error": 1}\n\n']) == b""
+    assert run(Lines(kit.outlet(Withholding()), set(), True), [b'{"error": 1}\n']) == b""
+
+
+def test_what_is_nested_too_deeply_to_be_walked_is_refused(kit: Kit) -> None:
+    class Sinking(kit.Dropping):  # type: ignore[name-defined, misc]
+        def apply(self, document: Any, removed: set[str]) -> Any:
+            raise RecursionError
+
+    assert isinstance(transform(b"{}", kit.outlet(Sinking()), set()), Deny)
 
 
 def test_without_a_codec_nothing_is_read_and_nothing_passes(kit: Kit) -> None:

@@ -35,7 +35,7 @@ routes:
     preset: openai.chat
     auth: {any_of: [keys]}
     request: {deny_fields: [logprobs]}
-    response: {drop_fields: [logits]}
+    response: {drop_fields: [logits], allow_fields: [prediction]}
   - name: tight
     match: {methods: [POST], path: /tight}
     upstream: model

@@ -38,8 +38,8 @@ def coarsen(value: Any, **how: Any) -> Any:
         (True, GONE),
         ("0.93", GONE),
         (None, GONE),
-        ([0.93], GONE),
-        ({"exact": 0.93}, GONE),
+        ([0.93], ["high"]),
+        ({"exact": 0.93, "nan": math.nan}, {"exact": "high"}),
     ],
 )
 def test_bands(value: Any, label: str) -> None:
@@ -111,10 +111,52 @@ def test_what_was_coarsened_is_noted() -> None:
     assert len(noted) == 1
 
 
-@pytest.mark.parametrize("how", [{}, {"bands": BANDS, "digits": 2}])
-def test_one_of_the_two_is_given(how: dict[str, Any]) -> None:
+def test_there_is_a_way_and_not_two_that_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="either bands or round"):
-        Confidence("c", **how)
+        Confidence("c", bands=BANDS, digits=2)
+    with pytest.raises(ValueError, match="give bands, round, threshold or top_k"):
+        Confidence("c")
+
+
+@pytest.mark.parametrize(
+    ("value", "how", "expected"),
+    [
+        (0.4, {"threshold": 0.5}, GONE),
+        (0.5, {"threshold": 0.5}, 0.5),
+        (0.74, {"threshold": 0.7, "digits": 1}, 0.7),
+        ({"a": 0.1, "b": 0.6, "c": 0.3}, {"top_k": 2}, {"b": 0.6, "c": 0.3}),  # in their order
+        ({"a": 0.1, "b": 0.6, "c": 0.3}, {"top_k": 1, "bands": BANDS}, {"b": "low"}),
+        ({"a": 0.5, "b": 0.5}, {"top_k": 1}, {"a": 0.5}),  # of equals the first
+        ({"a": "0.9", "b": 0.1}, {"top_k": 1}, {"b": 0.1}),
+        ({"a": 0.1, "b": 0.6}, {"threshold": 0.5}, {"b": 0.6}),
+        ([0.1, 0.6, 0.3], {"top_k": 1}, [None, 0.6, None]),  # a place in a list is a class
+        ([[0.1, 0.9], [0.8, 0.2]], {"top_k": 1, "digits": 0}, [[None, 1.0], [1.0, None]]),
+        ([], {"top_k": 1}, []),
+        (
+            [{"l": "a", "score": 0.91}, {"l": "b", "score": 0.05}],
+            {"top_k": 1, "digits": 1},
+            [{"l": "a", "score": 0.9}],
+        ),
+        ([{"l": "a", "score": 0.91}, {"l": "b", "score": 0.05}], {"threshold": 0.5}, [{"l": "a", "score": 0.91}]),
+        ([{"l": "a", "score": "0.91"}], {"digits": 1}, [{"l": "a"}]),
+        ([{"l": "a", "p": 0.91}], {"digits": 1, "by": "p"}, [{"l": "a", "p": 0.9}]),
+        ("0.4", {"threshold": 0.5}, GONE),
+        ({"a": "0.93"}, {"digits": 1}, {}),
+    ],
+)
+def test_thresholds_and_the_highest_few(value: Any, how: dict[str, Any], expected: Any) -> None:
+    assert coarsen(value, **how) == expected
+
+
+def test_a_flat_tensor_is_ranked_by_row() -> None:
+    tensor = {"shape": [2, 2], "data": [0.1, 0.9, 0.8, 0.2]}
+    transform = Confidence("data", top_k=1)
+    assert transform.apply(tensor, set())["data"] == [None, 0.9, 0.8, None]
+    assert transform.apply({"shape": [3], "data": [0.1, 0.9]}, set())["data"] == [None, 0.9]  # no such rows: one
+
+
+def test_a_name_in_another_case_is_the_same_name() -> None:
+    assert Confidence("confidence", digits=1).apply({"Confidence": 0.93}, set()) == {"Confidence": 0.9}
 
 
 def test_a_path_that_is_none() -> None:

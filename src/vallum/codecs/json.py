@@ -40,6 +40,10 @@ class AnswerJson(Json):
     def decode(self, body: bytes, headers: Headers | None = None) -> Any:
         """Parse `body`, of a repeated key the last; raise ValueError that quotes nothing."""
         try:
+            return msgspec.json.decode(body)
+        except (ValueError, RecursionError):  # NaN perhaps, which only the slower reader takes
+            pass
+        try:
             return jiter.from_json(body, allow_inf_nan=True, catch_duplicate_keys=False)
         except ValueError as error:
             raise ValueError(QUOTED.sub("", str(error))) from error

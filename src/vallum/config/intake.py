@@ -23,6 +23,7 @@ from vallum.codecs.json import Json
 from vallum.codecs.multipart import Multipart
 from vallum.codecs.tensors import Tensors
 from vallum.config.form import build_form, hold_both
+from vallum.config.outlet import withheld_groups
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.content import Takes
 from vallum.core.policy import Guard, Intake, Mode
@@ -124,6 +125,8 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         query=None if request.query == "any" else form.query | set(request.query),
         headers=_headers(request.headers, form),
         deny_fields=frozenset(request.deny_fields),
+        asks=tuple([ask for group in withheld_groups(route).values() for ask in group.asked_by]),
+        apart=PRESETS[route.preset].answer.apart,
         schema=hold_both(built, _schema(faults, request.schema, (*at, "schema"))),
         schemas=tuple(schemas),
         checks=(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vallum.codecs.json import AnswerJson
 from vallum.core.answer import HOP_BY_HOP
+from vallum.core.coarsening import LEVELS, Coarsening
 from vallum.core.cost import COST_FIELDS
 from vallum.core.fieldpath import parse_path
 from vallum.core.policy import Outlet
@@ -14,13 +16,17 @@ from vallum.core.problem import ID_FIELDS, ErrorFormat
 from vallum.presets import PRESETS
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
+from vallum.transforms.emptied import Emptied
+from vallum.transforms.events import Events
 from vallum.transforms.fields import Fields
+from vallum.transforms.precision import Precision
 
 if TYPE_CHECKING:
     from vallum.config.faults import Faults
     from vallum.config.model import RouteConfig
     from vallum.config.source import Place
     from vallum.core.protocols import Transform
+    from vallum.presets.preset import Withheld
 
 # Fields that leave unless the route says otherwise.  Nothing here tells who or what stands behind the gateway.
 RESPONSE_HEADERS = frozenset(
@@ -34,32 +40,88 @@ NEVER_ANSWERED = frozenset(
 
 def build_outlet(faults: Faults, route: RouteConfig, place: Place) -> Outlet:
     """Put the transforms in their order: what is dropped need not be coarsened."""
-    response = route.response
+    response, form = route.response, PRESETS[route.preset].answer
     at = (*place, "response")
-    transforms: list[Transform] = []
-    if response.fields is not None:
-        transforms.append(Fields(response.fields))
-    if response.drop_fields:
-        paths = [
-            faults.attempt((*at, "drop_fields", index), parse_path, name)
-            for index, name in enumerate(response.drop_fields)
-        ]
-        if all(paths):
-            transforms.append(DropFields(response.drop_fields))
-    if response.confidence is not None:
-        wanted = response.confidence
-        made = faults.attempt((*at, "confidence"), Confidence, wanted.field, wanted.bands, wanted.round)
-        if response.fields is not None and wanted.field.partition(".")[0] not in (*response.fields, "*"):
-            faults.note((*at, "confidence", "field"), "response.fields drops this field")
-        if made is not None:
-            transforms.append(made)
+    transforms = [*_withhold(faults, route, at), *_coarsen(faults, route, at)]
     for index, name in enumerate(response.headers):
         error_format = PRESETS[route.preset].error_format
         ours = error_format is ErrorFormat.OPENAI and name.lower().startswith("x-ratelimit-")
         ours = ours or (error_format in ID_FIELDS and name.lower() == ID_FIELDS[error_format])
         if ours or name.lower() in NEVER_ANSWERED:
             faults.note((*at, "headers", index), f"{name!r} is the gateway's to write")
-    kept = RESPONSE_HEADERS | {name.lower() for name in response.headers}
+    kept = RESPONSE_HEADERS | form.headers | {name.lower() for name in response.headers}
     dropped = [name.lower() for name in response.drop_headers]
     headers = frozenset(name for name in kept if not any(fnmatchcase(name, wild) for wild in dropped))
-    return Outlet(AnswerJson(), tuple(transforms), headers, response.max_bytes)
+    scores = [*form.scores, *(response.confidence.fields if response.confidence is not None else ())]
+    coarser = tuple([Coarsening(scores, level) for level in LEVELS]) if scores and all(map(_is_path, scores)) else ()
+    return Outlet(AnswerJson(), tuple(transforms), headers, response.max_bytes, form.media_types, coarser)
+
+
+def withheld_groups(route: RouteConfig) -> dict[str, Withheld]:
+    """Return what the route's preset withholds and the route does not grant, by the group's name."""
+    groups = PRESETS[route.preset].answer.withheld
+    return {name: group for name, group in groups.items() if name not in route.response.disclose}
+
+
+def _withhold(faults: Faults, route: RouteConfig, at: Place) -> list[Transform]:
+    """Return what takes members away: the preset's list, and the policy's."""
+    response, form = route.response, PRESETS[route.preset].answer
+    for index, name in enumerate(response.disclose):
+        faults.find(form.withheld, name, "group", (*at, "disclose", index))
+    groups = withheld_groups(route).values()
+    granted = [path for name in response.disclose if name in form.withheld for path in form.withheld[name].paths]
+    transforms: list[Transform] = []
+    events = [kind for group in groups for kind in group.events]
+    if events:
+        transforms.append(Events(events))
+    drops = [path for group in groups for path in group.paths]
+    if response.fields is not None:
+        if _check_paths(faults, response.fields, (*at, "fields")):
+            transforms.append(Fields(response.fields))
+    elif form.is_closed and _check_paths(faults, response.allow_fields, (*at, "allow_fields")):
+        kept = [*form.members, *granted, *response.allow_fields]
+        transforms.append(Fields(kept, form.values, whole_format=True))
+        drops = drops if form.searched else []
+    if response.allow_fields and (response.fields is not None or not form.is_closed):
+        faults.note((*at, "allow_fields"), "adds to a preset's own list, which is not in use here", "use fields")
+    if _check_paths(faults, response.drop_fields, (*at, "drop_fields")):
+        drops = [*drops, *response.drop_fields]
+    if drops:
+        transforms.append(DropFields(drops, in_strings=not form.writes_text))
+    emptied = [path for group in groups for path in group.emptied]
+    if emptied:
+        transforms.append(Emptied(emptied))
+    return transforms
+
+
+def _coarsen(faults: Faults, route: RouteConfig, at: Place) -> list[Transform]:
+    """Return what makes numbers coarser."""
+    response = route.response
+    made: list[Transform | None] = []
+    if response.confidence is not None:
+        wanted = response.confidence
+        make = partial(
+            Confidence, wanted.fields, wanted.bands, wanted.round, wanted.threshold, wanted.top_k, by=wanted.by
+        )
+        made.append(faults.attempt((*at, "confidence"), make))
+        _find_dropped(faults, response.fields, wanted.fields, (*at, "confidence", "field"))
+    if response.precision is not None:
+        exact = response.precision
+        made.append(faults.attempt((*at, "precision"), Precision, exact.fields, exact.digits, exact.dimensions))
+        _find_dropped(faults, response.fields, exact.fields, (*at, "precision", "fields"))
+    return [transform for transform in made if transform is not None]
+
+
+def _find_dropped(faults: Faults, kept: list[str] | None, wanted: list[str], place: Place) -> None:
+    tops = {name.partition(".")[0] for name in (*(kept or ()), "*")}
+    if kept is not None and any(name.partition(".")[0] not in tops for name in wanted):
+        faults.note(place, "response.fields drops this field")
+
+
+def _check_paths(faults: Faults, names: list[str], place: Place) -> bool:
+    paths = [faults.attempt((*place, index), parse_path, name) for index, name in enumerate(names)]
+    return all(paths)
+
+
+def _is_path(text: str) -> bool:
+    return all(text.split("."))

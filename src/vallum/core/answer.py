@@ -43,7 +43,7 @@ def read_costs(x: Exchange, bill: Bill, headers: Headers) -> None:
 
 def choose_relay(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -> Relay | Deny:
     """Say how the body goes out, or refuse what the transforms could not read."""
-    outlet = route.outlet
+    outlet = route.outlet.at(x.coarsen)
     bill = x.bill if x.bill is not None and x.bill.meter is not None else None
     if (not outlet.transforms and bill is None) or head.status in (204, 304) or x.request.method == "HEAD":
         return Through()
@@ -57,7 +57,7 @@ def choose_relay(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -
         return Lines(outlet, x.removed, enforce, bill)
     if not encoded and (media_type == "application/json" or media_type.endswith("+json")):
         return Whole(outlet, x.removed, enforce, bill)
-    if not enforce or not outlet.transforms:
+    if not enforce or not outlet.transforms or (not encoded and media_type in outlet.media_types):
         x.unscanned.append("response")
         return Through()
     return unreadable(f"cannot read an answer of type {media_type!r}{' (compressed)' if encoded else ''}")
@@ -71,17 +71,27 @@ HOP_BY_HOP = frozenset(
 )
 
 
-def passing_fields(x: Exchange, route: Route, headers: Headers, enforce: bool) -> list[tuple[str, str]]:
+# Fields that tell of the body as the upstream wrote it: a tag would say whether two answers were the same to the digit.
+OF_THE_BODY = frozenset("content-digest content-md5 digest etag last-modified repr-digest".split())
+
+
+def passing_fields(x: Exchange, route: Route, headers: Headers, relay: Relay, enforce: bool) -> list[tuple[str, str]]:
     """Return the header fields that the route lets out."""
     allowed = route.outlet.headers
+    rewritten = enforce and (bool(route.outlet.transforms) or not relay.passes_length)
     passing: list[tuple[str, str]] = []
     for name, value in headers.fields:
         if name in HOP_BY_HOP or name in cost.COST_FIELDS:
             continue
-        if name in allowed:
-            passing.append((name, value))
+        if name in allowed and not (rewritten and name in OF_THE_BODY):
+            passing.append((name, _plain(value) if rewritten and name == "content-type" else value))
             continue
         x.removed.add(f"header {name}")
         if not enforce:
             passing.append((name, value))
     return passing
+
+
+def _plain(content_type: str) -> str:
+    """Return a media type without parameters, which could say anything."""
+    return content_type.partition(";")[0].strip().lower()

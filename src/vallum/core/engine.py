@@ -144,7 +144,7 @@ class Engine:
             x.decision = relay
             return relay
         x.relay = relay
-        return ResponseHead(head.status, Headers(answer.passing_fields(x, route, head.headers, enforce))), relay
+        return ResponseHead(head.status, Headers(answer.passing_fields(x, route, head.headers, relay, enforce))), relay
 
     def response_chunk(self, x: Exchange, data: bytes) -> bytes | Deny:
         """Return what may leave of the answer now."""
@@ -226,7 +226,7 @@ def line_up(route: Route) -> Line:
         for limit in route.limits
         if limit.mode is Mode.SHADOW
     )
-    if intake.deny_fields:
+    if intake.deny_fields or intake.asks or intake.apart:
         body.append(Stage("fields", stages.fields))
     if intake.schema is not None:
         body.append(Stage("schema", stages.schema))

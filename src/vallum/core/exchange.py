@@ -120,6 +120,7 @@ class Exchange:
         "called",
         "canary",
         "cancelled",
+        "coarsen",
         "codec",
         "content",
         "cut",
@@ -175,6 +176,7 @@ class Exchange:
         self.shadowed: list[Refusal] = []  # what would have been refused
         self.unscanned: list[str] = []  # controls that could not look, by name: never recorded as passed
         self.removed: set[str] = set()
+        self.coarsen = 0  # how far the answer is coarsened for this caller (coarsening.py)
         self.amended: tuple[str, ...] = ()  # members that the gateway wrote into the request
         self.sanitised = False
         self.relay: Any = None

@@ -1,4 +1,8 @@
-"""Paths to fields of a document: `confidence`, `choices.*.logprobs`; `*` is every item or every member."""
+"""Paths to fields of a document: `confidence`, `choices.*.logprobs`, `outputs.name=logits.data`.
+
+`*` is every item or every member; `name=value` is every item (or the object itself) whose member `name` has that value.
+Names and values are compared without regard to case: a client that ignores case would read `Logits` as `logits`.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +31,39 @@ def places(document: Any, path: Path) -> Iterator[tuple[Any, Any]]:
     """
     name, rest = path[0], path[1:]
     if isinstance(document, dict):
-        keys = list(document) if name == "*" else [name] if name in document else []
-        for key in keys:
+        if "=" in name:
+            if rest and is_chosen(document, name):
+                yield from places(document, rest)
+            return
+        for key in list(document) if name == "*" else spellings(document, name):
             if rest:
                 yield from places(document[key], rest)
             else:
                 yield document, key
     elif isinstance(document, list):
         for index, item in enumerate(document):
-            if name != "*":
-                yield from places(item, path)
+            if name != "*" and not is_chosen(item, name):
+                if "=" not in name:
+                    yield from places(item, path)
             elif rest:
                 yield from places(item, rest)
             else:
                 yield document, index
+
+
+def spellings(document: dict[str, Any], name: str) -> list[str]:
+    """Return the keys of `document` that are `name` in any case."""
+    folded = name.casefold()
+    return [key for key in document if key == name or key.casefold() == folded]
+
+
+def is_chosen(item: Any, segment: str) -> bool:
+    """Say whether `item` is an object whose member has the value that `segment`, a `name=value`, asks for."""
+    name, equals, wanted = segment.partition("=")
+    if not equals or not isinstance(item, dict):
+        return False
+    values = [item[key] for key in spellings(item, name)]
+    return any(isinstance(value, str) and value.casefold() == wanted.casefold() for value in values)
 
 
 def find_pointer(document: Any, holder: Any, key: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -13,6 +13,7 @@ from vallum.core.decision import Finding
 from vallum.core.problem import ErrorFormat
 from vallum.core.protocols import Authenticator, Check, Codec, Coding, Prover, Responder, Sanitiser, Transform
 from vallum.core.quota import Quota
+from vallum.core.sidedoor import Ask
 from vallum.core.target import Pattern, folded
 
 
@@ -126,6 +127,8 @@ class Intake:
     query: frozenset[str] | None = frozenset()  # names that may appear; None: any
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
     deny_fields: frozenset[str] = frozenset()
+    asks: tuple[Ask, ...] = ()  # members that ask for what answers may not hold
+    apart: tuple[tuple[Ask, Ask], ...] = ()  # members that may not stand in one request
     schema: Callable[[Content], Finding | None] | None = None
     schemas: tuple[str, ...] = ()  # what `schema` is made of, for people
     images: Sanitiser | None = None
@@ -143,6 +146,15 @@ class Outlet:
     transforms: tuple[Transform, ...] = ()
     headers: frozenset[str] = frozenset()
     max_bytes: int = 8_388_608
+    media_types: frozenset[str] = frozenset()  # what passes unread: audio, images
+    coarser: tuple[Transform, ...] = ()  # what is done besides, by level, to answers to a caller under suspicion
+
+    def at(self, level: int) -> Outlet:
+        """Return the outlet for a caller whose answers are coarsened to `level` (coarsening.py)."""
+        if level <= 0 or not self.coarser:
+            return self
+        step = self.coarser[min(level, len(self.coarser)) - 1]
+        return replace(self, transforms=(step, *self.transforms))
 
 
 @dataclass(frozen=True, slots=True)

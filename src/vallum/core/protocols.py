@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vallum.core.quota import Demand, Taken
     from vallum.core.standing import Footing
     from vallum.core.theft import Sighting, Suspicion
+
+NOTHING: Final = object()  # what a transform returns for a document that may not leave at all
 
 
 @runtime_checkable
@@ -60,7 +62,10 @@ class Transform(Protocol):
     type: ClassVar[str]
 
     def apply(self, document: Any, removed: set[str]) -> Any:
-        """Return the document to send and add the names of what was taken away or coarsened to `removed`."""
+        """Return the document to send and add the names of what was taken away or coarsened to `removed`.
+
+        NOTHING where none of it may leave: an event of a stream is left out, a whole answer is refused.
+        """
 
 
 @runtime_checkable

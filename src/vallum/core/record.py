@@ -58,6 +58,8 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     _tell_limits(x, record)
     if x.removed:
         record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
+    if x.coarsen:
+        record["coarsened"] = x.coarsen
     if x.sanitised:
         record["sanitised"] = True
     _tell_paid(x, record)

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vallum.core.decision import Deny, Reason
+from vallum.core.protocols import NOTHING
 
 if TYPE_CHECKING:
     from vallum.core.cost import Bill
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 EVENT_MAX_BYTES = 1_048_576
 DONE = b"[DONE]"
+EMPTY = b"{}"  # all that is left of an event of which nothing may leave
+# What an event may be called, and the form of its id: neither has room for a score.
+EVENT_NAME = re.compile(rb" ?[A-Za-z][A-Za-z_.-]{0,63}")
+EVENT_ID = re.compile(rb" ?[0-9A-Za-z_-]{1,64}")
+RETRY = re.compile(rb" ?[0-9]{1,6}")
+EVENT_FIELDS = {b"event": EVENT_NAME, b"id": EVENT_ID, b"retry": RETRY}
 # A line may end in any of three ways, each in its own (HTML 9.2.5); a CR LF is one end and never two.
 BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 
@@ -91,6 +98,8 @@ class Whole(Rewriting):
         """Return the transformed document."""
         original = b"".join(self._held)
         changed = transform(original, self._outlet, self._removed, self._bill)
+        if not changed:
+            changed = unreadable("nothing in the answer may leave: it is none that the route's preset knows")
         if self._bill is not None and not isinstance(changed, Deny):
             self._bill.read_whole = True
         return changed if self._enforce else original
@@ -140,15 +149,21 @@ class Events(Rewriting):
         return out if self._enforce else b""
 
     def _event(self, event: bytes) -> bytes:
-        """Rewrite one event: its JSON transformed, `event` and `id` kept, comments emptied, all else dropped."""
+        """Rewrite one event: its JSON transformed, its name and id kept, comments emptied, all else dropped."""
+        if event.startswith(b"data: ") and b"\n" not in event and b"\r" not in event:  # as nearly all are
+            changed = self._data(event[6:])
+            return b"data: " + changed + b"\n\n" if changed else b""
         lines: list[bytes] = []
         data: list[bytes] = []
         for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
             name, _, value = line.partition(b":")
             if name == b"data":
                 data.append(value.removeprefix(b" "))
-            elif name in (b"event", b"id", b"retry"):
-                lines.append(line)
+            elif name in EVENT_FIELDS:
+                if EVENT_FIELDS[name].fullmatch(value):
+                    lines.append(line)
+                else:
+                    self._removed.add(f"{name.decode()} (of an event)")
             elif line.startswith(b":"):
                 lines.append(b":")
         if data:
@@ -159,13 +174,13 @@ class Events(Rewriting):
         return b"\n".join(lines) + b"\n\n" if lines else b""
 
     def _data(self, data: bytes) -> bytes:
-        if data.strip() == DONE:
+        if len(data) < 16 and data.strip() == DONE:
             return DONE
         changed = transform(data, self._outlet, self._removed, self._bill)
         if isinstance(changed, Deny):
             self._removed.add("event (unreadable)")
-            return b"{}"
-        return changed
+            return b""
+        return b"" if changed == EMPTY else changed
 
 
 class Lines(Rewriting):
@@ -212,8 +227,8 @@ class Lines(Rewriting):
         changed = transform(line, self._outlet, self._removed, self._bill)
         if isinstance(changed, Deny):
             self._removed.add("line (unreadable)")
-            return b"{}\n"
-        return changed + b"\n" if changed else b""
+            return b""
+        return b"" if changed in (b"", EMPTY) else changed + b"\n"
 
 
 def transform(body: bytes, outlet: Outlet, removed: set[str], bill: Bill | None = None) -> bytes | Deny:
@@ -226,9 +241,14 @@ def transform(body: bytes, outlet: Outlet, removed: set[str], bill: Bill | None 
         return unreadable(f"the answer is not what its content type says: {error}")
     if bill is not None and not bill.read(document):
         return b""
-    for step in outlet.transforms:
-        document = step.apply(document, removed)
-    return outlet.codec.encode(document)
+    try:
+        for step in outlet.transforms:
+            document = step.apply(document, removed)
+            if document is NOTHING:
+                return b""
+        return outlet.codec.encode(document)
+    except RecursionError:
+        return unreadable("the answer is nested too deeply")
 
 
 def unreadable(detail: str) -> Deny:

@@ -6,12 +6,13 @@ from math import ceil
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from vallum.core.content import Content, ContentError
+from vallum.core.content import Content, ContentError, escape_pointer
 from vallum.core.decision import INVALID_TOKEN, Challenge, Deny, Finding, Reason
 from vallum.core.effects import ReadStanding, Steps, ask
 from vallum.core.policy import Mode
 from vallum.core.principal import Principal
 from vallum.core.protocols import Rewriter
+from vallum.core.sidedoor import find_open
 from vallum.core.standing import factor, whose
 
 if TYPE_CHECKING:
@@ -217,11 +218,16 @@ def parse(x: Exchange, route: Route) -> Refusal | None:
 
 
 def fields(x: Exchange, route: Route) -> Refusal | None:
-    """Refuse a body with a denied member at its top."""
+    """Refuse a body with a denied member at its top, or one that asks for what an answer may not hold."""
+    intake = route.intake
     if isinstance(x.document, dict):
-        for name in route.intake.deny_fields:
+        for name in intake.deny_fields:
             if name in x.document:
                 return _invalid("fields", "denied_field", f"/{name}")
+    if intake.asks or intake.apart:
+        asked = find_open(x.document, intake.asks, intake.apart)
+        if asked is not None:
+            return _invalid("fields", "withheld", f"/{escape_pointer(asked)}")
     return None
 
 

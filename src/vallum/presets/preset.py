@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 
 from vallum.core.content import Attachment, Passage
 from vallum.core.cost import Meter
+from vallum.core.fieldpath import parse_path
 from vallum.core.problem import ErrorFormat
+from vallum.core.sidedoor import Ask
 
 Bounds = Mapping[str, int]
 
@@ -60,15 +62,53 @@ class Withheld(NamedTuple):
 
     paths: tuple[str, ...]  # dotted, as in `drop_fields`; a plain name is meant wherever it stands
     why: str  # what it gives away, with the paper
-    asked_by: tuple[str, ...] = ()  # members of requests that ask for it: refused where it is withheld
+    asked_by: tuple[Ask, ...] = ()  # members of requests that ask for it: refused where it is withheld
+    emptied: tuple[str, ...] = ()  # members that stay without their content, as clients fail without them
+    events: tuple[str, ...] = ()  # how the types of events begin that do not leave
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerForm:
-    """What is withheld of an answer."""
+    """What may leave of an answer, and what is withheld.
+
+    With `values` or `members` the format is closed: a member that is not named there, nor by a granted group, never
+    leaves.  Without, it is open: all leaves but what the groups name.
+    """
 
     withheld: Mapping[str, Withheld] = field(default_factory=dict)  # by the group's name
+    values: tuple[str, ...] = ()  # members that are plain values: an object or a list there does not leave
+    members: tuple[str, ...] = ()  # members that leave with all that is in them
+    searched: bool = False  # in those, too, the groups' names are looked for
+    writes_text: bool = False  # strings are a model's words: JSON inside of them is text
+    scores: tuple[str, ...] = ()  # where confidences lie, for whoever coarsens them
+    apart: tuple[tuple[Ask, Ask], ...] = ()  # members of requests that may not stand together, whatever is granted
+    headers: frozenset[str] = frozenset()  # fields of the answer that its SDKs need besides the usual
     media_types: frozenset[str] = frozenset()  # what the API answers that is not JSON and passes unread: audio, images
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether only named members leave."""
+        return bool(self.values or self.members)
+
+
+def asks(*names: str) -> tuple[Ask, ...]:
+    """Say that these members of a request ask, whatever their value but null, false or empty."""
+    return tuple([Ask(parse_path(name)) for name in names])
+
+
+def asks_over(most: float, *names: str) -> tuple[Ask, ...]:
+    """Say that these members of a request ask where their number is over `most`."""
+    return tuple([Ask(parse_path(name), over=most) for name in names])
+
+
+def asks_by(name: str, *words: str) -> tuple[Ask, ...]:
+    """Say that the member `name` of a request asks by one of `words`."""
+    return (Ask(parse_path(name), among=frozenset(words)),)
+
+
+def under(place: str, names: str) -> tuple[str, ...]:
+    """Return the paths of `names`, separated by blanks, under `place`."""
+    return tuple([f"{place}.{name}" for name in names.split()])
 
 
 @dataclass(frozen=True, kw_only=True)

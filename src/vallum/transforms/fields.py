@@ -5,10 +5,12 @@ What it stops
     an answer and a thief lives on (Tramer et al. 2016; Carlini et al. 2024).  A field that a later version of the
     model server adds is dropped too, because it was never named.
 Config
-    `response.fields`: names of the members to keep, at the top of the answer, or of each item where the answer is a
-    list.
+    `response.fields`: names or dotted paths (`predictions.*.label`) of the members to keep, with all that is in them,
+    in the answer or in each item where the answer is a list.  `name=value` in a path chooses items of a list:
+    `outputs.name=label.data`.  A preset names the members of its format by itself; `response.fields` takes the place
+    of that list, and `response.allow_fields` adds to it.
 Cost
-    One dictionary an answer, and the JSON read and written again: about 5 us for 600 bytes.
+    One dictionary for each object, and the JSON read and written again: about 5 us for 1 KB.
 Misses
     What is inside a field that is kept.  Answers that are not JSON are refused rather than passed.
 Example
@@ -18,7 +20,39 @@ Example
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from vallum.core.fieldpath import is_chosen, parse_path
+from vallum.core.protocols import NOTHING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NOTED_MAX = 256  # names of removed members that one exchange remembers: the upstream makes them up
+
+
+class Node:
+    """What may stay at one place of a document."""
+
+    __slots__ = ("choices", "members", "value", "whole")
+
+    def __init__(self) -> None:
+        """Let nothing stay."""
+        self.members: dict[str, Node] = {}
+        self.choices: dict[str, Node] = {}  # of items, by a segment `name=value`
+        self.value = False  # what stands here may stay if it is neither object nor list
+        self.whole = False  # all of it may stay
+
+    def grow(self, path: Iterable[str]) -> Node:
+        """Return the node at the end of `path`, made if need be."""
+        node = self
+        for name in path:
+            if "=" in name:
+                node = node.choices.setdefault(name, Node())
+                node.grow([name.partition("=")[0]]).value = True  # what it was chosen by stays as well
+            else:
+                node = node.members.setdefault(name, Node())
+        return node
 
 
 class Fields:
@@ -26,16 +60,63 @@ class Fields:
 
     type: ClassVar[str] = "fields"
 
-    def __init__(self, names: list[str]) -> None:
-        """Keep the members called `names`, in the order of the answer."""
-        self._names = frozenset(names)
+    def __init__(self, names: Iterable[str], values: Iterable[str] = (), *, whole_format: bool = False) -> None:
+        """Keep the members at `names` with all that is in them, and at `values` if they are plain values.
+
+        `whole_format`: these are all that a format has, and an answer with none of them is none of it: nothing leaves.
+        """
+        self._root = Node()
+        self._empty: Any = NOTHING if whole_format else {}
+        for name in names:
+            self._root.grow(parse_path(name)).whole = True
+        for name in values:
+            self._root.grow(parse_path(name)).value = True
 
     def apply(self, document: Any, removed: set[str]) -> Any:
         """Return `document` with the named members only; what is neither object nor list becomes null."""
-        if isinstance(document, list):
-            return [self.apply(item, removed) for item in document]
-        if not isinstance(document, dict):
-            removed.add("answer")
-            return None
-        removed.update(name for name in document if name not in self._names)
-        return {name: value for name, value in document.items() if name in self._names}
+        kept = _keep(document, self._root, removed)
+        return self._empty if kept == {} else kept
+
+
+def _keep(item: Any, node: Node, removed: set[str]) -> Any:
+    if type(item) is dict:
+        kept = {}
+        members = node.members
+        every = members.get("*")
+        for key, value in item.items():
+            below = members.get(key, every)
+            if below is not None:
+                if below.whole or value is None:
+                    kept[key] = value
+                    continue
+                kind = type(value)
+                if below.members or below.choices if kind is dict or kind is list else below.value:
+                    kept[key] = _keep(value, below, removed) if kind is dict or kind is list else value
+                    continue
+            if len(removed) < NOTED_MAX:
+                removed.add(key)
+        return kept
+    if type(item) is list:
+        if node.choices:
+            return _choose(item, node, removed)
+        every = node.members.get("*")
+        if every is not None:
+            node = every
+        return item if node.whole else [_keep(inner, node, removed) for inner in item]
+    if node.value:
+        return item
+    removed.add("answer")
+    return None
+
+
+def _choose(items: list[Any], node: Node, removed: set[str]) -> list[Any]:
+    """Keep the items that are asked for by the value of a member, and that member with them."""
+    kept = []
+    for item in items:
+        for segment, below in node.choices.items():
+            if is_chosen(item, segment):
+                kept.append(item if below.whole else _keep(item, below, removed))
+                break
+        else:
+            removed.add("items")
+    return kept

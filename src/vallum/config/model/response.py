@@ -11,24 +11,57 @@ from vallum.core.policy import OnOverrun
 
 
 class ConfidenceConfig(Base, frozen=True):
-    """How a confidence is made coarser."""
+    """How confidences are made coarser."""
 
-    field: Annotated[str, Meta(description="path of the number, such as confidence or predictions.*.score")]
+    field: Annotated[
+        str | list[str],
+        Meta(description="path of the number, or of a map or list of them, such as confidence or predictions.*.score"),
+    ]
     bands: Annotated[dict[str, float] | None, Meta(description="a label for each lower bound")] = None
     round: Annotated[int, Meta(ge=0, le=15, description="decimal places to keep")] | None = None
+    threshold: Annotated[float | None, Meta(description="scores below it are withheld")] = None
+    top_k: Annotated[int, Meta(ge=1, description="how many scores of a map or list to keep")] | None = None
+    by: Annotated[str, Meta(description="member by which the objects of a list are ranked")] = "score"
 
     def __post_init__(self) -> None:
-        """Hold that one of the two is given."""
-        if (self.bands is None) == (self.round is None):
+        """Hold that there is a way, and not two that exclude each other."""
+        if self.bands is not None and self.round is not None:
             raise ValueError("give either bands or round")
+        if self.bands is None and self.round is None and self.threshold is None and self.top_k is None:
+            raise ValueError("give bands, round, threshold or top_k")
+
+    @property
+    def fields(self) -> list[str]:
+        """The paths, one or several."""
+        return [self.field] if isinstance(self.field, str) else self.field
+
+
+class PrecisionConfig(Base, frozen=True):
+    """How exact other numbers leave: embeddings, regressions."""
+
+    fields: Annotated[list[str], Meta(min_length=1, description="paths of numbers or vectors")]
+    digits: Annotated[int, Meta(ge=1, le=15, description="significant digits to keep")] | None = None
+    dimensions: Annotated[int, Meta(ge=1, description="components of a vector to keep, from the front")] | None = None
+
+    def __post_init__(self) -> None:
+        """Hold that there is a way."""
+        if self.digits is None and self.dimensions is None:
+            raise ValueError("give digits or dimensions")
 
 
 class ResponseConfig(Base, frozen=True):
     """What may go out."""
 
-    fields: Annotated[list[str] | None, Meta(description="members to keep; all others are dropped")] = None
+    fields: Annotated[
+        list[str] | None, Meta(description="members to keep, by name or dotted path; all others are dropped")
+    ] = None
+    allow_fields: Annotated[
+        list[str], Meta(description="members to keep besides those that the preset knows, by name or dotted path")
+    ] = []
+    disclose: Annotated[list[str], Meta(description="groups to grant of those that the preset withholds")] = []
     drop_fields: Annotated[list[str], Meta(description="members to remove, by name or dotted path")] = []
     confidence: ConfidenceConfig | None = None
+    precision: PrecisionConfig | None = None
     headers: Annotated[list[str], Meta(description="header fields that may leave besides the usual")] = []
     drop_headers: Annotated[list[str], Meta(description="header fields that may not; `x-*` for all that begin so")] = []
     max_bytes: Annotated[Positive, Meta(description="size of an answer that must be read whole")] = 8_388_608

@@ -2,6 +2,7 @@
 
 from vallum.core.problem import ErrorFormat
 from vallum.presets.anthropic.amounts import METER
+from vallum.presets.anthropic.answer import ANSWERS
 from vallum.presets.anthropic.attachments import ATTACHMENTS
 from vallum.presets.anthropic.passages import passages
 from vallum.presets.anthropic.request import (
@@ -28,6 +29,7 @@ MESSAGES = Preset(
         headers=HEADERS,
         query=QUERY,
     ),
+    answer=ANSWERS["anthropic.messages"],
     meter=METER,
     error_format=ErrorFormat.ANTHROPIC,
 )
@@ -43,6 +45,7 @@ COUNT_TOKENS = Preset(
         headers=HEADERS,
         query=QUERY,
     ),
+    answer=ANSWERS["anthropic.count_tokens"],
     error_format=ErrorFormat.ANTHROPIC,
 )
 PRESETS = (MESSAGES, COUNT_TOKENS)

@@ -5,11 +5,9 @@ Only inference has a preset.  What manages a server (`/v2/repository/...`, `/v2/
 Health and metadata are read with GET and the preset `json`.
 """
 
+from vallum.presets.kserve.answer import ANSWERS
 from vallum.presets.kserve.request import GENERATE, INFER, INFER_JSON
 from vallum.presets.preset import Preset
 
-PRESETS = (
-    Preset(name="kserve.infer", request=INFER),
-    Preset(name="kserve.infer_json", request=INFER_JSON),
-    Preset(name="kserve.generate", request=GENERATE),
-)
+FORMS = {"kserve.generate": GENERATE, "kserve.infer": INFER, "kserve.infer_json": INFER_JSON}
+PRESETS = tuple(Preset(name=name, request=form, answer=ANSWERS[name]) for name, form in FORMS.items())

@@ -3,6 +3,7 @@
 from vallum.core.content import Attachment, Takes
 from vallum.core.problem import ErrorFormat
 from vallum.presets.ollama.amounts import METERS
+from vallum.presets.ollama.answer import ANSWERS
 from vallum.presets.ollama.passages import passages
 from vallum.presets.ollama.request import (
     CHAT_BOUNDS,
@@ -52,5 +53,12 @@ FORMS = {
     ),
 }
 PRESETS = tuple(
-    Preset(name=name, request=form, meter=METERS[name], error_format=ErrorFormat.PLAIN) for name, form in FORMS.items()
+    Preset(
+        name=name,
+        request=FORMS.get(name, RequestForm()),  # the list of models has no body
+        answer=answer,
+        meter=METERS.get(name),
+        error_format=ErrorFormat.PLAIN,
+    )
+    for name, answer in ANSWERS.items()
 )

@@ -2,10 +2,11 @@
 
 from vallum.core.problem import ErrorFormat
 from vallum.presets.openai.amounts import METERS
+from vallum.presets.openai.answer import ANSWERS
 from vallum.presets.openai.request import FORMS
 from vallum.presets.preset import Preset
 
 PRESETS = tuple(
-    Preset(name=name, request=form, meter=METERS.get(name), error_format=ErrorFormat.OPENAI)
+    Preset(name=name, request=form, answer=ANSWERS[name], meter=METERS.get(name), error_format=ErrorFormat.OPENAI)
     for name, form in FORMS.items()
 )

@@ -1,6 +1,8 @@
 """Plain predictors: rows of numbers and short texts, in JSON or as comma-separated values."""
 
+from vallum.presets.predict.answer import ANSWERS
 from vallum.presets.predict.request import CSV, JSON
 from vallum.presets.preset import Preset
 
-PRESETS = (Preset(name="predict.json", request=JSON), Preset(name="predict.csv", request=CSV))
+FORMS = {"predict.csv": CSV, "predict.json": JSON}
+PRESETS = tuple(Preset(name=name, request=form, answer=ANSWERS[name]) for name, form in FORMS.items())

@@ -5,10 +5,8 @@ configuration is reloaded over gRPC alone, for which there is no route.
 """
 
 from vallum.presets.preset import Preset
+from vallum.presets.tf_serving.answer import ANSWERS
 from vallum.presets.tf_serving.request import EXAMPLES, PREDICT
 
-PRESETS = (
-    Preset(name="tf_serving.classify", request=EXAMPLES),
-    Preset(name="tf_serving.predict", request=PREDICT),
-    Preset(name="tf_serving.regress", request=EXAMPLES),
-)
+FORMS = {"tf_serving.classify": EXAMPLES, "tf_serving.predict": PREDICT, "tf_serving.regress": EXAMPLES}
+PRESETS = tuple(Preset(name=name, request=form, answer=ANSWERS[name]) for name, form in FORMS.items())

@@ -7,6 +7,7 @@ from vallum.core.problem import ErrorFormat
 from vallum.presets.preset import Preset, RequestForm
 from vallum.presets.speech import members, texts
 from vallum.presets.tgi.amounts import METER
+from vallum.presets.tgi.answer import ANSWERS
 from vallum.presets.tgi.request import BOUNDS, INPUTS, REFUSALS, generate
 
 
@@ -22,6 +23,6 @@ def passages(document: Any) -> list[Passage]:
 
 FORM = RequestForm(bounds=BOUNDS, schema=generate, refused=REFUSALS, passages=passages, inputs=INPUTS)
 PRESETS = tuple(
-    Preset(name=name, request=FORM, meter=METER, error_format=ErrorFormat.PLAIN)
+    Preset(name=name, request=FORM, answer=ANSWERS[name], meter=METER, error_format=ErrorFormat.PLAIN)
     for name in ("tgi.generate", "tgi.generate_stream")
 )

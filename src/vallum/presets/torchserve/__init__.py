@@ -5,6 +5,7 @@ address it is given) and the metrics have none: they listen on ports of their ow
 """
 
 from vallum.presets.preset import Preset
+from vallum.presets.torchserve.answer import ANSWERS
 from vallum.presets.torchserve.request import PREDICT
 
-PRESETS = (Preset(name="torchserve.predict", request=PREDICT),)
+PRESETS = (Preset(name="torchserve.predict", request=PREDICT, answer=ANSWERS["torchserve.predict"]),)

@@ -2,10 +2,17 @@
 
 from vallum.core.problem import ErrorFormat
 from vallum.presets.openai.amounts import METERS
-from vallum.presets.preset import Preset
+from vallum.presets.preset import Preset, RequestForm
+from vallum.presets.vllm.answer import ANSWERS
 from vallum.presets.vllm.request import FORMS
 
 PRESETS = tuple(
-    Preset(name=name, request=form, meter=METERS[f"openai.{name.partition('.')[2]}"], error_format=ErrorFormat.OPENAI)
-    for name, form in FORMS.items()
+    Preset(
+        name=name,
+        request=FORMS.get(name, RequestForm()),
+        answer=answer,
+        meter=METERS.get(f"openai.{name.partition('.')[2]}"),
+        error_format=ErrorFormat.OPENAI,
+    )
+    for name, answer in ANSWERS.items()
 )

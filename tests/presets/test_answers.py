@@ -1,0 +1,100 @@
+"""What leaves of real answers, format by format: the tables beside this file hold what goes in and what comes out.
+
+The answers were written by hand after the servers' public references, with values of our own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from vallum.config.compile import load_policy
+from vallum.config.source import parse_source
+from vallum.core.decision import Deny
+from vallum.core.policy import Outlet
+from vallum.core.relay import Events, Lines, Whole
+from vallum.presets import PRESETS
+
+FOLDER = Path(__file__).parent / "answers"
+
+
+class Case(NamedTuple):
+    """One answer of one format, under one policy."""
+
+    preset: str
+    facts: dict[str, Any]
+
+
+CASES = [Case(path.stem, facts) for path in sorted(FOLDER.glob("*.json")) for facts in json.loads(path.read_text())]
+
+
+def outlet_of(preset: str, response: dict[str, Any]) -> Outlet:
+    """Compile a route of `preset`."""
+    text = json.dumps(
+        {
+            "version": 1,
+            "upstreams": {"model": {"url": "http://127.0.0.1:9000"}},
+            "authenticators": {"keys": {"type": "api_key"}},
+            "routes": [
+                {
+                    "name": "route",
+                    "match": {"methods": ["POST"], "path": "/x"},
+                    "upstream": "model",
+                    "preset": preset,
+                    "auth": {"any_of": ["keys"]},
+                    "response": response,
+                }
+            ],
+        }
+    )
+    _, policy = load_policy(parse_source(Path("policy.yaml"), text.encode(), {}))
+    return next(route for route in policy.routes if route.name == "route").outlet
+
+
+def send(outlet: Outlet, facts: dict[str, Any]) -> Any:
+    """Send an answer through a relay of its kind and read what left; None for a refusal."""
+    removed: set[str] = set()
+    if "in" in facts:
+        whole = Whole(outlet, removed, enforce=True)
+        whole.chunk(json.dumps(facts["in"]).encode())
+        out = whole.end()
+        return None if isinstance(out, Deny) else json.loads(out)
+    if "lines" in facts:
+        lines = Lines(outlet, removed, enforce=True)
+        sent = lines.chunk(b"".join([json.dumps(line).encode() + b"\n" for line in facts["lines"]]))
+        assert isinstance(sent, bytes)
+        return [json.loads(line) for line in (sent + lines.end()).splitlines()]
+    events = Events(outlet, removed, enforce=True)
+    sent = events.chunk(b"".join([b"data: " + json.dumps(event).encode() + b"\n\n" for event in facts["events"]]))
+    assert isinstance(sent, bytes)
+    return [json.loads(event.removeprefix(b"data: ")) for event in (sent + events.end()).split(b"\n\n") if event]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case.preset}: {case.facts['name']}" for case in CASES])
+def test_only_what_the_preset_allows_comes_out(case: Case) -> None:
+    facts = case.facts
+    response = {"disclose": facts.get("disclose", [])} | facts.get("response", {})
+    assert send(outlet_of(case.preset, response), facts) == facts["out"]
+
+
+def test_every_preset_that_withholds_has_its_table() -> None:
+    known = {case.preset for case in CASES}
+    same = [PRESETS[name].answer for name in known]
+    missing = [name for name, preset in PRESETS.items() if preset.answer.withheld and preset.answer not in same]
+    assert missing == []
+
+
+def test_every_source_is_named() -> None:
+    assert all(case.facts["source"] for case in CASES)
+
+
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.answer.withheld])
+def test_every_group_says_why_and_can_be_granted(name: str) -> None:
+    form = PRESETS[name].answer
+    for group, withheld in form.withheld.items():
+        assert withheld.why.endswith(".")
+        assert withheld.paths or withheld.emptied or withheld.asked_by, group
+        outlet_of(name, {"disclose": [group]})
