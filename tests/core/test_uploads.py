@@ -309,7 +309,7 @@ def test_in_shadow_a_form_passes_as_it_came(kit: Kit) -> None:
 
 
 def test_other_types_of_the_same_route_are_not_written_anew(kit: Kit) -> None:
-    codecs = kit.intake().codecs | {"multipart/form-data": Multipart()}
+    codecs = {**kit.intake().codecs, "multipart/form-data": Multipart()}
     route = kit.route(intake=kit.intake(codecs=codecs))
 
     assert kit.judge(kit.engine(route), kit.request(), b'{ "a": 1 }').decision == Allow(None)

@@ -226,6 +226,7 @@ def test_a_whole_body_is_stripped() -> None:
 
     outcome = control.clean(Content(Upload("", "image/jpeg", JPEG)))
 
+    assert isinstance(outcome, Upload)
     assert b"a comment" not in outcome.data
     assert outcome.media_type == "image/jpeg"
 
