@@ -84,7 +84,8 @@ class Gateway:
         self.metrics = Metrics()
         self.registry = SqlRegistry(config.registry)
         files = max(config.records.max_files, 2 * config.workers)  # so that every worker can keep its own
-        self.records = Records(records_folder(config), config.records.max_file_bytes, files)
+        keep_s = None if config.records.keep_days is None else config.records.keep_days * 86_400
+        self.records = Records(records_folder(config), config.records.max_file_bytes, files, keep_s, time.time)
         url = counters_url(config) if seat is None else seat.counters
         self.shared = None if url == MEMORY else open_shared(url, _monotonic_us, config.workers)
         self.issuers = HttpIssuers(time.monotonic)
@@ -99,6 +100,7 @@ class Gateway:
             proofs=proofs,
             sightings=self.sightings,
             standings=self.standings,
+            records=self.records,
         )
         create_signing_key(config)
         self._counting: asyncio.Future[None] | None = None

@@ -98,9 +98,9 @@ class Metrics(Collector):
         self._exchanges[route, verb, reason, str(status or "")] += 1
         if route not in self._total:
             self._gateway[route], self._total[route] = Times(GATEWAY_BUCKETS_S), Times(TOTAL_BUCKETS_S)
-        total_s, upstream_s = timing
-        self._gateway[route].add(total_s - upstream_s - x.waited_s)
-        self._total[route].add(total_s)
+        own_s = timing.total_s - timing.upstream_s - timing.slot_s - x.waited_s
+        self._gateway[route].add(own_s)
+        self._total[route].add(timing.total_s)
         if x.priority is not None:
             if route not in self._waited:
                 self._waited[route] = Times(WAITED_BUCKETS_S)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vallum.core.content import NAME_MAX_CHARS, Content, ContentError, Passage, Voice, escape_pointer
+from vallum.core.content import ANY_SHAPE, NAME_MAX_CHARS, Content, ContentError, Passage, Shape, Voice, escape_pointer
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,51 @@ def test_depth_costs_no_recursion() -> None:
 def test_a_number_that_is_not_finite_is_refused(number: float, wrap: Any) -> None:
     with pytest.raises(ContentError, match=r"^finite$"):
         Content(wrap(number))
+
+
+@pytest.mark.parametrize(
+    ("shape", "good", "bad", "rule"),
+    [
+        (Shape(max_keys=2), {"a": 1, "b": 2}, {"a": 1, "b": 2, "c": 3}, "max_keys"),
+        (Shape(max_items=2), [1, 2], [1, 2, 3], "max_items"),
+        (Shape(max_items=2), {"a": 1, "b": 2, "c": 3}, [{"a": [1, 2, 3]}], "max_items"),
+        (Shape(max_keys=1), [1, 2, 3], [{"a": {"b": 1, "c": 2}}], "max_keys"),
+        (Shape(max_chars=3), "🎈🎈🎈", ["a", {"b": "four"}], "max_chars"),
+        (Shape(max_chars=3), {"long key": []}, "four", "max_chars"),
+        (Shape(max_abs=10), [10, -10, 10.0, 0], [-10.5], "max_abs"),
+        (Shape(max_abs=10), 1, 11, "max_abs"),
+        (Shape(max_abs=1e300), 1, 10**4000, "max_abs"),
+        (Shape(max_digits=4), [1234, 0.001234, 123400, -1.234, 1e300, 0, 0.0], [12345], "max_digits"),
+        (Shape(max_digits=4), 1.234e-5, 1.2345e-5, "max_digits"),
+        (Shape(max_digits=4), True, 0.1 + 0.2, "max_digits"),
+        (Shape(max_digits=4), None, 10**4000 + 1, "max_digits"),
+    ],
+)
+def test_bounds_on_the_shape(shape: Shape, good: Any, bad: Any, rule: str) -> None:
+    assert Content(good, shape=shape).document is good
+    with pytest.raises(ContentError, match=f"^{rule}$"):
+        Content(bad, shape=shape)
+    assert Content(bad).document is bad, "none are set by default"
+
+
+def test_strings_of_the_query_are_bounded_too() -> None:
+    with pytest.raises(ContentError, match=r"^max_chars$"):
+        Content({}, [("q", "four")], shape=Shape(max_chars=3))
+
+
+@given(st.recursive(st.integers() | st.floats() | st.text(), st.lists, max_leaves=6))
+@settings(max_examples=100, deadline=None)
+def test_wide_bounds_change_nothing(document: Any) -> None:
+    wide = Shape(max_keys=10**9)
+    assert wide is not ANY_SHAPE
+    try:
+        plain = Content(document).values
+    except ContentError:
+        plain = None
+    try:
+        assert Content(document, shape=wide).values == plain
+    except ContentError:
+        assert plain is None
 
 
 def test_an_error_names_the_rule_and_never_the_value() -> None:

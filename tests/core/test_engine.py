@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vallum.core.content import Content
+from vallum.core.content import Content, Shape
 from vallum.core.decision import INVALID_TOKEN, Allow, Challenge, Deny, Finding, Page, Reason
 from vallum.core.effects import FindCredential, TakeQuota
 from vallum.core.engine import Engine, line_up
@@ -339,6 +339,43 @@ def test_a_refused_query_parameter_is_not_quoted(kit: Kit) -> None:
     assert "evil" not in decision.detail
 
 
+def holding(path: dict[str, str], query: Any) -> Finding | None:
+    """A schema of parameters, as far as the engine knows one."""
+    if path == {"name": "small"} and list(query) == [("q", "1")]:
+        return None
+    return Finding("enum", "path.name", reason=Reason.INVALID_REQUEST, public=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "expected"),
+    [
+        ("/models/small", "q=1", "allow"),
+        ("/models/small", "", "invalid_request"),
+        ("/models/large", "q=1", "invalid_request"),
+        ("/models/small", "q=1&x=2", "invalid_request"),
+        ("/models/small", "q=%ff", "malformed_request"),
+    ],
+)
+def test_parameters_are_held_by_path_and_query(kit: Kit, path: str, query: str, expected: str) -> None:
+    route = kit.route("/models/{name}", intake=kit.intake(query=frozenset({"q"}), parameters=holding))
+    assert reason(kit.judge(kit.engine(route), kit.request(path=path, query=query))) == expected
+
+
+def test_what_is_wrong_with_a_parameter_is_told_by_its_name(kit: Kit) -> None:
+    route = kit.route("/models/{name}", intake=kit.intake(parameters=holding))
+    decision = kit.judge(kit.engine(route), kit.request(path="/models/large")).decision
+    assert isinstance(decision, Deny)
+    assert decision.violations == ({"pointer": "path.name", "rule": "enum"},)
+
+
+def test_the_shape_of_a_body_is_bounded(kit: Kit) -> None:
+    route = kit.route(intake=kit.intake(shape=Shape(max_items=2)))
+    assert reason(kit.judge(kit.engine(route), kit.request(), b"[1,2]")) == "allow"
+    decision = kit.judge(kit.engine(route), kit.request(), b"[1,2,3]").decision
+    assert isinstance(decision, Deny)
+    assert decision.violations == ({"pointer": "", "rule": "max_items"},)
+
+
 # --- parse ------------------------------------------------------------------------------------------------------------
 
 
@@ -519,7 +556,8 @@ def test_a_broken_schema_names_place_and_rule_to_the_caller(kit: Kit) -> None:
 
 def test_what_a_check_saw_is_for_the_record_alone(kit: Kit) -> None:
     decision = kit.judge(kit.engine(kit.route(intake=kit.intake(checks=(kit.guard(HIT),)))), kit.request()).decision
-    assert decision == Deny(Reason.REQUEST_REJECTED, "check:looking", "rule at /text: what was seen")
+    saw = "rule at /text: what was seen"
+    assert decision == Deny(Reason.REQUEST_REJECTED, "check:looking", saw, rule="rule", where="/text")
 
 
 def test_a_finding_without_a_place_is_about_the_whole(kit: Kit) -> None:

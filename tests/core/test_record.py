@@ -42,6 +42,8 @@ def test_the_record_of_an_allowed_request(kit: Kit) -> None:
         "sent_bytes": 42,
         "total_us": 12_345,
         "upstream_us": 10_000,
+        "head_us": 0,
+        "body_us": 0,
         "quotas": {"minute": 9},
     }
 
@@ -93,7 +95,13 @@ def test_what_shadow_would_have_refused_and_what_nobody_looked_at(kit: Kit) -> N
     x.removed |= {"b", "a"}
     record = compose(x, 200, TIMING, 0)
     assert record["shadow"] == [
-        {"reason": "request_rejected", "control": "check:looking", "detail": "rule at /a: seen"}
+        {
+            "reason": "request_rejected",
+            "control": "check:looking",
+            "detail": "rule at /a: seen",
+            "rule": "rule",
+            "pointer": "/a",
+        }
     ]
     assert [name[:32] for name in record["unscanned"]] == ["check:looking (ZeroDivisionError"]
     assert record["removed"] == ["a", "b"]

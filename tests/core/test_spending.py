@@ -590,7 +590,7 @@ LINES = (("content-type", "application/x-ndjson"),)
 
 
 def line(word: str) -> bytes:
-    return json.dumps({"model": "m", "message": {"role": "assistant", "content": word}, "done": False}).encode() + b"\n"
+    return f'{{"model":"m","message":{{"role":"assistant","content":"{word}"}},"done":false}}\n'.encode()
 
 
 def chatting(kit: Kit) -> Route:

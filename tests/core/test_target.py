@@ -216,3 +216,16 @@ def test_patterns_that_are_none(pattern: str, message: str) -> None:
 def test_patterns_that_no_path_can_match_are_refused(pattern: str) -> None:
     with pytest.raises(ValueError):
         Pattern.parse(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "parameters"),
+    [
+        ("/a", "/a", {}),
+        ("/a/{id}", "/a/7", {"id": "7"}),
+        ("/{a}/*/{b}/**", "/1/2/3/4/5", {"a": "1", "b": "3"}),
+        ("/{a}/**", "/x", {"a": "x"}),
+    ],
+)
+def test_parameters_of_a_path(pattern: str, path: str, parameters: dict[str, str]) -> None:
+    assert Pattern.parse(pattern).parameters(path) == parameters

@@ -38,7 +38,7 @@ from vallum.gateway import Gateway
 from vallum.stores.memory import MemoryCounters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
     from pathlib import Path
 
     from vallum.adapters.proxy.incoming import Incoming
@@ -97,6 +97,10 @@ ANSWERS: dict[str, tuple[int, Fields, bytes]] = {
 }
 
 
+# Whole answers, status line and all, that only a socket can carry.
+RAW: dict[str, bytes] = {}
+
+
 def answer_of(target: str) -> tuple[int, Fields, bytes]:
     """Answer as the model does: the last word of the path says how."""
     word = target.partition("?")[0].rpartition("/")[2]
@@ -114,6 +118,11 @@ class Model:
         body = await incoming.read_body(1_000_000)
         assert isinstance(body, bytes)
         self.received = (incoming.method, incoming.target, body)
+        raw = RAW.get(incoming.target.rpartition("/")[2])
+        if raw is not None:
+            await incoming._connection.write(raw)
+            incoming.answered = True
+            return
         await incoming.answer(*answer_of(incoming.target))
 
 
@@ -204,6 +213,7 @@ class House:
         self.gates = Gates(self.clock)
         self.new_id = RequestIds()
         self.records: list[dict[str, Any]] = []
+        self.seen = b""  # all that the caller got last
 
     def clock(self) -> float:
         return time.monotonic()
@@ -220,6 +230,7 @@ class House:
         self.service.received = None
         await conduct(self, request, caller)
         shown = b"" if method == "HEAD" else caller.body
+        self.seen = repr(caller.fields).encode() + shown
         return _outcome(self.records[-1], caller.status, caller.fields, shown, self.service.received)
 
 
@@ -232,11 +243,12 @@ class Outer:
     def __init__(self, gateway: Gateway, model: Model) -> None:
         self.gateway = gateway
         self._model = model
-        self._records: list[dict[str, Any]] = []
+        self.records: list[dict[str, Any]] = []
+        self.seen = b""
         finish = gateway.finish
 
         def keep(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
-            self._records.append(record.compose(x, status, timing, sent_bytes))
+            self.records.append(record.compose(x, status, timing, sent_bytes))
             finish(x, status, timing, sent_bytes)
 
         gateway.finish = keep  # type: ignore[method-assign]
@@ -253,6 +265,7 @@ class Outer:
             raw = await reader.read(-1)
             writer.close()
             await writer.wait_closed()
+        self.seen = raw
         start, _, rest = raw.partition(b"\r\n")
         block, _, data = rest.partition(b"\r\n\r\n")
         got: Fields = []
@@ -261,7 +274,7 @@ class Outer:
             got.append((name, value))
         if ("transfer-encoding", "chunked") in got:
             data = _unchunk(data)
-        return _outcome(self._records[-1], int(start.split()[1]), got, data, self._model.received)
+        return _outcome(self.records[-1], int(start.split()[1]), got, data, self._model.received)
 
 
 def _unchunk(data: bytes) -> bytes:
@@ -350,6 +363,22 @@ async def _run(text: str, folder: Path) -> AsyncIterator[Both]:
         await listener.drain(0.2)
         for _ in range(10):
             await asyncio.sleep(0)
+
+
+@pytest.fixture
+def answers() -> Iterator[dict[str, tuple[int, Fields, bytes]]]:
+    """The model's answers, to add to."""
+    before = dict(ANSWERS)
+    yield ANSWERS
+    ANSWERS.clear()
+    ANSWERS.update(before)
+
+
+@pytest.fixture
+def raw_answers() -> Iterator[dict[str, bytes]]:
+    """The model's answers as bytes, to add to."""
+    yield RAW
+    RAW.clear()
 
 
 @pytest.fixture

@@ -59,7 +59,8 @@ def test_an_answer_without_end_is_refused_by_the_meter_too(value: Any) -> None:
         found = meter.estimate(document, FREE)
         assert isinstance(found, Finding)
         assert (found.where, found.rule) == (where, "range")
-    for options in ([], "x", 5):
+    wrong: list[Any] = [[], "x", 5]
+    for options in wrong:
         found = CHAT.estimate({"messages": HELLO, "options": options}, FREE)
         assert isinstance(found, Finding)
         assert (found.where, found.rule) == ("/options", "type")
@@ -262,8 +263,8 @@ def test_the_estimate_stands_where_a_prompt_was_cached() -> None:
 
 
 MEMBERS = (
-    "content content_block delta details done eval_count index input_length message options parameters source token type"
-    " usage output_tokens input_tokens generated_tokens best_of_sequences images messages max_tokens num_predict"
+    "content content_block delta details done eval_count index input_length message options source token type usage"
+    " generated_tokens input_tokens output_tokens best_of_sequences images messages max_tokens num_predict parameters"
 ).split()
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.sampled_from(["image", "base64", "text"]),

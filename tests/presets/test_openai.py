@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from vallum.core.cost import Estimate, OutputBound, Usage
 from vallum.core.decision import Finding, Reason
+from vallum.core.text import tokens_of
 from vallum.presets.amounts import CHOICES_MAX, OUTPUT_MAX
 from vallum.presets.openai.amounts import IMAGE_TOKENS, METERS
-from vallum.presets.text import tokens_of
 
 CHAT, COMPLETIONS = METERS["openai.chat"], METERS["openai.completions"]
 EMBEDDINGS, RESPONSES = METERS["openai.embeddings"], METERS["openai.responses"]

@@ -29,7 +29,19 @@ if TYPE_CHECKING:
     from vallum.core.policy import Upstream
 
 CHALLENGE_SLOT_S = 0.02  # every failed proof of identity leaves on a multiple of this after its arrival
-TIMER_S, TIMERS = 0.001, 3  # how exact the loop's timers are, and how often one is set for a slot
+CAPTURE_S = 0.1  # how long the beginning of a failed answer is waited for
+# What a refusal's time could tell: which content was found, and when; what the upstream did until it failed.
+TELLING = frozenset(
+    (
+        Reason.REQUEST_REJECTED,
+        Reason.INSUFFICIENT_SCOPE,
+        Reason.INTERNAL_ERROR,
+        Reason.UPSTREAM_ERROR,
+        Reason.UPSTREAM_TIMEOUT,
+    )
+)
+TIMER_S, EARLY_S = 0.001, 0.003  # how exact the loop's timers are, and how long before a slot they become short
+TIMERS_MAX = 12  # how often one is set for a slot, whatever the clock says
 
 
 class Caller(Protocol):
@@ -137,7 +149,7 @@ class Conversation:
         self._engine = house.engine
         self._caller = caller
         self._began = house.clock()
-        self._upstream_s = 0.0
+        self._upstream_s = self._head_s = self._body_s = self._slot_s = 0.0
         self._status: int | None = None
         self._started = False
         self.x = self._engine.open(request)
@@ -162,7 +174,8 @@ class Conversation:
                 if self.x.bill is not None:  # the last byte is out already
                     await self._settle(self.x.bill)
             finally:
-                self._house.finish(self.x, self._status, Timing(total_s, self._upstream_s), self._caller.sent_bytes)
+                timing = Timing(total_s, self._upstream_s, self._head_s, self._body_s, self._slot_s)
+                self._house.finish(self.x, self._status, timing, self._caller.sent_bytes)
 
     async def _settle(self, bill: Bill) -> None:
         if self.x.route is not None and not self.x.route.intake.codecs:
@@ -172,7 +185,9 @@ class Conversation:
     async def _ask(self) -> Refusal | None:
         """Judge the request, and pass it on if it may pass."""
         x, engine, driver = self.x, self._engine, self._house.driver
+        clock = self._house.clock
         decision: Decision = await driver.run(engine.request_head(x))
+        self._head_s = clock() - self._began
         if not isinstance(decision, Allow):
             return decision
         route = x.route
@@ -184,7 +199,9 @@ class Conversation:
         body = await self._caller.read_body(max_bytes)
         if isinstance(body, Deny):
             return body
+        arrived = clock()
         decision = await driver.run(engine.request_body(x, body))
+        self._body_s = clock() - arrived
         if not isinstance(decision, Allow):
             return decision
         if route.responder is not None:
@@ -256,7 +273,8 @@ class Conversation:
         engine, x, caller = self._engine, self.x, self._caller
         judged = engine.response_head(x, answer.head)
         if isinstance(judged, Deny):
-            return judged
+            wanted = engine.wants(x)
+            return engine.explain(x, judged, await self._capture(answer, wanted)) if wanted else judged
         head, relay = judged
         fields = [*head.headers.fields, *self._own_fields()]
         self._status = head.status
@@ -272,7 +290,7 @@ class Conversation:
         while piece := await answer.read():
             out = engine.response_chunk(x, piece)
             if isinstance(out, Deny):
-                return out
+                return await self._break_off(out)
             await caller.send(out)
             while x.bill is not None and x.bill.missing_tokens:
                 ending = await self._house.driver.run(engine.overrun(x))
@@ -282,14 +300,34 @@ class Conversation:
                     return None
                 more = engine.response_chunk(x, b"")
                 if isinstance(more, Deny):
-                    return more
+                    return await self._break_off(more)
                 await caller.send(more)
         rest = engine.response_end(x)
         if isinstance(rest, Deny):
-            return rest
+            return await self._break_off(rest)
         await caller.send(rest)
         await caller.end()
         return None
+
+    async def _break_off(self, refusal: Deny) -> Deny:
+        """End a stream that was refused: with an error that its format has, or else by cutting it."""
+        farewell = self.x.relay.farewell
+        if farewell:
+            await self._caller.send(farewell)
+            await self._caller.end()
+        return refusal
+
+    @staticmethod
+    async def _capture(answer: Answer, most: int) -> bytes:
+        """Return the beginning of a failed answer, as far as it comes in time."""
+        body = b""
+        try:
+            async with asyncio.timeout(CAPTURE_S):
+                while len(body) < most and (piece := await answer.read()):
+                    body += piece
+        except (TimeoutError, UpstreamError, BodyError):
+            pass  # what has come is what there is
+        return body
 
     async def _hold(self, answer: Answer) -> bytes | Deny:
         while piece := await answer.read():
@@ -302,23 +340,39 @@ class Conversation:
         """Send a refusal, unless part of an answer is out: then it can only be cut."""
         if self._started:
             return
-        if isinstance(refusal, Challenge):
-            await self._await_slot()
+        slot_s = self._slot(refusal)
+        if slot_s:
+            await self._await_slot(slot_s)
         error_format = self.x.route.error_format if self.x.route else None
         body = problem(refusal, self.x.request.id, error_format)
         fields = [("content-type", media_type(error_format)), *problem_headers(refusal), *self._own_fields()]
         self._status = refusal.reason.status
         await self._caller.answer(self._status, fields, body)
 
-    async def _await_slot(self) -> None:
-        """Wait for the next slot after the arrival; a timer may end a millisecond early, so it is set again."""
+    def _slot(self, refusal: Refusal) -> float:
+        """Return what a refusal's leaving is a multiple of, in seconds; 0: its time tells nothing."""
+        if isinstance(refusal, Challenge):
+            return CHALLENGE_SLOT_S
+        route = self.x.route
+        if route is None or not (self.x.called or route.responder is not None or refusal.reason in TELLING):
+            return 0.0
+        return route.outlet.failure_slot_s
+
+    async def _await_slot(self, slot_s: float) -> None:
+        """Wait for the next slot after the arrival.
+
+        A timer is set from the beginning of the loop's round and rounded to milliseconds, so how exact it is depends on
+        the work that was done before: it ends early, and short ones follow, of which the last ends with the first
+        millisecond of the loop's clock after the slot, whatever the work was.
+        """
         passed_s = self._house.clock() - self._began
-        due = self._began + (passed_s // CHALLENGE_SLOT_S + 1) * CHALLENGE_SLOT_S
-        for _ in range(TIMERS):
+        due = self._began + (passed_s // slot_s + 1) * slot_s
+        self._slot_s = due - self._began - passed_s
+        for _ in range(TIMERS_MAX):
             left_s = due - self._house.clock()
             if left_s <= 0:
                 return
-            await asyncio.sleep(max(left_s, TIMER_S))
+            await asyncio.sleep(max(left_s - EARLY_S, TIMER_S))
 
     def _own_fields(self) -> list[tuple[str, str]]:
         x = self.x

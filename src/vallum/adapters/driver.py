@@ -14,6 +14,7 @@ from vallum.core.effects import (
     FetchKeys,
     FindCredential,
     FindCredentialById,
+    FindRecord,
     Introspect,
     NoteSighting,
     ReadStanding,
@@ -32,7 +33,7 @@ from vallum.stores.standings import MemoryStandings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vallum.core.protocols import Counters, Issuers, Proofs, Registry, Sightings, Standings
+    from vallum.core.protocols import Counters, Issuers, Proofs, Records, Registry, Sightings, Standings
     from vallum.core.standing import Footing
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class Driver:
         proofs: Proofs | None = None,
         sightings: Sightings | None = None,
         standings: Standings | None = None,
+        records: Records | None = None,
     ) -> None:
         """Answer quotas from `counters`, credentials from `registry` and tokens by `issuers`.
 
@@ -74,6 +76,8 @@ class Driver:
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
         self.ledger = Ledger(self)
+        if records is not None:
+            self._performers[FindRecord] = lambda effect: records.find(effect.request_id)
         if issuers is not None:
             self._performers[FetchKeys] = lambda effect: issuers.fetch_keys(effect.issuer, effect.newer_than)
             self._performers[Introspect] = lambda effect: issuers.introspect(effect.issuer, effect.token)

@@ -2,9 +2,10 @@
 
 What it stops
     Markup that runs in whoever displays an answer, look-alike and invisible characters, texts that grow when they are
-    normalised.
+    normalised, texts too long.
 Config
-    `request.sanitize`: `html: strip | keep`, `unicode: NFKC | NFC | keep`, `max_chars` for each string after cleaning.
+    `request.sanitize`: `html: strip | keep`, `unicode: NFKC | NFC | keep`, `invisible: remove | refuse | keep`, and for
+    each string after cleaning `max_chars` and `max_tokens`, which is an estimate that lies above what tokenizers count.
 Cost
     A string without `<` and of ASCII alone costs well under 1 us; one with tags about 10 us a KB.
 Misses
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 import unicodedata
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -29,8 +31,10 @@ import msgspec
 import nh3
 from msgspec import Meta
 
+from vallum.checks.invisible import ASCII_CONTROL, remove_invisible
 from vallum.core.content import escape_pointer
 from vallum.core.decision import Finding
+from vallum.core.text import tokens_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,8 +79,15 @@ class SanitiseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """How strings are cleaned before they are passed on."""
 
     html: Annotated[Literal["strip", "keep"], Meta(description="strip: remove tags, scripts and comments")] = "keep"
+    invisible: Annotated[
+        Literal["remove", "refuse", "keep"],
+        Meta(description="controls, tags, overrides of direction, and joiners where no script or emoji needs them"),
+    ] = "keep"
     unicode: Annotated[Literal["NFKC", "NFC", "keep"], Meta(description="the one form to bring text into")] = "keep"
     max_chars: Annotated[int, Meta(ge=1, description="length of each string once cleaned")] | None = None
+    max_tokens: (
+        Annotated[int, Meta(ge=1, description="tokens of each string once cleaned, estimated from above")] | None
+    ) = None
 
 
 class Sanitise:
@@ -86,8 +97,12 @@ class Sanitise:
 
     def __init__(self, config: SanitiseConfig) -> None:
         """Build the steps that `config` asks for."""
-        self._max_chars = config.max_chars
+        self._max_chars, self._max_tokens = config.max_chars, config.max_tokens
+        self._least = min(config.max_chars or sys.maxsize, config.max_tokens or sys.maxsize)
+        self._looks, self._refuses = config.invisible != "keep", config.invisible == "refuse"
         self._steps: list[Callable[[str], str]] = []
+        if self._looks:  # before Unicode, which makes fillers of others
+            self._steps.append(remove_invisible)
         form = config.unicode
         if form != "keep":
             self._steps.append(lambda text: text if text.isascii() else unicodedata.normalize(form, text))
@@ -97,7 +112,8 @@ class Sanitise:
     def clean(self, content: Content) -> Any | Finding:
         """Return the cleaned document, the same object if nothing changed, or a finding for a string over the cap."""
         text = content.text
-        if text.isascii() and "<" not in text and (self._max_chars is None or len(text) <= self._max_chars):
+        plain = text.isascii() and "<" not in text and not (self._looks and ASCII_CONTROL.search(text))
+        if plain and len(text) <= self._least:
             return content.document  # no step could change a letter of it
         return self._clean(content.document, "", content.aside)
 
@@ -126,11 +142,15 @@ class Sanitise:
         return [changed.get(index, value) for index, value in enumerate(item)]
 
     def _clean_text(self, text: str, where: str) -> str | Finding:
+        if self._refuses and remove_invisible(text) != text:
+            return Finding("invisible", where, "characters that nobody sees, where nothing needs them")
         cleaned = text
         for step in self._steps:
             cleaned = step(cleaned)
         if self._max_chars is not None and len(cleaned) > self._max_chars:
             return Finding("max_chars", where, f"over {self._max_chars} characters once cleaned")
+        if self._max_tokens is not None and tokens_of(cleaned) > self._max_tokens:
+            return Finding("max_tokens", where, f"over {self._max_tokens} tokens once cleaned, estimated")
         return text if cleaned == text else cleaned
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vallum.core.content import ANY_SHAPE
 from vallum.core.cost import MILLION
 from vallum.core.policy import Mode, OnError
 from vallum.core.quota import SECOND_US, OnStoreFailure, Per, Strategy
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vallum.config.model import Config
-    from vallum.core.policy import Concurrency, Route, Throttle
+    from vallum.core.content import Shape
+    from vallum.core.policy import Concurrency, Intake, Route, Throttle
     from vallum.core.quota import Quota
 
 ABSENT = "absent"
@@ -40,8 +42,8 @@ def describe_route(route: Route) -> dict[str, str]:
         "throttle": ABSENT if throttle is None else _list([(_lowest(throttle), throttle.mode)]),
         "quotas": _list((describe_quota(limit.quota), limit.mode) for limit in route.limits),
         "concurrency": _list((_span(rule), rule.mode) for rule in (concurrency,) if rule is not None),
-        "size": f"{intake.max_bytes} bytes",
-        "schema": " and ".join(intake.schemas) or ABSENT,
+        "size": f"{intake.max_bytes} bytes{_shape(intake.shape)}",
+        "schema": _schemas(intake),
         "images": _list([("by their headers", intake.images_mode)] if intake.images is not None else []),
         "checks": _list((guard.check.type, guard.mode) for guard in intake.checks),
         "sanitise": "yes" if intake.sanitiser is not None else ABSENT,
@@ -110,6 +112,16 @@ def _window(quota: Quota) -> str:
     window_s = quota.window_us // SECOND_US
     name, span_s = next((name, span_s) for name, span_s in SPANS_S.items() if window_s % span_s == 0)
     return name if window_s == span_s else f"{window_s // span_s} {name}s"
+
+
+def _shape(shape: Shape) -> str:
+    bounds = {name: bound for name, bound in shape._asdict().items() if bound != getattr(ANY_SHAPE, name)}
+    return "".join(f", {name} {bound:g}" for name, bound in bounds.items())
+
+
+def _schemas(intake: Intake) -> str:
+    held = [*intake.schemas, *(["parameters"] if intake.parameters is not None else [])]
+    return " and ".join(held) or ABSENT
 
 
 def _vigilance(route: Route) -> str:

@@ -9,8 +9,10 @@ import click
 from vallum import __version__
 from vallum.cli.check import check
 from vallum.cli.demo import demo
+from vallum.cli.drafts import import_openapi
 from vallum.cli.init import init
 from vallum.cli.keys import keys
+from vallum.cli.learn import learn
 from vallum.cli.limits import limits
 from vallum.cli.schema import schema
 from vallum.cli.serve import serve
@@ -34,7 +36,7 @@ def vallum() -> None:
     """
 
 
-for command in (demo, serve, check, keys, tokens, limits, why, schema, init):
+for command in (demo, serve, check, keys, tokens, limits, why, schema, init, import_openapi, learn):
     vallum.add_command(command)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vallum.config.model import Config
 
 PER_QUOTA = ("quotas", "in_force")  # members of a record with a figure for each quota
+FAILURE = "upstream_failure"
 PATIENCE = 6  # a record is written within a beat of its exchange's end
 
 
@@ -54,7 +55,8 @@ def why(ctx: click.Context, request_id: str, policy: Path | None, as_json: bool)
     if record is None:
         complain(f"no record of {request_id} in {folder}")
         complain(
-            "Is this the policy the gateway runs with (--policy)?  Old records are deleted: see records.max_files."
+            "Is this the policy the gateway runs with (--policy)?  Old records are deleted: see records.max_files"
+            " and records.keep_days."
         )
         ctx.exit(FAILED)
     if as_json:
@@ -69,10 +71,28 @@ def explain(record: dict[str, Any], in_money: frozenset[str] = frozenset()) -> N
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in record.items():
-        if value not in (None, [], {}):
+        if value not in (None, [], {}) and name != FAILURE:
             table.add_row(name.removesuffix("_us"), _text(name, value, in_money))
     out.print(_sentence(record), style="bold")
     out.print(table)
+    if FAILURE in record:
+        _show_failure(record[FAILURE])
+
+
+def _show_failure(failure: dict[str, Any]) -> None:
+    """Print what the upstream said when it failed: status, fields, and the beginning of the body, as they were kept."""
+    guise = ", in the guise of an answer" if failure["inside"] else ""
+    out.print(f"\nThe upstream said {failure['status']}{guise}:", style="bold")
+    for name, value in failure["headers"].items():
+        out.print(escape(f"  {printable(name)}: {printable(value)}"), highlight=False)
+    if "body" in failure:
+        lines = [printable(line) for line in failure["body"].splitlines()]
+        out.print(escape("\n".join(["", *(f"  {line}" for line in lines)])), highlight=False)
+
+
+def printable(text: str) -> str:
+    """Return `text` without what would steer a terminal."""
+    return "".join([sign if sign.isprintable() else "\ufffd" for sign in text.expandtabs(4)])
 
 
 def _in_money(config: Config) -> frozenset[str]:

@@ -31,11 +31,13 @@ from vallum.config.limits import (
 )
 from vallum.config.model import Config, RouteConfig, UpstreamConfig
 from vallum.config.outlet import build_outlet
-from vallum.config.own_routes import leak_reports, resource_metadata, token_endpoint
+from vallum.config.own_routes import failures, leak_reports, resource_metadata, token_endpoint
 from vallum.config.source import PolicyFileError, Source
 from vallum.config.tokens import build_mint, check_issuer, signing_file
-from vallum.core.policy import Policy, Priority, Route, Upstream, Vigilance
+from vallum.core.policy import Policy, Priority, Retention, Route, Upstream, Vigilance
 from vallum.core.target import Pattern, folded
+from vallum.leaks.redaction import Redactor
+from vallum.leaks.spans import SpanSet
 from vallum.mint.keyring import parse_keys
 from vallum.mint.tokens import Mint, Verifier
 from vallum.presets import PRESETS
@@ -110,7 +112,16 @@ class _Compiler:
         routes = [*self._own_routes(routes, mint, prover), *routes]
         digest = sha256(faults.source.text + b"".join(faults.files_read)).hexdigest()[:12]
         priorities = build_priorities(config.priorities)
-        return Policy(tuple(routes), self._upstreams, digest, prover, priorities, self._throttle)
+        return Policy(tuple(routes), self._upstreams, digest, prover, priorities, self._throttle, self._retention())
+
+    def _retention(self) -> Retention:
+        kept = self._config.records.upstream_failures
+        at = ("records", "upstream_failures", "patterns")
+        for index, pattern in enumerate(kept.patterns):
+            self._faults.attempt((*at, index), SpanSet, [pattern])
+        if self._faults.source.faults:
+            return Retention()
+        return Retention(kept.max_bytes, Redactor(kept.redact, kept.patterns))
 
     def _upstream(self, name: str, upstream: UpstreamConfig) -> Upstream:
         faults = self._faults
@@ -130,6 +141,10 @@ class _Compiler:
             own += token_endpoint(faults, config, keys, mint, prover, vigilance=self._vigilance())
         if config.leak_reports is not None:
             own.append(leak_reports(faults, config, config.leak_reports, {route.name for route in routes}))
+        if config.failures is not None:
+            own.append(
+                failures(faults, config, config.failures, self._authenticators, {route.name for route in routes})
+            )
         return own + resource_metadata(routes)
 
     def _mint(self) -> Mint | None:

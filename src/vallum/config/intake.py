@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
 
-from vallum.checks.images import DECLARED, IMAGE, STRIPPABLE, Images, ImagesConfig, ImageType
+from vallum.checks.images import STRIPPABLE, Images, ImagesConfig, ImageType
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.remote_urls import RemoteUrls, RemoteUrlsConfig, check_host
 from vallum.checks.rows import Rows
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
+from vallum.checks.schema.parameters import Parameters
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.checks.tensors import Tensors as TensorsCheck
 from vallum.codecs.binary import IMAGES, Binary
@@ -23,9 +24,10 @@ from vallum.codecs.json import Json
 from vallum.codecs.multipart import Multipart
 from vallum.codecs.tensors import Tensors
 from vallum.config.form import build_form, hold_both
+from vallum.config.model.request import NumbersConfig
 from vallum.config.outlet import withheld_groups
 from vallum.core.answer import HOP_BY_HOP
-from vallum.core.content import Takes
+from vallum.core.content import ANY_SHAPE, Shape, Takes
 from vallum.core.policy import Guard, Intake, Mode
 from vallum.presets import PRESETS
 
@@ -34,9 +36,12 @@ if TYPE_CHECKING:
 
     from vallum.config.faults import Faults
     from vallum.config.model import RouteConfig
+    from vallum.config.model.request import RequestConfig
     from vallum.config.source import Place
     from vallum.core.protocols import Check, Codec
     from vallum.presets.preset import Bounds, RequestForm
+
+S = TypeVar("S")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
 CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
@@ -97,6 +102,10 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
             ("encodings", request.encodings),
             ("images", request.images),
             ("remote_urls", request.remote_urls),
+            ("max_keys", request.max_keys),
+            ("max_items", request.max_items),
+            ("max_chars", request.max_chars),
+            ("numbers", request.numbers != NumbersConfig()),
         ):
             if used:
                 faults.note((*at, key), "a raw route passes bodies unread", "leave out preset: raw")
@@ -110,6 +119,11 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         folded_name = name.lower().replace("_", "-")  # some servers take one for the other
         if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
             faults.note((*at, "headers", index), f"{name!r} never reaches the upstream")
+    schema = _read_schema(faults, Schema, request.schema, (*at, "schema"))
+    parameters = _read_schema(faults, Parameters, request.parameters, (*at, "parameters"))
+    if parameters is not None:
+        for name in sorted(parameters.segments - set(_segments(route.match.path))):
+            faults.note((*at, "parameters"), f"{request.parameters} names {name!r}, which is no {{{name}}} of the path")
     images = _images(faults, request.images, form, at)
     remote_urls = _remote_urls(faults, request.remote_urls, form, at)
     built = build_form(faults, route.preset, request, at)
@@ -121,13 +135,15 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         max_bytes=request.max_bytes,
         max_depth=request.max_depth,
         codecs={media_type: CODECS[form.codec or media_type]() for media_type in _media_types(request.images, form)},
+        shape=_shape(request),
         codings={name: CODINGS[name] for name in request.encodings},
-        query=None if request.query == "any" else form.query | set(request.query),
+        query=_names(form, request, parameters),
+        parameters=None if parameters is None else parameters.inspect,
         headers=_headers(request.headers, form),
         deny_fields=frozenset(request.deny_fields),
         asks=tuple([ask for group in withheld_groups(route).values() for ask in group.asked_by]),
         apart=PRESETS[route.preset].answer.apart,
-        schema=hold_both(built, _schema(faults, request.schema, (*at, "schema"))),
+        schema=hold_both(built, None if schema is None else schema.inspect),
         schemas=tuple(schemas),
         checks=(
             *remote_urls,
@@ -156,7 +172,7 @@ def _media_types(images: ImagesConfig | None, form: RequestForm) -> list[str]:
 
 def _images(faults: Faults, config: ImagesConfig | None, form: RequestForm, at: Place) -> Images | None:
     """Return the control of images: on where the preset names places of images, or the policy does."""
-    if not any(one.kind in (IMAGE, DECLARED) for one in form.attachments):
+    if not any(one.kind == "image" for one in form.attachments):
         if config is None or not form.media_types:
             return None
         if not config.fields:
@@ -181,16 +197,40 @@ def _remote_urls(faults: Faults, config: RemoteUrlsConfig | None, form: RequestF
     return () if check is None else (Guard(check, config.mode),)
 
 
-def _schema(faults: Faults, name: str | None, place: Place) -> Any:
-    if name is None:
+def _segments(path: str) -> list[str]:
+    """Return the names that a path pattern gives to its segments."""
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
+
+
+def _shape(request: RequestConfig) -> Shape:
+    """Return the bounds that a route sets; what it leaves out has none."""
+    wanted: dict[str, Any] = {
+        "max_keys": request.max_keys,
+        "max_items": request.max_items,
+        "max_chars": request.max_chars,
+        "max_abs": request.numbers.max_abs,
+        "max_digits": request.numbers.max_digits,
+    }
+    bounds = {name: bound for name, bound in wanted.items() if bound is not None}
+    return Shape(**bounds) if bounds else ANY_SHAPE  # the one that costs nothing
+
+
+def _names(form: RequestForm, request: RequestConfig, parameters: Parameters | None) -> frozenset[str] | None:
+    """Return the query parameters that may appear; None: any."""
+    if request.query == "any":
         return None
-    text = faults.read_file(name, place)
+    return form.query | set(request.query) | (parameters.names if parameters is not None else frozenset())
+
+
+def _read_schema(faults: Faults, kind: Callable[[Any], S], name: str | None, place: Place) -> S | None:
+    """Build `kind` of a file with a schema."""
+    text = None if name is None else faults.read_file(name, place)
     if text is None:
         return None
     try:
-        return Schema(json.loads(text)).inspect
+        return kind(json.loads(text))
     except SchemaError as error:
         faults.note(place, f"{name} is no valid JSON Schema: {error}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         faults.note(place, f"{name} is not JSON: {error}")
     return None

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vallum.codecs.json import AnswerJson
+from vallum.config.model.response import PaddingConfig
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.coarsening import LEVELS, Coarsening
 from vallum.core.cost import COST_FIELDS
 from vallum.core.fieldpath import parse_path
-from vallum.core.policy import Outlet
+from vallum.core.policy import Outlet, Sentry
 from vallum.core.problem import ID_FIELDS, ErrorFormat
+from vallum.leaks.canaries import Canaries, CanariesConfig
+from vallum.leaks.keys import Keys, KeysConfig
+from vallum.leaks.personal import Personal, PersonalConfig
+from vallum.leaks.prompt import PromptConfig, PromptWords
 from vallum.presets import PRESETS
 from vallum.transforms.confidence import Confidence
 from vallum.transforms.drop_fields import DropFields
@@ -22,12 +27,23 @@ from vallum.transforms.fields import Fields
 from vallum.transforms.precision import Precision
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vallum.config.faults import Faults
     from vallum.config.model import RouteConfig
+    from vallum.config.model.response import ResponseConfig
     from vallum.config.source import Place
-    from vallum.core.protocols import Transform
+    from vallum.core.fieldpath import Path
+    from vallum.core.protocols import LeakCheck, Transform
     from vallum.presets.preset import Withheld
 
+# config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
+LEAKS: dict[type, Callable[[Any], LeakCheck]] = {
+    CanariesConfig: Canaries,
+    KeysConfig: Keys,
+    PersonalConfig: Personal,
+    PromptConfig: PromptWords,
+}
 # Fields that leave unless the route says otherwise.  Nothing here tells who or what stands behind the gateway.
 RESPONSE_HEADERS = frozenset(
     "cache-control content-disposition content-encoding content-language content-type etag last-modified".split()
@@ -54,7 +70,20 @@ def build_outlet(faults: Faults, route: RouteConfig, place: Place) -> Outlet:
     headers = frozenset(name for name in kept if not any(fnmatchcase(name, wild) for wild in dropped))
     scores = [*form.scores, *(response.confidence.fields if response.confidence is not None else ())]
     coarser = tuple([Coarsening(scores, level) for level in LEVELS]) if scores and all(map(_is_path, scores)) else ()
-    return Outlet(AnswerJson(), tuple(transforms), headers, response.max_bytes, form.media_types, coarser)
+    return Outlet(
+        AnswerJson(),
+        tuple(transforms),
+        headers,
+        response.max_bytes,
+        form.media_types,
+        coarser,
+        leaks=_build_leaks(faults, route, at),
+        errors_inside=_rewrites_errors(response, transforms),
+        error_fields=_error_fields(faults, response, at),
+        pad_event_bytes=response.padding.events,
+        pad_answer_bytes=response.padding.answers,
+        failure_slot_s=response.failure_slot_ms / 1000,
+    )
 
 
 def withheld_groups(route: RouteConfig) -> dict[str, Withheld]:
@@ -125,3 +154,27 @@ def _check_paths(faults: Faults, names: list[str], place: Place) -> bool:
 
 def _is_path(text: str) -> bool:
     return all(text.split("."))
+
+
+def _rewrites_errors(response: ResponseConfig, transforms: list[Transform]) -> bool:
+    """Say whether errors are looked for inside answers: where they are asked for, and wherever answers are read."""
+    if response.errors is not None:
+        return response.errors.inside == "rewrite"
+    return bool(transforms or response.leaks) or response.padding != PaddingConfig()
+
+
+def _error_fields(faults: Faults, response: ResponseConfig, at: Place) -> tuple[Path, ...]:
+    fields = response.errors.fields if response.errors is not None else []
+    paths = [faults.attempt((*at, "errors", "fields", index), parse_path, name) for index, name in enumerate(fields)]
+    return tuple(path for path in paths if path)
+
+
+def _build_leaks(faults: Faults, route: RouteConfig, at: Place) -> tuple[Sentry, ...]:
+    preset = PRESETS[route.preset]
+    for index, wanted in enumerate(route.response.leaks):
+        place = (*at, "leaks", index)
+        if isinstance(wanted, PromptConfig) and preset.request.passages is None:
+            faults.note(place, f"preset {preset.name} does not say who speaks", "use canaries")
+        if not preset.request.media_types:
+            faults.note(place, "a raw route passes bodies unread", "leave out preset: raw")
+    return tuple(Sentry(LEAKS[type(wanted)](wanted), wanted.action, wanted.mode) for wanted in route.response.leaks)

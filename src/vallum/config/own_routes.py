@@ -11,9 +11,10 @@ from vallum.authenticators.oauth2 import OAuth2
 from vallum.authenticators.oauth2.metadata import ResourceMetadata, metadata_path
 from vallum.config.limits import build_limits, check_no_tokens
 from vallum.config.tokens import RESERVED, token_routes
-from vallum.core.policy import Intake, Limit, Route, Upstream, Vigilance
+from vallum.core.policy import Intake, Limit, Outlet, Route, Upstream, Vigilance
 from vallum.core.quota import Per, Quota
 from vallum.core.target import Pattern
+from vallum.responders.failures import Failures
 from vallum.responders.leak_reports import BODY_MAX_BYTES, LeakReports, read_public_keys
 
 if TYPE_CHECKING:
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     from vallum.core.protocols import Authenticator
     from vallum.mint.tokens import Mint
     from vallum.provers.dpop import Dpop
+    from vallum.responders.failures import FailuresConfig
     from vallum.responders.leak_reports import LeakReportsConfig
 
+FAILURES = "failures"  # what records and metrics call the route of callers' own failures
+FAILURE_SLOT_S = 0.05
 LEAK_REPORTS = "leak-reports"  # what records and metrics call the route of leak reports
 
 
@@ -71,6 +75,42 @@ def leak_reports(faults: Faults, config: Config, wanted: LeakReportsConfig, take
         limits=(Limit(Quota("minute-ip", 60, 60_000_000, Per.IP)),),
         intake=Intake(max_bytes=BODY_MAX_BYTES),
         responder=LeakReports(keys or {}, wanted.secret, sorted(prefixes), wanted.action == "quarantine"),
+    )
+
+
+def failures(
+    faults: Faults,
+    config: Config,
+    wanted: FailuresConfig,
+    authenticators: Mapping[str, Authenticator],
+    taken: set[str],
+) -> Route:
+    """Make the route on which callers read why their requests failed."""
+    if FAILURES in taken:
+        faults.note(("failures",), f"a route is called {FAILURES!r}", "give it another name")
+    if config.records.path == "-":
+        hint = "give records.path a folder"
+        faults.note(("failures",), "records go to standard output: nobody can look there", hint)
+    known = {name: found for name, found in authenticators.items() if not isinstance(found, Anonymous)}
+    chosen: list[Authenticator | None] = list(known.values())
+    if wanted.any_of:
+        chosen = [
+            faults.find(known, name, "authenticator that knows its callers", ("failures", "any_of", index))
+            for index, name in enumerate(wanted.any_of)
+        ]
+    elif not known:
+        faults.note(("failures",), "no authenticator here knows who is calling", "they are shown to their own caller")
+    path = wanted.path.rstrip("/") + "/{request_id}"
+    return Route(
+        name=FAILURES,
+        methods=frozenset({"GET"}),
+        pattern=faults.attempt(("failures", "path"), Pattern.parse, path) or Pattern("", None),
+        upstream=Upstream("the gateway", ""),
+        authenticators=tuple(filter(None, chosen)),
+        limits=build_limits(faults, wanted.quotas, ("failures", "quotas"), partial(check_no_tokens, faults)),
+        intake=Intake(max_bytes=0),
+        outlet=Outlet(failure_slot_s=FAILURE_SLOT_S),
+        responder=Failures(),
     )
 
 

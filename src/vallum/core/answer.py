@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vallum.core import cost
 from vallum.core.decision import Deny, Reason
-from vallum.core.relay import Events, Lines, Relay, Through, Whole, unreadable
+from vallum.core.failure import pass_fields
+from vallum.core.leaks import Screen
+from vallum.core.relay import Events, Lines, Relay, Text, Through, Whole, unreadable
 
 if TYPE_CHECKING:
     from vallum.core.cost import Bill
@@ -34,6 +37,18 @@ def refuse_status(head: ResponseHead) -> Deny | None:
     return Deny(reason, "upstream", f"the upstream answered {head.status}", retry_after_s=wait_s)
 
 
+def explain(x: Exchange, route: Route, refusal: Deny, body: bytes) -> Deny:
+    """Let pass what the policy lists of an upstream's refusal: names and small numbers."""
+    paths, codec = route.outlet.error_fields, route.outlet.codec
+    if not paths or codec is None or x.upstream_status not in UPSTREAM_REFUSALS:
+        return refusal
+    try:
+        passed = pass_fields(codec.decode(body), paths, x.policy.retention.redact)
+    except ValueError:
+        return refusal
+    return replace(refusal, violations=passed)
+
+
 def read_costs(x: Exchange, bill: Bill, headers: Headers) -> None:
     """Take what the upstream says its answer cost."""
     bill.named = cost.read_costs(headers)
@@ -45,24 +60,35 @@ def choose_relay(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -
     """Say how the body goes out, or refuse what the transforms could not read."""
     outlet = route.outlet.at(x.coarsen)
     bill = x.bill if x.bill is not None and x.bill.meter is not None else None
-    if (not outlet.transforms and bill is None) or head.status in (204, 304) or x.request.method == "HEAD":
+    if (not outlet.reads and bill is None) or head.status in (204, 304) or x.request.method == "HEAD":
         return Through()
     media_type = head.headers.get("content-type") or ""
     if media_type != "application/json":
         media_type = media_type.partition(";")[0].strip().lower()
     encoded = head.headers.get("content-encoding") not in (None, "identity")
     if not encoded and media_type == "text/event-stream":
-        return Events(outlet, x.removed, enforce, bill)
+        return Events(outlet, x.removed, enforce, bill, _screen(x, route, head, enforce))
     if not encoded and media_type in LINES:
-        return Lines(outlet, x.removed, enforce, bill)
+        return Lines(outlet, x.removed, enforce, bill, _screen(x, route, head, enforce))
     if not encoded and (media_type == "application/json" or media_type.endswith("+json")):
-        return Whole(outlet, x.removed, enforce, bill)
-    if not enforce or not outlet.transforms or (not encoded and media_type in outlet.media_types):
+        return Whole(outlet, x.removed, enforce, bill, _screen(x, route, head, enforce))
+    if not encoded and not outlet.transforms and outlet.leaks and media_type in TEXTS:
+        return Text(outlet, x.removed, enforce, None, _screen(x, route, head, enforce))
+    must = outlet.transforms or outlet.leaks or outlet.errors_inside
+    if not enforce or not must or (not encoded and media_type in outlet.media_types):
         x.unscanned.append("response")
         return Through()
     return unreadable(f"cannot read an answer of type {media_type!r}{' (compressed)' if encoded else ''}")
 
 
+def _screen(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -> Screen | None:
+    outlet = route.outlet
+    if not outlet.leaks and not outlet.errors_inside:
+        return None
+    return Screen(x, outlet, head, enforce)
+
+
+TEXTS = frozenset({"text/plain", "text/markdown", "text/csv", "application/x-subrip", "text/vtt"})
 LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 # Fields of one connection (RFC 9110 7.6.1) and of framing: the adapter writes its own.
 HOP_BY_HOP = frozenset(

@@ -6,8 +6,9 @@ serves all of them and an attack split over two fields is whole again.
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
-from math import isfinite
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.reading import Reading, read
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 NAME_MAX_CHARS = 40
+UNBOUNDED = sys.maxsize
 
 
 class ContentError(ValueError):
@@ -53,8 +55,9 @@ class Attachment(NamedTuple):
     """Where a file lies in a request."""
 
     path: str  # dotted, as in a policy: `messages.*.content.*.image_url`; empty: the whole body
-    kind: str  # image, audio, video, file; declared: whatever the `media_type` beside it says
+    kind: str  # image, audio, video, file
     takes: Takes
+    declared: str = ""  # how `media_type` beside it begins, where files of several kinds have one place; empty: any
 
 
 class Upload(NamedTuple):
@@ -70,6 +73,52 @@ class Upload(NamedTuple):
         return {"filename": self.filename, "media_type": self.media_type, "bytes": len(self.data)}
 
 
+class Shape(NamedTuple):
+    """Bounds on a document, whatever its schema says.  Depth is bounded apart, on every route."""
+
+    max_keys: int = UNBOUNDED  # of one object
+    max_items: int = UNBOUNDED  # of one array
+    max_chars: int = UNBOUNDED  # of one string
+    max_abs: float = inf
+    max_digits: int | None = None  # significant ones of one number, as it is written shortest
+
+    def hold(self, containers: list[Any]) -> None:
+        """Raise ContentError for an object or an array that is too large, or holds a number that is."""
+        if self is ANY_SHAPE:
+            return
+        for container in containers:
+            items = container
+            if type(container) is dict:
+                items = container.values()
+                if len(container) > self.max_keys:
+                    raise ContentError("max_keys")
+            elif len(container) > self.max_items:
+                raise ContentError("max_items")
+            for item in items:
+                if type(item) is int or type(item) is float:
+                    self._hold_number(item)
+
+    def hold_texts(self, texts: Iterable[str]) -> None:
+        """Raise ContentError for a string that is too long."""
+        if self is not ANY_SHAPE and max(map(len, texts), default=0) > self.max_chars:
+            raise ContentError("max_chars")
+
+    def _hold_number(self, number: float) -> None:
+        if not -self.max_abs <= number <= self.max_abs:
+            raise ContentError("max_abs")
+        if self.max_digits is not None and _digits(number) > self.max_digits:
+            raise ContentError("max_digits")
+
+
+ANY_SHAPE = Shape()
+
+
+def _digits(number: float) -> int:
+    """Count the significant digits of a number; an integer's last zeros are none."""
+    mantissa = repr(number).partition("e")[0].replace(".", "").lstrip("-0")
+    return len(mantissa.rstrip("0"))
+
+
 class Content:
     """The strings of one request: `values` of the body and of the query, and the `keys` that could say something.
 
@@ -82,8 +131,9 @@ class Content:
         query: Iterable[tuple[str, str]] = (),
         max_depth: int = 64,
         passages: Callable[[Any], Iterable[Passage]] | None = None,
+        shape: Shape = ANY_SHAPE,
     ) -> None:
-        """Collect the strings of `document`; raise ContentError past `max_depth` or on a number that is not finite."""
+        """Collect the strings of `document`; raise ContentError past `max_depth` or `shape`, or where not finite."""
         self.document = document
         self.query = tuple(query)
         self.values: list[str] = []
@@ -93,13 +143,14 @@ class Content:
         self._text: str | None = None  # both made when first asked for
         self._readings: tuple[Reading, ...] | None = None
         self._find_passages = passages
-        self._collect(max_depth)
+        self._collect(max_depth, shape)
         for name, value in self.query:
             self.values.append(value)
             if not name.isidentifier():
                 self.keys.append(name)
+        shape.hold_texts(self.values)
 
-    def _collect(self, max_depth: int) -> None:
+    def _collect(self, max_depth: int, shape: Shape) -> None:
         # Level by level: depth costs nothing to count, and no recursion can be driven from outside.
         values, keys = self.values, self.keys
         level: list[Any] = [[self.document]]
@@ -124,6 +175,7 @@ class Content:
                         self._uploads = True
                     elif kind is float and not isfinite(item):
                         raise ContentError("finite")  # 1e400 is legal JSON and infinite in every language
+            shape.hold(level)
             level = below
 
     @property
@@ -144,6 +196,11 @@ class Content:
         if self._text is None:
             self._text = "\n".join((*self.values, *self.keys))
         return self._text
+
+    @property
+    def is_one_voice(self) -> bool:
+        """Whether the route's format does not say who speaks."""
+        return self._find_passages is None
 
     @property
     def passages(self) -> tuple[Passage, ...]:

@@ -102,6 +102,8 @@ class Deny:
     headers: tuple[tuple[str, str], ...] = ()
     violations: Sequence[dict[str, Any]] = ()
     should_retry: bool = True
+    rule: str = ""  # the keyword or pattern that was broken, and where: for the record
+    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)

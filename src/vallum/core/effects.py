@@ -114,6 +114,13 @@ class RenewQuota(Effect[None]):
 
 
 @dataclass(slots=True)
+class FindRecord(Effect[Mapping[str, Any] | None]):
+    """Look up the record of an exchange that has ended, by its request id."""
+
+    request_id: str
+
+
+@dataclass(slots=True)
 class ReadStanding(Effect[Footing]):
     """Say how a caller stands, from what this node knows: never waits for another."""
 

@@ -27,6 +27,7 @@ from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
 from vallum.core.effects import SettleQuota, Steps, TakeQuota, ask
 from vallum.core.errors import VallumError
 from vallum.core.exchange import Exchange, Headers, Phase, Request, ResponseHead
+from vallum.core.failure import READ_MAX_BYTES, Evidence
 from vallum.core.policy import Mode, OnError, Policy, Route
 from vallum.core.proof import confirm
 from vallum.core.protocols import Rewriter
@@ -135,16 +136,29 @@ class Engine:
             answer.read_costs(x, x.bill, head.headers)
         refusal = answer.refuse_status(head)
         if refusal is not None:
+            x.evidence = Evidence(head)
             if enforce:
                 x.decision = refusal
                 return refusal
             x.shadowed.append(refusal)
         relay = answer.choose_relay(x, route, head, enforce)
         if isinstance(relay, Deny):
+            x.evidence = Evidence(head, inside=True)
             x.decision = relay
             return relay
         x.relay = relay
         return ResponseHead(head.status, Headers(answer.passing_fields(x, route, head.headers, relay, enforce))), relay
+
+    def wants(self, x: Exchange) -> int:
+        """Say how many bytes of a failed answer are wanted, for the record and for what may pass of it."""
+        return max(self.policy.retention.max_bytes, READ_MAX_BYTES if _route(x).outlet.error_fields else 0)
+
+    def explain(self, x: Exchange, refusal: Deny, body: bytes) -> Deny:
+        """Keep the beginning of a failed answer for the record, and add to the refusal what may pass of it."""
+        assert x.evidence is not None  # since its head was judged
+        x.evidence.body = body[: self.policy.retention.max_bytes]
+        x.decision = answer.explain(x, _route(x), refusal, body)
+        return x.decision
 
     def response_chunk(self, x: Exchange, data: bytes) -> bytes | Deny:
         """Return what may leave of the answer now."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vallum.core.content import Content
     from vallum.core.cost import Bill, Estimate
     from vallum.core.decision import Decision, Refusal
+    from vallum.core.failure import Evidence
     from vallum.core.policy import Policy, Priority, Route
     from vallum.core.protocols import Codec
     from vallum.core.quota import Taken
@@ -127,6 +128,7 @@ class Exchange:
         "decision",
         "document",
         "estimate",
+        "evidence",
         "factor",
         "fields",
         "footing",
@@ -181,6 +183,7 @@ class Exchange:
         self.sanitised = False
         self.relay: Any = None
         self.upstream_status: int | None = None
+        self.evidence: Evidence | None = None  # what the upstream said when it failed
         self.cancelled = False  # the caller left before the end
         self.footing: Footing | None = None  # how the caller stands; None: nobody asked
         self.factor = 1.0  # what the plan's limits are multiplied by for this caller now

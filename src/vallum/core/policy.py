@@ -7,11 +7,22 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from vallum.core.content import Content, Passage
+from vallum.core.content import ANY_SHAPE, Content, Passage, Shape
 from vallum.core.cost import Meter, OutputBound, Tariff
 from vallum.core.decision import Finding
+from vallum.core.fieldpath import Path
 from vallum.core.problem import ErrorFormat
-from vallum.core.protocols import Authenticator, Check, Codec, Coding, Prover, Responder, Sanitiser, Transform
+from vallum.core.protocols import (
+    Authenticator,
+    Check,
+    Codec,
+    Coding,
+    LeakCheck,
+    Prover,
+    Responder,
+    Sanitiser,
+    Transform,
+)
 from vallum.core.quota import Quota
 from vallum.core.sidedoor import Ask
 from vallum.core.target import Pattern, folded
@@ -106,6 +117,35 @@ class Guard:
     mode: Mode = Mode.ENFORCE
 
 
+class LeakAction(StrEnum):
+    """What becomes of an answer in which a leak was found."""
+
+    REDACT = "redact"  # the leak is replaced
+    REFUSE = "refuse"  # the answer is withheld, a stream ended
+
+
+@dataclass(frozen=True, slots=True)
+class Sentry:
+    """A check for leaks, what is done about those it finds, and whether it is enforced."""
+
+    check: LeakCheck
+    action: LeakAction = LeakAction.REDACT
+    mode: Mode = Mode.ENFORCE
+
+
+def unredacted(text: str) -> str:
+    """Return `text`: nothing is to be redacted."""
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of an upstream's failure is kept in the record, and what is masked in it."""
+
+    max_bytes: int = 0
+    redact: Callable[[str], str] = unredacted
+
+
 @dataclass(frozen=True, slots=True)
 class Vigilance:
     """What is done when a credential's use is strange, by the score of it (theft.py)."""
@@ -122,9 +162,11 @@ class Intake:
 
     max_bytes: int = 1_048_576
     max_depth: int = 32
+    shape: Shape = ANY_SHAPE
     codecs: Mapping[str, Codec] = field(default_factory=dict)  # what reads a body, by its media type
     codings: Mapping[str, Coding] = field(default_factory=dict)  # what undoes a content coding, by its name
     query: frozenset[str] | None = frozenset()  # names that may appear; None: any
+    parameters: Callable[[Mapping[str, str], Iterable[tuple[str, str]]], Finding | None] | None = None  # path, query
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
     deny_fields: frozenset[str] = frozenset()
     asks: tuple[Ask, ...] = ()  # members that ask for what answers may not hold
@@ -148,6 +190,18 @@ class Outlet:
     max_bytes: int = 8_388_608
     media_types: frozenset[str] = frozenset()  # what passes unread: audio, images
     coarser: tuple[Transform, ...] = ()  # what is done besides, by level, to answers to a caller under suspicion
+    leaks: tuple[Sentry, ...] = ()
+    errors_inside: bool = False  # errors in the guise of answers are failures of the upstream
+    error_fields: tuple[Path, ...] = ()  # what may pass of the upstream's refusals
+    pad_event_bytes: int = 1  # sizes leave as multiples of these
+    pad_answer_bytes: int = 1
+    failure_slot_s: float = 0.0  # failures leave on multiples of this after the request came; 0: at once
+
+    @property
+    def reads(self) -> bool:
+        """Whether what goes out must be read."""
+        padded = self.pad_event_bytes > 1 or self.pad_answer_bytes > 1
+        return bool(self.transforms or self.leaks) or self.errors_inside or padded
 
     def at(self, level: int) -> Outlet:
         """Return the outlet for a caller whose answers are coarsened to `level` (coarsening.py)."""
@@ -196,6 +250,7 @@ class Policy:
     prover: Prover | None = None  # checks the proofs of credentials that are bound to a key
     priorities: Priorities = field(default_factory=Priorities)
     throttle: Throttle | None = None
+    retention: Retention = field(default_factory=Retention)
 
     def find_route(self, method: str, path: str) -> Route | None:
         """Return the first route that names this method and path, or None: what is not named does not exist."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from vallum.core.content import Content
     from vallum.core.decision import Challenge, Deny, Finding, Page
     from vallum.core.effects import Steps
     from vallum.core.exchange import Exchange, Fields, Headers, Request
     from vallum.core.issuer import Issuer, KeySet
+    from vallum.core.leaks import Scan
     from vallum.core.principal import Credential, Principal
     from vallum.core.proof import Proof, Unproven
     from vallum.core.quota import Demand, Taken
@@ -65,6 +66,19 @@ class Transform(Protocol):
         """Return the document to send and add the names of what was taken away or coarsened to `removed`.
 
         NOTHING where none of it may leave: an event of a stream is left out, a whole answer is refused.
+        """
+
+
+@runtime_checkable
+class LeakCheck(Protocol):
+    """Looks for what must not be in an answer."""
+
+    type: ClassVar[str]
+
+    def watch(self, content: Content | None) -> Callable[[str, bool], Scan] | None:
+        """Return what looks at the answer to a request with this content; None: there is nothing to look for.
+
+        It is called with a text, and whether that is all of it: see `leaks.Scan`.
         """
 
 
@@ -163,6 +177,13 @@ class Registry(Protocol):
 
     async def withdraw(self, digests: tuple[bytes, ...], now: float, quarantine: bool) -> frozenset[bytes]:
         """Revoke or quarantine from `now` (Unix seconds) on; return the digests that are known."""
+
+
+class Records(Protocol):
+    """A store of the records of exchanges."""
+
+    async def find(self, request_id: str) -> Mapping[str, Any] | None:
+        """Return the record of one exchange.  Raise DependencyError when there is no way to look."""
 
 
 class Issuers(Protocol):

@@ -71,7 +71,11 @@ def read(text: str) -> tuple[Reading, ...]:
 
 def read_ciphers(text: str) -> tuple[Reading, Reading]:
     """Return the text under rot13 and reversed: for a model alone, and dear, so only where such words were seen."""
-    return Reading("rot13", recode(text, "rot13")), Reading("reversed", text[::-1])
+    rotated = text.encode("utf-8", "surrogatepass").translate(_ROT13).decode("utf-8", "surrogatepass")
+    return Reading("rot13", rotated), Reading("reversed", text[::-1])
+
+
+_ROT13 = bytes.maketrans(ascii_letters.encode(), recode(ascii_letters, "rot13").encode())
 
 
 def _extend(path: str, how: str) -> str:
@@ -201,7 +205,7 @@ def _join_lines(text: str) -> str:
     )
 
 
-_SPACED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9]){2,}(?![A-Za-z0-9])")
+_SPACED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9,:;!?'\"()])+(?![A-Za-z0-9])")
 _SPACERS = re.compile(r"[ .\-_*|~]")
 
 

@@ -1,6 +1,7 @@
 """The record of one exchange: what was decided, by which control, and the detail that the caller was not given.
 
-Rule: no secret and no body is ever in a record.  Credentials appear by their public id, bodies by their size.
+Rule: no secret and no body is ever in a record.  Credentials appear by their public id, bodies by their size.  The one
+exception is the beginning of what an upstream said when it failed, bounded and redacted by the policy.
 """
 
 from __future__ import annotations
@@ -23,10 +24,17 @@ NAMES_MAX = 100
 
 
 class Timing(NamedTuple):
-    """Seconds that an exchange took in all, and of those until the upstream's answer began."""
+    """Seconds that an exchange took in all, and of those until the upstream's answer began.
+
+    And of the gateway's own: judging the head (authentication and what follows it), the body (quotas and checks), and
+    the time for which a failure waited for its slot.
+    """
 
     total_s: float
     upstream_s: float
+    head_s: float = 0.0
+    body_s: float = 0.0
+    slot_s: float = 0.0
 
 
 def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> dict[str, Any]:
@@ -51,9 +59,15 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
         "sent_bytes": sent_bytes,
         "total_us": int(timing.total_s * 1e6),
         "upstream_us": int(timing.upstream_s * 1e6),
+        "head_us": int(timing.head_s * 1e6),
+        "body_us": int(timing.body_s * 1e6),
     }
+    if timing.slot_s:
+        record["slot_us"] = int(timing.slot_s * 1e6)
     if x.decision is not None and not isinstance(x.decision, Allow):
         record |= _refused(x.decision)
+    if x.evidence is not None:
+        record["upstream_failure"] = x.evidence.tell(x.policy.retention.redact)
     _tell_alerts(x, record)
     _tell_limits(x, record)
     if x.removed:
@@ -148,6 +162,13 @@ def _refused(refusal: Refusal) -> dict[str, Any]:
         "control": refusal.control,
         "detail": refusal.detail[:DETAIL_MAX_CHARS],
     }
-    if isinstance(refusal, Deny) and refusal.retry_after_s is not None:
-        entry["retry_after_s"] = refusal.retry_after_s
+    if isinstance(refusal, Deny):
+        if refusal.rule:
+            entry["rule"] = refusal.rule[:NAME_MAX_CHARS]
+        if refusal.where:
+            entry["pointer"] = refusal.where[:DETAIL_MAX_CHARS]
+        if refusal.violations:
+            entry["told"] = list(refusal.violations)
+        if refusal.retry_after_s is not None:
+            entry["retry_after_s"] = refusal.retry_after_s
     return entry

@@ -6,17 +6,22 @@ Rule: what a transform could not read does not pass.  Every hold-back is bounded
 from __future__ import annotations
 
 import re
+from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vallum.core.decision import Deny, Reason
 from vallum.core.protocols import NOTHING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vallum.core.cost import Bill
+    from vallum.core.leaks import Event, Screen
     from vallum.core.policy import Outlet
 
 EVENT_MAX_BYTES = 1_048_576
 DONE = b"[DONE]"
+UNREADABLE = "response"  # the control that refuses what cannot be read
 EMPTY = b"{}"  # all that is left of an event of which nothing may leave
 # What an event may be called, and the form of its id: neither has room for a score.
 EVENT_NAME = re.compile(rb" ?[A-Za-z][A-Za-z_.-]{0,63}")
@@ -38,6 +43,10 @@ class Relay(Protocol):
     def passes_length(self) -> bool:
         """Whether the body leaves as long as it came."""
 
+    @property
+    def farewell(self) -> bytes:
+        """How a stream that was refused ends; empty: it is cut."""
+
     def chunk(self, data: bytes) -> bytes | Deny:
         """Take what arrived and return what may leave now."""
 
@@ -50,6 +59,7 @@ class Through:
 
     holds = False
     passes_length = True
+    farewell = b""
 
     def chunk(self, data: bytes) -> bytes:
         """Return `data`."""
@@ -63,15 +73,39 @@ class Through:
 class Rewriting:
     """What every relay that reads an answer's documents has at hand."""
 
-    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        removed: set[str],
+        enforce: bool,
+        bill: Bill | None = None,
+        screen: Screen | None = None,
+    ) -> None:
         """Transform by `outlet`; with `enforce` off, note what would be removed and send the original.
 
-        `bill` is shown every document on its way.
+        `bill` is shown every document on its way, `screen` looks for errors and leaks in it.
         """
         self._outlet = outlet
         self._bill = bill
         self._removed = removed
         self._enforce = enforce
+        self._screen = screen
+        self.farewell = b""
+
+    @property
+    def _refusal(self) -> Deny | None:
+        """The refusal of an answer that turned out to be an error, or to leak."""
+        return None if self._screen is None else self._screen.refusal
+
+    def _encode(self, document: Any) -> bytes:
+        """Write one document of a stream; nothing where nothing is left of it."""
+        assert self._outlet.codec is not None  # or it could not have been read
+        try:
+            data = self._outlet.codec.encode(document)
+        except RecursionError:
+            self._removed.add("event (unreadable)")
+            return b""
+        return b"" if data == EMPTY else data
 
 
 class Whole(Rewriting):
@@ -80,9 +114,16 @@ class Whole(Rewriting):
     holds = True
     passes_length = False
 
-    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        removed: set[str],
+        enforce: bool,
+        bill: Bill | None = None,
+        screen: Screen | None = None,
+    ) -> None:
         """Begin with nothing held."""
-        super().__init__(outlet, removed, enforce, bill)
+        super().__init__(outlet, removed, enforce, bill, screen)
         self._held: list[bytes] = []
         self._size = 0
 
@@ -97,12 +138,50 @@ class Whole(Rewriting):
     def end(self) -> bytes | Deny:
         """Return the transformed document."""
         original = b"".join(self._held)
-        changed = transform(original, self._outlet, self._removed, self._bill)
+        changed = transform(original, self._outlet, self._removed, self._bill, self._screen)
         if not changed:
             changed = unreadable("nothing in the answer may leave: it is none that the route's preset knows")
         if self._bill is not None and not isinstance(changed, Deny):
             self._bill.read_whole = True
-        return changed if self._enforce else original
+        if isinstance(changed, Deny) and changed.control == UNREADABLE and self._screen is not None:
+            self._screen.keep(original)
+        if not self._enforce or isinstance(changed, Deny):
+            return changed if self._enforce else original
+        return changed + b" " * (-len(changed) % self._outlet.pad_answer_bytes)
+
+
+class Text(Rewriting):
+    """Passes plain text, looked at for leaks; holds what could be the beginning of one."""
+
+    holds = False
+    passes_length = False
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        removed: set[str],
+        enforce: bool,
+        bill: Bill | None = None,
+        screen: Screen | None = None,
+    ) -> None:
+        """Begin with nothing held."""
+        super().__init__(outlet, removed, enforce, bill, screen)
+        self._decoder = getincrementaldecoder("utf-8")("replace")
+
+    def chunk(self, data: bytes) -> bytes | Deny:
+        """Return what is clear of leaks."""
+        return self._pass(data, ended=False)
+
+    def end(self) -> bytes | Deny:
+        """Return what was held."""
+        return self._pass(b"", ended=True)
+
+    def _pass(self, data: bytes, *, ended: bool) -> bytes | Deny:
+        assert self._screen is not None  # else nothing would have to be looked at
+        clean = self._screen.text(self._decoder.decode(data, ended), ended=ended)
+        if not self._enforce:
+            return data
+        return self._refusal or clean.encode()
 
 
 class Events(Rewriting):
@@ -111,9 +190,16 @@ class Events(Rewriting):
     holds = False
     passes_length = False
 
-    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        removed: set[str],
+        enforce: bool,
+        bill: Bill | None = None,
+        screen: Screen | None = None,
+    ) -> None:
         """Begin with nothing held."""
-        super().__init__(outlet, removed, enforce, bill)
+        super().__init__(outlet, removed, enforce, bill, screen)
         self._held = bytearray()
         self._late = b""  # an event that is over what was reserved
         if bill is not None:
@@ -133,6 +219,8 @@ class Events(Rewriting):
             event = bytes(self._held[: cut[0]])
             del self._held[: cut[1]]
             passed = self._event(event)
+            if self._refusal is not None:
+                return self._refuse(bytes(out), self._refusal)
             if bill is not None and bill.missing_tokens:
                 self._late = passed
                 return bytes(out)
@@ -141,20 +229,30 @@ class Events(Rewriting):
             return unreadable("one event of the stream is over 1 MiB")
         return bytes(out) if self._enforce else data
 
-    def end(self) -> bytes:
-        """Return the last event if its end was left out, as a client would read none of it otherwise."""
+    def end(self) -> bytes | Deny:
+        """Return what is held, and the last event if its end was left out: a client would read none of it."""
         rest = bytes(self._held).strip(b"\r\n")
         self._held.clear()
         out = self._event(rest) if rest else b""
+        if self._screen is not None:
+            out += self._write(self._screen.rest())
+        if self._refusal is not None:
+            return self._refuse(b"", self._refusal)
         return out if self._enforce else b""
+
+    def _refuse(self, sent: bytes, refusal: Deny) -> Deny:
+        """End the stream with an error that its clients know."""
+        assert self._screen is not None  # who refused
+        self.farewell = sent + b"event: error\ndata: " + self._screen.problem(refusal) + b"\n\n"
+        return refusal
 
     def _event(self, event: bytes) -> bytes:
         """Rewrite one event: its JSON transformed, its name and id kept, comments emptied, all else dropped."""
         if event.startswith(b"data: ") and b"\n" not in event and b"\r" not in event:  # as nearly all are
-            changed = self._data(event[6:])
-            return b"data: " + changed + b"\n\n" if changed else b""
+            return self._data([], event[6:], b"")
         lines: list[bytes] = []
         data: list[bytes] = []
+        kind = b""
         for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
             name, _, value = line.partition(b":")
             if name == b"data":
@@ -162,25 +260,51 @@ class Events(Rewriting):
             elif name in EVENT_FIELDS:
                 if EVENT_FIELDS[name].fullmatch(value):
                     lines.append(line)
+                    kind = value.strip() if name == b"event" else kind
                 else:
                     self._removed.add(f"{name.decode()} (of an event)")
             elif line.startswith(b":"):
                 lines.append(b":")
         if data:
-            changed = self._data(b"\n".join(data))
-            if not changed:  # nothing in it is for the caller
-                return b""
-            lines.append(b"data: " + changed)
-        return b"\n".join(lines) + b"\n\n" if lines else b""
+            return self._data(lines, b"\n".join(data), kind)
+        return self._pad(b"\n".join(lines) + b"\n\n") if lines else b""
 
-    def _data(self, data: bytes) -> bytes:
-        if len(data) < 16 and data.strip() == DONE:
-            return DONE
-        changed = transform(data, self._outlet, self._removed, self._bill)
-        if isinstance(changed, Deny):
+    def _data(self, lines: list[bytes], data: bytes, kind: bytes) -> bytes:
+        screen = self._screen
+        if screen is None:
+            if len(data) < 16 and data.strip() == DONE:
+                return self._line_up(lines, DONE)
+            changed = transform(data, self._outlet, self._removed, self._bill)
+            if isinstance(changed, Deny):
+                self._removed.add("event (unreadable)")
+                return b""
+            return b"" if changed in (b"", EMPTY) else self._line_up(lines, changed)
+        if data.strip() == DONE:
+            return self._write(screen.rest()) + self._line_up(lines, DONE)
+        if kind == b"error" and screen.find_error(None, data, kind):
+            return b""
+        document = read(data, self._outlet, self._removed, self._bill, screen)
+        if document is NOTHING or screen.refusal is not None:
+            return b""
+        if isinstance(document, Deny):
             self._removed.add("event (unreadable)")
             return b""
-        return b"" if changed == EMPTY else changed
+        return self._write(screen.event(tuple(lines), document))
+
+    def _write(self, events: list[Event]) -> bytes:
+        written = [(lines, self._encode(document)) for lines, document in events]
+        return b"".join([self._line_up(lines, data) for lines, data in written if data])
+
+    def _line_up(self, lines: Iterable[bytes], data: bytes) -> bytes:
+        return self._pad(b"\n".join([*lines, b"data: " + data]) + b"\n\n")
+
+    def _pad(self, event: bytes) -> bytes:
+        """Lengthen an event to a multiple, by a comment, which no client reads."""
+        most = self._outlet.pad_event_bytes
+        lacking = -len(event) % most
+        if not lacking:
+            return event
+        return b":" + b" " * (lacking - 2 if lacking > 1 else most - 1) + b"\n" + event
 
 
 class Lines(Rewriting):
@@ -189,9 +313,16 @@ class Lines(Rewriting):
     holds = False
     passes_length = False
 
-    def __init__(self, outlet: Outlet, removed: set[str], enforce: bool, bill: Bill | None = None) -> None:
+    def __init__(
+        self,
+        outlet: Outlet,
+        removed: set[str],
+        enforce: bool,
+        bill: Bill | None = None,
+        screen: Screen | None = None,
+    ) -> None:
         """Begin with nothing held."""
-        super().__init__(outlet, removed, enforce, bill)
+        super().__init__(outlet, removed, enforce, bill, screen)
         self._held = b""
         self._late = b""  # a line that is over what was reserved
         if bill is not None:
@@ -208,6 +339,8 @@ class Lines(Rewriting):
         while (end := self._held.find(b"\n", at)) >= 0:
             line, at = self._held[at:end], end + 1
             passed = self._line(line) if line.strip() else b""
+            if self._refusal is not None:
+                return self._refuse(bytes(out), self._refusal)
             if bill is not None and bill.missing_tokens:
                 self._late, self._held = passed, self._held[at:]
                 return bytes(out)
@@ -217,35 +350,78 @@ class Lines(Rewriting):
             return unreadable("one line of the stream is over 1 MiB")
         return bytes(out) if self._enforce else data
 
-    def end(self) -> bytes:
-        """Return the last line if its end was left out."""
+    def end(self) -> bytes | Deny:
+        """Return the last line if its end was left out, and what is held."""
         rest, self._held = self._held, b""
         out = self._line(rest) if rest.strip() else b""
+        if self._screen is not None:
+            out += self._write(self._screen.rest())
+        if self._refusal is not None:
+            return self._refuse(b"", self._refusal)
         return out if self._enforce else b""
 
+    def _refuse(self, sent: bytes, refusal: Deny) -> Deny:
+        assert self._screen is not None  # who refused
+        self.farewell = sent + self._screen.problem(refusal) + b"\n"
+        return refusal
+
     def _line(self, line: bytes) -> bytes:
-        changed = transform(line, self._outlet, self._removed, self._bill)
-        if isinstance(changed, Deny):
+        screen = self._screen
+        document = read(line, self._outlet, self._removed, self._bill, screen)
+        if document is NOTHING or self._refusal is not None:
+            return b""
+        if isinstance(document, Deny):
             self._removed.add("line (unreadable)")
             return b""
-        return b"" if changed in (b"", EMPTY) else changed + b"\n"
+        return self._write([((), document)] if screen is None else screen.event((), document))
+
+    def _write(self, events: list[Event]) -> bytes:
+        written = [self._encode(document) for _, document in events]
+        return b"".join([self._pad(line) for line in written if line])
+
+    def _pad(self, line: bytes) -> bytes:
+        return line + b" " * (-(len(line) + 1) % self._outlet.pad_event_bytes) + b"\n"
 
 
-def transform(body: bytes, outlet: Outlet, removed: set[str], bill: Bill | None = None) -> bytes | Deny:
-    """Apply every transform of `outlet` to one document, or refuse it if it is none; empty if none of it may leave."""
+def read(
+    body: bytes, outlet: Outlet, removed: set[str], bill: Bill | None = None, screen: Screen | None = None
+) -> Any | Deny:
+    """Read and transform one document; refuse it if it is none or an error; NOTHING if none of it may leave."""
     if outlet.codec is None:
         return unreadable("no codec reads this answer")
     try:
         document: Any = outlet.codec.decode(body)
     except ValueError as error:
         return unreadable(f"the answer is not what its content type says: {error}")
+    if screen is not None and screen.find_error(document, body):
+        return screen.refusal
     if bill is not None and not bill.read(document):
-        return b""
+        return NOTHING
     try:
         for step in outlet.transforms:
             document = step.apply(document, removed)
             if document is NOTHING:
-                return b""
+                break
+    except RecursionError:
+        return unreadable("the answer is nested too deeply")
+    return document
+
+
+def transform(
+    body: bytes, outlet: Outlet, removed: set[str], bill: Bill | None = None, screen: Screen | None = None
+) -> bytes | Deny:
+    """Apply every transform of `outlet` to one document, or refuse it if it is none; empty if none of it may leave."""
+    document = read(body, outlet, removed, bill, screen)
+    if isinstance(document, Deny):
+        return document
+    if document is NOTHING:
+        return b""
+    if screen is not None:
+        document = screen.whole(document)
+        if screen.refusal is not None:
+            return screen.refusal
+    assert outlet.codec is not None  # or it could not have been read
+    try:
         return outlet.codec.encode(document)
     except RecursionError:
         return unreadable("the answer is nested too deeply")
@@ -253,7 +429,7 @@ def transform(body: bytes, outlet: Outlet, removed: set[str], bill: Bill | None 
 
 def unreadable(detail: str) -> Deny:
     """Refuse an answer that cannot be inspected: it must not pass unseen."""
-    return Deny(Reason.UPSTREAM_ERROR, "response", detail)
+    return Deny(Reason.UPSTREAM_ERROR, UNREADABLE, detail)
 
 
 def _event_end(held: bytearray) -> tuple[int, int] | None:

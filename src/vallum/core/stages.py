@@ -81,17 +81,20 @@ def _find_codec(codecs: Mapping[str, Codec], content_type: str) -> Codec | None:
 
 
 def query(x: Exchange, route: Route) -> Deny | None:
-    """Refuse query parameters that the route does not name."""
-    if not x.request.query:
+    """Refuse parameters that the route does not name, or that are not what its schema says."""
+    allowed, parameters = route.intake.query, route.intake.parameters
+    if not x.request.query and parameters is None:
         return None
     try:
         pairs = query_pairs(x.request.query)
     except ValueError:
         return Deny(Reason.MALFORMED_REQUEST, "query", "not UTF-8, or over 100 fields")
-    allowed = route.intake.query
     if allowed is not None and any(name not in allowed for name, _ in pairs):
         return _invalid("query", "unknown_parameter", "query")
-    return None
+    if parameters is None:
+        return None
+    finding = parameters(route.pattern.parameters(x.request.path or ""), pairs)
+    return None if finding is None else found("query", finding)
 
 
 def query_pairs(query: str) -> list[tuple[str, str]]:
@@ -206,7 +209,7 @@ def parse(x: Exchange, route: Route) -> Refusal | None:
             if x.codec is None:  # a body that nobody announced
                 return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "parse", "no codec reads this body")
             document = x.codec.decode(x.body, x.request.headers)
-        x.content = Content(document, pairs, intake.max_depth, intake.passages)
+        x.content = Content(document, pairs, intake.max_depth, intake.passages, intake.shape)
     except ContentError as bound:  # each clause names its own: the compiler gives one name one type
         if str(bound) == "finite":
             return Deny(Reason.MALFORMED_REQUEST, "parse", "a number is not finite")
@@ -284,7 +287,8 @@ def sanitise(x: Exchange, route: Route) -> Refusal | None:
     if document is x.document or route.mode is Mode.SHADOW:
         return None
     # What was changed must still be what the schema promises: stripping can leave a string empty.
-    x.document, x.content = document, Content(document, x.content.query, intake.max_depth, intake.passages)
+    x.document = document
+    x.content = Content(document, x.content.query, intake.max_depth, intake.passages, intake.shape)
     x.forward = x.codec.encode(document)
     x.sanitised = True
     return schema(x, route) if intake.schema is not None else None
@@ -304,7 +308,7 @@ def found(control: str, finding: Finding) -> Deny:
     """Refuse what a control has found."""
     detail = f"{finding.rule} at {finding.where or 'the whole'}: {finding.detail}"
     violations = ({"pointer": finding.where, "rule": finding.rule},) if finding.public else ()
-    return Deny(finding.reason, control, detail, violations=violations)
+    return Deny(finding.reason, control, detail, violations=violations, rule=finding.rule, where=finding.where)
 
 
 def _invalid(control: str, rule: str, where: str) -> Deny:

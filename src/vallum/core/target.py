@@ -104,6 +104,11 @@ class Pattern:
             return cls(text, None)
         return cls(text, wild, open_ended)
 
+    def parameters(self, path: str) -> dict[str, str]:
+        """Return what stands in the place of each `{name}` of this pattern in `path`, which it matches."""
+        parts = zip(self.text[1:].split("/"), path[1:].split("/"), strict=False)
+        return {name[1:-1]: part for name, part in parts if name.startswith("{")}
+
     def matches(self, path: str) -> bool:
         """Say whether this pattern names `path`, a canonical path."""
         if self.segments is None:

@@ -49,7 +49,6 @@ TYPES = {"bmp": "bmp", "gif": "gif", "jpeg": "jpeg", "png": "png", "tiff": "tiff
     "jpg": "jpeg",
     "x-ms-bmp": "bmp",
 }
-IMAGE, DECLARED = "image", "declared"  # kinds of attachments
 UNDECLARED = ("", "application/octet-stream")  # an upload's type where its sender knew none
 HIDDEN, BOMB = "hidden_content", "metadata_bomb"
 REJECTED = frozenset((TRAILING, STRUCTURE, HIDDEN, BOMB))  # nobody honest writes these: no word on what was found
@@ -103,10 +102,10 @@ class Images:
         self._config = config
         self._strips = config.metadata != "keep" and config.mode is Mode.ENFORCE
         self._spots = [
-            (parse_path(one.path) if one.path else None, one.takes, one.kind == DECLARED)
+            (parse_path(one.path) if one.path else None, one.takes, one.declared)
             for one in attachments
-            if one.kind in (IMAGE, DECLARED)
-        ] + [(parse_path(field), Takes.BASE64, False) for field in config.fields]
+            if one.kind == "image"
+        ] + [(parse_path(field), Takes.BASE64, "") for field in config.fields]
 
     def clean(self, content: Content) -> Any | Finding:
         """Return the document with every image as it may pass on, or the first finding; take images out of the text."""
@@ -145,8 +144,8 @@ class Images:
                 continue
             for holder, key in list(places(document, path)):
                 value = holder[key]
-                if declared and not str(holder.get("media_type", "image/")).startswith("image/"):
-                    continue
+                if declared and not str(holder.get("media_type")).startswith(declared):
+                    continue  # a document in an image's place
                 if isinstance(value, dict) and takes is Takes.URL:  # {"image_url": {"url": ...}}
                     yield value, "url", value.get("url"), takes
                 elif isinstance(value, list):

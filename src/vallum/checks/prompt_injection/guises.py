@@ -11,13 +11,13 @@ from vallum.checks.prompt_injection.words import FREE, MODEL, S, words
 ROLES = (
     Pattern(
         "role.chatml",
-        1.0,
+        1.5,
         r"<\|? ?(?:im_(?:start|end|sep)|start_header_id|end_header_id|eot_id|begin_of_text"
         r"|endoftext|endofprompt|fim_prefix|channel\|>|system\|>|end\|>|user\|>|assistant\|>)",
     ),
     Pattern(
         "role.llama",
-        1.0,
+        1.5,
         r"\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|\[/?(?:SYSTEM_PROMPT|AVAILABLE_TOOLS"
         r"|TOOL_RESULTS)\]|<(?:bot|eot|sot)>",
     ),
@@ -264,25 +264,35 @@ INDIRECT = (
 
 
 # Characters that draw nothing, as UTF-8.  A flag emoji holds at most six tags, an honest word no joiner per letter.
+# What they hide is read and judged; that they hide it weighs little or nothing, or honest text so dressed would be
+# refused.  Selectors are the exception: they hold bytes that no reading shows.
 _TAG = r"\xf3\xa0[\x80\x81][\x80-\xbf]"
 _SELECTOR = r"(?:\xef\xb8[\x80-\x8f]|\xf3\xa0[\x84-\x87][\x80-\xbf])"
 
 
 HIDDEN_CHARACTERS = (
-    Pattern("hidden.tags", 1.0, rf"(?:{_TAG}){{10}}"),
-    Pattern("hidden.selectors", 1.0, rf"{_SELECTOR}{{6}}"),
-    Pattern("hidden.zero_width", 0.5, r"(?:[a-z]\xe2\x80[\x8b-\x8f]){4}"),
-    Pattern("hidden.joiner", 0.5, r"(?:[a-z]\xe2\x81[\xa0-\xa4]){4}|(?:[a-z]\xef\xbb\xbf){4}"),
-    Pattern("hidden.soft_hyphen", 0.5, r"(?:[a-z]\xc2\xad){4}"),
-    Pattern("hidden.run", 0.5, r"(?:\xe2\x80[\x8b-\x8f]){8}|(?:\xe2\x81[\xa0-\xa4]){8}"),
-    Pattern("hidden.bidi", 0.5, r"[a-z]\xe2\x80[\xad\xae]|\xe2\x80[\xad\xae][a-z]"),
+    Pattern("hidden.tags", 0.25, rf"(?:{_TAG}){{10}}"),
+    Pattern("hidden.selectors", 1.5, rf"{_SELECTOR}{{6}}"),
+    Pattern("hidden.zero_width", 0.0, r"(?:[a-z]\xe2\x80[\x8b-\x8f]){4}"),
+    Pattern("hidden.joiner", 0.0, r"(?:[a-z]\xe2\x81[\xa0-\xa4]){4}|(?:[a-z]\xef\xbb\xbf){4}"),
+    Pattern("hidden.soft_hyphen", 0.0, r"(?:[a-z]\xc2\xad){4}"),
+    Pattern("hidden.run", 0.0, r"(?:\xe2\x80[\x8b-\x8f]){8}|(?:\xe2\x81[\xa0-\xa4]){8}"),
+    Pattern("hidden.bidi", 0.0, r"[a-z]\xe2\x80[\xad\xae]|\xe2\x80[\xad\xae][a-z]"),
 )
 
 
 # What "instructions", "system prompt", "ignore ... previous" look like under rot13 and backwards: a cue, not evidence.
 CIPHER_CUES = (
-    Pattern("cipher.rot13", 0.0, r"vafgehpgvba|flfgrz cebzcg|cerivbhf|cnffjbeq"),
-    Pattern("cipher.reversed", 0.0, r"noitcurtsni|tpmorp metsys|suoiverp|drowssap"),
+    Pattern(
+        "cipher.rot13",
+        0.0,
+        r"vafgehpgvba|flfgrz|cerivbhf|cnffjbeq|\b(?:gur|naq|lbh|lbhe|nyy|guvf|jvgu|gung|cyrnfr|frperg|vtaber)\b",
+    ),
+    Pattern(
+        "cipher.reversed",
+        0.0,
+        r"noitcurtsni|metsys|suoiverp|drowssap|\b(?:eht|uoy|ruoy|siht|htiw|taht|esaelp|terces|erongi)\b",
+    ),
 )
 
 GUISES = (*ROLES, *PERSONAS, *INDIRECT, *HIDDEN_CHARACTERS)

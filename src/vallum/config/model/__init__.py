@@ -32,6 +32,7 @@ from vallum.config.model.response import ResponseConfig
 from vallum.core.policy import Mode, OnError
 from vallum.presets import PRESETS
 from vallum.provers.dpop import DpopConfig
+from vallum.responders.failures import FailuresConfig
 from vallum.responders.leak_reports import LeakReportsConfig
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ class Config(Base, frozen=True):
         ),
     ] = "sqlite:///vallum.db"
     leak_reports: LeakReportsConfig | None = None
+    failures: FailuresConfig | None = None
     records: RecordsConfig = RecordsConfig()
     dpop: DpopConfig = DpopConfig()
     tokens: TokensConfig | None = None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from vallum.config.model.base import Base, Positive, Seconds
+from vallum.leaks.redaction import Kind as RedactionKind
 
 
 class TlsConfig(Base, frozen=True):
@@ -65,6 +67,18 @@ class AdminConfig(Base, frozen=True):
     address: Annotated[str, Meta(description="host:port")] = "127.0.0.1:8081"
 
 
+class UpstreamFailuresConfig(Base, frozen=True):
+    """What is kept of an upstream's failure: the beginning of what it said, masked."""
+
+    max_bytes: Annotated[int, Meta(ge=0, le=65_536, description="of its body; 0: nothing of it")] = 4096
+    redact: Annotated[list[RedactionKind], Meta(description="kinds that are masked")] = msgspec.field(
+        default_factory=lambda: ["keys", "emails", "cards", "ibans"]
+    )
+    patterns: Annotated[
+        list[str], Meta(max_length=50, description="more that is masked: regular expressions as Hyperscan takes them")
+    ] = []
+
+
 class RecordsConfig(Base, frozen=True):
     """Where the records of exchanges go, which `vallum why` reads."""
 
@@ -73,3 +87,7 @@ class RecordsConfig(Base, frozen=True):
     )
     max_file_bytes: Annotated[Positive, Meta(description="size at which a new file begins")] = 16_777_216
     max_files: Annotated[Positive, Meta(description="files kept; the oldest are deleted")] = 16
+    keep_days: (
+        Annotated[float, Meta(gt=0, description="age at which records are deleted; absent: by size alone")] | None
+    ) = None
+    upstream_failures: UpstreamFailuresConfig = UpstreamFailuresConfig()

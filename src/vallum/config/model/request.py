@@ -12,11 +12,29 @@ from vallum.checks.sanitise import SanitiseConfig
 from vallum.config.model.base import Base, Positive
 
 
+class NumbersConfig(Base, frozen=True):
+    """What numbers a body may hold, wherever they stand."""
+
+    max_abs: (
+        Annotated[float, Meta(gt=0, description="furthest from zero; what is not finite is refused always")] | None
+    ) = None
+    max_digits: (
+        Annotated[int, Meta(ge=1, le=4300, description="significant digits; 17 hold every double, 9 every float")]
+        | None
+    ) = None
+
+
 class RequestConfig(Base, frozen=True):
     """What may come in."""
 
-    max_bytes: Annotated[Positive, Meta(description="size of a body")] = 1_048_576
+    max_bytes: Annotated[int, Meta(ge=0, description="size of a body; 0: none may come")] = 1_048_576
     max_depth: Annotated[Positive, Meta(le=128, description="nesting of a JSON body")] = 32
+    max_keys: Annotated[Positive | None, Meta(description="members of one object")] = None
+    max_items: Annotated[Positive | None, Meta(description="items of one array")] = None
+    max_chars: Annotated[Positive | None, Meta(description="characters of one string, of those in the query too")] = (
+        None
+    )
+    numbers: NumbersConfig = NumbersConfig()
     schema: Annotated[str | None, Meta(description="file with a JSON Schema, beside the policy")] = None
     bounds: Annotated[
         dict[str, Annotated[int, Meta(ge=0, le=2**31 - 1)]],
@@ -29,6 +47,10 @@ class RequestConfig(Base, frozen=True):
     query: Annotated[
         list[str] | Literal["any"], Meta(description="query parameters that may appear, or any; none by default")
     ] = []
+    parameters: Annotated[
+        str | None,
+        Meta(description="file with a JSON Schema of `{path: {..}, query: {..}}`, which also names what may appear"),
+    ] = None
     headers: Annotated[list[str], Meta(description="header fields that reach the upstream besides the usual")] = []
     encodings: Annotated[
         list[Literal["gzip", "deflate"]],

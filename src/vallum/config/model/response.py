@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from msgspec import Meta
 
 from vallum.config.model.base import Base, Positive
 from vallum.core.policy import OnOverrun
+from vallum.leaks.canaries import CanariesConfig
+from vallum.leaks.keys import KeysConfig
+from vallum.leaks.personal import PersonalConfig
+from vallum.leaks.prompt import PromptConfig
+
+if TYPE_CHECKING:
+    LeakConfig = Any
+else:
+    LeakConfig = Union[CanariesConfig, KeysConfig, PersonalConfig, PromptConfig]  # noqa: UP007  the list grows
 
 
 class ConfidenceConfig(Base, frozen=True):
@@ -49,6 +58,26 @@ class PrecisionConfig(Base, frozen=True):
             raise ValueError("give digits or dimensions")
 
 
+class ErrorsConfig(Base, frozen=True):
+    """What becomes of the upstream's errors: they are rewritten, whatever stands here."""
+
+    fields: Annotated[
+        list[str],
+        Meta(max_length=20, description="members of its 4xx that pass where they are names or small numbers"),
+    ] = []
+    inside: Annotated[
+        Literal["rewrite", "pass"],
+        Meta(description="errors that come as answers, whole or in a stream: rewrite them as well, or pass them"),
+    ] = "rewrite"
+
+
+class PaddingConfig(Base, frozen=True):
+    """Sizes that leave as multiples, so that they tell less of what is said."""
+
+    events: Annotated[Positive, Meta(le=4096, description="of each event or line of a stream, in bytes")] = 1
+    answers: Annotated[Positive, Meta(le=65_536, description="of a whole JSON answer, in bytes")] = 1
+
+
 class ResponseConfig(Base, frozen=True):
     """What may go out."""
 
@@ -74,3 +103,11 @@ class ResponseConfig(Base, frozen=True):
     quota_headers: Annotated[
         Literal["show", "hide"], Meta(description="hide: say nothing of how the quotas stand but Retry-After")
     ] = "show"
+    errors: Annotated[
+        ErrorsConfig | None, Meta(description="the upstream's errors; absent: rewritten wherever answers are read")
+    ] = None
+    leaks: Annotated[list[LeakConfig], Meta(description="what must not be in an answer")] = []
+    padding: PaddingConfig = PaddingConfig()
+    failure_slot_ms: Annotated[
+        int, Meta(ge=0, le=5000, description="failures leave on multiples of this after the request; 0: at once")
+    ] = 20

@@ -3,9 +3,9 @@
 from vallum.core.problem import ErrorFormat
 from vallum.presets.anthropic.amounts import METER
 from vallum.presets.anthropic.answer import ANSWERS
-from vallum.presets.anthropic.attachments import ATTACHMENTS
 from vallum.presets.anthropic.passages import passages
 from vallum.presets.anthropic.request import (
+    ATTACHMENTS,
     BOUNDS,
     COUNTED_BOUNDS,
     HEADERS,

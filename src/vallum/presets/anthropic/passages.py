@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vallum.core.content import Passage, Voice
-from vallum.presets.speech import entries, members, texts
+from vallum.presets.passages import entries, members, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,19 +24,19 @@ BYTES = SILENT | {"data"}
 def passages(document: Any) -> Iterator[Passage]:
     """Yield every text of a request that reaches the model."""
     request = members(document)
-    yield from texts(Voice.OPERATOR, "/system", request.get("system"), SILENT)
+    yield from spoken(Voice.OPERATOR, "/system", request.get("system"), SILENT)
     for index, message in entries(request.get("messages")):
-        spoken = members(message)
-        role = spoken.get("role")
+        held = members(message)
+        role = held.get("role")
         voice = ROLES.get(role, Voice.USER) if isinstance(role, str) else Voice.USER
-        yield from _content(voice, f"/messages/{index}/content", spoken.get("content"))
+        yield from _content(voice, f"/messages/{index}/content", held.get("content"))
     for name in ("tools", "output_config"):
-        yield from texts(Voice.OPERATOR, f"/{name}", request.get(name), frozenset({"cache_control"}))
+        yield from spoken(Voice.OPERATOR, f"/{name}", request.get(name), frozenset({"cache_control"}))
 
 
 def _content(voice: Voice, where: str, content: Any) -> Iterator[Passage]:
     if not isinstance(content, list):
-        yield from texts(voice, where, content, SILENT)
+        yield from spoken(voice, where, content, SILENT)
         return
     for index, block in enumerate(content):
         place = f"{where}/{index}"
@@ -45,8 +45,8 @@ def _content(voice: Voice, where: str, content: Any) -> Iterator[Passage]:
         if kind.endswith(RESULT):
             yield from _content(Voice.TOOL, f"{place}/content", held.get("content"))
         elif kind in ("tool_use", "server_tool_use"):
-            yield from texts(voice, f"{place}/name", held.get("name"))
-            yield from texts(voice, f"{place}/input", held.get("input"))  # the caller's members, of any name
+            yield from spoken(voice, f"{place}/name", held.get("name"))
+            yield from spoken(voice, f"{place}/input", held.get("input"))  # the caller's members, of any name
         else:
             yield from _block(KINDS.get(kind, voice), place, block)
 
@@ -56,8 +56,8 @@ def _block(voice: Voice, place: str, block: Any) -> Iterator[Passage]:
     held = members(block)
     source = held.get("source")
     if not isinstance(source, dict):  # of a search result it is a name, and is read out
-        yield from texts(voice, place, block, BYTES)
+        yield from spoken(voice, place, block, BYTES)
         return
-    yield from texts(voice, place, {name: inner for name, inner in held.items() if name != "source"}, BYTES)
+    yield from spoken(voice, place, {name: inner for name, inner in held.items() if name != "source"}, BYTES)
     silent = BYTES | {"url"} if source.get("type") in ("base64", "url") else SILENT
-    yield from texts(voice, f"{place}/source", source, silent)
+    yield from spoken(voice, f"{place}/source", source, silent)

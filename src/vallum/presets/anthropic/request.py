@@ -10,7 +10,7 @@ Cost
     About 3 us for a conversation of ten messages.
 Misses
     That `max_tokens` is over `thinking.budget_tokens`, and that each result follows its call: the upstream says so.
-    What is in a picture or a PDF.  A source of the type `url` makes the upstream fetch the address.
+    What is in a picture or a PDF.
 Example
     preset: anthropic.messages
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.core.content import Attachment, Takes
 from vallum.presets.anthropic.blocks import CACHE, NAME, SPEAKS, blocks, citation, message
 from vallum.presets.anthropic.tools import tool
 from vallum.presets.preset import Bound, Input
@@ -69,6 +70,15 @@ REFUSALS = {
     "user_profile_id": SHARED_ACCOUNT,
     "workspace_id": SHARED_ACCOUNT,
 }
+# A block lies in a message, in a tool's result, or in a document of blocks in either.
+SOURCES = [
+    f"messages.*.content.*.{inner}source"
+    for inner in ("", "content.*.", "source.content.*.", "content.*.source.content.*.")
+]
+ATTACHMENTS = (
+    *(Attachment(f"{source}.data", "image", Takes.BASE64, "image/") for source in SOURCES),
+    *(Attachment(f"{source}.url", "file", Takes.URL) for source in SOURCES),
+)
 INPUTS = (
     Input("messages.*.content", "text"),
     Input("messages.*.content.*.text", "text"),

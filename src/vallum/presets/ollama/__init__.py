@@ -1,18 +1,19 @@
 """Ollama's own API.  What it speaks of OpenAI's and Anthropic's is met by their presets."""
 
-from vallum.core.content import Attachment, Takes
 from vallum.core.problem import ErrorFormat
 from vallum.presets.ollama.amounts import METERS
 from vallum.presets.ollama.answer import ANSWERS
 from vallum.presets.ollama.passages import passages
 from vallum.presets.ollama.request import (
     CHAT_BOUNDS,
+    CHAT_IMAGES,
     CHAT_INPUTS,
     EMBED_BOUNDS,
     EMBED_INPUTS,
     EMBEDDINGS_BOUNDS,
     EMBEDDINGS_INPUTS,
     GENERATE_BOUNDS,
+    GENERATE_IMAGES,
     GENERATE_INPUTS,
     GENERATE_REFUSALS,
     LOADING_REFUSALS,
@@ -31,7 +32,7 @@ FORMS = {
         refused=REFUSALS,
         passages=passages,
         inputs=CHAT_INPUTS,
-        attachments=(Attachment("messages.*.images", "image", Takes.BASE64),),
+        attachments=CHAT_IMAGES,
     ),
     "ollama.generate": RequestForm(
         bounds=GENERATE_BOUNDS,
@@ -39,7 +40,7 @@ FORMS = {
         refused=GENERATE_REFUSALS,
         passages=passages,
         inputs=GENERATE_INPUTS,
-        attachments=(Attachment("images", "image", Takes.BASE64),),
+        attachments=GENERATE_IMAGES,
     ),
     "ollama.embed": RequestForm(
         bounds=EMBED_BOUNDS, schema=embed, refused=LOADING_REFUSALS, passages=passages, inputs=EMBED_INPUTS

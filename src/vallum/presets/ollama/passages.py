@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vallum.core.content import Passage, Voice
-from vallum.presets.speech import entries, members, texts
+from vallum.presets.passages import entries, members, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +30,6 @@ def passages(document: Any) -> Iterator[Passage]:
     for index, message in entries(request.get("messages")):
         role = members(message).get("role")
         voice = ROLES.get(role, Voice.USER) if isinstance(role, str) else Voice.USER
-        yield from texts(voice, f"/messages/{index}", message, SILENT)
+        yield from spoken(voice, f"/messages/{index}", message, SILENT)
     for name, voice in MEMBERS.items():
-        yield from texts(voice, f"/{name}", request.get(name))
+        yield from spoken(voice, f"/{name}", request.get(name))

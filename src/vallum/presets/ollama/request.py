@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.core.content import Attachment, Takes
 from vallum.presets.preset import Bound, Input
 from vallum.presets.shape import (
     ANY_OBJECT,
@@ -102,6 +103,8 @@ GENERATE_REFUSALS = {
     "width": PICTURES,
 }
 
+CHAT_IMAGES = (Attachment("messages.*.images", "image", Takes.BASE64),)
+GENERATE_IMAGES = (Attachment("images", "image", Takes.BASE64),)
 CHAT_INPUTS = (Input("messages.*.content", "text"), Input("messages.*.images.*", "image"))
 GENERATE_INPUTS = (Input("prompt", "text"), Input("images.*", "image"))
 EMBED_INPUTS = (Input("input", "text"), Input("input.*", "text"))

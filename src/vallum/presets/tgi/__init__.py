@@ -4,8 +4,8 @@ from typing import Any
 
 from vallum.core.content import Passage, Voice
 from vallum.core.problem import ErrorFormat
+from vallum.presets.passages import members, spoken
 from vallum.presets.preset import Preset, RequestForm
-from vallum.presets.speech import members, texts
 from vallum.presets.tgi.amounts import METER
 from vallum.presets.tgi.answer import ANSWERS
 from vallum.presets.tgi.request import BOUNDS, INPUTS, REFUSALS, generate
@@ -16,8 +16,8 @@ def passages(document: Any) -> list[Passage]:
     request = members(document)
     grammar = members(request.get("parameters")).get("grammar")
     return [
-        *texts(Voice.USER, "/inputs", request.get("inputs")),
-        *texts(Voice.OPERATOR, "/parameters/grammar", grammar, frozenset({"type"})),
+        *spoken(Voice.USER, "/inputs", request.get("inputs")),
+        *spoken(Voice.OPERATOR, "/parameters/grammar", grammar, frozenset({"type"})),
     ]
 
 

@@ -1,0 +1,66 @@
+"""The first layer: patterns.  What they say is evidence, each family counted once; it is certain of little else.
+
+A weight of 1.0 is a plain override, 0.5 a hint.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from vallum.checks.patterns import PatternSet
+from vallum.checks.prompt_injection.demands import DEMANDS
+from vallum.checks.prompt_injection.guises import CIPHER_CUES, GUISES
+from vallum.checks.prompt_injection.languages import LANGUAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from vallum.checks.patterns import Pattern
+    from vallum.core.reading import Reading
+
+CONCEALING = frozenset(("base", "spaced", "leet", "rot13", "reversed", "morse", "shuffled"))
+"""Decoders of what nobody does by accident to words such as these: worth half a point beside what they uncover."""
+
+
+class Evidence(NamedTuple):
+    """What the patterns found: in which reading, how much it weighs, by which names; and whether a cipher was hinted at."""
+
+    how: str = ""
+    weight: float = 0.0
+    names: str = ""
+    is_ciphered: bool = False
+
+
+class Gate:
+    """The compiled patterns; safe to share."""
+
+    def __init__(self) -> None:
+        """Compile: two seconds, once."""
+        self._patterns = PatternSet((*DEMANDS, *GUISES, *LANGUAGES, *CIPHER_CUES))
+
+    def weigh(self, readings: Iterable[Reading]) -> Evidence:
+        """Return the heaviest evidence of all readings."""
+        best = Evidence()
+        open_weight = 0.0
+        is_ciphered = False
+        for how, text in readings:
+            hits = self._patterns.scan(text)
+            if not hits:
+                continue
+            weight = add_up(hits)
+            is_ciphered = is_ciphered or any(hit in CIPHER_CUES for hit in hits)
+            if how == "sent":
+                open_weight = weight
+            elif weight > open_weight and not CONCEALING.isdisjoint(how.split("+")):
+                weight += 0.5
+            if weight > best.weight:
+                best = Evidence(how, weight, ",".join(pattern.name for pattern in hits))
+        return best._replace(is_ciphered=is_ciphered)
+
+
+def add_up(hits: Iterable[Pattern]) -> float:
+    """Return the sum of the heaviest hit of each family."""
+    heaviest: dict[str, float] = {}
+    for hit in hits:
+        heaviest[hit.family] = max(heaviest.get(hit.family, 0.0), hit.weight)
+    return sum(heaviest.values())

@@ -1,0 +1,68 @@
+"""Puts the layers together: one logit for a text, by weights and thresholds that were fitted, not chosen."""
+
+from __future__ import annotations
+
+from math import exp
+from typing import TYPE_CHECKING, NamedTuple
+
+from vallum.checks.prompt_injection.gate import Evidence, Gate
+from vallum.checks.prompt_injection.readings import final
+from vallum.checks.prompt_injection.scorer import NOTHING, Score, Scorer, load_model, load_weights
+from vallum.checks.prompt_injection.shuffled import unshuffle
+from vallum.core.reading import Reading, read_ciphers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Judgement(NamedTuple):
+    """What both layers say of one text."""
+
+    logit: float
+    evidence: Evidence
+    score: Score
+    how: str  # the reading with the worst window
+
+    @property
+    def probability(self) -> float:
+        """The logit as a probability, of as many attacks as honest texts."""
+        return 1 / (1 + exp(-max(min(self.logit, 30.0), -30.0)))
+
+    @property
+    def detail(self) -> str:
+        """For the record: which layer, which reading, which span; never the text itself."""
+        patterns = f"{self.evidence.names} in {self.evidence.how}" if self.evidence.names else "no pattern"
+        where = f"bytes {self.score.start} to {self.score.end} of {self.how}"
+        return f"probability {self.probability:.3f}: {patterns}; margin {self.score.margin:.2f} at {where}"
+
+
+class Judge:
+    """Both layers and how they are put together; pure and reentrant."""
+
+    def __init__(self) -> None:
+        """Compile the patterns, two seconds, and load the weights, some milliseconds."""
+        self._gate = Gate()
+        self.model = load_model()
+        self._scorer = Scorer(load_weights(), self.model.scale, self.model.bias)
+
+    def judge(self, readings: Sequence[Reading]) -> Judgement:
+        """Judge a text by all of its readings, and by those under ciphers that its words ask for."""
+        evidence = self._gate.weigh(readings)
+        last = final(readings)
+        chosen = [last]
+        if evidence.is_ciphered:
+            # Once only: rot13 of rot13 is where we came from.
+            chosen += read_ciphers(last.text)
+        plain = unshuffle(last.text)
+        if plain is not last.text:
+            chosen.append(Reading("shuffled", plain))
+        if len(chosen) > 1:
+            evidence = max(evidence, self._gate.weigh(chosen[1:]), key=lambda found: found.weight)
+        best, best_how = Score(NOTHING), ""
+        for how, text in chosen:
+            score = self._scorer.score(text)
+            if score.margin > best.margin:
+                best, best_how = score, how
+        model = self.model
+        logit = model.margin_weight * best.margin + model.pattern_weight * evidence.weight + model.offset
+        return Judgement(logit, evidence, best, best_how)

@@ -1,0 +1,42 @@
+"""Who says what in a request, as far as trust goes: the operator, the user, or what was brought in from outside.
+
+The operator's own messages are not judged.  What tools and documents say is judged apart and held to a lower
+threshold: nobody but the user has anything to ask of the model.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from vallum.core.content import Voice
+from vallum.core.reading import Reading, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vallum.core.content import Content
+
+Standing = Literal["user", "document"]
+BROUGHT_IN = frozenset((Voice.TOOL, Voice.DOCUMENT))
+
+
+class Speech(NamedTuple):
+    """All that was said with one standing, in every reading."""
+
+    standing: Standing
+    readings: tuple[Reading, ...]
+
+
+def hear(content: Content) -> Iterator[Speech]:
+    """Yield what is to be judged; messages of one standing are joined, so that an attack cut over them is whole."""
+    if content.is_one_voice:
+        yield Speech("user", content.readings)
+        return
+    passages = content.passages
+    trusted = {passage.text for passage in passages if passage.voice is Voice.OPERATOR}
+    brought = dict.fromkeys(passage.text for passage in passages if passage.voice in BROUGHT_IN)
+    # What no passage names is the user's: a string is judged unless somebody else is known to have said it.
+    said = [text for text in (*content.values, *content.keys) if text not in trusted and text not in brought]
+    yield Speech("user", read("\n".join(said)))
+    if brought:
+        yield Speech("document", read("\n".join(brought)))

@@ -1,0 +1,1 @@
+"""What must not be in an answer, one file a check."""
