@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,10 @@ routes:
     preset: openai.chat
     request: {remote_urls: {allow: [images.example.com]}}
 """
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+SAID = {"index": 0, "message": {"role": "assistant", "content": "a cat"}, "finish_reason": "stop"}
+COMPLETION = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [SAID]}
+TEXT = json.dumps(COMPLETION).encode()
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(TEXT), TEXT)
 JPEG = made.saved("JPEG", exif=made.exif(1), comment=b"secret place")
 
 
