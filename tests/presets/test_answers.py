@@ -65,12 +65,16 @@ def send(outlet: Outlet, facts: dict[str, Any]) -> Any:
     if "lines" in facts:
         lines = Lines(outlet, removed, enforce=True)
         sent = lines.chunk(b"".join([json.dumps(line).encode() + b"\n" for line in facts["lines"]]))
+        rest = lines.end()
         assert isinstance(sent, bytes)
-        return [json.loads(line) for line in (sent + lines.end()).splitlines()]
+        assert isinstance(rest, bytes)
+        return [json.loads(line) for line in (sent + rest).splitlines()]
     events = Events(outlet, removed, enforce=True)
     sent = events.chunk(b"".join([b"data: " + json.dumps(event).encode() + b"\n\n" for event in facts["events"]]))
+    rest = events.end()
     assert isinstance(sent, bytes)
-    return [json.loads(event.removeprefix(b"data: ")) for event in (sent + events.end()).split(b"\n\n") if event]
+    assert isinstance(rest, bytes)
+    return [json.loads(event.removeprefix(b"data: ")) for event in (sent + rest).split(b"\n\n") if event]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.preset}: {case.facts['name']}" for case in CASES])
