@@ -59,11 +59,13 @@ routes:
     preset: kserve.generate
     upstream: model
     auth: {any_of: [keys]}
+    response: {allow_fields: [seen]}
   - name: tf-predict
     match: {methods: [POST], path: "/v1/models/scorer:predict"}
     preset: tf_serving.predict
     upstream: model
     auth: {any_of: [keys]}
+    response: {allow_fields: [seen]}
   - name: torchserve
     match: {methods: [POST], path: "/predictions/*"}
     preset: torchserve.predict

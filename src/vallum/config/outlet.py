@@ -78,6 +78,7 @@ def build_outlet(faults: Faults, route: RouteConfig, place: Place) -> Outlet:
         headers=headers,
         max_bytes=response.max_bytes,
         media_types=media_types,
+        divided=form.divided,
         withheld=tuple(withheld_groups(route)),
         coarser=coarser,
         leaks=_build_leaks(faults, route, at),

@@ -212,7 +212,7 @@ class Events(Rewriting):
 
         That one and what follows leave with the next call, if more could be taken.
         """
-        if not self._held and self._bill is None and _is_one_event(data):
+        if not self._held and self._bill is None and self._screen is None and _is_one_event(data):
             passed = self._event(data[:-2])
             if self._refusal is not None:
                 return self._refuse(b"", self._refusal)

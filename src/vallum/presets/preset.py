@@ -82,6 +82,7 @@ class AnswerForm:
     searched: bool = False  # in those, too, the groups' names are looked for
     writes_text: bool = False  # strings are a model's words: JSON inside of them is text
     scores: tuple[str, ...] = ()  # where confidences lie, for whoever coarsens them
+    divided: bool = False  # answers may be JSON with the bytes of tensors behind it
     apart: tuple[tuple[Ask, Ask], ...] = ()  # members of requests that may not stand together, whatever is granted
     headers: frozenset[str] = frozenset()  # fields of the answer that its SDKs need besides the usual
     media_types: frozenset[str] = frozenset()  # what the API answers that is not JSON and passes unread: audio, images

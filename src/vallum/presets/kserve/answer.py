@@ -25,6 +25,8 @@ def _outputs(names: tuple[str, ...]) -> tuple[str, ...]:
 INFER = AnswerForm(
     values=("id", "model_name", *under("outputs", "name datatype")),
     members=("outputs.shape", "outputs.data"),
+    divided=True,
+    headers=frozenset({"inference-header-content-length"}),
     searched=True,
     withheld={
         "logits": Withheld(

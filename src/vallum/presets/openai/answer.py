@@ -138,7 +138,8 @@ ITEM = (
 )
 RESPONSE = (
     *"id object created_at completed_at status model parallel_tool_calls previous_response_id store".split(),
-    *"temperature top_p truncation user max_output_tokens max_tool_calls background safety_identifier prompt_cache_key".split(),
+    *"temperature top_p truncation user max_output_tokens max_tool_calls background".split(),
+    *"safety_identifier prompt_cache_key".split(),
     *("incomplete_details.reason", "reasoning.effort", "reasoning.summary", "error.code", "tool_choice"),
     *under("output", ITEM),
     *under("usage", "input_tokens output_tokens total_tokens output_tokens_details.reasoning_tokens"),
