@@ -35,10 +35,14 @@ from vallum.core.standing import Footing, Standing
 from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
 from vallum.metrics import Metrics
+from vallum.presets import PRESETS
 from vallum.stores.failover import Condition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from vallum.core.sidedoor import Ask
+    from vallum.presets.preset import Preset
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 HEADINGS = ("What it stops", "Config", "Cost", "Misses", "Example")
@@ -276,6 +280,72 @@ def reasons_page() -> str:
     return _page(lines)
 
 
+# --- presets ----------------------------------------------------------------------------------------------------------
+
+
+def presets_page() -> str:
+    """Return the page of what each preset takes, refuses and withholds."""
+    lines = [
+        "# Presets",
+        "",
+        "What Vallum knows of each API format.  A bound is set anew by its name in `request.bounds`, a refused member let",
+        "through by its name in `request.allow_fields`.  How to choose one, and what a version is:",
+        "[presets](../presets.md).",
+    ]
+    for name, preset in sorted(PRESETS.items()):
+        lines += ["", f"## {name}", "", _preset_facts(preset)]
+        lines += _table(
+            ("bound", "default", "of what"),
+            [(f"`{key}`", f"{bound.default:,}", bound.description) for key, bound in preset.request.bounds.items()],
+        )
+        lines += _table(
+            ("refused, though the API has it", "why"),
+            [(f"`{key}`", why) for key, why in preset.request.refused.items()],
+        )
+        lines += _table(
+            ("withheld of answers", "members", "asked for by", "why"),
+            [
+                (f"`{group}`", _names(held.paths), ", ".join(_ask(ask) for ask in held.asked_by), held.why)
+                for group, held in preset.answer.withheld.items()
+            ],
+        )
+    return _page(lines)
+
+
+def _preset_facts(preset: Preset) -> str:
+    form = preset.request
+    if not form.media_types:
+        return f"Version {preset.version}.  Bodies pass unread."
+    facts = [f"Version {preset.version}", f"bodies: {_names(form.media_types)}"]
+    facts.append("strict: what the format does not name is refused" if form.schema else "any members")
+    if preset.meter is not None:
+        facts.append("tokens are counted")
+    facts += [f"{words}: {_names(sorted(names))}" for words, names in (
+        ("header fields passed on", form.headers),
+        ("query parameters", form.query),
+        ("answers passed on unread", preset.answer.media_types),
+    ) if names]  # fmt: skip
+    if form.inputs:
+        facts.append(f"the model's input: {_names(place.path for place in form.inputs)}")
+    return "; ".join(facts) + "."
+
+
+def _ask(ask: Ask) -> str:
+    """Say what of a request asks for a group."""
+    words = f"`{'.'.join(ask.path)}`"
+    if ask.over is not None:
+        words += f" over {ask.over:g}"
+    return words + (f" = {_names(sorted(ask.among))}" if ask.among is not None else "")
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    return ["", _row(*head), _row(*["---"] * len(head)), *(_row(*row) for row in rows)] if rows else []
+
+
 # --- plug-ins ---------------------------------------------------------------------------------------------------------
 
 
@@ -437,6 +507,34 @@ def metrics_page() -> str:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
+# --- what presets withhold -------------------------------------------------------------------------------------------
+
+
+def disclosure_page() -> str:
+    """Write what each preset withholds of answers, why, and what asks for it; forms that are the same share a table."""
+    lines = ["# What presets withhold", ""]
+    lines += ["Each group leaves where `response.disclose` names it: [disclosure](../disclosure.md).", ""]
+    forms: list[tuple[Any, list[str]]] = []
+    for name, preset in PRESETS.items():
+        same = next((names for form, names in forms if form == preset.answer), None)
+        if same is not None:
+            same.append(name)
+        elif preset.answer.withheld:
+            forms.append((preset.answer, [name]))
+    for form, names in forms:
+        kind = "All else leaves." if not form.is_closed else "No member leaves that the format does not have."
+        lines += [f"## {', '.join(f'`{name}`' for name in names)}", "", kind, ""]
+        lines += ["| group | members | refused in a request | why |", "| --- | --- | --- | --- |"]
+        for group, withheld in form.withheld.items():
+            members = [*withheld.paths, *(f"{path} (emptied)" for path in withheld.emptied)]
+            members += [f"events {kind}*" for kind in withheld.events]
+            asked = dict.fromkeys(".".join(ask.path) for ask in withheld.asked_by)
+            cells = [", ".join(f"`{word}`" for word in words) for words in (members, asked)]
+            lines.append(_row(f"`{group}`", *cells, withheld.why))
+        lines.append("")
+    return _page(lines)
+
+
 def slug(heading: str) -> str:
     """Return the anchor that a Markdown heading gets: lower case, hyphens for spaces, letters, digits, `-` and `_`."""
     return "".join("-" if sign == " " else sign for sign in heading.strip().lower() if sign.isalnum() or sign in " -_")
@@ -455,7 +553,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "config.md": config_page,
     "metrics.md": metrics_page,
+    "disclosure.md": disclosure_page,
     "plugins.md": plugins_page,
+    "presets.md": presets_page,
     "reasons.md": reasons_page,
 }
 

@@ -270,6 +270,12 @@ def test_what_is_the_gateways_to_answer(tmp_path: Path, name: str) -> None:
     assert fault.endswith(f"routes[0].response.headers[0]: {name!r} is the gateway's to write")
 
 
+def test_the_field_in_which_anthropics_sdk_looks_for_the_id_is_the_gateways(tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, route_text("preset: anthropic.messages\nresponse: {headers: [Request-Id]}"))
+    assert fault.endswith("routes[0].response.headers[0]: 'Request-Id' is the gateway's to write")
+    assert policy_of(tmp_path, route_text("response: {headers: [Request-Id]}"))
+
+
 def test_equal_checks_are_built_once_and_only_so_many_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vallum.config.intake.CHECKS_KEPT", 1)
     monkeypatch.setattr("vallum.config.intake._built", {})

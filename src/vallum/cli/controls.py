@@ -47,6 +47,7 @@ def describe_route(route: Route) -> dict[str, str]:
         "checks": _list((guard.check.type, guard.mode) for guard in intake.checks),
         "sanitise": "yes" if intake.sanitiser is not None else ABSENT,
         "answer": " ".join(step.type for step in outlet.transforms) or ABSENT,
+        "withheld": " ".join(outlet.withheld) or ABSENT,
         "on error": "deny" if route.on_error is OnError.DENY else "allow",
     }
     if route.mode is Mode.SHADOW:

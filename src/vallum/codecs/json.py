@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from vallum.core.exchange import Headers
 
 QUOTED = re.compile(r' ".*"', re.DOTALL)  # the caller's words, which belong in no record
+DECODE = msgspec.json.Decoder().decode  # made once: half a microsecond an answer
+ENCODE = msgspec.json.Encoder().encode
 MEDIA_TYPES = frozenset({"application/json"})
 
 
@@ -31,7 +33,7 @@ class Json:
 
     def encode(self, document: Any) -> bytes:
         """Serialise `document`, in compact form; a number that is not finite becomes null."""
-        return msgspec.json.encode(document)
+        return ENCODE(document)
 
 
 class AnswerJson(Json):
@@ -40,7 +42,7 @@ class AnswerJson(Json):
     def decode(self, body: bytes, headers: Headers | None = None) -> Any:
         """Parse `body`, of a repeated key the last; raise ValueError that quotes nothing."""
         try:
-            return msgspec.json.decode(body)
+            return DECODE(body)
         except (ValueError, RecursionError):  # NaN perhaps, which only the slower reader takes
             pass
         try:

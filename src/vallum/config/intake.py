@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from vallum.config.model.request import RequestConfig
     from vallum.config.source import Place
     from vallum.core.protocols import Check, Codec
+    from vallum.core.sidedoor import Ask
     from vallum.presets.preset import Bounds, RequestForm
 
 S = TypeVar("S")
@@ -111,10 +112,8 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
                 faults.note((*at, key), "a raw route passes bodies unread", "leave out preset: raw")
         if route.checks:
             faults.note((*place, "checks"), "a raw route passes bodies unread", "leave out preset: raw")
-    elif request.sanitize is not None and not form.rewritable:
-        faults.note(
-            (*at, "sanitize"), f"bodies of {route.preset} cannot be rewritten", "take preset: kserve.infer_json"
-        )
+    elif not form.rewritable:
+        _check_bytes(faults, route, at)
     for index, name in enumerate(request.headers):
         folded_name = name.lower().replace("_", "-")  # some servers take one for the other
         if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
@@ -141,7 +140,9 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         parameters=None if parameters is None else parameters.inspect,
         headers=_headers(request.headers, form),
         deny_fields=frozenset(request.deny_fields),
-        asks=tuple([ask for group in withheld_groups(route).values() for ask in group.asked_by]),
+        asks=tuple(
+            [ask for group in withheld_groups(route).values() for ask in group.asked_by if not _is_let(route, ask)]
+        ),
         apart=PRESETS[route.preset].answer.apart,
         schema=hold_both(built, None if schema is None else schema.inspect),
         schemas=tuple(schemas),
@@ -155,6 +156,18 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),
         passages=form.passages,
     )
+
+
+def _check_bytes(faults: Faults, route: RouteConfig, at: Place) -> None:
+    """Note what a format whose tensors may be bytes cannot keep."""
+    request = route.request
+    for key, used, words in (
+        ("sanitize", request.sanitize is not None, "cannot be rewritten"),
+        ("numbers", request.numbers != NumbersConfig(), "may hold numbers as bytes, where this bound is not looked at"),
+        ("max_items", request.max_items is not None, "may hold numbers as bytes: bound their elements"),
+    ):
+        if used:
+            faults.note((*at, key), f"bodies of {route.preset} {words}", "take preset: kserve.infer_json")
 
 
 def _headers(names: list[str], form: RequestForm) -> frozenset[str]:
@@ -193,6 +206,11 @@ def _remote_urls(faults: Faults, config: RemoteUrlsConfig | None, form: RequestF
     config = config or RemoteUrlsConfig()
     check = faults.attempt((*at, "remote_urls", "fields"), RemoteUrls, config, form.attachments)
     return () if check is None else (Guard(check, config.mode),)
+
+
+def _is_let(route: RouteConfig, ask: Ask) -> bool:
+    """Say whether the route itself lets a member in that asks for more, or caps it."""
+    return ask.path[0] in route.request.allow_fields or ask.path[0] in route.request.bounds
 
 
 def _segments(path: str) -> list[str]:

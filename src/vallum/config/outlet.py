@@ -70,13 +70,17 @@ def build_outlet(faults: Faults, route: RouteConfig, place: Place) -> Outlet:
     headers = frozenset(name for name in kept if not any(fnmatchcase(name, wild) for wild in dropped))
     scores = [*form.scores, *(response.confidence.fields if response.confidence is not None else ())]
     coarser = tuple([Coarsening(scores, level) for level in LEVELS]) if scores and all(map(_is_path, scores)) else ()
+    granted = [form.withheld[name] for name in response.disclose if name in form.withheld]
+    media_types = form.media_types.union(*(group.media_types for group in granted))
     return Outlet(
-        AnswerJson(),
-        tuple(transforms),
-        headers,
-        response.max_bytes,
-        form.media_types,
-        coarser,
+        codec=AnswerJson(),
+        transforms=tuple(transforms),
+        headers=headers,
+        max_bytes=response.max_bytes,
+        media_types=media_types,
+        divided=form.divided,
+        withheld=tuple(withheld_groups(route)),
+        coarser=coarser,
         leaks=_build_leaks(faults, route, at),
         errors_inside=_rewrites_errors(response, transforms),
         error_fields=_error_fields(faults, response, at),
@@ -129,10 +133,8 @@ def _coarsen(faults: Faults, route: RouteConfig, at: Place) -> list[Transform]:
     made: list[Transform | None] = []
     if response.confidence is not None:
         wanted = response.confidence
-        make = partial(
-            Confidence, wanted.fields, wanted.bands, wanted.round, wanted.threshold, wanted.top_k, by=wanted.by
-        )
-        made.append(faults.attempt((*at, "confidence"), make))
+        make = partial(Confidence, threshold=wanted.threshold, top_k=wanted.top_k, by=wanted.by)
+        made.append(faults.attempt((*at, "confidence"), make, wanted.fields, wanted.bands, wanted.round))
         _find_dropped(faults, response.fields, wanted.fields, (*at, "confidence", "field"))
     if response.precision is not None:
         exact = response.precision

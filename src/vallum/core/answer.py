@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vallum.core import cost
 from vallum.core.decision import Deny, Reason
+from vallum.core.divided import LENGTH_FIELD, Divided
 from vallum.core.failure import pass_fields
 from vallum.core.leaks import Screen
 from vallum.core.relay import Events, Lines, Relay, Text, Through, Whole, unreadable
@@ -72,6 +73,9 @@ def choose_relay(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -
         return Lines(outlet, x.removed, enforce, bill, _screen(x, route, head, enforce))
     if not encoded and (media_type == "application/json" or media_type.endswith("+json")):
         return Whole(outlet, x.removed, enforce, bill, _screen(x, route, head, enforce))
+    length = head.headers.get(LENGTH_FIELD) if outlet.divided else None
+    if not encoded and length is not None and media_type == "application/octet-stream":
+        return Divided(length, outlet, x.removed, enforce)
     if not encoded and not outlet.transforms and outlet.leaks and media_type in TEXTS:
         return Text(outlet, x.removed, enforce, None, _screen(x, route, head, enforce))
     must = outlet.transforms or outlet.leaks or outlet.errors_inside

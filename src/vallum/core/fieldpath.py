@@ -29,26 +29,35 @@ def places(document: Any, path: Path) -> Iterator[tuple[Any, Any]]:
 
     A list met where a name is wanted is looked through item by item, so a path holds for one answer and for a batch.
     """
-    name, rest = path[0], path[1:]
     if isinstance(document, dict):
-        if "=" in name:
-            if rest and is_chosen(document, name):
-                yield from places(document, rest)
-            return
-        for key in list(document) if name == "*" else spellings(document, name):
-            if rest:
-                yield from places(document[key], rest)
-            else:
-                yield document, key
+        yield from _members(document, path)
     elif isinstance(document, list):
-        for index, item in enumerate(document):
-            if name != "*" and not is_chosen(item, name):
-                if "=" not in name:
-                    yield from places(item, path)
-            elif rest:
-                yield from places(item, rest)
-            else:
-                yield document, index
+        yield from _items(document, path)
+
+
+def _members(document: dict[str, Any], path: Path) -> Iterator[tuple[Any, Any]]:
+    name, rest = path[0], path[1:]
+    if "=" in name:  # the object itself is meant, and it is not taken out of itself
+        if rest and is_chosen(document, name):
+            yield from places(document, rest)
+        return
+    for key in list(document) if name == "*" else spellings(document, name):
+        if rest:
+            yield from places(document[key], rest)
+        else:
+            yield document, key
+
+
+def _items(document: list[Any], path: Path) -> Iterator[tuple[Any, Any]]:
+    name, rest = path[0], path[1:]
+    for index, item in enumerate(document):
+        if name != "*" and not is_chosen(item, name):
+            if "=" not in name:
+                yield from places(item, path)
+        elif rest:
+            yield from places(item, rest)
+        else:
+            yield document, index
 
 
 def spellings(document: dict[str, Any], name: str) -> list[str]:

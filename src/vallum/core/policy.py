@@ -189,6 +189,8 @@ class Outlet:
     headers: frozenset[str] = frozenset()
     max_bytes: int = 8_388_608
     media_types: frozenset[str] = frozenset()  # what passes unread: audio, images
+    divided: bool = False  # answers may have the bytes of tensors behind their JSON (divided.py)
+    withheld: tuple[str, ...] = ()  # groups that the preset withholds here, by name
     coarser: tuple[Transform, ...] = ()  # what is done besides, by level, to answers to a caller under suspicion
     leaks: tuple[Sentry, ...] = ()
     errors_inside: bool = False  # errors in the guise of answers are failures of the upstream

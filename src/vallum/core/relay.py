@@ -212,22 +212,43 @@ class Events(Rewriting):
 
         That one and what follows leave with the next call, if more could be taken.
         """
-        self._held += data
-        bill = self._bill
-        out, self._late = bytearray(self._late), b""
-        while (cut := _event_end(self._held)) is not None:
-            event = bytes(self._held[: cut[0]])
-            del self._held[: cut[1]]
-            passed = self._event(event)
+        if not self._held and self._bill is None and self._screen is None and _is_one_event(data):
+            passed = self._event(data[:-2])
             if self._refusal is not None:
-                return self._refuse(bytes(out), self._refusal)
+                return self._refuse(b"", self._refusal)
+            return passed if self._enforce else data
+        bill = self._bill
+        out, self._late = [self._late], b""
+        whole = self._arrived(data)
+        start = 0
+        while (blank := _find_blank(whole, start)) is not None:
+            passed = self._event(whole[start : blank[0]])
+            start = blank[1]
+            if self._refusal is not None:
+                return self._refuse(b"".join(out), self._refusal)
             if bill is not None and bill.missing_tokens:
                 self._late = passed
-                return bytes(out)
-            out += passed
+                self._held[:0] = whole[start:]
+                return b"".join(out)
+            out.append(passed)
+        if whole:
+            self._held[:0] = whole[start:]
         if len(self._held) > EVENT_MAX_BYTES:
             return unreadable("one event of the stream is over 1 MiB")
-        return bytes(out) if self._enforce else data
+        return b"".join(out) if self._enforce else data
+
+    def _arrived(self, data: bytes) -> bytes:
+        """Return all that is there if an event may have ended in it, and hold it otherwise: no byte is read twice."""
+        held = self._held
+        if not held:
+            return data
+        fresh = max(0, len(held) - 3)  # a blank line of four bytes may have begun before
+        held += data
+        if _find_blank(held, fresh) is None:
+            return b""
+        whole = bytes(held)
+        held.clear()
+        return whole
 
     def end(self) -> bytes | Deny:
         """Return what is held, and the last event if its end was left out: a client would read none of it."""
@@ -432,7 +453,15 @@ def unreadable(detail: str) -> Deny:
     return Deny(Reason.UPSTREAM_ERROR, UNREADABLE, detail)
 
 
-def _event_end(held: bytearray) -> tuple[int, int] | None:
-    """Find the first blank line: where the event ends, and where the next begins."""
-    blank = BLANK_LINE.search(held)
+def _find_blank(data: bytes | bytearray, start: int) -> tuple[int, int] | None:
+    """Find the first blank line from `start` on: where the event before it ends, and where the next begins."""
+    if b"\r" not in data:  # as in nearly all streams
+        end = data.find(b"\n\n", start)
+        return None if end < 0 else (end, end + 2)
+    blank = BLANK_LINE.search(data, start)
     return None if blank is None else blank.span()
+
+
+def _is_one_event(data: bytes) -> bool:
+    """Say whether `data` is one event and nothing else, as nearly all pieces of a stream are."""
+    return data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2 and b"\r" not in data

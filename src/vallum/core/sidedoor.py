@@ -35,7 +35,7 @@ class Ask(NamedTuple):
 
 
 def find_open(document: Any, asks: tuple[Ask, ...], apart: tuple[tuple[Ask, Ask], ...]) -> str | None:
-    """Return the first member that asks for what is withheld, or that may not stand beside another; None: all is well."""
+    """Return the first member that asks for what is withheld, or that may not stand beside another; else None."""
     for ask in asks:
         name = ask.find(document)
         if name is not None:

@@ -33,7 +33,7 @@ class Input(NamedTuple):
     """Where the model's input lies in a request, for whoever compares inputs."""
 
     path: str  # dotted, as in a policy: `inputs.*.data`
-    kind: str  # text, image, vector
+    kind: str  # text, image, audio, vector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +65,7 @@ class Withheld(NamedTuple):
     asked_by: tuple[Ask, ...] = ()  # members of requests that ask for it: refused where it is withheld
     emptied: tuple[str, ...] = ()  # members that stay without their content, as clients fail without them
     events: tuple[str, ...] = ()  # how the types of events begin that do not leave
+    media_types: tuple[str, ...] = ()  # of answers that leave, unread, only where the group is granted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,7 @@ class AnswerForm:
     searched: bool = False  # in those, too, the groups' names are looked for
     writes_text: bool = False  # strings are a model's words: JSON inside of them is text
     scores: tuple[str, ...] = ()  # where confidences lie, for whoever coarsens them
+    divided: bool = False  # answers may be JSON with the bytes of tensors behind it
     apart: tuple[tuple[Ask, Ask], ...] = ()  # members of requests that may not stand together, whatever is granted
     headers: frozenset[str] = frozenset()  # fields of the answer that its SDKs need besides the usual
     media_types: frozenset[str] = frozenset()  # what the API answers that is not JSON and passes unread: audio, images

@@ -105,7 +105,8 @@ def by_kind(member: str, kinds: Mapping[str, Shape], default: Shape | None = Non
 def nested(depth: int, members: int = 256, items: int = 1024, chars: int = 16_384) -> dict[str, Shape]:
     """Return what `ANYTHING` and `ANY_OBJECT` refer to, for a schema's `$defs`: any JSON down to `depth` levels.
 
-    For what is the caller's own, such as a schema of a tool's arguments: it is bounded, and not read.
+    For what is the caller's own, such as a schema of a tool's arguments: it is bounded, and not read.  Names in it are
+    bounded by the body alone: to look at each would double the time.
     """
     shapes: dict[str, Shape] = {"nested0": {"type": ["string", "number", "boolean", "null"], "maxLength": chars}}
     for level in range(depth):
@@ -113,7 +114,6 @@ def nested(depth: int, members: int = 256, items: int = 1024, chars: int = 16_38
         shapes["nested" if level == depth - 1 else f"nested{level + 1}"] = {
             "maxLength": chars,
             "maxProperties": members,
-            "propertyNames": {"maxLength": 256},
             "additionalProperties": below,
             "maxItems": items,
             "items": below,
@@ -149,6 +149,15 @@ def compiled_schema(chars: int, members: int = 256) -> dict[str, Shape]:
 
 
 COMPILED_SCHEMA: Shape = {"type": "object", "$ref": "#/$defs/compiled"}
+
+
+# Of an upload a schema sees these; its data is for the control of images.
+UPLOAD = record(
+    "filename media_type bytes",
+    filename={"type": "string"},
+    media_type={"type": "string"},
+    bytes={"type": "integer", "minimum": 1},
+)
 
 
 def loosened(schema: Any, names: frozenset[str], parent: str = "") -> Any:

@@ -44,6 +44,7 @@ class Confidence:
         field: str | Iterable[str],
         bands: Mapping[str, float] | None = None,
         digits: int | None = None,
+        *,
         threshold: float | None = None,
         top_k: int | None = None,
         by: str = "score",
@@ -57,7 +58,9 @@ class Confidence:
         self._paths = [parse_path(name) for name in fields]
         self._note = f"{', '.join(fields)} (coarsened)"
         self._bands = None if bands is None else sorted(((low, label) for label, low in bands.items()), reverse=True)
-        self._step = None if digits is None else Decimal(1).scaleb(-digits)
+        self._digits = digits or 0
+        self._step = Decimal(1).scaleb(-self._digits)
+        self._rounds = digits is not None
         self._threshold = threshold
         self._top_k = top_k
         self._by = by
@@ -125,14 +128,21 @@ class Confidence:
     def _coarsen_number(self, value: Any) -> str | float | None:
         if not _is_score(value) or (self._threshold is not None and value < self._threshold):
             return None
-        if self._step is not None:
+        if self._rounds:
             if not -HUGE < value < HUGE:
                 return None
-            return float(Decimal(repr(value)).quantize(self._step, ROUND_HALF_EVEN))
+            return self._round(value)
         if self._bands is None:
             exact: float = value
             return exact
         return next((label for low, label in self._bands if value >= low), None)
+
+    def _round(self, value: float) -> float:
+        """Round half to even, by the digits as they are written: only those of a 5 need decimal arithmetic."""
+        written = repr(value)
+        if written[-1] != "5" and "e" not in written:
+            return float(round(value, self._digits))
+        return float(Decimal(written).quantize(self._step, ROUND_HALF_EVEN))
 
 
 def _is_score(value: Any) -> bool:

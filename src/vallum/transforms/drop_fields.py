@@ -59,24 +59,12 @@ class DropFields:
 
     def _prune(self, document: Any, removed: set[str], depth: int) -> bool:
         """Take every name that may stand nowhere out of `document`; say whether there was one."""
-        known = self._known
         changed = False
         waiting = [document]
         while waiting:
             item = waiting.pop()
             if type(item) is dict:
-                named = None
-                for key in item:
-                    verdict = known.get(key)
-                    if verdict is None:
-                        verdict = self._judge(key)
-                    if verdict:
-                        named = [key] if named is None else [*named, key]
-                if named is not None:
-                    changed = True
-                    for key in named:
-                        del item[key]
-                        removed.add(key.casefold())
+                changed |= self._strip(item, removed)
                 if self._in_strings:
                     changed |= self._search(item, list(item.items()), removed, depth)
                 waiting.extend(item.values())
@@ -85,6 +73,20 @@ class DropFields:
                     changed |= self._search(item, list(enumerate(item)), removed, depth)
                 waiting.extend(item)
         return changed
+
+    def _strip(self, item: dict[str, Any], removed: set[str]) -> bool:
+        known = self._known
+        named: list[str] = []
+        for key in item:
+            verdict = known.get(key)
+            if verdict is None:
+                verdict = self._judge(key)
+            if verdict:
+                named.append(key)
+        for key in named:
+            del item[key]
+            removed.add(key.casefold())
+        return bool(named)
 
     def _judge(self, key: str) -> bool:
         if len(self._known) >= KNOWN_MAX:

@@ -23,7 +23,7 @@ from vallum.core.fieldpath import parse_path, places
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-EMPTY = {str: "", list: [], dict: {}}
+EMPTY: dict[type, Any] = {str: "", list: [], dict: {}}
 
 
 class Emptied:

@@ -34,12 +34,13 @@ NOTED_MAX = 256  # names of removed members that one exchange remembers: the ups
 class Node:
     """What may stay at one place of a document."""
 
-    __slots__ = ("choices", "members", "value", "whole")
+    __slots__ = ("choices", "deep", "members", "value", "whole")
 
     def __init__(self) -> None:
         """Let nothing stay."""
         self.members: dict[str, Node] = {}
         self.choices: dict[str, Node] = {}  # of items, by a segment `name=value`
+        self.deep = False  # there is something in it that may stay
         self.value = False  # what stands here may stay if it is neither object nor list
         self.whole = False  # all of it may stay
 
@@ -47,6 +48,7 @@ class Node:
         """Return the node at the end of `path`, made if need be."""
         node = self
         for name in path:
+            node.deep = True
             if "=" in name:
                 node = node.choices.setdefault(name, Node())
                 node.grow([name.partition("=")[0]]).value = True  # what it was chosen by stays as well
@@ -75,38 +77,46 @@ class Fields:
     def apply(self, document: Any, removed: set[str]) -> Any:
         """Return `document` with the named members only; what is neither object nor list becomes null."""
         kept = _keep(document, self._root, removed)
-        return self._empty if kept == {} else kept
+        return kept if kept or type(kept) is not dict else self._empty
 
 
 def _keep(item: Any, node: Node, removed: set[str]) -> Any:
+    """Take out of `item`, in place, what may not stay; return it, or null in the place of what it may not be."""
     if type(item) is dict:
-        kept = {}
-        members = node.members
-        every = members.get("*")
-        for key, value in item.items():
-            below = members.get(key, every)
-            if below is not None:
-                if below.whole or value is None:
-                    kept[key] = value
-                    continue
-                kind = type(value)
-                if below.members or below.choices if kind is dict or kind is list else below.value:
-                    kept[key] = _keep(value, below, removed) if kind is dict or kind is list else value
-                    continue
-            if len(removed) < NOTED_MAX:
-                removed.add(key)
-        return kept
+        _keep_members(item, node, removed)
+        return item
     if type(item) is list:
         if node.choices:
             return _choose(item, node, removed)
-        every = node.members.get("*")
-        if every is not None:
-            node = every
+        node = node.members.get("*", node)
         return item if node.whole else [_keep(inner, node, removed) for inner in item]
     if node.value:
         return item
     removed.add("answer")
     return None
+
+
+def _keep_members(item: dict[str, Any], node: Node, removed: set[str]) -> None:
+    gone: list[str] = []
+    members = node.members
+    every = members.get("*")
+    for key, value in item.items():
+        below = members.get(key, every)
+        if below is None:
+            gone.append(key)
+        elif below.whole or value is None:
+            continue
+        elif type(value) is dict or type(value) is list:
+            if below.deep:
+                item[key] = _keep(value, below, removed)
+            else:
+                gone.append(key)
+        elif not below.value:
+            gone.append(key)
+    for key in gone:
+        del item[key]
+        if len(removed) < NOTED_MAX:
+            removed.add(key)
 
 
 def _choose(items: list[Any], node: Node, removed: set[str]) -> list[Any]:

@@ -59,7 +59,7 @@ MESSAGES = AnswerForm(
                     for path in under(place, "service_tier inference_geo speed")
                 ]
             ),
-            "Tells where and how the model is served, and how loaded it is: reconnaissance (OWASP LLM07).",
+            "Tells where and how the model is served, and how loaded it is: reconnaissance.",
         ),
         "cache": Withheld(
             tuple(

@@ -1,10 +1,11 @@
 """Images for vision services: as the whole body, as a part of a form, or in JSON."""
 
+from vallum.presets.image.answer import ANSWERS
 from vallum.presets.image.request import JSON, MULTIPART, RAW
 from vallum.presets.preset import Preset
 
 PRESETS = (
-    Preset(name="image.json", request=JSON),
-    Preset(name="image.multipart", request=MULTIPART),
-    Preset(name="image.raw", request=RAW),
+    Preset(name="image.json", request=JSON, answer=ANSWERS["image.json"]),
+    Preset(name="image.multipart", request=MULTIPART, answer=ANSWERS["image.multipart"]),
+    Preset(name="image.raw", request=RAW, answer=ANSWERS["image.raw"]),
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vallum.core.content import Attachment, Takes
 from vallum.presets.preset import Bound, Input, RequestForm
-from vallum.presets.shape import REFUSED, either, listed, named, record, text
+from vallum.presets.shape import REFUSED, UPLOAD, either, listed, named, record, text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,13 +19,6 @@ CHARS = Bound(1000, "characters of one such field")
 FORMATS = ("image/bmp", "image/gif", "image/jpeg", "image/png", "image/tiff", "image/webp")
 IMAGE = {"type": "string", "minLength": 8}  # base64 or a data URL, which the control of images reads
 SCALAR = {"type": ["number", "boolean", "null"]}
-# Of an upload a schema sees these; its data is for the control of images.
-UPLOAD = record(
-    "filename media_type bytes",
-    filename={"type": "string"},
-    media_type={"type": "string"},
-    bytes={"type": "integer", "minimum": 1},
-)
 
 
 def raw_schema(_: Bounds) -> Mapping[str, Any]:

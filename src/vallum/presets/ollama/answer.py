@@ -20,10 +20,13 @@ LOGPROBS = Withheld(
     " al. 2024).",
     asks("logprobs") + asks_over(0, "top_logprobs"),
 )
-REASONING_WHY = "Hidden reasoning is what distillation wants most: students trained on it come close to the model (DeepSeek-AI 2025)."
+REASONING_WHY = (
+    "Hidden reasoning is what distillation wants most: students trained on it come close to the model (DeepSeek-AI"
+    " 2025)."
+)
 TOKEN_IDS = Withheld(
     ("context",),
-    "Token ids give the vocabulary away, with which a student is aligned to the model (Finlayson et al. 2024).",
+    "Token ids give the vocabulary away, with which a student is aligned to the model.",
 )
 DEBUG = Withheld(("_debug_info",), "Shows the template and the operator's prompt.", asks("_debug_render_only"))
 SCORES = ("logprobs.logprob", "logprobs.top_logprobs.logprob")
@@ -65,7 +68,7 @@ TAGS = AnswerForm(
     withheld={
         "details": Withheld(
             under("models", DETAILS),
-            "Tells which open model this one was made from, to the digest of its file (OWASP LLM07).",
+            "Tells which open model this one was made from, to the digest of its file.",
         )
     },
 )

@@ -36,9 +36,7 @@ FINGERPRINTS = Withheld(
     ("system_fingerprint",),
     "Tells when weights or settings changed, which an attacker waits for (Chen, Zaharia and Zou 2023).",
 )
-ROUTING = Withheld(
-    ("service_tier", "provider"), "Tells who serves the model, and how loaded it is: reconnaissance (OWASP LLM07)."
-)
+ROUTING = Withheld(("service_tier", "provider"), "Tells who serves the model, and how loaded it is: reconnaissance.")
 CACHE = Withheld(
     ("usage.prompt_tokens_details.cached_tokens",),
     "A cache that callers share tells whether somebody else has sent this beginning (Gu et al. 2025).",
@@ -48,7 +46,7 @@ TOKEN_IDS = Withheld(
         *under("choices", "token_ids prompt_token_ids stop_reason"),
         *("prompt_token_ids", "token_ids", "kv_transfer_params"),
     ),
-    "Token ids give the vocabulary away, with which a student is aligned to the model (Finlayson et al. 2024).",
+    "Token ids give the vocabulary away, with which a student is aligned to the model.",
     asks("return_token_ids", "return_tokens_as_token_ids", "logprob_token_ids", "kv_transfer_params"),
 )
 HIDDEN = Withheld(
@@ -126,7 +124,7 @@ MODELS = AnswerForm(
                 *("root", "parent", "max_model_len", "permission", "meta"),
                 *under("data", "root parent max_model_len permission meta"),
             ),
-            "Tells which open model this one was made from, and where it lies on the server's disk (OWASP LLM07).",
+            "Tells which open model this one was made from, and where it lies on the server's disk.",
         )
     },
 )
@@ -139,8 +137,9 @@ ITEM = (
     " summary.type summary.text action.type action.query action.url result queries"
 )
 RESPONSE = (
-    *"id object created_at completed_at status model parallel_tool_calls previous_response_id store temperature".split(),
-    *"top_p truncation user max_output_tokens max_tool_calls background safety_identifier prompt_cache_key".split(),
+    *"id object created_at completed_at status model parallel_tool_calls previous_response_id store".split(),
+    *"temperature top_p truncation user max_output_tokens max_tool_calls background".split(),
+    *"safety_identifier prompt_cache_key".split(),
     *("incomplete_details.reason", "reasoning.effort", "reasoning.summary", "error.code", "tool_choice"),
     *under("output", ITEM),
     *under("usage", "input_tokens output_tokens total_tokens output_tokens_details.reasoning_tokens"),
@@ -206,12 +205,12 @@ IMAGES = AnswerForm(
     withheld={
         "urls": Withheld(
             ("data.url",),
-            "An address on the host that made the image: an inner name, and a door around the gateway (OWASP API7).",
+            "An address on the host that made the image: an inner name, and a door around the gateway.",
             asks_by("response_format", "url"),
         ),
         "seeds": Withheld(
             ("seed", "data.seed", "data.finish_reason", "info", "parameters"),
-            "With the seed an image is made again elsewhere, which proves what model it was (Carlini et al. 2023).",
+            "With the seed an image is made again elsewhere and compared, which tells what model it was.",
         ),
     },
     writes_text=True,
@@ -243,10 +242,14 @@ AUDIO = AnswerForm(
 
 ANSWERS: Mapping[str, AnswerForm] = {
     "openai.audio.speech": AUDIO,
+    "openai.audio.transcriptions": AUDIO,
+    "openai.audio.translations": AUDIO,
     "openai.chat": CHAT,
     "openai.completions": COMPLETIONS,
     "openai.embeddings": EMBEDDINGS,
     "openai.images": IMAGES,
+    "openai.images.edits": IMAGES,
+    "openai.images.variations": IMAGES,
     "openai.models": MODELS,
     "openai.responses": RESPONSES,
 }

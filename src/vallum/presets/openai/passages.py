@@ -42,6 +42,7 @@ SILENT = frozenset({
     "audio", "call_id", "data", "detail", "encrypted_content", "file_data", "file_id", "file_url", "format", "id",
     "image_url", "input_audio", "logprobs", "result", "role", "status", "strict", "syntax", "tool_call_id", "type",
 })  # fmt: skip
+SAID_BEFORE = SILENT | {"content"}
 OPERATORS = ("instructions", "tools", "functions", "response_format", "text")
 
 
@@ -88,10 +89,14 @@ def _messages(messages: Any, where: str) -> Iterator[Passage]:
             continue
         voice = _voice_of(message)
         content = message.get("content")
-        if isinstance(content, list):
+        if isinstance(content, str):
+            if content:
+                yield Passage(voice, f"{where}/{index}/content", content)
+        elif isinstance(content, list):
             yield from _parts(content, voice, f"{where}/{index}/content")
-            message = {name: value for name, value in message.items() if name != "content"}  # noqa: PLW2901
-        yield from spoken(voice, f"{where}/{index}", message, SILENT)
+        rest = {name: value for name, value in message.items() if name not in SAID_BEFORE}
+        if rest:
+            yield from spoken(voice, f"{where}/{index}", rest, SILENT)
 
 
 def _parts(parts: list[Any], voice: Voice, where: str) -> Iterator[Passage]:

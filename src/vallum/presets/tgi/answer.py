@@ -28,7 +28,7 @@ GENERATE = AnswerForm(
         ),
         "token_ids": Withheld(
             (),
-            "Token ids give the vocabulary away, with which a student is aligned to the model (Finlayson et al. 2024).",
+            "Token ids give the vocabulary away, with which a student is aligned to the model.",
             emptied=("token.id",),
         ),
         "samples": Withheld(

@@ -2,14 +2,15 @@
 
 from vallum.core.problem import ErrorFormat
 from vallum.presets.openai.amounts import METERS
-from vallum.presets.preset import Preset, RequestForm
+from vallum.presets.preset import Preset
+from vallum.presets.vllm import pooling, request
 from vallum.presets.vllm.answer import ANSWERS
-from vallum.presets.vllm.request import FORMS
 
+FORMS = {**request.FORMS, **pooling.FORMS}
 PRESETS = tuple(
     Preset(
         name=name,
-        request=FORMS.get(name, RequestForm()),
+        request=FORMS[name],
         answer=answer,
         meter=METERS.get(f"openai.{name.partition('.')[2]}"),
         error_format=ErrorFormat.OPENAI,

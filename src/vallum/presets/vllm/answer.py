@@ -43,7 +43,7 @@ TOKENIZE = AnswerForm(
     withheld={
         "token_ids": Withheld(
             ("tokens", "token_strs", "max_model_len"),
-            "Token ids give the vocabulary away, with which a student is aligned to the model (Finlayson et al. 2024).",
+            "Token ids give the vocabulary away, with which a student is aligned to the model.",
         )
     },
 )

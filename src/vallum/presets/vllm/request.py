@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.core.content import Attachment, Takes
 from vallum.presets.openai.passages import chat_passages, prompt_passages
 from vallum.presets.openai.request import chat, completions
 from vallum.presets.openai.request.members import optional
@@ -59,18 +60,16 @@ DANGEROUS: Mapping[str, str] = {
     "priority": "lets the caller pass others in the queue",
     "prompt_embeds": "a serialised tensor that the server loads",
     "request_id": "what the server calls the exchange: two of one name mix",
-    "uuid": "names an input in the server's cache, which may be another caller's",
     "vllm_xargs": "arguments of the server's extensions",
 }
-NOT_FOR_CHAT = ("prompt_embeds", "uuid")
 TOKEN_IDS: Shape = whole(0, 10_000_000)
 
 
 def chat_schema(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a chat."""
     members = chat.members(bounds)
-    words = text(bounds["characters"])
-    members |= _sampling(bounds) | _refused("prompt_embeds", "uuid") | optional(
+    words = text(bounds["chars"])
+    members |= _sampling(bounds) | optional(
         add_generation_prompt=FLAG,
         continue_final_message=FLAG,
         documents=listed(named(words, 16), bounds["documents"]),
@@ -80,12 +79,14 @@ def chat_schema(bounds: Bounds) -> Mapping[str, Any]:
         include_reasoning=FLAG,
     )  # fmt: skip
     members["response_format"] = _format(bounds)
-    return {"$defs": chat.definitions(bounds), **record("messages model", **members)}
+    address = record("url", url=text(bounds["data_chars"], 1))
+    more = {"video_url": record("video_url", video_url=address), "audio_url": record("audio_url", audio_url=address)}
+    return {"$defs": chat.definitions(bounds, more), **record("messages model", **members)}
 
 
 def completion_schema(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a completion."""
-    members = completions.completion_members(bounds) | _sampling(bounds) | _refused("chat_template")
+    members = completions.completion_members(bounds) | _sampling(bounds)
     members["response_format"] = _format(bounds)
     return {"$defs": nested(bounds["schema_depth"]), **record("model prompt", **members)}
 
@@ -95,7 +96,7 @@ def _sampling(bounds: Bounds) -> dict[str, Any]:
     rule = text(bounds["grammar"])
     choice = listed(text(1024), bounds["choices"], 1)
     structure = {"json": either({"type": "string", "maxLength": 65_536}, ANY_OBJECT)}
-    return _refused(*(name for name in DANGEROUS if name not in NOT_FOR_CHAT)) | optional(
+    return dict.fromkeys(DANGEROUS, REFUSED) | optional(
         add_special_tokens=FLAG,
         allowed_token_ids=listed(TOKEN_IDS, bounds["allowed_token_ids"]),
         bad_words=listed(text(128), bounds["stop_token_ids"]),
@@ -133,12 +134,8 @@ def _sampling(bounds: Bounds) -> dict[str, Any]:
     )
 
 
-def _refused(*names: str) -> dict[str, Any]:
-    return dict.fromkeys(names, REFUSED)
-
-
 def _format(bounds: Bounds) -> Shape:
-    described = {"name": text(64, 1), "description": or_null(text(bounds["characters"])), "strict": or_null(FLAG)}
+    described = {"name": text(64, 1), "description": or_null(text(bounds["chars"])), "strict": or_null(FLAG)}
     return by_kind("type", {
         "text": record(),
         "json_object": record(),
@@ -154,11 +151,16 @@ FORMS: Mapping[str, RequestForm] = {
         refused={**chat.DANGEROUS, **DANGEROUS},
         passages=chat_passages,
         inputs=chat.CHAT.inputs,
+        attachments=(
+            *chat.ATTACHMENTS,
+            Attachment(f"{chat.PART}.video_url.url", "video", Takes.URL),
+            Attachment(f"{chat.PART}.audio_url.url", "audio", Takes.URL),
+        ),
     ),
     "vllm.completions": RequestForm(
         bounds=COMPLETION_BOUNDS,
         schema=completion_schema,
-        refused={name: why for name, why in DANGEROUS.items() if name != "uuid"},
+        refused=DANGEROUS,
         passages=prompt_passages("prompt", "suffix"),
         inputs=(Input("prompt", "text"), Input("prompt.*", "text")),
     ),

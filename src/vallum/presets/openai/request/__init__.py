@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 FORMS: Mapping[str, RequestForm] = {
     "openai.audio.speech": audio.SPEECH,
+    "openai.audio.transcriptions": audio.TRANSCRIPTIONS,
+    "openai.audio.translations": audio.TRANSLATIONS,
     "openai.chat": chat.CHAT,
     "openai.completions": completions.COMPLETIONS,
     "openai.embeddings": completions.EMBEDDINGS,
     "openai.images": images.GENERATIONS,
+    "openai.images.edits": images.EDITS,
+    "openai.images.variations": images.VARIATIONS,
     "openai.models": RequestForm(schema=lambda _: NULL),  # no body
     "openai.responses": responses.RESPONSES,
 }

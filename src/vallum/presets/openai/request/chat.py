@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.core.content import Attachment, Takes
 from vallum.presets.openai.passages import chat_passages
 from vallum.presets.openai.request.members import (
     ANSWERS,
     BIASES,
+    BREAKPOINT,
     CHARACTERS,
     DATA,
+    DETAILS,
     EFFORTS,
     ID,
     LOCATION,
@@ -49,11 +52,11 @@ if TYPE_CHECKING:
     from vallum.presets.preset import Bounds
 
 BOUNDS: Mapping[str, Bound] = {
-    "messages": Bound(512, "messages of a conversation"),
-    "parts": Bound(64, "parts of one message"),
+    "messages": Bound(1000, "messages of a conversation"),
+    "parts": Bound(256, "parts of one message"),
     "images": Bound(16, "images of one message"),
-    "characters": CHARACTERS,
-    "data": DATA,
+    "chars": CHARACTERS,
+    "data_chars": DATA,
     "tools": Bound(128, "tools, and functions"),
     "tool_calls": Bound(128, "calls of tools in one message"),
     "max_tokens": OUTPUT_TOKENS,
@@ -70,6 +73,13 @@ DANGEROUS: Mapping[str, str] = {
     "audio.id": "names an earlier answer at the upstream, which may be another caller's",
 }
 
+PART = "messages.*.content.*"
+ATTACHMENTS = (
+    Attachment(f"{PART}.image_url.url", "image", Takes.URL),
+    Attachment(f"{PART}.input_audio.data", "audio", Takes.BASE64),
+    Attachment(f"{PART}.file.file_data", "file", Takes.BASE64),
+)
+
 CALL: Mapping[str, Any] = {"name": text(128, 1), "arguments": text(1_048_576)}
 
 
@@ -80,7 +90,7 @@ def schema(bounds: Bounds) -> Mapping[str, Any]:
 
 def members(bounds: Bounds) -> dict[str, Any]:
     """Return all members of a request."""
-    schema_name = {"name": NAME, "description": or_null(text(bounds["characters"])), "strict": or_null(FLAG)}
+    schema_name = {"name": NAME, "description": or_null(text(bounds["chars"])), "strict": or_null(FLAG)}
     tool = {
         "function": record("function", function=record("name", **function(bounds))),
         "custom": record("custom", custom=_custom(bounds)),
@@ -123,18 +133,18 @@ def members(bounds: Bounds) -> dict[str, Any]:
     }
 
 
-def definitions(bounds: Bounds) -> dict[str, Any]:
-    """Return what the members refer to: a message, by its role."""
+def definitions(bounds: Bounds, more: Mapping[str, Shape] | None = None) -> dict[str, Any]:
+    """Return what the members refer to: a message, by its role; `more` are parts that a user's may have besides."""
     content = _texts(bounds)
-    many = listed(by_kind("type", parts(bounds)), bounds["parts"], 1)
-    asked = either(text(bounds["characters"]), fewer(many, "image_url", bounds["images"]))
+    many = listed(by_kind("type", parts(bounds) | dict(more or {})), bounds["parts"], 1)
+    asked = either(text(bounds["chars"]), fewer(many, "image_url", bounds["images"]))
     name = text(128)
     answered = either(
-        text(bounds["characters"]),
+        text(bounds["chars"]),
         listed(
             by_kind("type", {
-                "text": record("text", text=text(bounds["characters"])),
-                "refusal": record("refusal", refusal=text(bounds["characters"])),
+                "text": record("text", text=text(bounds["chars"]), prompt_cache_breakpoint=BREAKPOINT),
+                "refusal": record("refusal", refusal=text(bounds["chars"])),
             }),
             bounds["parts"],
         ),
@@ -152,37 +162,45 @@ def definitions(bounds: Bounds) -> dict[str, Any]:
             function_call=or_null(record("name arguments", **CALL)),
             audio=or_null(record("id", id=REFUSED)),
             # What answers hold and is sent back with them, by SDKs and by servers of models that reason.
-            refusal=or_null(text(bounds["characters"])),
+            refusal=or_null(text(bounds["chars"])),
             annotations=or_null(listed(ANYTHING, 256)),
-            reasoning=or_null(text(bounds["characters"])),
-            reasoning_content=or_null(text(bounds["characters"])),
+            reasoning=or_null(text(bounds["chars"])),
+            reasoning_content=or_null(text(bounds["chars"])),
         ),
         "tool": record("content tool_call_id", content=content, tool_call_id=ID, name=or_null(name)),
         "system": record("content", content=content, name=name),
         "developer": record("content", content=content, name=name),
-        "function": record("content name", content=or_null(text(bounds["characters"])), name=name),
+        "function": record("content name", content=or_null(text(bounds["chars"])), name=name),
     }
     return {"message": by_kind("role", roles), **nested(bounds["schema_depth"])}
 
 
 def parts(bounds: Bounds) -> dict[str, Shape]:
     """Return the parts of what a user says."""
-    data = text(bounds["data"], 1)
+    data = text(bounds["data_chars"], 1)
     return {
-        "text": record("text", text=text(bounds["characters"])),
-        "image_url": record("image_url", image_url=record("url", url=data, detail=one_of("auto", "low", "high"))),
-        "input_audio": record("input_audio", input_audio=record("data format", data=data, format=one_of("wav", "mp3"))),
-        "file": record("file", file=record(file_data=data, filename=text(256), file_id=REFUSED)),
+        "text": record("text", text=text(bounds["chars"]), prompt_cache_breakpoint=BREAKPOINT),
+        "image_url": record(
+            "image_url", image_url=record("url", url=data, detail=one_of(*DETAILS)), prompt_cache_breakpoint=BREAKPOINT
+        ),
+        "input_audio": record(
+            "input_audio",
+            input_audio=record("data format", data=data, format=one_of("wav", "mp3")),
+            prompt_cache_breakpoint=BREAKPOINT,
+        ),
+        "file": record(
+            "file", file=record(file_data=data, filename=text(256), file_id=REFUSED), prompt_cache_breakpoint=BREAKPOINT
+        ),
     }
 
 
 def _texts(bounds: Bounds) -> Shape:
-    part = by_kind("type", {"text": record("text", text=text(bounds["characters"]))})
-    return either(text(bounds["characters"]), listed(part, bounds["parts"], 1))
+    part = by_kind("type", {"text": record("text", text=text(bounds["chars"]), prompt_cache_breakpoint=BREAKPOINT)})
+    return either(text(bounds["chars"]), listed(part, bounds["parts"], 1))
 
 
 def _custom(bounds: Bounds) -> Shape:
-    return record("name", name=NAME, description=text(bounds["characters"]), format=grammar(flat=False))
+    return record("name", name=NAME, description=text(bounds["chars"]), format=grammar(flat=False))
 
 
 def _voice() -> Shape:
@@ -208,6 +226,7 @@ CHAT = RequestForm(
     schema=schema,
     refused=DANGEROUS,
     passages=chat_passages,
+    attachments=ATTACHMENTS,
     inputs=(
         Input("messages.*.content", "text"),
         Input("messages.*.content.*.text", "text"),

@@ -11,7 +11,6 @@ from vallum.presets.openai.request.members import (
     CHARACTERS,
     ID,
     OUTPUT_TOKENS,
-    PAIRS,
     STOPS,
     common,
     optional,
@@ -30,18 +29,17 @@ TOKEN: Shape = whole(0, 10_000_000)
 COMPLETION_BOUNDS: Mapping[str, Bound] = {
     "prompts": Bound(16, "prompts of one request"),
     "tokens": Bound(131_072, "ids of tokens of one prompt"),
-    "characters": CHARACTERS,
+    "chars": CHARACTERS,
     "max_tokens": OUTPUT_TOKENS,
     "n": ANSWERS,
     "best_of": Bound(8, "answers of which the best is chosen"),
     "stop": STOPS,
     "logit_bias": BIASES,
-    "metadata": PAIRS,
 }
 EMBEDDING_BOUNDS: Mapping[str, Bound] = {
     "inputs": Bound(2048, "texts of one request"),
     "tokens": Bound(8192, "ids of tokens of one text"),
-    "characters": Bound(32_768, "characters of one text"),
+    "chars": Bound(32_768, "characters of one text"),
     "dimensions": Bound(16_384, "numbers of one embedding"),
 }
 
@@ -49,10 +47,10 @@ EMBEDDING_BOUNDS: Mapping[str, Bound] = {
 def prompts(bounds: Bounds, many: str, least: int = 0) -> Shape:
     """Take a text, a list of texts, a list of token ids, or a list of such lists."""
     tokens = {"type": "array", "items": TOKEN, "minItems": 1, "maxItems": bounds["tokens"]}
-    several = {"items": {**tokens, "type": ["string", "array"], "maxLength": bounds["characters"], "minLength": least}}
+    several = {"items": {**tokens, "type": ["string", "array"], "maxLength": bounds["chars"], "minLength": least}}
     return {
         "type": ["string", "array"],
-        "maxLength": bounds["characters"],
+        "maxLength": bounds["chars"],
         "minLength": least,
         "minItems": 1,
         "if": {"type": "array", "prefixItems": [{"type": "integer"}]},
@@ -63,18 +61,17 @@ def prompts(bounds: Bounds, many: str, least: int = 0) -> Shape:
 
 def completion_members(bounds: Bounds) -> dict[str, Any]:
     """Return all members of a completion."""
-    known = common(bounds)
-    served = ("metadata", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier")
+    known = common({**bounds, "metadata": 0})
     return {
         "model": ID,
         "prompt": prompts(bounds, "prompts"),
-        **{name: shape for name, shape in known.items() if name not in served},
+        **{name: known[name] for name in ("stream", "temperature", "top_p", "user")},
         **sampling(bounds),
         **optional(
             best_of=whole(1, bounds["best_of"]),
             echo=FLAG,
             logprobs=whole(0, 5),
-            suffix=text(bounds["characters"]),
+            suffix=text(bounds["chars"]),
         ),
     }
 

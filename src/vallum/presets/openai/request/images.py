@@ -1,13 +1,14 @@
-"""Images: POST /v1/images/generations, and the fields of the forms that edits and variations are sent as."""
+"""Images: POST /v1/images/generations, and the forms that edits and variations are sent as."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.core.content import Attachment, Takes
 from vallum.presets.openai.passages import prompt_passages
-from vallum.presets.openai.request.members import ID, optional
+from vallum.presets.openai.request.members import EFFORTS, ID, optional
 from vallum.presets.preset import Bound, Input, RequestForm
-from vallum.presets.shape import FLAG, Shape, one_of, record, text, whole
+from vallum.presets.shape import FLAG, UPLOAD, Shape, listed, one_of, or_null, record, text, whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,41 +25,51 @@ SIZES = (
     "1792x1024",
     "1024x1792",
 )
-QUALITIES = ("auto", "high", "medium", "low", "hd", "standard")
-FORMATS = ("png", "jpeg", "webp")
+QUALITIES = ("auto", "high", "medium", "low", "xhigh", "max", "hd", "standard")
+FORMATS = ("png", "jpeg", "webp", "gif", "svg")
+IMAGE: Shape = {"required": ["image"]}
 BOUNDS: Mapping[str, Bound] = {
-    "characters": Bound(32_000, "characters of the prompt"),
+    "chars": Bound(32_000, "characters of the prompt"),
     "n": Bound(10, "images that may be asked for at once"),
 }
 
 
 def schema(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a request for images."""
-    return record("prompt", prompt=text(bounds["characters"], 1), **_drawn(bounds), **optional(
+    return record("prompt", prompt=text(bounds["chars"], 1), **_drawn(bounds), **optional(
+        complexity=one_of("low", "medium", "high"),
+        frame_count=whole(2, 16),
+        frame_duration_ms=whole(1, 655_350),
         moderation=one_of("low", "auto"),
         partial_images=whole(0, 3),
         stream=FLAG,
+        safety_identifier=text(256),
         style=one_of("vivid", "natural"),
+        svg=record("model", model=ID, reasoning=or_null(record(effort=one_of(*EFFORTS, None)))),
     ))  # fmt: skip
 
 
 def edit_fields(bounds: Bounds) -> Mapping[str, Any]:
-    """Write the schema of the text fields of a form for edits; its files are `image`, `image[]` and `mask`."""
+    """Write the schema of a form for edits: an image or several, perhaps a mask, and texts."""
     spoken = {name: _spoken(shape) for name, shape in _drawn(bounds).items()}
-    return record(
+    fields = record(
         "prompt",
-        prompt=text(bounds["characters"], 1),
+        prompt=text(bounds["chars"], 1),
+        mask=UPLOAD,
         input_fidelity=one_of("high", "low"),
         partial_images=one_of("0", "1", "2", "3"),
         stream=one_of("true", "false"),
         **spoken,
     )
+    fields["properties"].update({"image": UPLOAD, "image[]": listed(UPLOAD, bounds["images"], 1)})
+    return {**fields, "if": {"required": ["image[]"]}, "then": {"properties": {"image": False}}, "else": IMAGE}
 
 
 def variation_fields(bounds: Bounds) -> Mapping[str, Any]:
-    """Write the schema of the text fields of a form for variations; its file is `image`."""
+    """Write the schema of a form for variations: an image, and texts."""
     names = ("model", "n", "response_format", "size", "user")
-    return record(**{name: _spoken(shape) for name, shape in _drawn(bounds).items() if name in names})
+    spoken = {name: _spoken(shape) for name, shape in _drawn(bounds).items() if name in names}
+    return record("image", image=UPLOAD, **spoken)
 
 
 def _drawn(bounds: Bounds) -> dict[str, Any]:
@@ -91,4 +102,19 @@ GENERATIONS = RequestForm(
     schema=schema,
     passages=prompt_passages("prompt"),
     inputs=(Input("prompt", "text"),),
+)
+EDITS = RequestForm(
+    media_types=("multipart/form-data",),
+    bounds={**BOUNDS, "images": Bound(16, "images of one request")},
+    schema=edit_fields,
+    passages=prompt_passages("prompt"),
+    inputs=(Input("prompt", "text"), Input("image", "image"), Input("image[].*", "image")),
+    attachments=(Attachment("*", "image", Takes.UPLOAD),),
+)
+VARIATIONS = RequestForm(
+    media_types=("multipart/form-data",),
+    bounds={"n": BOUNDS["n"]},
+    schema=variation_fields,
+    inputs=(Input("image", "image"),),
+    attachments=(Attachment("*", "image", Takes.UPLOAD),),
 )

@@ -27,17 +27,21 @@ if TYPE_CHECKING:
 NAME: Shape = {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"}  # of a function, a tool, a schema
 ID = text(256, 1)
 SEED: Shape = whole(-(2**63), 2**63 - 1)
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
-TIERS = ("auto", "default", "flex", "scale", "priority")
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 
-CHARACTERS = Bound(262_144, "characters of one text")
+CHARACTERS = Bound(1_000_000, "characters of one text")
 OUTPUT_TOKENS = Bound(131_072, "tokens that an answer may be asked to have at most")
 ANSWERS = Bound(8, "answers that may be asked for at once")
 STOPS = Bound(4, "texts that end an answer")
 BIASES = Bound(300, "tokens with a bias")
 PAIRS = Bound(16, "pairs of metadata")
 SCHEMA_DEPTH = Bound(16, "levels of a JSON Schema or of other free JSON in a request")
-DATA = Bound(20_971_520, "characters of one image, sound or file, in base64 or as an address")
+DATA = Bound(14_000_000, "characters of one image, sound or file, in base64 or as an address")
+
+MODERATED: Shape = record("mode", mode=one_of("score", "block"))
+BREAKPOINT = record("mode", mode=one_of("explicit"))  # where a prefix ends that the upstream's cache may keep
+DETAILS = ("auto", "low", "high", "original")
 
 
 def optional(**members: Shape) -> dict[str, Any]:
@@ -48,8 +52,12 @@ def optional(**members: Shape) -> dict[str, Any]:
 def common(bounds: Bounds) -> dict[str, Any]:
     """Return what nearly all generating endpoints take."""
     return optional(
+        moderation=record(
+            "model", model=ID, policy=or_null(record(input=or_null(MODERATED), output=or_null(MODERATED)))
+        ),
         metadata=named(text(512), bounds["metadata"]),
         prompt_cache_key=text(256),
+        prompt_cache_options=record(mode=one_of("implicit", "explicit"), ttl=text(16)),
         prompt_cache_retention=one_of("in-memory", "in_memory", "24h"),
         safety_identifier=text(256),
         service_tier=one_of(*TIERS),
@@ -83,7 +91,7 @@ def function(bounds: Bounds) -> dict[str, Any]:
     """Return what defines a function: its name, what it does, and the schema of its arguments."""
     return {
         "name": NAME,
-        "description": or_null(text(bounds["characters"])),
+        "description": or_null(text(bounds["chars"])),
         "parameters": or_null(ANY_OBJECT),
         "strict": or_null(FLAG),
     }

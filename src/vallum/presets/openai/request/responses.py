@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from vallum.core.content import Attachment, Takes
 from vallum.presets.openai.passages import response_passages
+from vallum.presets.openai.request.items import item
 from vallum.presets.openai.request.members import (
     CHARACTERS,
     DATA,
@@ -21,13 +23,11 @@ from vallum.presets.openai.request.tools import tool_choice, tools
 from vallum.presets.preset import Bound, Input, RequestForm
 from vallum.presets.shape import (
     ANY_OBJECT,
-    ANYTHING,
     FLAG,
-    REFUSED,
+    OPEN,
     Shape,
     by_kind,
     either,
-    fewer,
     listed,
     nested,
     one_of,
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from vallum.presets.preset import Bounds
 
 BOUNDS: Mapping[str, Bound] = {
-    "items": Bound(512, "messages and other items of the input"),
-    "parts": Bound(64, "parts of one message"),
+    "items": Bound(1000, "messages and other items of the input"),
+    "parts": Bound(256, "parts of one message"),
     "images": Bound(16, "images of one message"),
-    "characters": CHARACTERS,
-    "data": DATA,
+    "chars": CHARACTERS,
+    "data_chars": DATA,
     "tools": Bound(128, "tools"),
     "max_output_tokens": OUTPUT_TOKENS,
     "max_tool_calls": Bound(128, "calls of built-in tools that one answer may make"),
@@ -56,6 +56,7 @@ BOUNDS: Mapping[str, Bound] = {
 }
 ELSEWHERE = "at the upstream, which may be another caller's"
 DANGEROUS: Mapping[str, str] = {
+    "approval_request_id": f"names a call of a tool server {ELSEWHERE}",
     "background": "the answer outlives the exchange: nobody counts it, and whoever knows its id can fetch it",
     "container": f"runs the caller's code at the upstream; its id names one {ELSEWHERE}",
     "conversation": f"names a conversation {ELSEWHERE}",
@@ -70,6 +71,7 @@ DANGEROUS: Mapping[str, str] = {
 }
 INCLUDED = (
     "web_search_call.action.sources",
+    "web_search_call.results",
     "code_interpreter_call.outputs",
     "computer_call_output.output.image_url",
     "file_search_call.results",
@@ -77,30 +79,37 @@ INCLUDED = (
     "message.output_text.logprobs",
     "reasoning.encrypted_content",
 )
-STATUS = or_null(one_of("in_progress", "completed", "incomplete"))
+
+
+COUNT = or_null(whole(0, OPEN))
 
 
 def schema(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a request for a response."""
-    words = text(bounds["characters"])
+    words = text(bounds["chars"])
     return {
-        "$defs": {"item": _item(bounds), **nested(bounds["schema_depth"])},
+        "$defs": {"item": item(bounds), **nested(bounds["schema_depth"])},
         **record(
             "model input",
             model=ID,
             input=either(words, listed({"$ref": "#/$defs/item"}, bounds["items"], 1)),
             **common(bounds),
             **dict.fromkeys(("background", "store"), one_of(False, None)),
-            **dict.fromkeys(("conversation", "previous_response_id", "prompt"), one_of(None)),
+            **dict.fromkeys(("background_options", "conversation", "previous_response_id", "prompt"), one_of(None)),
             tools=or_null(listed(tools(bounds), bounds["tools"])),
             tool_choice=or_null(tool_choice(bounds)),
             **optional(
+                access_programs=record(cyber=text(32)),
+                context_management=listed(record("type", type=text(32), compact_threshold=COUNT), 8),
+                image=record(context_compression=one_of("auto", "enabled", "disabled")),
                 include=listed(one_of(*INCLUDED), len(INCLUDED)),
                 instructions=words,
                 max_output_tokens=whole(1, bounds["max_output_tokens"]),
                 max_tool_calls=whole(0, bounds["max_tool_calls"]),
                 parallel_tool_calls=FLAG,
                 reasoning=record(
+                    context=one_of("auto", "current_turn", "all_turns", None),
+                    mode=text(32),
                     effort=one_of(*EFFORTS, None),
                     summary=one_of("auto", "concise", "detailed", None),
                     generate_summary=one_of("auto", "concise", "detailed", None),
@@ -116,7 +125,7 @@ def schema(bounds: Bounds) -> Mapping[str, Any]:
 
 def _format(bounds: Bounds) -> Shape:
     schema_format = {"name": NAME, "schema": ANY_OBJECT, "strict": or_null(FLAG)}
-    described = or_null(text(bounds["characters"]))
+    described = or_null(text(bounds["chars"]))
     return by_kind("type", {
         "text": record(),
         "json_object": record(),
@@ -124,88 +133,19 @@ def _format(bounds: Bounds) -> Shape:
     })  # fmt: skip
 
 
-def _item(bounds: Bounds) -> Shape:
-    """Take an item of the input: a message, by its kind or without one, or what an answer held and is sent back."""
-    words, result = text(bounds["characters"]), or_null(text(1_048_576))
-    many = listed(by_kind("type", parts(bounds)), bounds["parts"], 1)
-    message = record(
-        "role content",
-        role=one_of("user", "assistant", "system", "developer"),
-        content=either(words, fewer(many, "input_image", bounds["images"])),
-        id=ID,
-        status=STATUS,
-    )
-    output = either(text(1_048_576), many)
-    ids = {"id": or_null(ID), "status": STATUS}
-    summary = by_kind("type", {"summary_text": record("text", text=words)})
-    thought = by_kind("type", {"reasoning_text": record("text", text=words)})
-    kinds = {
-        "message": message,
-        "function_call": record(
-            "arguments call_id name", arguments=text(1_048_576), call_id=ID, name=text(128, 1), **ids
-        ),
-        "function_call_output": record("call_id output", call_id=ID, output=output, **ids),
-        "custom_tool_call": record(
-            "call_id input name", call_id=ID, input=text(1_048_576), name=text(128, 1), id=ID, status=STATUS
-        ),
-        "custom_tool_call_output": record("call_id output", call_id=ID, output=output, id=ID),
-        "reasoning": record(
-            "summary",
-            summary=listed(summary, bounds["parts"]),
-            content=or_null(listed(thought, bounds["parts"])),
-            encrypted_content=result,
-            **ids,
-        ),
-        "web_search_call": record("id", id=ID, status=text(32), action=ANY_OBJECT),
-        "file_search_call": record(
-            "id queries", id=ID, status=text(32), queries=listed(words, 64), results=or_null(listed(ANYTHING, 256))
-        ),
-        "code_interpreter_call": record(
-            "id container_id",
-            id=ID, code=result, container_id=ID, status=text(32), outputs=or_null(listed(ANYTHING, 256)),
-        ),
-        "image_generation_call": record("id", id=ID, status=text(32), result=or_null(text(bounds["data"]))),
-        "computer_call": record(
-            "id call_id action",
-            id=ID, call_id=ID, action=ANY_OBJECT, status=STATUS, pending_safety_checks=listed(ANYTHING, 64),
-        ),
-        "computer_call_output": record(
-            "call_id output",
-            call_id=ID,
-            output=by_kind("type", {"computer_screenshot": record(image_url=text(bounds["data"]), file_id=REFUSED)}),
-            acknowledged_safety_checks=or_null(listed(ANYTHING, 64)),
-            **ids,
-        ),
-        "local_shell_call": record("id call_id action", id=ID, call_id=ID, action=ANY_OBJECT, status=STATUS),
-        "local_shell_call_output": record("id output", output=text(1_048_576), **ids),
-        "item_reference": record("id", id=REFUSED),
-    }  # fmt: skip
-    return by_kind("type", kinds, default=message)
-
-
-def parts(bounds: Bounds) -> dict[str, Shape]:
-    """Return the parts of a message: what the user gives, and what the model gave."""
-    words, data = text(bounds["characters"]), or_null(text(bounds["data"]))
-    return {
-        "input_text": record("text", text=words),
-        "output_text": record(
-            "text", text=words, annotations=listed(ANYTHING, 256), logprobs=or_null(listed(ANYTHING, 1024))
-        ),
-        "input_image": record(image_url=data, detail=one_of("auto", "low", "high", "original", None), file_id=REFUSED),
-        "input_file": record(file_data=data, filename=text(256), file_id=REFUSED, file_url=REFUSED),
-        "input_audio": record(
-            "input_audio",
-            input_audio=record("data format", data=text(bounds["data"], 1), format=one_of("wav", "mp3")),
-        ),
-        "refusal": record("refusal", refusal=words),
-    }
-
-
 RESPONSES = RequestForm(
     bounds=BOUNDS,
     schema=schema,
     refused=DANGEROUS,
     passages=response_passages,
+    attachments=(
+        Attachment("input.*.content.*.image_url", "image", Takes.URL),
+        Attachment("input.*.output.image_url", "image", Takes.URL),  # of a computer's screen, or among a tool's parts
+        Attachment("input.*.result", "image", Takes.BASE64),
+        Attachment("tools.*.input_image_mask.image_url", "image", Takes.URL),
+        Attachment("input.*.content.*.file_url", "file", Takes.URL),
+        Attachment("input.*.content.*.file_data", "file", Takes.BASE64),
+    ),
     inputs=(
         Input("input", "text"),
         Input("input.*.content", "text"),
