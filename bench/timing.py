@@ -73,7 +73,7 @@ async def fail(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             length = next((int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:")), 0)
             await reader.readexactly(length)
             due = time.perf_counter() + (EARLY_MS + LATER_MS * (b" /later" in head)) / 1000
-            await asyncio.sleep(EARLY_MS / 1000 - 0.001)
+            await asyncio.sleep(due - time.perf_counter() - 0.001)
             while time.perf_counter() < due:  # timers are coarser than what is to be measured
                 pass
             writer.write(b"HTTP/1.1 500 X\r\ncontent-length: 0\r\n\r\n")

@@ -113,7 +113,9 @@ def test_a_tensor_passes_flat_nested_and_as_bytes(sent: Sent) -> None:
 
 @given(tensors(), st.data())
 def test_another_shape_is_refused(sent: Sent, data: Any) -> None:
-    others = [[*sent.shape[:at], size + off, *sent.shape[at + 1 :]] for at, size in enumerate(sent.shape) for off in (-1, 1)]  # fmt: skip
+    others: list[list[int]] = []
+    for at, size in enumerate(sent.shape):
+        others += [[*sent.shape[:at], size + off, *sent.shape[at + 1 :]] for off in (-1, 1)]
     others += [[*sent.shape, 2], [2, *sent.shape], [-size for size in sent.shape] or [-1], [2**63, *sent.shape], [0]]
     shape = data.draw(st.sampled_from(others))
     for document in (as_json(sent, shape=shape), as_bytes(sent.raw(), shape, sent.datatype)):
@@ -142,8 +144,7 @@ def test_data_longer_or_shorter_is_refused(sent: Sent, how: str) -> None:
             try:
                 document = as_bytes(other, sent.shape, sent.datatype)
             except ValueError:
-                assert sent.datatype == "BYTES"
-                continue
+                continue  # texts that do not fill it, half an element
             assert inspect(document).startswith("shape /inputs/0/")
 
 
@@ -171,7 +172,6 @@ def test_a_value_that_the_datatype_does_not_have_is_refused(sent: Sent, data: An
 def test_another_datatype_is_refused(datatype: Any) -> None:
     wrong = inspect({"inputs": [{"name": "x", "shape": [1], "datatype": datatype, "data": [1.0]}]})
     assert wrong == "enum /inputs/0/datatype"
-    assert inspect(as_bytes(bytes(4), [1], datatype)) == "enum /inputs/0/datatype"
 
 
 @pytest.mark.parametrize("datatype", FLOATS)
@@ -191,7 +191,8 @@ def test_what_is_no_text_is_counted() -> None:
 
 
 def test_a_text_is_bounded_in_bytes() -> None:
-    for text, wrong in (("ü" * 4, ""), ("ü" * 4 + "x", "text_bytes /inputs/0/data"), ("x" * 8, ""), ("x" * 9, "text_bytes /inputs/0/data")):  # fmt: skip
+    for text in ("ü" * 4, "ü" * 4 + "x", "x" * 8, "x" * 9):
+        wrong = "text_bytes /inputs/0/data" if len(text.encode()) > 8 else ""
         for document in (
             as_json(Sent("x", [1], "BYTES", [text])),
             as_bytes(struct.pack("<I", len(text.encode())) + text.encode(), [1], "BYTES"),
@@ -207,7 +208,8 @@ def test_elements_are_counted_over_all_tensors_before_they_are_looked_at() -> No
 
 
 def test_tensors_without_elements_are_counted() -> None:
-    for shape, data in (([0], []), ([2, 0], [[], []]), ([0, 4], [])):
+    ways: list[Any] = [([0], []), ([2, 0], [[], []]), ([0, 4], [])]
+    for shape, data in ways:
         document = {"inputs": [{"name": "x", "shape": shape, "datatype": "FP32", "data": data}]}
         assert inspect(document) == "empty /inputs/0/shape"
         assert inspect(document, BOUNDS | {"empty": 1}) == ""
@@ -235,10 +237,10 @@ def test_a_shape_that_overflows(shape: list[int]) -> None:
 
 def test_a_million_dimensions_cost_little() -> None:
     document = {"inputs": [{"name": "x", "shape": [2] * 10**6, "datatype": "INT8", "data": [1]}]}
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert inspect(document) == "maxItems /inputs/0/shape"
     assert SCHEMA.inspect(Content(document)) is not None
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_names_are_unique() -> None:
@@ -247,16 +249,60 @@ def test_names_are_unique() -> None:
     assert inspect({"inputs": [one | {"name": 1}]}) == "unique /inputs/0/name"
 
 
-@pytest.mark.parametrize("document", [None, [], "x", 1, {}, {"inputs": 1}, {"inputs": {}}, {"inputs": [1]}, {"inputs": [None]}])  # fmt: skip
+OTHERS: list[Any] = [None, [], "x", 1, {}, {"inputs": 1}, {"inputs": {}}, {"inputs": [1]}, {"inputs": [None]}]
+
+
+@pytest.mark.parametrize("document", OTHERS)
 def test_what_holds_no_tensors_is_refused_without_its_schema(document: Any) -> None:
     assert inspect(document) == "type /inputs"
 
 
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3)
+)
+MEMBERS = st.sampled_from(["name", "shape", "datatype", "data", "inputs"])
+
+
+def nest(below: Any) -> Any:
+    return st.lists(below, max_size=3) | st.dictionaries(MEMBERS, below, max_size=4)
+
+
 @settings(max_examples=200)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3), lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(["name", "shape", "datatype", "data", "inputs"]), below, max_size=4), max_leaves=12))  # fmt: skip
+@given(st.recursive(LEAVES, nest, max_leaves=12))
 def test_nothing_makes_it_stumble(anything: Any) -> None:
     inspect({"inputs": [{"name": "x", "shape": anything, "datatype": "FP32", "data": [1]}]})
     inspect({"inputs": [{"name": "x", "shape": [1, 2], "datatype": "BYTES", "data": anything}]})
     inspect({"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [anything, 1]}]})
     inspect({"inputs": [anything]})
     inspect(anything)
+
+
+# --- a route's own schema over numbers that came as bytes
+
+
+OWN = {"properties": {"inputs": {"items": {"properties": {"data": {"items": {"maximum": 3}, "maxItems": 4}}}}}}
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"), [([1, 2, 3], ""), ([1, 4], "/inputs/0/data/1"), ([1] * 5, "/inputs/0/data")]
+)
+@pytest.mark.parametrize("datatype", ["INT32", "FP16", "BF16", "FP64"])
+def test_a_schema_sees_binary_numbers(datatype: str, values: list[int], wrong: str) -> None:
+    document = as_bytes(Sent("x", [len(values)], datatype, values).raw(), [len(values)], datatype)
+    finding = Schema(OWN).inspect(Content(document))
+    assert ("" if finding is None else finding.where) == wrong
+
+
+def test_a_schema_that_looks_elsewhere_costs_no_list() -> None:
+    document = as_bytes(bytes(4_000_000), [1_000_000], "FP32")
+    for extra, wrong in (({}, ""), ({"model": "x"}, "/model")):
+        begun = time.process_time()
+        finding = SCHEMA.inspect(Content(document | extra))
+        assert ("" if finding is None else finding.where) == wrong
+        assert time.process_time() - begun < 0.05
+
+
+def test_a_schema_sees_bytes_among_texts() -> None:
+    document = as_bytes(struct.pack("<I", 2) + b"\xff\xd8", [1], "BYTES")
+    assert SCHEMA.inspect(Content(document)) is None
+    assert SCHEMA.inspect(Content(document | {"model": "x"})) is not None

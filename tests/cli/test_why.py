@@ -36,3 +36,15 @@ def test_what_each_quota_was_charged_and_what_was_never_settled(capsys: pytest.C
     assert "day: 9 reserved, 4 settled" in said
     assert "slots: 1 reserved, not settled" in said
     assert "quotas_shared_by" in said
+
+
+def test_what_the_upstream_said_is_shown_and_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    failure = {"status": 500, "inside": False, "headers": {"server": "x\x1b[2J"}, "body": "one\n\x1b[31mtwo\t[bold]"}
+    explain(BROKEN | {"status": 502, "upstream_failure": failure})
+    said = capsys.readouterr().out
+    assert "The upstream said 500:" in said
+    assert "  server: x" in said
+    assert "[bold]" in said
+    assert "\x1b" not in said
+    explain(BROKEN | {"upstream_failure": failure | {"inside": True, "headers": {}}})
+    assert "The upstream said 500, in the guise of an answer:" in capsys.readouterr().out

@@ -30,13 +30,46 @@ def read(document: Any, tail: bytes = TAIL, *fields: tuple[str, str], length: st
 
 def test_a_tensor_is_a_view_of_the_body() -> None:
     data = read({"inputs": [tensor(16)]})["inputs"][0]["data"]
-    assert isinstance(data, memoryview)
-    assert bytes(data) == TAIL
+    assert data.base is not None
+    assert data.tobytes() == TAIL
 
 
 def test_tensors_lie_in_the_order_of_the_inputs() -> None:
     document = read({"inputs": [tensor(4), {"name": "j", "data": [1]}, tensor(0), tensor(12)]})
-    assert [bytes(item["data"]) for item in document["inputs"]] == [TAIL[:4], bytes([1]), b"", TAIL[4:]]
+    first, _, third, fourth = document["inputs"]
+    assert [one["data"].tobytes() for one in (first, third, fourth)] == [TAIL[:4], b"", TAIL[4:]]
+
+
+WRITTEN: dict[str, tuple[bytes, list[Any]]] = {
+    "BOOL": (b"\0\1", [0, 1]),
+    "INT8": (b"\x80\x7f", [-128, 127]),
+    "INT16": (b"\0\x80\xff\x7f", [-32768, 32767]),
+    "INT32": (b"\1\0\0\0\xff\xff\xff\xff", [1, -1]),
+    "INT64": (b"\1\0\0\0\0\0\0\x80", [-(2**63) + 1]),
+    "UINT8": (b"\0\xff", [0, 255]),
+    "UINT16": (b"\1\2", [513]),
+    "UINT32": (b"\xff\xff\xff\xff", [2**32 - 1]),
+    "UINT64": (b"\xff" * 8, [2**64 - 1]),
+    "FP16": (b"\0\x3e\0\xc0", [1.5, -2.0]),
+    "BF16": (b"\xc0\x3f\0\xc0", [1.5, -2.0]),
+    "FP32": (b"\0\0\xc0\x3f", [1.5]),
+    "FP64": (b"\0\0\0\0\0\0\xf8\x3f", [1.5]),
+}
+
+
+@pytest.mark.parametrize("datatype", WRITTEN)
+def test_numbers_are_of_their_datatype(datatype: str) -> None:
+    raw, values = WRITTEN[datatype]
+    assert read({"inputs": [tensor(len(raw), datatype=datatype)]}, raw)["inputs"][0]["data"].tolist() == values
+
+
+def test_half_an_element_and_no_datatype() -> None:
+    with pytest.raises(ValueError, match="within an element"):
+        read({"inputs": [tensor(15), tensor(1)]})
+    others: list[Any] = ["int32", "STRING", "", None, 1, ["INT32"], {}]
+    for datatype in others:
+        with pytest.raises(ValueError, match="without a datatype"):
+            read({"inputs": [tensor(16, datatype=datatype)]})
 
 
 def test_texts_are_texts_and_the_rest_stays_bytes() -> None:
@@ -59,10 +92,10 @@ def test_sagemaker_says_the_length_in_the_type() -> None:
         f"{SAGEMAKER.upper()} ; JSON-header-size={len(head)}",
     ):
         document = Tensors().decode(head + TAIL, Headers([("content-type", spelling)]))
-        assert bytes(document["inputs"][0]["data"]) == TAIL
+        assert document["inputs"][0]["data"].tobytes() == TAIL
 
 
-LENGTHS = ["0", "-5", "+5", "05", " 5", "5 ", "5.0", "0x5", "", "٥", "five", "1e2", "9" * 11, "9" * 5000, "5,5"]
+LENGTHS = ["0", "-5", "+5", "05", " 5", "5 ", "5.0", "0x5", "", "\u0665", "five", "1e2", "9" * 11, "9" * 5000, "5,5"]
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -111,7 +144,7 @@ def test_a_size_that_is_none(size: Any) -> None:
 @pytest.mark.parametrize("sizes", [(), (0,), (8,), (15,), (8, 7), (8, 9), (16, 1), (16, 16), (17, -1), (-1, 17)])
 def test_sizes_that_do_not_fill_the_body(sizes: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"belong to no tensor|no number of bytes"):
-        read({"inputs": [tensor(size) for size in sizes]})
+        read({"inputs": [tensor(size, datatype="INT8") for size in sizes]})
 
 
 def test_a_tensor_with_data_twice() -> None:
@@ -149,10 +182,10 @@ def test_texts_that_do_not_fill_their_tensor(raw: bytes) -> None:
 
 def test_a_tensor_of_a_million_empty_texts_costs_little() -> None:
     raw = bytes(4 * 1_000_000)
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(ValueError, match=f"over {TEXTS_MAX} texts"):
         read({"inputs": [tensor(len(raw), datatype="BYTES")]}, raw)
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_what_came_as_bytes_cannot_be_written_anew() -> None:

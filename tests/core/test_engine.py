@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vallum.codecs.json import Json
 from vallum.core.content import Content, Shape
 from vallum.core.decision import INVALID_TOKEN, Allow, Challenge, Deny, Finding, Page, Reason
 from vallum.core.effects import FindCredential, TakeQuota
@@ -289,6 +290,16 @@ def test_a_body_has_one_type_that_the_route_takes(kit: Kit, fields: tuple[tuple[
 
 def test_a_body_that_nobody_announced_needs_its_type_too(kit: Kit) -> None:
     assert reason(kit.judge(kit.engine(), kit.request(headers=()))) == "unsupported_media_type"
+
+
+@pytest.mark.parametrize(
+    ("fields", "taken"),
+    [((LENGTH,), True), ((("content-type", ""), LENGTH), True), ((("content-type", "x/y"), LENGTH), False)],
+)
+def test_a_format_whose_clients_name_no_type(kit: Kit, fields: tuple[tuple[str, str], ...], taken: bool) -> None:
+    engine = kit.engine(kit.route(intake=kit.intake(codecs={"": Json()})))
+    x = kit.judge(engine, kit.request(headers=fields), b"{}")
+    assert reason(x) == ("allow" if taken else "unsupported_media_type")
 
 
 def test_a_route_that_reads_no_body_takes_any_type(kit: Kit) -> None:

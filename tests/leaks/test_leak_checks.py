@@ -459,7 +459,8 @@ def test_masks_say_what_stood_there() -> None:
     redact = Redactor(["keys", "emails", "ips", "paths", "cards", "ibans"], ["case-[0-9]+"])
     text = (
         f"bob@example.com {SECRETS['aws']} 10.0.0.3:80 fe80::1:2 12:30:45 /srv/app/x.py case-77 é "
-        "DE89 3704 0044 0532 0130 00; 4111 1111 1111 1111; postgres://u:pw@h/db; Bearer abcdefghijkl; password = 'hunter2'"
+        "DE89 3704 0044 0532 0130 00; 4111 1111 1111 1111; "
+        "postgres://u:pw@h/db; Bearer abcdefghijkl; password = 'hunter2'"
     )
     assert redact(text) == (
         "[email] [key] [ip] [ip] 12:30:45 [path] [redacted] é [iban]; [card]; [key]h/db; [key]; [key]'"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from vallum.core.errors import DependencyError
 from vallum.core.requestid import compose_id
 from vallum.stores import records as module
 from vallum.stores.records import Records, find_record
@@ -151,3 +153,56 @@ def test_a_line_that_was_cut_off_by_a_crash_hides_no_other(tmp_path: Path) -> No
     (tmp_path / f"{record(2)['request_id']}-1.jsonl").write_text(torn)
     assert find_record(tmp_path, record(2)["request_id"]) is None
     assert find_record(tmp_path, wanted["request_id"]) == wanted
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.at = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def test_records_are_deleted_by_age_and_files_are_begun_in_time(tmp_path: Path) -> None:
+    clock = Clock()
+    records = Records(tmp_path, keep_s=1000.0, now=clock)
+    for number in range(4):
+        records.add(record(number * 400))
+        records.write(records.take())
+        for path in tmp_path.glob("*.jsonl"):
+            if json.loads(path.read_text().splitlines()[-1])["number"] == number * 400:
+                os.utime(path, (clock.at, clock.at))
+        clock.at += 400
+    records.write([])
+    records.close()
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2, "what is younger than 1000 s"
+    assert read_all(tmp_path) == [800, 1200]
+
+
+def test_without_an_age_nothing_is_deleted_by_it(tmp_path: Path) -> None:
+    clock = Clock()
+    records = Records(tmp_path, now=clock)
+    records.add(record(1))
+    records.write(records.take())
+    clock.at += 1e9
+    records.write([])
+    records.close()
+    assert read_all(tmp_path) == [1]
+
+
+async def test_a_record_is_found_where_it_is_held_and_on_disk(tmp_path: Path) -> None:
+    records = Records(tmp_path)
+    wanted = record(7)
+    records.add(record(6))
+    records.add(wanted)
+    assert await records.find(wanted["request_id"]) == wanted
+    records.write(records.take())
+    records.add(record(8))
+    assert await records.find(wanted["request_id"]) == wanted
+    assert await records.find(record(9)["request_id"]) is None
+    assert await records.find("../../etc/passwd") is None
+    records.close()
+    with pytest.raises(DependencyError):
+        await Records(None).find(wanted["request_id"])

@@ -21,6 +21,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
+    from collections.abc import Callable
 
     from tests.wire.conftest import Door, Opener, Raw
 
@@ -41,7 +42,12 @@ routes:
     upstream: model
     auth: {any_of: [keys]}
     request: {max_bytes: 8388608}
-    response: {headers: [inference-header-content-length]}
+    response: {disclose: [binary]}
+  - name: infer-strict
+    match: {methods: [POST], path: "/strict/v2/models/*/infer"}
+    preset: kserve.infer
+    upstream: model
+    auth: {any_of: [keys]}
   - name: infer-json
     match: {methods: [POST], path: "/json/v2/models/*/infer"}
     preset: kserve.infer_json
@@ -76,6 +82,14 @@ DTYPES: dict[str, Any] = {
     "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64, "FP16": np.float16, "FP32": np.float32,
     "FP64": np.float64, "BF16": ml_dtypes.bfloat16,
 }  # fmt: skip
+
+
+OTHERS = {
+    "v1": b'{"predictions":[[0.5]]}',
+    "v2": b'{"model_name":"m","text_output":"hello"}',
+    "predictions": b'["a"]',
+    "invocations": b"[1]",
+}
 
 
 # --- the server
@@ -155,7 +169,7 @@ async def serve(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None:
         elif path == "/v2/models/scorer":
             answer = b'{"name": "scorer", "platform": "python", "inputs": [], "outputs": []}'
         else:
-            answer = json.dumps({"seen": body.decode()}).encode()
+            answer = OTHERS[path.split("/")[1]]
         writer.write(
             "\r\n".join(["HTTP/1.1 200 OK", *more, f"Content-Length: {len(answer)}", "", ""]).encode() + answer
         )
@@ -267,6 +281,21 @@ async def test_json_alone_can_be_cleaned_on_its_way(door: Door, server: Raw) -> 
     assert b"<b>" not in server.requests[-1]
 
 
+async def test_bytes_are_not_answered_where_nobody_granted_them(door: Door, server: Raw) -> None:
+    """What is withheld of an answer could not be found in them."""
+    sent = sample("FP32")
+    wanted = [triton.InferRequestedOutput("x", binary_data=False)]
+    result = await asyncio.to_thread(ask, door.port, door.key, [tensor("x", sent)], "/strict", outputs=wanted)
+    assert equal(result.as_numpy("x"), sent)
+    calls = len(server.requests)
+    for outputs in (None, [triton.InferRequestedOutput("x")]):
+        with pytest.raises(InferenceServerException) as caught:
+            await asyncio.to_thread(ask, door.port, door.key, [tensor("x", sent)], "/strict", outputs=outputs)
+        assert caught.value.status() == "400"
+        assert "binary_data" in caught.value.message()
+    assert len(server.requests) == calls
+
+
 REFUSED: dict[str, dict[str, Any]] = {
     "a sequence": {"sequence_id": 5},
     "a priority": {"priority": 1},
@@ -280,6 +309,7 @@ async def test_what_the_client_can_say_and_may_not(door: Door, server: Raw, name
     with pytest.raises(InferenceServerException) as caught:
         await asyncio.to_thread(ask, door.port, door.key, [tensor("x", sample("INT8"))], **REFUSED[name])
     assert caught.value.status() == "400"
+    assert caught.value.message().startswith("Invalid request: /parameters/")
     assert not server.requests
 
 
@@ -299,12 +329,13 @@ async def test_nothing_that_manages_a_server_is_reached(door: Door, server: Raw)
     def run() -> None:
         headers = {"authorization": f"Bearer {door.key}"}
         with triton.InferenceServerClient(f"127.0.0.1:{door.port}") as client:
-            for call in (
+            calls: Any = (
                 lambda: client.load_model("evil", headers=headers),
                 lambda: client.unload_model("scorer", headers=headers),
                 lambda: client.register_system_shared_memory("r", "/key", 16, headers=headers),
                 lambda: client.update_log_settings({"log_file": "/tmp/x"}, headers=headers),
-            ):
+            )
+            for call in calls:
                 with pytest.raises(InferenceServerException) as caught:
                     call()
                 assert caught.value.status() == "404"
@@ -321,7 +352,7 @@ def post(door: Door, path: str, body: bytes, media_type: str = "application/json
     request.add_header("Content-Type", media_type)
     request.add_header("Authorization", f"Bearer {door.key}")
     with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read())["seen"]
+        return json.loads(answer.read())
 
 
 CALLS = {
@@ -335,14 +366,58 @@ CALLS = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-async def test_a_call_of_another_server(door: Door, name: str) -> None:
+async def test_a_call_of_another_server(door: Door, server: Raw, name: str) -> None:
     path, body = CALLS[name]
-    assert await asyncio.to_thread(post, door, path, body.encode()) == body
+    assert await asyncio.to_thread(post, door, path, body.encode()) == json.loads(OTHERS[path.split("/")[1]])
+    assert server.requests[-1].endswith(body.encode())
 
 
-async def test_a_table(door: Door) -> None:
+async def test_a_table(door: Door, server: Raw) -> None:
     for text, media_type in (
         ("1,2.5\n3,4\n", "text/csv"),
         ('name,age\r\n"Smith, J",41\r\n', "text/csv; charset=utf-8; header=present"),
     ):
-        assert await asyncio.to_thread(post, door, "/invocations", text.encode(), media_type) == text
+        assert await asyncio.to_thread(post, door, "/invocations", text.encode(), media_type) == [1]
+        assert server.requests[-1].endswith(text.encode())
+
+
+# --- attacks on how a binary body is divided
+
+
+INPUT = {"name": "x", "shape": [4], "datatype": "INT8", "parameters": {"binary_data_size": 4}}
+HEAD = json.dumps({"inputs": [INPUT]}).encode()
+BODY = HEAD + b"\1\2\3\4"
+SIZE = ("Inference-Header-Content-Length", str(len(HEAD)))
+DIVIDED: dict[str, tuple[tuple[tuple[str, str], ...], bytes]] = {
+    "no length": ((), BODY),
+    "two lengths": ((SIZE, SIZE), BODY),
+    "two lengths that differ": ((SIZE, ("Inference-Header-Content-Length", "5")), BODY),
+    "two lengths in one field": ((("Inference-Header-Content-Length", f"{len(HEAD)}, {len(HEAD)}"),), BODY),
+    "a length with a sign": ((("Inference-Header-Content-Length", f"+{len(HEAD)}"),), BODY),
+    "a length below nought": ((("Inference-Header-Content-Length", "-1"),), BODY),
+    "a length of nought": ((("Inference-Header-Content-Length", "0"),), BODY),
+    "a length beyond the body": ((("Inference-Header-Content-Length", "4096"),), BODY),
+    "a length that only some servers see": ((("Inference_Header_Content_Length", str(len(HEAD))),), BODY),
+    "a byte too many": ((SIZE,), BODY + b"\5"),
+    "a byte too few": ((SIZE,), BODY[:-1]),
+    "a second document": ((SIZE,), HEAD + b"[1]\n"[:4] + HEAD),
+}
+
+
+@pytest.mark.parametrize("name", DIVIDED)
+async def test_a_body_that_is_divided_otherwise(
+    door: Door, server: Raw, request_bytes: Callable[..., bytes], name: str
+) -> None:
+    fields, body = DIVIDED[name]
+    for media_type in ((("Content-Type", "application/octet-stream"),), ()):
+        request = request_bytes("POST", "/v2/models/scorer/infer", door.key, body, (*media_type, *fields))
+        answer = await door.exchange(request)
+        assert answer.status == 400, answer.raw
+        assert answer.json()["code"] == "malformed_request"
+    assert not server.requests
+
+
+async def test_the_same_body_divided_rightly(door: Door, server: Raw, request_bytes: Callable[..., bytes]) -> None:
+    answer = await door.exchange(request_bytes("POST", "/v2/models/scorer/infer", door.key, BODY, (SIZE,)))
+    assert answer.status == 200, answer.raw
+    assert server.requests[-1].endswith(BODY)

@@ -7,6 +7,7 @@ upstream, answer.  Whatever goes wrong on the way ends in one refusal and one re
 from __future__ import annotations
 
 import asyncio
+from secrets import randbelow
 from typing import TYPE_CHECKING, Protocol
 
 from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
@@ -29,6 +30,19 @@ if TYPE_CHECKING:
     from vallum.core.policy import Upstream
 
 CHALLENGE_SLOT_S = 0.02  # every failed proof of identity leaves on a multiple of this after its arrival
+CAPTURE_S = 0.1  # how long the beginning of a failed answer is waited for
+# What a refusal's time could tell: which content was found, and when; what the upstream did until it failed.
+TELLING = frozenset(
+    (
+        Reason.REQUEST_REJECTED,
+        Reason.INSUFFICIENT_SCOPE,
+        Reason.INTERNAL_ERROR,
+        Reason.UPSTREAM_ERROR,
+        Reason.UPSTREAM_TIMEOUT,
+    )
+)
+TIMER_S, TIMERS_MAX = 0.001, 4  # how exact the loop's timers are, and how often one is set for a slot
+TURNS_MAX = 100_000  # of the loop, whatever the clock says
 CAPTURE_S = 0.1  # how long the beginning of a failed answer is waited for
 # What a refusal's time could tell: which content was found, and when; what the upstream did until it failed.
 TELLING = frozenset(
@@ -361,18 +375,26 @@ class Conversation:
     async def _await_slot(self, slot_s: float) -> None:
         """Wait for the next slot after the arrival.
 
-        A timer is set from the beginning of the loop's round and rounded to milliseconds, so how exact it is depends on
-        the work that was done before: it ends early, and short ones follow, of which the last ends with the first
-        millisecond of the loop's clock after the slot, whatever the work was.
+        The loop's timers are milliseconds from where the work before them ended: alone they would tell its fraction of
+        a millisecond.  So the end of the wait is spent in turns with the loop's other work, until a moment that chance
+        chooses within a millisecond after the slot, in which smaller differences drown.  A failed proof of identity is
+        the same little work whatever is wrong with it, and what floods bring: it gets timers alone.
         """
         passed_s = self._house.clock() - self._began
         due = self._began + (passed_s // slot_s + 1) * slot_s
         self._slot_s = due - self._began - passed_s
+        exact = not isinstance(self.x.decision, Challenge)
+        if exact:
+            due += randbelow(1000) * TIMER_S / 1000
         for _ in range(TIMERS_MAX):
             left_s = due - self._house.clock()
-            if left_s <= 0:
+            if left_s <= (2 * TIMER_S if exact else 0.0):
+                break
+            await asyncio.sleep(max(left_s - 2 * TIMER_S if exact else left_s, TIMER_S))
+        for _ in range(TURNS_MAX if exact else 0):
+            if self._house.clock() >= due:
                 return
-            await asyncio.sleep(max(left_s - EARLY_S, TIMER_S))
+            await asyncio.sleep(0)
 
     def _own_fields(self) -> list[tuple[str, str]]:
         x = self.x

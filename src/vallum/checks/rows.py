@@ -4,9 +4,8 @@ What it stops
     Batches that are small by their length and huge by what is in them, ragged rows, columns that change their kind
     half-way down, texts where numbers stand, base64 that is none.
 Config
-    None of its own: the presets `predict.json`, `predict.csv`, `tf_serving.*` and `torchserve.predict` bring it, and
-    `request.bounds` moves its bounds (`rows`, `columns`, `elements`, `rank`,
-    `text_chars`, `base64_chars`, `ragged`, `mixed`).
+    None of its own: the presets `predict.json`, `tf_serving.*` and `torchserve.predict` bring it, and `request.bounds`
+    moves its bounds (`rows`, `columns`, `inputs`, `elements`, `rank`, `text_chars`, `base64_chars`, `ragged`, `mixed`).
 Cost
     About 40 ns an element.
 Misses
@@ -50,6 +49,7 @@ class Rows:
         self._elements = bounds["elements"]
         self._rows = bounds["rows"]
         self._columns = bounds.get("columns", self._elements)
+        self._members = bounds.get("inputs", self._columns)  # of an object, and of all that stand side by side
         self._rank = bounds["rank"]
         self._text_chars = bounds["text_chars"]
         self._base64_chars = bounds.get("base64_chars", 0)
@@ -93,12 +93,14 @@ class Rows:
         """Turn objects into their columns, and return these with the rule that they break."""
         if any("b64" in item for item in objects):
             return [], self._inspect_base64(objects)
-        columns: dict[str, list[Any]] = {}
+        columns: dict[str, list[Any]] = {name: [] for name in chain.from_iterable(objects)}
+        if len(columns) > self._members:
+            return [], "maxProperties"
         for item in objects:
             for name, value in item.items():
-                columns.setdefault(name, []).append(value)
+                columns[name].append(value)
         found = [(f"{where}/{escape_pointer(name)}"[:POINTER_MAX_CHARS], columns[name], depth) for name in columns]
-        return found, "columns" if depth and max(map(len, objects)) > self._columns else ""
+        return found, ""
 
     def _inspect_lists(self, lists: list[Any], inner: list[Any], depth: int) -> str:
         """Return the rule that lists side by side break, which lie in `depth` others."""

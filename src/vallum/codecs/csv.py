@@ -25,7 +25,7 @@ NUMERIC = b"0123456789+-.eE,\n"  # in a body of no other signs every cell is a n
 CELL = re.compile(r'"(?:[^"]|"")*"|[^",]*')
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 NUMBER_MAX_CHARS = 300
-LONG = re.compile(rb"[^,\n]{%d}" % (NUMBER_MAX_CHARS + 1))
+LARGE = 10**200  # beyond this a number may be too long
 NOT_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)  # to the readers of most languages
 # Control characters, and what Unicode or a language's library takes for the end of a line.
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f\x85\u2028\u2029\ufeff]")
@@ -71,13 +71,15 @@ def _has_header(headers: Headers | None) -> bool:
 
 def _read_numbers(body: bytes) -> list[list[Any]] | None:
     """Read a table of numbers alone, in one step; None where it is another."""
-    if not body or body.translate(None, NUMERIC) or LONG.search(body):
+    if not body or body.translate(None, NUMERIC):
         return None
     try:
         rows: list[list[Any]] = jiter.from_json(b"[[" + body.replace(b"\n", b"],[") + b"]]", allow_inf_nan=False)
     except ValueError:  # an empty cell, a leading zero: texts
         return None
-    return rows if all(rows) else None
+    if not all(rows) or max(map(max, rows)) > LARGE or min(map(min, rows)) < -LARGE:
+        return None
+    return rows
 
 
 def _read_cells(body: bytes) -> list[list[Any]]:
@@ -92,12 +94,12 @@ def _read_cells(body: bytes) -> list[list[Any]]:
     lines = text.split("\n")
     if "" in lines:  # which some skip, and some take for a missing value
         raise ValueError("an empty line")
-    if '"' not in text:
-        return [[_read_cell(cell) for cell in line.split(",")] for line in lines]
-    return [_read_quoted(line) for line in lines]
+    return [_read_line(line) for line in lines]
 
 
-def _read_quoted(line: str) -> list[Any]:
+def _read_line(line: str) -> list[Any]:
+    if '"' not in line:
+        return [_read_cell(cell) for cell in line.split(",")]
     cells: list[Any] = []
     at = 0
     while True:

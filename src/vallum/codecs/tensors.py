@@ -3,15 +3,17 @@
 Rule: a server believes the length of the JSON part, so it is given exactly once, and every byte of the body belongs
 to that part or to one tensor; what two servers could divide in two ways is not read at all.
 
-In the document a tensor that came as bytes has them as its `data`: a view of the body, which nothing copies, or the
-list of its texts where its datatype is BYTES (bytes in the place of a text that is not UTF-8).  Such a body cannot be
-written anew, for the length of its JSON part stands in a header field.
+In the document the `data` of a tensor that came as bytes is an array of its datatype, which is a view of the body and
+copies nothing (but for BF16, which becomes FP32), or the list of its texts where that is BYTES (bytes in the place of a
+text that is not UTF-8).  Such a body cannot be written anew: the length of its JSON part stands in a header field.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from vallum.codecs.json import Json
 
@@ -25,6 +27,12 @@ SAGEMAKER = "application/vnd.sagemaker-triton.binary+json"  # which says it in a
 MEDIA_TYPES = ("application/json", "application/octet-stream", SAGEMAKER, "")
 LENGTH = re.compile(r"[1-9][0-9]{0,9}")
 PREFIX_BYTES = 4  # before each text of a BYTES tensor: its length, little-endian
+# As numbers lie in a body: little-endian, row by row.
+LAYOUTS = {
+    "BOOL": "u1", "FP16": "<f2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8",
+    "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
+    "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
+}  # fmt: skip
 TEXTS_MAX = 65_536  # of one tensor: each costs a step
 
 
@@ -45,8 +53,7 @@ class Tensors(Json):
                 raise ValueError("binary_data_size is no number of bytes that are there")
             if "data" in tensor:
                 raise ValueError("a tensor has data twice, in JSON and as bytes")
-            part = memoryview(body)[at : at + size]
-            tensor["data"] = _read_texts(part) if tensor.get("datatype") == "BYTES" else part
+            tensor["data"] = _read_data(memoryview(body)[at : at + size], tensor.get("datatype"))
             at += size
         if at != len(body):
             raise ValueError("bytes that belong to no tensor")
@@ -84,6 +91,22 @@ def _sized(document: Any) -> Iterator[tuple[dict[str, Any], Any]]:
         parameters = tensor.get("parameters") if isinstance(tensor, dict) else None
         if isinstance(parameters, dict) and "binary_data_size" in parameters:
             yield tensor, parameters["binary_data_size"]
+
+
+def _read_data(part: memoryview, datatype: Any) -> Any:
+    """Read what lies in a tensor's bytes; no bytes of an unknown datatype are read at all."""
+    if datatype == "BYTES":
+        return _read_texts(part)
+    layout = LAYOUTS.get(datatype) if isinstance(datatype, str) else None
+    if layout is None:
+        raise ValueError("a binary tensor without a datatype")
+    try:
+        numbers: Any = np.frombuffer(part, layout) if part.nbytes else np.empty(0, layout)
+    except ValueError as error:
+        raise ValueError("a binary tensor that ends within an element") from error
+    if datatype == "BF16":  # FP32 without its lower half
+        return (numbers.astype("<u4") << 16).view("<f4")
+    return numbers
 
 
 def _read_texts(part: memoryview) -> list[str | bytes]:

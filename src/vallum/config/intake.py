@@ -112,10 +112,8 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
                 faults.note((*at, key), "a raw route passes bodies unread", "leave out preset: raw")
         if route.checks:
             faults.note((*place, "checks"), "a raw route passes bodies unread", "leave out preset: raw")
-    elif request.sanitize is not None and not form.rewritable:
-        faults.note(
-            (*at, "sanitize"), f"bodies of {route.preset} cannot be rewritten", "take preset: kserve.infer_json"
-        )
+    elif not form.rewritable:
+        _check_bytes(faults, route, at)
     for index, name in enumerate(request.headers):
         folded_name = name.lower().replace("_", "-")  # some servers take one for the other
         if folded_name in NEVER_FORWARDED or folded_name.startswith(CERTIFICATE_HEADERS):
@@ -158,6 +156,18 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),
         passages=form.passages,
     )
+
+
+def _check_bytes(faults: Faults, route: RouteConfig, at: Place) -> None:
+    """Note what a format whose tensors may be bytes cannot keep."""
+    request = route.request
+    for key, used, words in (
+        ("sanitize", request.sanitize is not None, "cannot be rewritten"),
+        ("numbers", request.numbers != NumbersConfig(), "may hold numbers as bytes, where this bound is not looked at"),
+        ("max_items", request.max_items is not None, "may hold numbers as bytes: bound their elements"),
+    ):
+        if used:
+            faults.note((*at, key), f"bodies of {route.preset} {words}", "take preset: kserve.infer_json")
 
 
 def _headers(names: list[str], form: RequestForm) -> frozenset[str]:

@@ -70,12 +70,14 @@ def build_outlet(faults: Faults, route: RouteConfig, place: Place) -> Outlet:
     headers = frozenset(name for name in kept if not any(fnmatchcase(name, wild) for wild in dropped))
     scores = [*form.scores, *(response.confidence.fields if response.confidence is not None else ())]
     coarser = tuple([Coarsening(scores, level) for level in LEVELS]) if scores and all(map(_is_path, scores)) else ()
+    granted = [form.withheld[name] for name in response.disclose if name in form.withheld]
+    media_types = form.media_types.union(*(group.media_types for group in granted))
     return Outlet(
         codec=AnswerJson(),
         transforms=tuple(transforms),
         headers=headers,
         max_bytes=response.max_bytes,
-        media_types=form.media_types,
+        media_types=media_types,
         divided=form.divided,
         withheld=tuple(withheld_groups(route)),
         coarser=coarser,

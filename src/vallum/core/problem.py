@@ -52,7 +52,7 @@ class ErrorFormat(StrEnum):
 
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
-    PLAIN = "plain"  # a sentence, as Ollama's and TGI's clients read it
+    PLAIN = "plain"  # a sentence, as the clients of Ollama, TGI, Triton and TF Serving read it
     OAUTH = "oauth"
 
 

@@ -65,6 +65,7 @@ class Withheld(NamedTuple):
     asked_by: tuple[Ask, ...] = ()  # members of requests that ask for it: refused where it is withheld
     emptied: tuple[str, ...] = ()  # members that stay without their content, as clients fail without them
     events: tuple[str, ...] = ()  # how the types of events begin that do not leave
+    media_types: tuple[str, ...] = ()  # of answers that leave, unread, only where the group is granted
 
 
 @dataclass(frozen=True, kw_only=True)

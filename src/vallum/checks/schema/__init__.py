@@ -47,7 +47,23 @@ class Schema:
 
     def hold(self, document: Any) -> Finding | None:
         """Return the most telling violation of `document`."""
-        if self._validator.is_valid(document):
-            return None
+        try:
+            if self._validator.is_valid(document):
+                return None
+        except ValueError:  # it looks at numbers that came as bytes: show it lists of them
+            document = _listed(document)
+            if self._validator.is_valid(document):
+                return None
         rule, where = self._locator.locate(document)
         return Finding(rule, where[:POINTER_MAX_CHARS], reason=Reason.INVALID_REQUEST, public=True)
+
+
+def _listed(item: Any) -> Any:
+    """Return a document, which is no deeper than its route's, with lists for arrays and texts for bytes."""
+    if isinstance(item, dict):
+        return {name: _listed(value) for name, value in item.items()}
+    if isinstance(item, list):
+        return [_listed(value) for value in item]
+    if isinstance(item, bytes):
+        return item.decode("utf-8", "replace")
+    return item.tolist() if hasattr(item, "tolist") else item

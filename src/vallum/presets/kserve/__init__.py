@@ -5,9 +5,13 @@ Only inference has a preset.  What manages a server (`/v2/repository/...`, `/v2/
 Health and metadata are read with GET and the preset `json`.
 """
 
+from vallum.core.problem import ErrorFormat
 from vallum.presets.kserve.answer import ANSWERS
 from vallum.presets.kserve.request import GENERATE, INFER, INFER_JSON
 from vallum.presets.preset import Preset
 
 FORMS = {"kserve.generate": GENERATE, "kserve.infer": INFER, "kserve.infer_json": INFER_JSON}
-PRESETS = tuple(Preset(name=name, request=form, answer=ANSWERS[name]) for name, form in FORMS.items())
+PRESETS = tuple(
+    Preset(name=name, request=form, answer=ANSWERS[name], error_format=ErrorFormat.PLAIN)
+    for name, form in FORMS.items()
+)

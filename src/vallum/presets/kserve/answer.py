@@ -5,6 +5,7 @@ An output is an item of a list, known by its name.  The names are a model's own;
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vallum.presets.preset import AnswerForm, Withheld, asks, asks_by, under
@@ -54,6 +55,20 @@ INFER = AnswerForm(
     ),
 )
 
+# What is said of outputs holds for bytes only where somebody reads them, and nobody does.
+BINARY = Withheld(
+    (),
+    "Outputs as bytes leave unread: no group is withheld of them and no number made coarser. Triton's client asks for"
+    " them unless told not to (`binary_data=False`).",
+    asks("parameters.binary_data_output", "outputs.*.parameters.binary_data"),
+    media_types=("application/octet-stream",),
+)
+INFER_BINARY = replace(
+    INFER,
+    withheld={**INFER.withheld, "binary": BINARY},
+    headers=frozenset({"inference-header-content-length"}),
+)
+
 GENERATE = AnswerForm(
     values=("id", "model_name", "text_output", "finish_reason"),
     withheld={
@@ -75,4 +90,8 @@ GENERATE = AnswerForm(
     writes_text=True,
 )
 
-ANSWERS: Mapping[str, AnswerForm] = {"kserve.generate": GENERATE, "kserve.infer": INFER, "kserve.infer_json": INFER}
+ANSWERS: Mapping[str, AnswerForm] = {
+    "kserve.generate": GENERATE,
+    "kserve.infer": INFER_BINARY,
+    "kserve.infer_json": INFER,
+}
