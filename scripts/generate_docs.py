@@ -288,7 +288,8 @@ def presets_page() -> str:
     lines = [
         "# Presets",
         "",
-        "What Vallum knows of each API format.  A bound is set anew by its name in `request.bounds`, a refused member let",
+        "What Vallum knows of each API format.  A bound is set anew by its name in `request.bounds`, a refused"
+        " member let",
         "through by its name in `request.allow_fields`.  How to choose one, and what a version is:",
         "[presets](../presets.md).",
     ]
