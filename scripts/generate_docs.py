@@ -288,8 +288,7 @@ def presets_page() -> str:
     lines = [
         "# Presets",
         "",
-        "What Vallum knows of each API format.  A bound is set anew by its name in `request.bounds`, a refused"
-        " member let",
+        "What Vallum knows of each API format.  A bound is set anew by its name in `request.bounds`, a refused member let",  # noqa: E501  a line of the page
         "through by its name in `request.allow_fields`.  How to choose one, and what a version is:",
         "[presets](../presets.md).",
     ]
