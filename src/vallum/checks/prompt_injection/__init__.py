@@ -9,7 +9,7 @@ Config
     those it was calibrated on.  `mode: enforce | shadow`.
 Cost
     For 1 kB of text about 100 us: patterns 10, features and windows 55, shuffled words 20, readings 5 to 10 (twice that
-    where characters are beyond ASCII); about 1 ms for 32 kB.  Time is linear, but text made of nothing but trigger words
+    where characters are beyond ASCII); 1 to 2.5 ms for 32 kB.  Time is linear, but text made of nothing but trigger words
     costs up to 1 us a byte.  Two seconds to compile the patterns, 3 MB.
 Misses
     Of attacks from sources it never saw, half at `balanced` and a quarter at `strict`: by kind, at `balanced`, 40 % of
