@@ -43,19 +43,7 @@ TELLING = frozenset(
 )
 TIMER_S, TIMERS_MAX = 0.001, 4  # how exact the loop's timers are, and how often one is set for a slot
 TURNS_MAX = 100_000  # of the loop, whatever the clock says
-CAPTURE_S = 0.1  # how long the beginning of a failed answer is waited for
-# What a refusal's time could tell: which content was found, and when; what the upstream did until it failed.
-TELLING = frozenset(
-    (
-        Reason.REQUEST_REJECTED,
-        Reason.INSUFFICIENT_SCOPE,
-        Reason.INTERNAL_ERROR,
-        Reason.UPSTREAM_ERROR,
-        Reason.UPSTREAM_TIMEOUT,
-    )
-)
-TIMER_S, EARLY_S = 0.001, 0.003  # how exact the loop's timers are, and how long before a slot they become short
-TIMERS_MAX = 12  # how often one is set for a slot, whatever the clock says
+CHANCES = 1_000_000  # moments of a slot that chance chooses from
 
 
 class Caller(Protocol):
@@ -373,24 +361,24 @@ class Conversation:
         return route.outlet.failure_slot_s
 
     async def _await_slot(self, slot_s: float) -> None:
-        """Wait for the next slot after the arrival.
+        """Wait for the next slot after the arrival, and in it for the moment that chance chooses.
 
-        The loop's timers are milliseconds from where the work before them ended: alone they would tell its fraction of
-        a millisecond.  So the end of the wait is spent in turns with the loop's other work, until a moment that chance
-        chooses within a millisecond after the slot, in which smaller differences drown.  A failed proof of identity is
-        the same little work whatever is wrong with it, and what floods bring: it gets timers alone.
+        How much was done before still moves when a busy machine lets us run: in all of a slot that drowns, as it would
+        not in a millisecond.  The loop's timers are whole milliseconds from where the work before them ended, and would
+        tell its fraction: so the last one or two are spent in turns with the loop's other work.  A failed proof of
+        identity is the same little work whatever is wrong with it, and what floods bring: it gets timers alone.
         """
         passed_s = self._house.clock() - self._began
         due = self._began + (passed_s // slot_s + 1) * slot_s
-        self._slot_s = due - self._began - passed_s
         exact = not isinstance(self.x.decision, Challenge)
         if exact:
-            due += randbelow(1000) * TIMER_S / 1000
+            due += slot_s * randbelow(CHANCES) / CHANCES
+        self._slot_s = due - self._began - passed_s
         for _ in range(TIMERS_MAX):
             left_s = due - self._house.clock()
             if left_s <= (2 * TIMER_S if exact else 0.0):
                 break
-            await asyncio.sleep(max(left_s - 2 * TIMER_S if exact else left_s, TIMER_S))
+            await asyncio.sleep(max(left_s - TIMER_S if exact else left_s, TIMER_S))
         for _ in range(TURNS_MAX if exact else 0):
             if self._house.clock() >= due:
                 return

@@ -168,7 +168,7 @@ class Intake:
     query: frozenset[str] | None = frozenset()  # names that may appear; None: any
     parameters: Callable[[Mapping[str, str], Iterable[tuple[str, str]]], Finding | None] | None = None  # path, query
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
-    deny_fields: frozenset[str] = frozenset()
+    deny_fields: frozenset[str] = frozenset()  # case-folded
     asks: tuple[Ask, ...] = ()  # members that ask for what answers may not hold
     apart: tuple[tuple[Ask, Ask], ...] = ()  # members that may not stand in one request
     schema: Callable[[Content], Finding | None] | None = None

@@ -224,9 +224,9 @@ def fields(x: Exchange, route: Route) -> Refusal | None:
     """Refuse a body with a denied member at its top, or one that asks for what an answer may not hold."""
     intake = route.intake
     if isinstance(x.document, dict):
-        for name in intake.deny_fields:
-            if name in x.document:
-                return _invalid("fields", "denied_field", f"/{name}")
+        for name in x.document if intake.deny_fields else ():
+            if name.casefold() in intake.deny_fields:  # servers written in Go take a member in any case
+                return _invalid("fields", "denied_field", f"/{escape_pointer(name)}")
     if intake.asks or intake.apart:
         asked = find_open(x.document, intake.asks, intake.apart)
         if asked is not None:
