@@ -543,7 +543,15 @@ def test_one_stage_names_buckets_for_many_callers(kit: Kit) -> None:
 
 @pytest.mark.parametrize(
     ("body", "pointer"),
-    [(b'{"n":1}', "/n"), (b'{"a":{"n":1}}', None), (b"[]", None), (b'["n"]', None), (b'"n"', None)],
+    [
+        (b'{"n":1}', "/n"),
+        (b'{"N":1}', "/N"),  # a server written in Go takes it
+        (b'{"x":1,"\\u0065CHO":1}', "/eCHO"),
+        (b'{"a":{"n":1}}', None),
+        (b"[]", None),
+        (b'["n"]', None),
+        (b'"n"', None),
+    ],
 )
 def test_denied_fields_are_those_at_the_top(kit: Kit, body: bytes, pointer: str | None) -> None:
     route = kit.route(intake=kit.intake(deny_fields=frozenset({"n", "echo"})))
