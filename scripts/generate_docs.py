@@ -288,8 +288,8 @@ def presets_page() -> str:
     lines = [
         "# Presets",
         "",
-        "What Vallum knows of each API format.  A bound is set anew by its name in `request.bounds`, a refused member let",
-        "through by its name in `request.allow_fields`.  How to choose one, and what a version is:",
+        "What Vallum knows of each API format.  A bound is set anew by its name in `request.bounds`, a refused member",
+        "let through by its name in `request.allow_fields`.  How to choose one, and what a version is:",
         "[presets](../presets.md).",
     ]
     for name, preset in sorted(PRESETS.items()):

@@ -299,3 +299,13 @@ def test_no_depth_of_nesting_brings_markup_through(before: str, after: str, dept
 @pytest.mark.parametrize("unit", ["<", "<b", "<b>", "<a ", "<x on", "</b ", "<!--", "<x a=", "<b>&"])
 def test_hostile_shapes_are_cleaned(unit: str) -> None:
     assert TAG.search(strip_tags(unit * 5_000)) is None
+
+
+def test_an_image_that_was_set_aside_is_no_text_to_clean() -> None:
+    document = {"image": "iVBORw0KGgo=" * 10, "text": "a <b>word</b>"}
+    content = Content(document)
+    content.set_aside([document["image"]], document)
+
+    cleaned = Sanitise(SanitiseConfig(html="strip", max_chars=20)).clean(content)
+
+    assert cleaned == {"image": document["image"], "text": "a word"}

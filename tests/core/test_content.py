@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vallum.core.content import ANY_SHAPE, NAME_MAX_CHARS, Content, ContentError, Shape, escape_pointer
+from vallum.core.content import ANY_SHAPE, NAME_MAX_CHARS, Content, ContentError, Passage, Shape, Voice, escape_pointer
 
 
 @pytest.mark.parametrize(
@@ -207,3 +207,14 @@ def test_the_text_and_its_readings_are_made_once() -> None:
     content = Content({"a": "one", "b": "two"})
     assert content.text is content.text
     assert content.readings is content.readings
+
+
+def test_whether_anybody_says_who_speaks() -> None:
+    assert Content({}).is_one_voice
+    assert not Content({}, passages=lambda _: ()).is_one_voice
+
+
+def test_who_says_what_is_the_formats_to_tell() -> None:
+    said = Passage(Voice.OPERATOR, "/a", "hello")
+
+    assert Content({"a": "hello"}, passages=lambda _: [said]).passages == (said,)

@@ -106,8 +106,13 @@ def test_what_cannot_leave_in_this_form_does_not(kit: Kit, change: Any) -> None:
 
 
 def test_bytes_of_an_answer_that_became_something_else_do_not_leave(kit: Kit) -> None:
-    for other in ([], {"outputs": 3}):
-        sent = send(kit, [output("a", 1)], b"A", lambda _, other=other: other)
+    others: list[Any] = [[], {"outputs": 3}]
+    for other in others:
+
+        def become(_: Any, other: Any = other) -> Any:
+            return other
+
+        sent = send(kit, [output("a", 1)], b"A", become)
         assert isinstance(sent, bytes)
         assert b"A" not in sent
 

@@ -256,3 +256,21 @@ def test_plain_text_is_looked_at_where_leaks_are_looked_for(kit: Kit) -> None:
     _, _, untouched = kit.answered(kit.route(outlet=kit.outlet()), 200, text)
     assert not isinstance(untouched, Deny)
     assert isinstance(untouched[1], Through)
+
+
+@pytest.mark.parametrize("data", [b'data: {"a":1}\n\n', b'{"a":1}\n'])
+def test_what_cannot_be_written_is_left_out_of_a_stream(kit: Kit, data: bytes) -> None:
+    class Deep:
+        def decode(self, body: bytes, headers: Any = None) -> Any:
+            return {"a": 1}
+
+        def encode(self, document: Any) -> bytes:
+            raise RecursionError
+
+    kind = STREAM if data.startswith(b"data") else [("content-type", "application/x-ndjson")]
+    engine, x, _ = kit.answered(kit.route(outlet=kit.outlet(codec=Deep(), errors_inside=True)), 200, kind)
+    assert engine.response_chunk(x, data) == b""
+    assert "event (unreadable)" in x.removed
+    whole, y, _ = kit.answered(kit.route(outlet=kit.outlet(codec=Deep(), errors_inside=True)), 200, JSON)
+    whole.response_chunk(y, b"{}")
+    assert isinstance(whole.response_end(y), Deny)

@@ -115,12 +115,12 @@ class Sanitise:
         plain = text.isascii() and "<" not in text and not (self._looks and ASCII_CONTROL.search(text))
         if plain and len(text) <= self._least:
             return content.document  # no step could change a letter of it
-        return self._clean(content.document, "")
+        return self._clean(content.document, "", content.aside)
 
-    def _clean(self, item: Any, where: str) -> Any | Finding:
+    def _clean(self, item: Any, where: str, aside: frozenset[int]) -> Any | Finding:
         kind = type(item)
         if kind is str:
-            return self._clean_text(item, where)
+            return item if id(item) in aside else self._clean_text(item, where)  # aside: data, and no text
         pairs: Any
         if kind is dict:
             pairs = item.items()
@@ -130,7 +130,7 @@ class Sanitise:
             return item
         changed: dict[Any, Any] = {}
         for key, value in pairs:
-            cleaned = self._clean(value, f"{where}/{escape_pointer(str(key))}")
+            cleaned = self._clean(value, f"{where}/{escape_pointer(str(key))}", aside)
             if isinstance(cleaned, Finding):
                 return cleaned
             if cleaned is not value:

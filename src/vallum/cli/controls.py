@@ -44,6 +44,7 @@ def describe_route(route: Route) -> dict[str, str]:
         "concurrency": _list((_span(rule), rule.mode) for rule in (concurrency,) if rule is not None),
         "size": f"{intake.max_bytes} bytes{_shape(intake.shape)}",
         "schema": _schemas(intake),
+        "images": _list([("by their headers", intake.images_mode)] if intake.images is not None else []),
         "checks": _list((guard.check.type, guard.mode) for guard in intake.checks),
         "sanitise": "yes" if intake.sanitiser is not None else ABSENT,
         "answer": " ".join(step.type for step in outlet.transforms) or ABSENT,

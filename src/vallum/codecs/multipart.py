@@ -39,7 +39,7 @@ DISPOSITION = re.compile(
 )
 TYPE = re.compile(rf'({TOKEN}/{TOKEN})((?:[ \t]*;[ \t]*{TOKEN}=(?:{TOKEN}|"{PLAIN}"))*)')
 CHARSET = re.compile(rf";[ \t]*charset=\"?({TOKEN})", re.IGNORECASE | re.ASCII)
-TEXT_TYPES = ("text/plain", "application/json")  # of a field that is no file
+TEXT_TYPES = ("", "text/plain", "application/json")  # of a field that is no file
 # Path tricks: separators of any system, a drive, a name that is a place.
 PLACE = re.compile(r"[/\\:\x00]|^\.{1,2}$")
 
@@ -56,11 +56,12 @@ class Multipart:
         delimiter = b"--" + read_boundary((headers.get("content-type") if headers is not None else None) or "")
         if not body.startswith(delimiter):
             raise ValueError("a form that does not begin with its boundary")
-        parts = (b"\r\n" + body).split(b"\r\n" + delimiter, PARTS_MAX + 2)
+        parts = body.split(b"\r\n" + delimiter, PARTS_MAX)
+        parts[0] = parts[0].removeprefix(delimiter)
         if parts.pop() not in (b"--", b"--\r\n"):
             raise ValueError(f"a form that does not end with its last boundary, or has over {PARTS_MAX} parts")
         form: dict[str, Any] = {}
-        for part in parts[1:]:
+        for part in parts:
             name, value = _read_part(part)
             if name.endswith(LIST):
                 form.setdefault(name, []).append(value)
@@ -76,9 +77,8 @@ class Multipart:
         pieces: list[bytes] = []
         for name, held in document.items():
             for value in held if isinstance(held, list) else (held,):
-                pieces += (delimiter, b"\r\n", *_write_part(name, value), b"\r\n")
-        pieces += (delimiter, b"--\r\n")
-        return b"".join(pieces)
+                pieces.extend([delimiter, b"\r\n", *_write_part(name, value), b"\r\n"])
+        return b"".join([*pieces, delimiter, b"--\r\n"])
 
     def fields(self, body: bytes) -> Fields:
         """Return the content type of a body that `encode` wrote: its boundary is its first line."""
@@ -104,7 +104,7 @@ def _read_part(part: bytes) -> tuple[str, str | Upload]:
     data = part[end + 4 :]
     if filename is not None:
         return name, Upload(filename, media_type or "application/octet-stream", data)
-    if media_type not in ("", *TEXT_TYPES) or charset not in ("", "utf-8"):
+    if media_type not in TEXT_TYPES or charset not in ("", "utf-8"):
         raise ValueError("a field that is neither a file nor UTF-8 text")
     try:
         return name, data.decode("utf-8")

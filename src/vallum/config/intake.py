@@ -10,7 +10,7 @@ import msgspec
 
 from vallum.checks.images import STRIPPABLE, Images, ImagesConfig, ImageType
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
-from vallum.checks.remote_urls import RemoteUrls, RemoteUrlsConfig
+from vallum.checks.remote_urls import RemoteUrls, RemoteUrlsConfig, check_host
 from vallum.checks.rows import Rows
 from vallum.checks.sanitise import Sanitise
 from vallum.checks.schema import Schema, SchemaError
@@ -186,7 +186,7 @@ def _media_types(images: ImagesConfig | None, form: RequestForm) -> list[str]:
 def _images(faults: Faults, config: ImagesConfig | None, form: RequestForm, at: Place) -> Images | None:
     """Return the control of images: on where the preset names places of images, or the policy does."""
     if not any(one.kind == "image" for one in form.attachments):
-        if config is None:
+        if config is None or not form.media_types:
             return None
         if not config.fields:
             faults.note((*at, "images"), "the preset names no places of images", "name them in fields")
@@ -199,11 +199,13 @@ def _images(faults: Faults, config: ImagesConfig | None, form: RequestForm, at: 
 
 def _remote_urls(faults: Faults, config: RemoteUrlsConfig | None, form: RequestForm, at: Place) -> tuple[Guard, ...]:
     if not any(one.takes is Takes.URL for one in form.attachments):
-        if config is None:
+        if config is None or not form.media_types:
             return ()
         if not config.fields:
             faults.note((*at, "remote_urls"), "the preset names no places of addresses", "name them in fields")
     config = config or RemoteUrlsConfig()
+    for index, host in enumerate(config.allow):
+        faults.attempt((*at, "remote_urls", "allow", index), check_host, host)
     check = faults.attempt((*at, "remote_urls", "fields"), RemoteUrls, config, form.attachments)
     return () if check is None else (Guard(check, config.mode),)
 

@@ -60,7 +60,7 @@ def read(text: str) -> tuple[Reading, ...]:
     if "\n" in text:
         readings.append(Reading(_extend(path, "joined"), _join_lines(text)))
     if _is_spaced(shape):
-        spelled = _SPACED.sub(_join_letters, text)
+        spelled = _GAPS.sub(" ", _SPACED.sub(_join_letters, text))
         if spelled != text:
             path, text = _extend(path, "spaced"), spelled
             readings.append(Reading(path, text))
@@ -205,12 +205,15 @@ def _join_lines(text: str) -> str:
     )
 
 
-_SPACED = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9,:;!?'\"()])+(?![A-Za-z0-9])")
-_SPACERS = re.compile(r"[ .\-_*|~]")
+# Every second character is a space, or a sign between letters.
+_SPACED = re.compile(
+    r"(?<!\S)[\w$@!\"'(](?: \S)+(?!\S)|(?<![A-Za-z0-9])[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9])",
+)
+_GAPS = re.compile(" {2,}")
 
 
 def _join_letters(match: re.Match[str]) -> str:
-    return _SPACERS.sub("", match[0])
+    return match[0][::2]
 
 
 _LEET_WORD = re.compile(r"[A-Za-z0-9@$!|+]*[A-Za-z][A-Za-z0-9@$!|+]*")

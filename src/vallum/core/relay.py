@@ -214,8 +214,6 @@ class Events(Rewriting):
         """
         if not self._held and self._bill is None and self._screen is None and _is_one_event(data):
             passed = self._event(data[:-2])
-            if self._refusal is not None:
-                return self._refuse(b"", self._refusal)
             return passed if self._enforce else data
         bill = self._bill
         out, self._late = [self._late], b""

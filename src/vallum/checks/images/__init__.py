@@ -9,11 +9,12 @@ Config
     keep | strip | strip_all`, `fields` for places that the preset does not name, `mode: enforce | shadow`.  On where
     the preset names places of images, whether or not it stands in the policy.
 Cost
-    About 60 us for 100 KB of base64, most of it for the base64 itself; 10 us for the same bytes as an upload.
+    100 KB of base64: about 10 us, and 20 for JPEG, which is searched for a second end; as an upload 3 and 20.
 Misses
     What the picture shows, instructions in its pixels included.  Damage in the coded pixels, wrong checksums, data
-    hidden in them.  TIFF has no end, so nothing is found behind it.  A picture that is refused for what follows its
-    end may be a phone's (motion photos, several pictures in one file).  Orientation survives stripping in JPEG alone.
+    hidden in them.  TIFF has no end, so a stump or what stands behind it is not found.  What is refused for what
+    follows its end may be a phone's picture in motion, or several in one file.  Orientation survives stripping in JPEG
+    alone.
 Example
     request:
       images: {types: [png, jpeg], max_pixels: 16000000, metadata: strip}

@@ -8,9 +8,16 @@ Config
     `sensitivity: strict | balanced | permissive`: by what share of honest requests it may refuse, 1, 0.1 and 0.03 % of
     those it was calibrated on.  `mode: enforce | shadow`.
 Cost
-    TODO
+    For 1 kB of text about 100 us: patterns 10, features and windows 55, shuffled words 20, readings 5 to 10 (twice that
+    where characters are beyond ASCII); 1 to 2.5 ms for 32 kB.  Time is linear, but text made of nothing but trigger words
+    costs up to 1 us a byte.  Two seconds to compile the patterns, 3 MB.
 Misses
-    TODO
+    Of attacks from sources it never saw, half at `balanced` and a quarter at `strict`: by kind, at `balanced`, 40 % of
+    injected documents, 45 % of direct overrides, 55 % of prompt and secret extraction and nearly all jailbreaks by
+    role-play.  Three quarters of what is not in English.  What it does not know: politeness (a game, a story, a
+    hypothetical that names none of the usual words), Morse and home-made codes, images, an attack spread over several
+    requests, poisoned tool definitions and system messages (both are trusted as the operator's), and a harmful request
+    that redirects nobody.  Text that quotes an attack, such as a report about injections, may be refused.
 Example
     checks:
       - {type: prompt_injection, sensitivity: balanced}
@@ -18,14 +25,15 @@ Example
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
 
 from vallum.checks.patterns import MOST_PLACES
-from vallum.checks.prompt_injection.judge import Judge, Judgement
-from vallum.checks.prompt_injection.voices import Standing, hear
+from vallum.checks.prompt_injection.judge import Judge
+from vallum.checks.prompt_injection.scorer import Sensitivity
+from vallum.checks.prompt_injection.voices import hear
 from vallum.core.decision import Finding
 from vallum.core.policy import Mode
 from vallum.core.reading import read
@@ -33,7 +41,7 @@ from vallum.core.reading import read
 if TYPE_CHECKING:
     from vallum.core.content import Content
 
-Sensitivity = Literal["strict", "balanced", "permissive"]
+__all__ = ["PromptInjection", "PromptInjectionConfig", "Sensitivity"]
 
 
 class PromptInjectionConfig(
@@ -62,17 +70,14 @@ class PromptInjection:
         """Judge what was said with each standing; the first that reaches its threshold is the finding."""
         for standing, readings in hear(content):
             judgement = self._judge.judge(readings)
-            if self._refuses(standing, judgement):
-                where = self._locate(content, standing)
+            thresholds = self._judge.model.user if standing == "user" else self._judge.model.document
+            if judgement.logit >= thresholds.of(self.config.sensitivity):
+                where = self._locate(content, thresholds.strict)
                 return Finding(self.type, where, f"{standing}: {judgement.detail}", judgement.probability)
         return None
 
-    def _refuses(self, standing: Standing, judgement: Judgement) -> bool:
-        thresholds = self._judge.model.user if standing == "user" else self._judge.model.document
-        least: float = getattr(thresholds, self.config.sensitivity)
-        return judgement.logit >= least
-
-    def _locate(self, content: Content, standing: Standing) -> str:
+    def _locate(self, content: Content, least: float) -> str:
+        """Find the first string that is suspect by itself: what is refused as a whole may be less so in parts."""
         if len(content.values) + len(content.keys) > MOST_PLACES:
             return ""
-        return content.locate(lambda text: self._refuses(standing, self._judge.judge(read(text))))
+        return content.locate(lambda text: self._judge.judge(read(text)).logit >= least)

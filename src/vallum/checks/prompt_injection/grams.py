@@ -74,8 +74,8 @@ def fold(text: str) -> bytes:
     """Return the text as bytes: small letters, digits alike, single spaces, and a space at either end."""
     if not text.isascii():
         text = text.lower()
-    raw = b"  %b  " % text.encode("utf-8", "replace").translate(_FOLD)
-    return b"  %b  " % b" ".join(raw.split()) if b"  " in raw[2:-2] else raw
+    raw = b" %b " % text.encode("utf-8", "replace").translate(_FOLD)
+    return b" %b " % b" ".join(raw.split()) if b"  " in raw else raw
 
 
 def hash_grams(data: NDArray[np.uint8]) -> Grams:

@@ -53,6 +53,9 @@ class Judge:
         if evidence.is_ciphered:
             # Once only: rot13 of rot13 is where we came from.
             chosen += read_ciphers(last.text)
+        if evidence.how.endswith("joined"):
+            # Words cut by line breaks or over fields: whole for the patterns, and now for the model.
+            chosen += [reading for reading in readings if reading.how == evidence.how]
         plain = unshuffle(last.text)
         if plain is not last.text:
             chosen.append(Reading("shuffled", plain))

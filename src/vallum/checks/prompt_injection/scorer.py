@@ -10,7 +10,7 @@ import zlib
 from functools import cache
 from importlib.resources import files
 from math import sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -27,10 +27,12 @@ OVERLAP = SCALES[0][0] + 2
 ONE_WINDOW = 180
 """Longest text, in bytes, that is one window; up to the greatest window a text is judged whole as well."""
 
-SHORTEST = 9
-"""Bytes of folded text, of which four are spaces: nothing shorter says anything."""
+SHORTEST = 7
+"""Bytes of folded text, of which two are spaces: nothing shorter says anything."""
 
 NOTHING = -20.0
+
+Sensitivity = Literal["strict", "balanced", "permissive"]
 
 
 class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,6 +41,10 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     strict: float
     balanced: float
     permissive: float
+
+    def of(self, sensitivity: Sensitivity) -> float:
+        """Return the threshold of one sensitivity."""
+        return {"strict": self.strict, "balanced": self.balanced, "permissive": self.permissive}[sensitivity]
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,7 +95,7 @@ class Scorer:
         raw = fold(text)
         size = len(raw)
         if size < SHORTEST:
-            return Score(NOTHING)
+            return Score(self._bias)
         if size <= ONE_WINDOW:
             slots = hash_grams(np.frombuffer(raw, dtype=np.uint8)).slots
             total = int(self._weights.take(slots).sum(dtype=np.int64))

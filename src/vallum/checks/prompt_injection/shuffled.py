@@ -25,7 +25,7 @@ KEY_WORDS = (
     " pretend previous previously print prior programming prompt prompts provide question read rebel regardless remember"
     " repeat reply request respond response restrictions reveal roleplay rule rules safety said secret security send"
     " sentence show simulate speak spell start stop story summarize system task tell text that their these this those told"
-    " token training translate under unfiltered unlimited unrestricted until user verbatim what with without word words"
+    " token tasks training translate under unfiltered unlimited unrestricted until user verbatim what with without nothing sentences paste entire correctly knowledge search assume word words"
     " write written your"
 ).split()
 MOST_BITS = 18

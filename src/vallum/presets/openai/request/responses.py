@@ -144,6 +144,7 @@ RESPONSES = RequestForm(
         Attachment("input.*.result", "image", Takes.BASE64),
         Attachment("tools.*.input_image_mask.image_url", "image", Takes.URL),
         Attachment("input.*.content.*.file_url", "file", Takes.URL),
+        Attachment("input.*.output.file_url", "file", Takes.URL),
         Attachment("input.*.content.*.file_data", "file", Takes.BASE64),
     ),
     inputs=(
