@@ -29,7 +29,7 @@ class Overrun:
     [(Events, b'data: {"a":%d}\n\n'), (Lines, b'{"a":%d}\n')],
 )
 def test_what_came_with_the_document_that_ran_over_leaves_before_anything_else_comes(
-    kit: Kit, make: type[Events] | type[Lines], written: bytes
+    kit: Kit, make: type[Events | Lines], written: bytes
 ) -> None:
     relay = make(kit.outlet(), set(), True, Overrun())  # type: ignore[arg-type]
     three = [written % number for number in range(3)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vallum.core.decision import Deny, Reason
 from vallum.core.fieldpath import parse_path
@@ -73,3 +75,29 @@ def test_such_a_request_is_refused_by_name(kit: Kit, how: dict[str, Any]) -> Non
     assert x.decision.violations[0]["rule"] == "withheld"
     x = kit.judge(engine, kit.request(), b'{"logprobs": false, "logit_bias": {}}')
     assert not isinstance(x.decision, Deny)
+
+
+ASKS = (PLAIN, OVER, AMONG, BIAS, Ask(parse_path("*.echo")), Ask(parse_path("kind=raw.scores")))
+NAMES = [
+    "logprobs",
+    "LOGPROBS",
+    "parameters",
+    "outputs",
+    "logit_bia\u017f",
+    "echo",
+    "kind",
+    "scores",
+    "best_of",
+    "name",
+]
+DOCUMENTS = st.recursive(
+    st.sampled_from([None, 0, 7, "raw", "logits", True]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(DOCUMENTS)
+def test_looking_at_the_names_first_finds_the_same(document: Any) -> None:
+    found = next((name for ask in ASKS if (name := ask.find(document)) is not None), None)
+    assert find_open(document, ASKS, ()) == found

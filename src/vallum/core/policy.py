@@ -197,7 +197,7 @@ class Outlet:
     error_fields: tuple[Path, ...] = ()  # what may pass of the upstream's refusals
     pad_event_bytes: int = 1  # sizes leave as multiples of these
     pad_answer_bytes: int = 1
-    failure_slot_s: float = 0.0  # failures leave on multiples of this after the request came; 0: at once
+    failure_slot_s: float = 0.0  # failures leave in slots of this after the request came; 0: at once
 
     @property
     def reads(self) -> bool:

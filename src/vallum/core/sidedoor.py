@@ -36,12 +36,17 @@ class Ask(NamedTuple):
 
 def find_open(document: Any, asks: tuple[Ask, ...], apart: tuple[tuple[Ask, Ask], ...]) -> str | None:
     """Return the first member that asks for what is withheld, or that may not stand beside another; else None."""
+    names = {name.casefold() for name in document} if type(document) is dict else None  # once, not for every ask
     for ask in asks:
-        name = ask.find(document)
-        if name is not None:
+        if _may_stand(ask, names) and (name := ask.find(document)) is not None:
             return name
     for one, other in apart:
-        name = one.find(document)
-        if name is not None and other.find(document) is not None:
+        if _may_stand(one, names) and (name := one.find(document)) is not None and other.find(document) is not None:
             return name
     return None
+
+
+def _may_stand(ask: Ask, names: set[str] | None) -> bool:
+    """Say whether an object with these members could ask; None: it is none, and must be searched."""
+    first = ask.path[0]
+    return names is None or first.casefold() in names or first == "*" or "=" in first
