@@ -94,3 +94,14 @@ def test_what_was_held_of_a_function_does_not_name_it_again() -> None:
     out = stream([events_of(documents)], screen, outlet)
     assert isinstance(out, bytes)
     assert (out.count(b'"look"'), out.count(b"sk-ant-api03")) == (1, 1)
+
+
+def test_thinking_that_a_block_begins_with_goes_on_as_thinking() -> None:
+    block = {"type": "thinking", "thinking": "so AKIAIOSF", "signature": ""}
+    documents = [{"type": "content_block_start", "index": 0, "content_block": block}, {"type": "message_stop"}]
+    _, screen, outlet = screen_of()
+    out = stream([events_of(documents, b"")], screen, outlet)
+    assert isinstance(out, bytes)
+    (begun, went_on, _) = [json.loads(line[6:]) for line in out.split(b"\n") if line.startswith(b"data: ")]
+    assert went_on["delta"]["type"] == "thinking_delta"
+    assert begun["content_block"]["thinking"] + went_on["delta"]["thinking"] == "so AKIAIOSF"

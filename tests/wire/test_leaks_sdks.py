@@ -45,7 +45,7 @@ routes:
 )
 # Everything in it is the beginning of a leak, and no leak.
 HONEST = (
-    "kestrel-plum, and sk-learn: AKIA is no key, nor ghp_xxxx; call +44 or kestrel plum 90 of -----BEGIN CERTIFICATE-----"
+    "kestrel-plum, and sk-learn: AKIA is no key, nor ghp_xxxx; call +44 or kestrel plum 90 -----BEGIN CERTIFICATE-----"
     " \u00e9\U0001f600 1234 5678 9012, bob@ and k e s"
 )
 SECRET = f"it is AKIAIOSFODNN7EXAMPLE, or {MARKER}, no more"

@@ -291,9 +291,9 @@ def _said(found: list[Piece], lane: Key, box: Any) -> None:
         _carry(found, (*lane, "part", place), part, "text")
     _carry(found, (*lane, "function_call"), box.get("function_call"), "arguments")
     _carry(found, (*lane, "audio"), box.get("audio"), "transcript")
-    for place, call in _calls(box):
-        _carry(found, (*lane, "call", place), call.get("function"), "arguments")
-        _carry(found, (*lane, "custom", place), call.get("custom"), "input")
+    for number, call in _calls(box):
+        _carry(found, (*lane, "call", number), call.get("function"), "arguments")
+        _carry(found, (*lane, "custom", number), call.get("custom"), "input")
 
 
 def _calls(box: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -306,23 +306,19 @@ def _calls(box: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _go_on(lines: tuple[bytes, ...], document: Any) -> Event:
     """Make of an event one that goes on from it: clients add up names and ids, and open a block once."""
     if document.get("type") == "content_block_start":
-        delta = {"type": "text_delta", "text": document["content_block"].get("text", "")}
-        return (b"event: content_block_delta",), {
-            "type": "content_block_delta",
-            "index": document.get("index"),
-            "delta": delta,
-        }
+        block, kind = document["content_block"], "content_block_delta"
+        said = {"type": f"{block.get('type')}_delta"} | {member: block[member] for member in SAID if member in block}
+        return (f"event: {kind}".encode(),), {"type": kind, "index": document.get("index"), "delta": said}
     for _, choice in _choices(document):
         delta = choice.get("delta")
-        boxes = [delta] if isinstance(delta, dict) else []
-        for box in boxes:
-            box.pop("role", None)
-            for _, call in _calls(box):
-                for said in (call, call.get("function"), call.get("custom")):
-                    for name in ("id", "type", "name") if isinstance(said, dict) else ():
-                        said.pop(name, None)
-            if isinstance(box.get("function_call"), dict):
-                box["function_call"].pop("name", None)
+        if isinstance(delta, dict):
+            delta.pop("role", None)
+            named: list[Any] = [delta.get("function_call")]
+            for _, call in _calls(delta):
+                named += (call, call.get("function"), call.get("custom"))
+            for box in filter(None, named):
+                for name in ("id", "type", "name") if isinstance(box, dict) else ():
+                    box.pop(name, None)
     return lines, document
 
 
