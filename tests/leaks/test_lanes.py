@@ -79,7 +79,8 @@ def test_a_block_whose_beginning_has_a_text() -> None:
 @pytest.mark.parametrize("kind", ["function", "custom"])
 def test_what_was_held_of_a_call_does_not_name_it_again(kind: str) -> None:
     member = "arguments" if kind == "function" else "input"
-    call = {"index": 0, "id": "call_1", "type": kind, kind: {"name": "look", member: "sk-ant-api03"}}
+    call: dict[str, Any] = {"index": 0, "id": "call_1", "type": kind, kind: {"name": "look", member: "sk-ant-api03"}}
+    call["custom" if kind == "function" else "function"] = "odd"
     documents = [delta({"role": "assistant", "tool_calls": [call]}), delta({}, "tool_calls")]
     _, screen, outlet = screen_of()
     out = stream([events_of(documents)], screen, outlet)

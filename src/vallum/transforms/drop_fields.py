@@ -118,7 +118,8 @@ class DropFields:
                 if depth >= NESTED_MAX:
                     return None
                 return msgspec.json.encode(box[0]).decode() if self._prune(box, removed, depth + 1) else text
-        if self._lenient.search(text) is None:
+        quoted = '"' in text or "'" in text or "\\" in text  # as hardly any is
+        if not quoted or self._lenient.search(text) is None:
             return text
         removed.add("text (names what is withheld)")
         return None
