@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from vallum.core.decision import Deny, Reason
 from vallum.core.protocols import NOTHING
-from vallum.core.relay import EVENT_MAX_BYTES, Events, Lines, Relay, Through, Whole, transform
+from vallum.core.relay import Relay, Through, Whole, transform
+from vallum.core.stream import PIECE_MAX_BYTES, Events, Lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ def test_events_in_shadow_pass_as_they_came_and_are_noted(
 
 @pytest.mark.parametrize("make", [Events, Lines])
 def test_what_is_held_of_a_stream_is_bounded(send: Callable[..., tuple[Any, set[str]]], make: Make) -> None:
-    piece = b"x" * (EVENT_MAX_BYTES // 4)
+    piece = b"x" * (PIECE_MAX_BYTES // 4)
     within, _ = send(make, piece, piece, piece, piece)
     beyond, _ = send(make, piece, piece, piece, piece, b"x")
     assert not isinstance(within, Deny)

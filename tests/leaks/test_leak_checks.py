@@ -18,7 +18,8 @@ from vallum.core.content import Content, Passage, Voice
 from vallum.core.exchange import Exchange, Headers, Request, ResponseHead
 from vallum.core.leaks import REACH, REPLACEMENT, Screen
 from vallum.core.policy import LeakAction, Mode, Outlet, Policy, Sentry
-from vallum.core.relay import Events, Lines, Text, Whole
+from vallum.core.relay import Text, Whole
+from vallum.core.stream import Events, Lines
 from vallum.leaks.canaries import Canaries, CanariesConfig
 from vallum.leaks.keys import Keys, is_githubs
 from vallum.leaks.personal import Personal, PersonalConfig

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.presets.test_answers import outlet_of
 
 from vallum.core.decision import Deny
-from vallum.core.relay import Events, Lines, Relay, Whole
+from vallum.core.relay import Relay, Whole
+from vallum.core.stream import Events, Lines
 
 CANARY = 51505150.25
 FORBIDDEN = ("logits", "embeddings", "model_version", "traceback", "probabilities")
