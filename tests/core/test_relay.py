@@ -266,7 +266,7 @@ BODIES = st.one_of(
 
 @given(body=BODIES, cuts=st.lists(st.integers(0, 200), max_size=12), enforce=st.booleans())
 @example((Events, b"data: 1\r\n\r\ndata: 2\r\n\r\n"), [8, 9, 10, 11], True)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_same_leaves_however_it_was_cut(kit: Kit, body: tuple[Make, bytes], cuts: list[int], enforce: bool) -> None:
     make, data = body
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
@@ -280,7 +280,7 @@ def test_the_same_leaves_however_it_was_cut(kit: Kit, body: tuple[Make, bytes], 
 
 
 @given(body=BODIES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nothing_that_a_transform_removes_ever_leaves(kit: Kit, body: tuple[Make, bytes]) -> None:
     make, data = body
 
