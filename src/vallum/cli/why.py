@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 TOLD_TOGETHER = frozenset(
     (
         "request_id at client method path route mode policy subject tenant credential decision status"
-        " upstream_status received_bytes sent_bytes total_us upstream_us head_us body_us slot_us reason control detail rule pointer told"
+        " upstream_status received_bytes sent_bytes total_us upstream_us head_us body_us slot_us reason control detail"
+        " rule pointer told"
     ).split()
 )
 TITLES = {"quotas": "quotas left"}
