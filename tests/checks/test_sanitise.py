@@ -309,3 +309,11 @@ def test_an_image_that_was_set_aside_is_no_text_to_clean() -> None:
     cleaned = Sanitise(SanitiseConfig(html="strip", max_chars=20)).clean(content)
 
     assert cleaned == {"image": document["image"], "text": "a word"}
+
+
+@pytest.mark.timeout(10)
+def test_a_tower_of_accents_costs_no_more_than_its_length() -> None:
+    tower = "a" + "\u0301\u0316\u05b0\u0327" * 50_000
+    cleaned = Sanitise(SanitiseConfig(unicode="NFC")).clean(Content({"input": tower}))
+    assert isinstance(cleaned, dict)
+    assert len(cleaned["input"]) <= 31
