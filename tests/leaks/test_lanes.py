@@ -9,7 +9,7 @@ import pytest
 from tests.leaks.test_leak_checks import MARKER, SECRETS, events_of, screen_of, stream
 
 from vallum.core.leaks import REPLACEMENT
-from vallum.core.relay import Lines
+from vallum.core.stream import Lines
 
 KEY = SECRETS["aws"]
 HALVES = (f"see {KEY[:9]}", f"{KEY[9:]} there")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vallum.core.relay import Events, Lines
+from vallum.core.stream import Events, Lines
 
 if TYPE_CHECKING:
     from tests.conftest import Kit
