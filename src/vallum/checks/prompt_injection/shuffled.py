@@ -1,13 +1,12 @@
 """Puts words right whose inner letters were shuffled ("ingroe all preivous instcurtions"), which a model reads with ease.
 
-Whether two or more key words are so written is found by arithmetic that does not care for the order of letters, on the
-whole text at once; only then is it walked word by word.
+Which words may be key words is found by arithmetic that does not care for the order of letters, on the whole text at
+once; only those are looked at one by one.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -31,6 +30,8 @@ KEY_WORDS = (
 MOST_BITS = 18
 FEWEST = 2
 """Shuffled key words that are no accident."""
+SURE = 4
+"""Letters of a word that may be a misprint: only longer ones are counted."""
 
 _SHIFT = np.uint32(32 - MOST_BITS)
 _SPREAD = np.uint32(0x9E3779B1)
@@ -39,37 +40,46 @@ _FIRST, _LAST, _LENGTH = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35), np.uint32
 _LETTERS = np.zeros(256, dtype=np.uint32)
 for _code in range(ord("a"), ord("z") + 1):
     _LETTERS[_code] = _LETTERS[_code - 32] = pow(2654435769, _code, (1 << 32) - 5) | 1
-_KEYS = {word[0] + "".join(sorted(word[1:-1])) + word[-1]: word for word in KEY_WORDS}
-_WORD = re.compile(r"[A-Za-z]{4,}")
+_KEYS = {word[:1] + bytes(sorted(word[1:-1])) + word[-1:]: word for word in map(str.encode, KEY_WORDS)}
 
 
 def unshuffle(text: str) -> str:
     """Return the text with its shuffled key words put right; the same object where there are not enough of them."""
-    if count_shuffled(text) < FEWEST:
+    raw = b" %b " % text.encode("utf-8", "replace")
+    found = find_shuffled(raw)
+    if sum(len(word.right) > SURE for word in found) < FEWEST:
         return text
-    return _WORD.sub(_put_right, text)
+    pieces, at = [], 1
+    for start, right in found:
+        pieces += (raw[at:start], right)
+        at = start + len(right)
+    return b"".join((*pieces, raw[at:-1])).decode("utf-8", "replace")
 
 
-def count_shuffled(text: str) -> int:
-    """Return how many words have the letters of a key word, its ends in place, and are none; a few are miscounted."""
-    data = np.frombuffer(b" %b " % text.encode("utf-8", "replace"), dtype=np.uint8)
-    letters = _LETTERS[data]
+class Shuffled(NamedTuple):
+    """A shuffled word: where it starts, and the key word that it is."""
+
+    start: int
+    right: bytes
+
+
+def find_shuffled(raw: bytes) -> list[Shuffled]:
+    """Return the words that have the letters of a key word, its ends in place, and are none."""
+    letters = _LETTERS[np.frombuffer(raw, dtype=np.uint8)]
     edges = np.flatnonzero(np.diff(letters != 0))
     starts, ends = edges[::2] + 1, edges[1::2]
     sums = np.cumsum(letters, dtype=np.uint32)
     first, last = letters[starts], letters[ends]
     unordered = (sums[ends] - sums[starts - 1]) + first * _FIRST + last * _LAST
     slots = (unordered * _SPREAD) >> _SHIFT
-    likely = np.flatnonzero(_IS_KEY[slots] & (ends - starts > 3))
-    raw = data.tobytes()
-    return sum(
-        raw[start : end + 1].lower() not in _PLAIN for start, end in zip(starts[likely], ends[likely], strict=True)
-    )
-
-
-def _put_right(match: re.Match[str]) -> str:
-    word = match[0].lower()
-    return _KEYS.get(word[0] + "".join(sorted(word[1:-1])) + word[-1], match[0])
+    likely = np.flatnonzero(_IS_KEY[slots] & (ends - starts > 2))
+    found = []
+    for start, end in zip(starts[likely].tolist(), (ends[likely] + 1).tolist(), strict=True):
+        word = raw[start:end].lower()
+        right = _KEYS.get(word[:1] + bytes(sorted(word[1:-1])) + word[-1:], word)
+        if right != word and word not in _PLAIN:
+            found.append(Shuffled(start, right))
+    return found
 
 
 def _mark_keys() -> NDArray[np.bool_]:
