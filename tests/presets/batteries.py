@@ -100,6 +100,12 @@ def written(item: dict[str, Any]) -> tuple[bytes, Fields]:
     return (b64decode(item["base64"]) if "base64" in item else item.get("text", "").encode()), ()
 
 
+def seeds_of(preset: str) -> list[tuple[bytes, Fields]]:
+    """Return every body of a battery with its head, for whoever makes them wrong at random."""
+    pairs = [(item, *written(item)) for item in BATTERIES[preset]]
+    return [(body, (*fields, *item.get("headers", {}).items()) or JSON_FIELDS) for item, body, fields in pairs]
+
+
 def loaded(form: Any) -> Any:
     """Return a form as the codec reads it: its files as uploads."""
     if isinstance(form, list):
