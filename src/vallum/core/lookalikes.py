@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_TAGS = range(0xE0020, 0xE007F)
-"""Invisible copies of ASCII (Unicode 23.9)."""
+_TAGS = re.compile("[\U000e0020-\U000e007e]+")  # invisible copies of ASCII (Unicode 23.9)
 
 # Everything that draws nothing: controls (not tab, line feed and their kin), soft hyphen, joiners, bidi controls,
 # fillers, variation selectors, tags.
@@ -118,7 +117,8 @@ def normalise(text: str) -> str:
 def _normalise_any(text: str) -> str:
     # Substitution before NFKC, which would take the acute accent apart; str.translate would cost ten times as much.
     plain = unicodedata.normalize("NFKC", _LATIN_LETTER.sub(_fold_latin, bound_marks(text)))
-    plain = bound_marks(_HIDDEN.sub(_reveal, plain))
+    # Tags by runs: a call for each character would be a flood's friend.
+    plain = bound_marks(_HIDDEN.sub("", _TAGS.sub(_reveal, plain)))
     if not plain.isascii():
         if _FOREIGN_LETTER.search(plain) and _MIXED.search(plain):
             plain = _WORD.sub(_fold_mixed, plain)
@@ -128,8 +128,7 @@ def _normalise_any(text: str) -> str:
 
 
 def _reveal(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return chr(code - 0xE0000) if code in _TAGS else ""
+    return match[0].encode("utf-32-le")[::4].decode("ascii")  # U+E0041 is A: the lowest of four bytes
 
 
 def _fold_latin(match: re.Match[str]) -> str:
