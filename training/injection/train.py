@@ -43,10 +43,12 @@ FOLDS = (
 )
 BROUGHT_IN = {"bipia-wrapped", "bipia-ctx", "code", "docs-gateway", "docs-security", "leipzig-sentences"}
 """Sources of what a tool or a document would say."""
-ABOUT_ATTACKS = {"docs-security", "awesome-prompts"}
-"""Sources of honest text that a gateway does not meet as a user's: writing about attacks, and system prompts."""
+SYSTEM_PROMPTS = {"awesome-prompts"}
+"""Sources of honest text that a gateway does not meet as a user's."""
 UNCOUNTED = {"mosscap", "synthetic"}
 """Attacks that say too little of themselves to weigh the layers by."""
+FEW_ROWS = 100
+"""Rows below which a source says less of its kind of text."""
 
 
 def main() -> None:
@@ -111,14 +113,14 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     slopes = fit_logistic(features[counted], labels[counted], balance[counted])
     logits = features @ slopes[:-1] + slopes[-1]
     is_brought = np.isin(sources, list(BROUGHT_IN))
-    is_plain = (labels == 0) & ~np.isin(sources, list(ABOUT_ATTACKS))
-    user, document = _thresholds(logits[is_plain]), _thresholds(logits[is_plain & is_brought])
+    is_plain = (labels == 0) & ~np.isin(sources, list(SYSTEM_PROMPTS))
+    is_document = is_plain & is_brought
     combined = {
         "margin_weight": slopes[0],
         "pattern_weight": slopes[1],
         "offset": slopes[2],
-        "user": user,
-        "document": {name: min(least, user[name]) for name, least in document.items()},
+        "user": _thresholds(logits[is_plain], sources[is_plain]),
+        "document": _thresholds(logits[is_document], sources[is_document]),
     }
     scores: dict[str, Any] = {}
     for name, logit in combined["user"].items():
@@ -133,8 +135,17 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     return combined, scores
 
 
-def _thresholds(honest: Floats) -> dict[str, float]:
-    return {name: float(np.quantile(honest, 1 - rate)) for name, rate in RATES.items()}
+def _thresholds(logits: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
+    """Return what refuses each rate of honest text, where every source counts as much as any other.
+
+    So that a kind of text that is hard and rare weighs as much as one that is easy and plentiful; a source of very few
+    rows weighs less, as it says less.
+    """
+    _, source, counts = np.unique(sources, return_inverse=True, return_counts=True)
+    weights = 1 / np.maximum(counts, FEW_ROWS)[source]
+    order = np.argsort(-logits)
+    shares = np.cumsum(weights[order]) / weights.sum()
+    return {name: float(logits[order[np.searchsorted(shares, rate)]]) for name, rate in RATES.items()}
 
 
 def quantise(line: Line) -> tuple[NDArray[np.int8], float]:

@@ -1,85 +1,109 @@
 """Puts words right whose inner letters were shuffled ("ingroe all preivous instcurtions"), which a model reads with ease.
 
 Whether two or more key words are so written is found by arithmetic that does not care for the order of letters, on the
-whole text at once; only then is it walked word by word.
+whole text at once; only then are those words, and no others, looked at one by one.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vallum.checks.prompt_injection.kinds import KINDS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-KEY_WORDS = (
-    "above access admin administrator after again agent allowed answer anything assistant authorized before behave beginning"
-    " bypass character chatbot code command commands complete confidential configuration content context conversation"
-    " credentials data debug default delete developer directions directive directives disable disclose display disregard"
-    " document earlier email enable encode every everything exactly execute fictional filter filters first follow"
-    " following forget forgot former from given guidelines hacked hidden hypothetical ignore immediately important initial"
-    " initialization input instead instruction instructions internal language letter limitations list longer make message"
-    " messages mode model must never obey only original other output override password persona play please policies policy"
-    " pretend previous previously print prior programming prompt prompts provide question read rebel regardless remember"
-    " repeat reply request respond response restrictions reveal roleplay rule rules safety said secret security send"
-    " sentence show simulate speak spell start stop story summarize system task tell text that their these this those told"
-    " token tasks training translate under unfiltered unlimited unrestricted until user verbatim what with without nothing sentences paste entire correctly knowledge search assume word words"
-    " write written your"
+    Letters = NDArray[np.uint32]
+
+ALSO = (
+    "after again correctly data enable first from hacked knowledge language make other question read "
+    "rebel regardless request response said search security task tasks that their these this those "
+    "training under until with written "
 ).split()
+LOOK_ALIKE = {"from", "except"}  # form, expect
+KEY_WORDS = [
+    word
+    for word in dict.fromkeys((*" ".join(KINDS.values()).split(), *ALSO))
+    if len(word) > 3 and word.isascii() and word.isalpha() and word not in LOOK_ALIKE
+]
+"""Words of a known kind, and those that stand between them."""
 MOST_BITS = 18
-FEWEST = 2
-"""Shuffled key words that are no accident."""
+FEWEST, MOST = 2, 500
+"""Shuffled key words that are no accident, and as many as are put right."""
 
 _SHIFT = np.uint32(32 - MOST_BITS)
 _SPREAD = np.uint32(0x9E3779B1)
-_FIRST, _LAST, _LENGTH = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35), np.uint32(0x27D4EB2F)
+_FIRST, _LAST = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 # A number for each letter; sums of them tell sets of letters apart.  Zero is no letter.
 _LETTERS = np.zeros(256, dtype=np.uint32)
 for _code in range(ord("a"), ord("z") + 1):
     _LETTERS[_code] = _LETTERS[_code - 32] = pow(2654435769, _code, (1 << 32) - 5) | 1
 _KEYS = {word[0] + "".join(sorted(word[1:-1])) + word[-1]: word for word in KEY_WORDS}
-_WORD = re.compile(r"[A-Za-z]{4,}")
 
 
 def unshuffle(text: str) -> str:
-    """Return the text with its shuffled key words put right; the same object where there are not enough of them."""
-    if count_shuffled(text) < FEWEST:
+    """Return the text with its shuffled key words put right; the same object where there are not enough of them.
+
+    In a text that has more than MOST of them the rest stay as they are: no reader would follow it.
+    """
+    raw = b" %b " % text.encode("utf-8", "replace")
+    starts, ends = _find(raw)
+    if len(starts) < FEWEST:
         return text
-    return _WORD.sub(_put_right, text)
+    pieces: list[bytes] = []
+    at = 1
+    for start, end in zip(starts[:MOST].tolist(), ends[:MOST].tolist(), strict=True):
+        pieces += (raw[at:start], _put_right(raw[start : end + 1]))
+        at = end + 1
+    return b"".join((*pieces, raw[at:-1])).decode("utf-8", "replace")
 
 
 def count_shuffled(text: str) -> int:
     """Return how many words have the letters of a key word, its ends in place, and are none; a few are miscounted."""
-    data = np.frombuffer(b" %b " % text.encode("utf-8", "replace"), dtype=np.uint8)
+    return len(_find(b" %b " % text.encode("utf-8", "replace"))[0])
+
+
+def _find(raw: bytes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where words begin and end whose letters are those of a key word, in another order."""
+    data = np.frombuffer(raw, dtype=np.uint8)
     letters = _LETTERS[data]
     edges = np.flatnonzero(np.diff(letters != 0))
     starts, ends = edges[::2] + 1, edges[1::2]
+    likely = np.flatnonzero(_IS_KEY[_slots(letters, starts, ends)] & (ends - starts > 3))
+    starts, ends = starts[likely], ends[likely]
+    if len(likely):
+        # The plain words among them are told by a sum that minds the order.
+        mixed = ~np.isin(_order(letters, starts, ends), _PLAIN)
+        starts, ends = starts[mixed], ends[mixed]
+    return starts, ends
+
+
+def _slots(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
     sums = np.cumsum(letters, dtype=np.uint32)
-    first, last = letters[starts], letters[ends]
-    unordered = (sums[ends] - sums[starts - 1]) + first * _FIRST + last * _LAST
-    slots = (unordered * _SPREAD) >> _SHIFT
-    likely = np.flatnonzero(_IS_KEY[slots] & (ends - starts > 3))
-    raw = data.tobytes()
-    return sum(
-        raw[start : end + 1].lower() not in _PLAIN for start, end in zip(starts[likely], ends[likely], strict=True)
-    )
+    unordered = sums[ends] - sums[starts - 1] + letters[starts] * _FIRST + letters[ends] * _LAST
+    return (unordered * _SPREAD) >> _SHIFT
 
 
-def _put_right(match: re.Match[str]) -> str:
-    word = match[0].lower()
-    return _KEYS.get(word[0] + "".join(sorted(word[1:-1])) + word[-1], match[0])
+def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
+    sums = np.cumsum(letters, dtype=np.uint32)
+    places = np.cumsum(letters * np.arange(1, len(letters) + 1, dtype=np.uint32), dtype=np.uint32)
+    shifted: Letters = starts.astype(np.uint32) * (sums[ends] - sums[starts - 1])
+    return places[ends] - places[starts - 1] - shifted
 
 
-def _mark_keys() -> NDArray[np.bool_]:
-    marks = np.zeros(1 << MOST_BITS, dtype=np.bool_)
-    for word in KEY_WORDS:
-        letters = _LETTERS[np.frombuffer(word.encode(), dtype=np.uint8)]
-        total = np.sum(letters, dtype=np.uint32) + letters[:1] * _FIRST + letters[-1:] * _LAST
-        marks[(total * _SPREAD) >> _SHIFT] = True
-    return marks
+def _put_right(raw: bytes) -> bytes:
+    word = raw.decode().lower()
+    return _KEYS.get(word[0] + "".join(sorted(word[1:-1])) + word[-1], word).encode()
 
 
-_IS_KEY = _mark_keys()
-_PLAIN = frozenset(word.encode() for word in KEY_WORDS)
+def _of_word(word: str) -> tuple[Letters, Letters]:
+    letters = _LETTERS[np.frombuffer(b" %b " % word.encode(), dtype=np.uint8)]
+    starts, ends = np.array([1]), np.array([len(word)])
+    return _slots(letters, starts, ends), _order(letters, starts, ends)
+
+
+_IS_KEY = np.zeros(1 << MOST_BITS, dtype=np.bool_)
+_IS_KEY[np.concatenate([_of_word(word)[0] for word in KEY_WORDS])] = True
+_PLAIN = np.concatenate([_of_word(word)[1] for word in KEY_WORDS])
