@@ -74,6 +74,9 @@ def test_the_quick_way_reads_what_the_slow_one_reads(rows: list[list[str]]) -> N
 def test_a_header_is_one_where_it_is_said() -> None:
     assert Csv().decode(b"a,1\n2,x\n", HEADER) == {"header": ["a", "1"], "rows": [[2, "x"]]}
     assert Csv().decode(b"a,1\n") == {"rows": [["a", 1]]}
+    named = {"header": ["1e3", "007", "1e400", "a,b"], "rows": [[1, 2, 3, 4]]}  # names are not numbers
+    assert Csv().decode(b'1e3,007,1e400,"a,b"\n1,2,3,4', HEADER) == named
+    assert Csv().decode(Csv().encode(named), HEADER) == named
     assert Csv().encode({"header": ["a", ""], "rows": [[1, None]]}) == b'a,""\n1,\n'
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import time
 from typing import Any
 
 import pytest
@@ -180,12 +179,10 @@ def test_texts_that_do_not_fill_their_tensor(raw: bytes) -> None:
         read({"inputs": [tensor(len(raw), datatype="BYTES")]}, raw)
 
 
-def test_a_tensor_of_a_million_empty_texts_costs_little() -> None:
+def test_of_a_million_empty_texts_few_are_read() -> None:
     raw = bytes(4 * 1_000_000)
-    begun = time.process_time()
     with pytest.raises(ValueError, match=f"over {TEXTS_MAX} texts"):
         read({"inputs": [tensor(len(raw), datatype="BYTES")]}, raw)
-    assert time.process_time() - begun < 1
 
 
 def test_what_came_as_bytes_cannot_be_written_anew() -> None:

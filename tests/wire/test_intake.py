@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +46,6 @@ PARAMETERS = {
     }
 }
 MEGABYTES = 10_000_000
-SLOW_S = 1.0  # a body of 10 MB takes its time to arrive; refusing it must not
 
 
 @pytest.fixture
@@ -96,9 +94,7 @@ INVALID = {
 @pytest.mark.parametrize("name", sorted(MALFORMED))
 async def test_what_cannot_be_read_in_one_way(door: Door, request_bytes: Compose, name: str) -> None:
     data = post(door, request_bytes, MALFORMED[name])
-    began = time.process_time()
     await door.refuses(data, 400, "malformed_request")
-    assert time.process_time() - began < SLOW_S
 
 
 @pytest.mark.parametrize("name", sorted(INVALID))

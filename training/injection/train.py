@@ -45,10 +45,11 @@ BROUGHT_IN = {"bipia-wrapped", "bipia-ctx", "code", "docs-gateway", "docs-securi
 """Sources of what a tool or a document would say."""
 SYSTEM_PROMPTS = {"awesome-prompts"}
 """Sources of honest text that a gateway does not meet as a user's."""
+DOCUMENTATION = {"docs-gateway", "docs-security"}
 UNCOUNTED = {"mosscap", "synthetic"}
 """Attacks that say too little of themselves to weigh the layers by."""
 FEW_ROWS = 100
-"""Rows below which a source says less of its kind of text."""
+"""Rows below which a source says too little of its kind of text to set a threshold."""
 
 
 def main() -> None:
@@ -113,7 +114,9 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     slopes = fit_logistic(features[counted], labels[counted], balance[counted])
     logits = features @ slopes[:-1] + slopes[-1]
     is_brought = np.isin(sources, list(BROUGHT_IN))
-    is_plain = (labels == 0) & ~np.isin(sources, list(SYSTEM_PROMPTS))
+    # Documentation that quotes an attack word for word is refused for what it quotes, and sets no threshold.
+    is_quoting = np.isin(sources, list(DOCUMENTATION)) & (evidence >= 1)
+    is_plain = (labels == 0) & ~np.isin(sources, list(SYSTEM_PROMPTS)) & ~is_quoting
     is_document = is_plain & is_brought
     combined = {
         "margin_weight": slopes[0],
@@ -136,16 +139,13 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
 
 
 def _thresholds(logits: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
-    """Return what refuses each rate of honest text, where every source counts as much as any other.
-
-    So that a kind of text that is hard and rare weighs as much as one that is easy and plentiful; a source of very few
-    rows weighs less, as it says less.
-    """
-    _, source, counts = np.unique(sources, return_inverse=True, return_counts=True)
-    weights = 1 / np.maximum(counts, FEW_ROWS)[source]
-    order = np.argsort(-logits)
-    shares = np.cumsum(weights[order]) / weights.sum()
-    return {name: float(logits[order[np.searchsorted(shares, rate)]]) for name, rate in RATES.items()}
+    """Return what refuses each rate of honest text, and twice that of no source: what is met is seldom the average."""
+    names, counts = np.unique(sources, return_counts=True)
+    by_source = [logits[sources == name] for name in names[counts >= FEW_ROWS]]
+    return {
+        name: float(max(np.quantile(logits, 1 - rate), *(np.quantile(some, 1 - 2 * rate) for some in by_source)))
+        for name, rate in RATES.items()
+    }
 
 
 def quantise(line: Line) -> tuple[NDArray[np.int8], float]:

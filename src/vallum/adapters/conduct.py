@@ -43,19 +43,6 @@ TELLING = frozenset(
 )
 TIMER_S, TIMERS_MAX = 0.001, 4  # how exact the loop's timers are, and how often one is set for a slot
 TURNS_MAX = 100_000  # of the loop, whatever the clock says
-CAPTURE_S = 0.1  # how long the beginning of a failed answer is waited for
-# What a refusal's time could tell: which content was found, and when; what the upstream did until it failed.
-TELLING = frozenset(
-    (
-        Reason.REQUEST_REJECTED,
-        Reason.INSUFFICIENT_SCOPE,
-        Reason.INTERNAL_ERROR,
-        Reason.UPSTREAM_ERROR,
-        Reason.UPSTREAM_TIMEOUT,
-    )
-)
-TIMER_S, EARLY_S = 0.001, 0.003  # how exact the loop's timers are, and how long before a slot they become short
-TIMERS_MAX = 12  # how often one is set for a slot, whatever the clock says
 
 
 class Caller(Protocol):

@@ -34,6 +34,7 @@ from msgspec import Meta
 from vallum.checks.invisible import ASCII_CONTROL, remove_invisible
 from vallum.core.content import escape_pointer
 from vallum.core.decision import Finding
+from vallum.core.lookalikes import bound_marks
 from vallum.core.text import tokens_of
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Sanitise:
             self._steps.append(remove_invisible)
         form = config.unicode
         if form != "keep":
-            self._steps.append(lambda text: text if text.isascii() else unicodedata.normalize(form, text))
+            self._steps.append(lambda text: text if text.isascii() else unicodedata.normalize(form, bound_marks(text)))
         if config.html == "strip":  # after Unicode, in which a full-width `<` becomes a plain one
             self._steps.extend([strip_tags, *self._steps])  # and before: a tag can part a letter from its accent
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import jiter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vallum.core.exchange import Headers
 
 CELLS_MAX = 100_000  # each costs a step, before anybody has counted columns
@@ -42,16 +44,15 @@ class Csv:
             raise ValueError(f"over {CELLS_MAX} cells")
         rows = None if header else _read_numbers(body)
         if rows is None:
-            rows = _read_cells(body)
+            rows = _read_cells(body, header)
         columns = len(rows[0])
         if {columns} != set(map(len, rows)):
             raise ValueError("rows of different lengths")
         if not header:
             return {"rows": rows}
-        names = ["" if cell is None else str(cell) for cell in rows[0]]
-        if len(set(names)) != columns:
+        if len(set(rows[0])) != columns:
             raise ValueError("two columns of one name")
-        return {"header": names, "rows": rows[1:]}
+        return {"header": rows[0], "rows": rows[1:]}
 
     def encode(self, document: Any) -> bytes:
         """Serialise, with every text in quotes that needs them."""
@@ -82,7 +83,7 @@ def _read_numbers(body: bytes) -> list[list[Any]] | None:
     return rows
 
 
-def _read_cells(body: bytes) -> list[list[Any]]:
+def _read_cells(body: bytes, header: bool = False) -> list[list[Any]]:
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -94,19 +95,20 @@ def _read_cells(body: bytes) -> list[list[Any]]:
     lines = text.split("\n")
     if "" in lines:  # which some skip, and some take for a missing value
         raise ValueError("an empty line")
-    return [_read_line(line) for line in lines]
+    rows = [_read_line(line, _read_cell) for line in lines[header:]]
+    return [_read_line(lines[0], str), *rows] if header else rows  # names are texts as they are written
 
 
-def _read_line(line: str) -> list[Any]:
+def _read_line(line: str, read: Callable[[str], Any]) -> list[Any]:
     if '"' not in line:
-        return [_read_cell(cell) for cell in line.split(",")]
+        return [read(cell) for cell in line.split(",")]
     cells: list[Any] = []
     at = 0
     while True:
         match = CELL.match(line, at)
         assert match is not None  # an empty cell is one
         cell = match[0]
-        cells.append(cell[1:-1].replace('""', '"') if cell[:1] == '"' else _read_cell(cell))
+        cells.append(cell[1:-1].replace('""', '"') if cell[:1] == '"' else read(cell))
         at = match.end()
         if at == len(line):
             return cells

@@ -65,9 +65,9 @@ class Coarsening:
             return round(float(value), 1)
         if self._level == 3:
             return None
-        if not 0 <= value <= 1:
+        if not -0.5 <= value < 1.5:  # what rounds to 0 or 1 would be one of the bands when asked again
             return float(floor(value + 0.5))
-        return next(low for low in BANDS if value >= low)
+        return next(low for low in BANDS if max(value, 0) >= low)
 
 
 def _is_score(value: Any) -> bool:

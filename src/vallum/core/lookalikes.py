@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_TAGS = range(0xE0020, 0xE007F)
-"""Invisible copies of ASCII (Unicode 23.9)."""
+_TAGS = re.compile("[\U000e0020-\U000e007e]+")  # invisible copies of ASCII (Unicode 23.9)
 
 # Everything that draws nothing: controls (not tab, line feed and their kin), soft hyphen, joiners, bidi controls,
 # fillers, variation selectors, tags.
@@ -85,6 +84,23 @@ _LATIN_LETTER = re.compile(f"[{''.join(chr(code) for code in _LATIN if code < 0x
 _FOREIGN_LETTER = re.compile(f"[{''.join(map(chr, _FOREIGN))}]")
 _MIXED = re.compile(f"[A-Za-z]{_FOREIGN_LETTER.pattern}|{_FOREIGN_LETTER.pattern}[A-Za-z]")
 
+MOST_MARKS = 30
+"""Marks on one letter that are kept: more than any language stacks, and Unicode's own bound (UAX 15 13).
+
+Normalising sorts the marks of a letter, and takes the square of their number for it.
+"""
+
+# All that is a mark, or begins with one once it is taken apart.
+_MARKS = {chr(code) for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code))}
+_MARKS |= set("\u0f73\u0f75\u0f81\uff9e\uff9f")
+_STACK = re.compile(f"([{''.join(sorted(_MARKS))}]{{{MOST_MARKS}}})[{''.join(sorted(_MARKS))}]+")
+
+
+def bound_marks(text: str) -> str:
+    """Return the text without the marks that stand on one letter beyond MOST_MARKS: safe to normalise."""
+    # So many in a row cannot hide between every so-manieth character.
+    return text if _MARKS.isdisjoint(text[::MOST_MARKS]) else _STACK.sub(r"\1", text)
+
 
 def normalise(text: str) -> str:
     """Return the text as a reader sees it; the same object where nothing had to be undone."""
@@ -100,8 +116,9 @@ def normalise(text: str) -> str:
 
 def _normalise_any(text: str) -> str:
     # Substitution before NFKC, which would take the acute accent apart; str.translate would cost ten times as much.
-    plain = unicodedata.normalize("NFKC", _LATIN_LETTER.sub(_fold_latin, text))
-    plain = _HIDDEN.sub(_reveal, plain)
+    plain = unicodedata.normalize("NFKC", _LATIN_LETTER.sub(_fold_latin, bound_marks(text)))
+    # Tags by runs: a call for each character would be a flood's friend.
+    plain = bound_marks(_HIDDEN.sub("", _TAGS.sub(_reveal, plain)))
     if not plain.isascii():
         if _FOREIGN_LETTER.search(plain) and _MIXED.search(plain):
             plain = _WORD.sub(_fold_mixed, plain)
@@ -111,8 +128,7 @@ def _normalise_any(text: str) -> str:
 
 
 def _reveal(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return chr(code - 0xE0000) if code in _TAGS else ""
+    return match[0].encode("utf-32-le")[::4].decode("ascii")  # U+E0041 is A: the lowest of four bytes
 
 
 def _fold_latin(match: re.Match[str]) -> str:

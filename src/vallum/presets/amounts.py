@@ -12,7 +12,7 @@ from typing import Any
 
 from vallum.core.cost import Estimate, OutputBound, Usage
 from vallum.core.decision import Finding, Reason
-from vallum.presets.text import tokens_of
+from vallum.core.text import tokens_of
 
 OUTPUT_MAX = 2**31 - 1  # no server takes more, and no sum of a few of these overflows anything
 CHOICES_MAX = 128

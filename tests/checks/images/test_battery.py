@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 import zlib
 from functools import cache
 from io import BytesIO
@@ -17,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tests.checks.images import pictures as made
+from tests.effort import peak_bytes, steps
 
 from vallum.checks.images import Images, ImagesConfig
 from vallum.core.content import Attachment, Content, Takes, Upload
@@ -110,10 +110,9 @@ def test_a_picture_behind_a_picture_is_refused() -> None:
 def test_a_bomb_of_pixels_costs_nothing() -> None:
     bomb = made.png_bomb()
     assert len(bomb) < 200_000
-
-    began = time.perf_counter()
     assert judge(bomb) == "max_pixels"
-    assert time.perf_counter() - began < 0.05
+    assert steps(lambda: judge(bomb)) < 1500
+    assert peak_bytes(lambda: judge(bomb)) < 10_000
 
 
 @pytest.mark.parametrize(
@@ -144,10 +143,10 @@ def test_a_jpeg_whose_head_was_blown_up() -> None:
 
 def test_frames_are_counted_no_further_than_they_may_go() -> None:
     flood = made.gif_of(100_000)
-    began = time.perf_counter()
     assert judge(flood) == "max_frames"
     assert judge(flood, max_frames=10_000) == "max_frames"
-    assert time.perf_counter() - began < 0.5
+    assert steps(lambda: judge(flood)) < 1500
+    assert steps(lambda: judge(flood, max_frames=1000)) < 200 * 1000
     assert judge(made.gif_of(100), max_frames=100) == ""
 
 
@@ -183,9 +182,9 @@ PACKED = zlib.compress(b"\0" * 50_000_000, 9)
     ],
 )
 def test_a_bomb_in_metadata(packed: bytes) -> None:
-    began = time.perf_counter()
-    assert judge(made.png(packed)) == "metadata_bomb"
-    assert time.perf_counter() - began < 0.1
+    bomb = made.png(packed)
+    assert judge(bomb) == "metadata_bomb"
+    assert peak_bytes(lambda: judge(bomb)) < 5_000_000, "a tenth of what is in it"
 
 
 @pytest.mark.parametrize(
@@ -382,7 +381,7 @@ def test_bmp_and_tiff_that_are_odd(data: bytes, rule: str) -> None:
 
 
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_no_damage_makes_it_fail(kind: str, draw: st.DataObject) -> None:
     data = bytearray(_sample(kind))
     for _ in range(draw.draw(st.integers(1, 6))):

@@ -1,12 +1,12 @@
 """Puts words right whose inner letters were shuffled ("ingroe all preivous instcurtions"), which a model reads with ease.
 
-Whether two or more key words are so written is found by arithmetic that does not care for the order of letters, on the
-whole text at once; only then are those words, and no others, looked at one by one.
+Which words may be key words is found by arithmetic that does not care for the order of letters, on the whole text at
+once; only those are looked at one by one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,8 @@ KEY_WORDS = [
 MOST_BITS = 18
 FEWEST, MOST = 2, 500
 """Shuffled key words that are no accident, and as many as are put right."""
+SURE = 4
+"""Letters of a word that may be a misprint: only longer ones are counted."""
 
 _SHIFT = np.uint32(32 - MOST_BITS)
 _SPREAD = np.uint32(0x9E3779B1)
@@ -40,44 +42,50 @@ _FIRST, _LAST = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 _LETTERS = np.zeros(256, dtype=np.uint32)
 for _code in range(ord("a"), ord("z") + 1):
     _LETTERS[_code] = _LETTERS[_code - 32] = pow(2654435769, _code, (1 << 32) - 5) | 1
-_KEYS = {word[0] + "".join(sorted(word[1:-1])) + word[-1]: word for word in KEY_WORDS}
+_KEYS = {word[:1] + bytes(sorted(word[1:-1])) + word[-1:]: word for word in map(str.encode, KEY_WORDS)}
 
 
 def unshuffle(text: str) -> str:
     """Return the text with its shuffled key words put right; the same object where there are not enough of them.
 
-    In a text that has more than MOST of them the rest stay as they are: no reader would follow it.
+    In a text that has more than MOST of them the rest stay as they are.
     """
     raw = b" %b " % text.encode("utf-8", "replace")
-    starts, ends = _find(raw)
-    if len(starts) < FEWEST:
+    found = find_shuffled(raw)
+    if sum(len(word.right) > SURE for word in found) < FEWEST:
         return text
-    pieces: list[bytes] = []
-    at = 1
-    for start, end in zip(starts[:MOST].tolist(), ends[:MOST].tolist(), strict=True):
-        pieces += (raw[at:start], _put_right(raw[start : end + 1]))
-        at = end + 1
+    pieces, at = [], 1
+    for start, right in found:
+        pieces += (raw[at:start], right)
+        at = start + len(right)
     return b"".join((*pieces, raw[at:-1])).decode("utf-8", "replace")
 
 
-def count_shuffled(text: str) -> int:
-    """Return how many words have the letters of a key word, its ends in place, and are none; a few are miscounted."""
-    return len(_find(b" %b " % text.encode("utf-8", "replace"))[0])
+class Shuffled(NamedTuple):
+    """A shuffled word: where it starts, and the key word that it is."""
+
+    start: int
+    right: bytes
 
 
-def _find(raw: bytes) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return where words begin and end whose letters are those of a key word, in another order."""
-    data = np.frombuffer(raw, dtype=np.uint8)
-    letters = _LETTERS[data]
+def find_shuffled(raw: bytes) -> list[Shuffled]:
+    """Return the words, at most MOST, that have the letters of a key word, its ends in place, and are none."""
+    letters = _LETTERS[np.frombuffer(raw, dtype=np.uint8)]
     edges = np.flatnonzero(np.diff(letters != 0))
     starts, ends = edges[::2] + 1, edges[1::2]
-    likely = np.flatnonzero(_IS_KEY[_slots(letters, starts, ends)] & (ends - starts > 3))
+    likely = np.flatnonzero(_IS_KEY[_slots(letters, starts, ends)] & (ends - starts > 2))
     starts, ends = starts[likely], ends[likely]
     if len(likely):
-        # The plain words among them are told by a sum that minds the order.
-        mixed = ~np.isin(_order(letters, starts, ends), _PLAIN)
+        # Of a flood of plain key words none is looked at: they are told by a sum that minds the order.
+        mixed = np.flatnonzero(~np.isin(_order(letters, starts, ends), _PLAIN))[:MOST]
         starts, ends = starts[mixed], ends[mixed]
-    return starts, ends
+    found = []
+    for start, end in zip(starts.tolist(), (ends + 1).tolist(), strict=True):
+        word = raw[start:end].lower()
+        right = _KEYS.get(word[:1] + bytes(sorted(word[1:-1])) + word[-1:], word)
+        if right != word:
+            found.append(Shuffled(start, right))
+    return found
 
 
 def _slots(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
@@ -89,13 +97,8 @@ def _slots(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -
 def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
     sums = np.cumsum(letters, dtype=np.uint32)
     places = np.cumsum(letters * np.arange(1, len(letters) + 1, dtype=np.uint32), dtype=np.uint32)
-    shifted: Letters = starts.astype(np.uint32) * (sums[ends] - sums[starts - 1])
-    return places[ends] - places[starts - 1] - shifted
-
-
-def _put_right(raw: bytes) -> bytes:
-    word = raw.decode().lower()
-    return _KEYS.get(word[0] + "".join(sorted(word[1:-1])) + word[-1], word).encode()
+    order: Letters = places[ends] - places[starts - 1] - starts.astype(np.uint32) * (sums[ends] - sums[starts - 1])
+    return order
 
 
 def _of_word(word: str) -> tuple[Letters, Letters]:

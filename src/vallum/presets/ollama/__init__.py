@@ -24,6 +24,7 @@ from vallum.presets.ollama.request import (
     generate,
 )
 from vallum.presets.preset import Preset, RequestForm
+from vallum.presets.shape import NULL
 
 FORMS = {
     "ollama.chat": RequestForm(
@@ -52,11 +53,12 @@ FORMS = {
         passages=passages,
         inputs=EMBEDDINGS_INPUTS,
     ),
+    "ollama.tags": RequestForm(schema=lambda _: NULL),  # no body
 }
 PRESETS = tuple(
     Preset(
         name=name,
-        request=FORMS.get(name, RequestForm()),  # the list of models has no body
+        request=FORMS[name],
         answer=answer,
         meter=METERS.get(name),
         error_format=ErrorFormat.PLAIN,

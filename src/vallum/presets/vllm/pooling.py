@@ -40,33 +40,35 @@ def _pooled(*, dimensions: bool) -> Callable[[Bounds], Mapping[str, Any]]:
     def schema(bounds: Bounds) -> Mapping[str, Any]:
         size = {"dimensions": or_null(whole(1, bounds["dimensions"]))} if dimensions else {}
         written = {"encoding_format": one_of("float", "base64", None), **size}
-        return record("input", model=ID, input=prompts(bounds, "inputs", 1), **written, **_served())
+        return record("input", model=or_null(ID), input=prompts(bounds, "inputs", 1), **written, **_served())
 
     return schema
 
 
 def _classified(bounds: Bounds) -> Mapping[str, Any]:
-    return record("input", model=ID, input=prompts(bounds, "inputs", 1), **_served())
+    return record("input", model=or_null(ID), input=prompts(bounds, "inputs", 1), **_served())
 
 
 def _scored(bounds: Bounds) -> Mapping[str, Any]:
     side = _texts(bounds)
-    return record("text_1 text_2", model=ID, text_1=side, text_2=side, **_served())
+    return record("text_1 text_2", model=or_null(ID), text_1=side, text_2=side, **_served())
 
 
 def _ranked(bounds: Bounds) -> Mapping[str, Any]:
     documents = listed(text(bounds["chars"]), bounds["inputs"], 1)
     top = {"top_n": or_null(whole(0, bounds["inputs"])), "return_documents": or_null(FLAG)}
-    return record("query documents", model=ID, query=text(bounds["chars"], 1), documents=documents, **top, **_served())
+    return record(
+        "query documents", model=or_null(ID), query=text(bounds["chars"], 1), documents=documents, **top, **_served()
+    )
 
 
 def _split(bounds: Bounds) -> Mapping[str, Any]:
     shown = optional(add_special_tokens=FLAG, return_token_strs=FLAG)
-    return record("prompt", model=ID, prompt=text(bounds["chars"]), chat_template=REFUSED, **shown)
+    return record("prompt", model=or_null(ID), prompt=text(bounds["chars"]), chat_template=REFUSED, **shown)
 
 
 def _joined(bounds: Bounds) -> Mapping[str, Any]:
-    return record("tokens", model=ID, tokens=listed(TOKEN, bounds["tokens"]))
+    return record("tokens", model=or_null(ID), tokens=listed(TOKEN, bounds["tokens"]))
 
 
 def _texts(bounds: Bounds) -> Shape:
