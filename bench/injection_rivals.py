@@ -94,7 +94,7 @@ def commands(venvs: Path) -> dict[str, list[str]]:
 def ask(name: str, command: list[str], texts: list[str]) -> Said | None:
     """Have one detector judge all texts, in a process of its own."""
     try:
-        run = subprocess.run(  # noqa: S603
+        run = subprocess.run(
             command, input=json.dumps(texts), capture_output=True, text=True, check=True, timeout=LIMIT_S
         )
     except (subprocess.SubprocessError, OSError) as error:
