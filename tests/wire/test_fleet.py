@@ -87,9 +87,8 @@ class Model:
                     self.most = max(self.most, self.now)
                     await self.released.wait()
                     self.now -= 1
-                writer.write(
-                    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 37\r\n\r\n%b" % ANSWER
-                )
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+                writer.write(b"content-length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER))
         writer.transport.abort()
         self.open -= 1
 
