@@ -92,7 +92,8 @@ def find_shuffled(raw: bytes) -> list[Shuffled]:
 def _slots(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
     sums = np.cumsum(letters, dtype=np.uint32)
     unordered = sums[ends] - sums[starts - 1] + letters[starts] * _FIRST + letters[ends] * _LAST
-    return (unordered * _SPREAD) >> _SHIFT
+    slots: Letters = (unordered * _SPREAD) >> _SHIFT
+    return slots
 
 
 def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
