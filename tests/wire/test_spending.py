@@ -53,7 +53,7 @@ class Paced(SampleUpstream):
             self.left += 1
             raise
 
-    async def _complete(self, incoming: Incoming, request: Any, *, careless: bool) -> None:
+    async def _complete(self, incoming: Incoming, request: Any, *, careless: bool = False) -> None:
         self.asked.append(request)
         send = incoming.send
 
