@@ -69,7 +69,7 @@ def test_such_a_request_is_refused_by_name(kit: Kit, how: dict[str, Any]) -> Non
     engine = kit.engine(kit.route(intake=kit.intake(**how)))
     x = kit.judge(engine, kit.request(), b'{"logprobs": true, "logit_bias": {"5": 1}}')
     assert isinstance(x.decision, Deny)
-    assert (x.decision.reason, x.decision.control) == (Reason.INVALID_REQUEST, "fields")
+    assert (x.decision.reason, x.decision.control) == (Reason.INVALID_REQUEST, "side_doors")
     assert x.decision.violations[0]["rule"] == "withheld"
     x = kit.judge(engine, kit.request(), b'{"logprobs": false, "logit_bias": {}}')
     assert not isinstance(x.decision, Deny)

@@ -1,8 +1,8 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
     request_head    route > authenticate > confirm > authorise > habits > standing > declared size > media type > query
-    request_body    inflate > parse > meter > quotas > denied fields > schema > images > checks > sanitise >
-                    amend > write  -> Allow, or a refusal
+    request_body    inflate > parse > meter > quotas > denied fields > schema > side doors > images > checks >
+                    sanitise > amend > write  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
     response_end    what is left
@@ -240,10 +240,12 @@ def line_up(route: Route) -> Line:
         for limit in route.limits
         if limit.mode is Mode.SHADOW
     )
-    if intake.deny_fields or intake.asks or intake.apart:
+    if intake.deny_fields:
         body.append(Stage("fields", stages.fields))
     if intake.schema is not None:
         body.append(Stage("schema", stages.schema))
+    if intake.asks or intake.apart:
+        body.append(Stage("side_doors", stages.side_doors))
     if intake.images is not None:
         body.append(Stage("images", stages.images, intake.images_mode))
     body.extend(Stage(f"check:{guard.check.type}", stages.check(guard), guard.mode) for guard in intake.checks)

@@ -50,11 +50,15 @@ def _members(document: dict[str, Any], path: Path) -> Iterator[tuple[Any, Any]]:
 
 def _items(document: list[Any], path: Path) -> Iterator[tuple[Any, Any]]:
     name, rest = path[0], path[1:]
+    if name != "*" and "=" not in name:
+        for item in document:
+            if isinstance(item, (dict, list)):  # a list of a hundred thousand numbers costs little
+                yield from places(item, path)
+        return
     for index, item in enumerate(document):
         if name != "*" and not is_chosen(item, name):
-            if "=" not in name:
-                yield from places(item, path)
-        elif rest:
+            continue
+        if rest:
             yield from places(item, rest)
         else:
             yield document, index
