@@ -20,7 +20,8 @@ from vallum.core.content import Content, Passage, Voice
 from vallum.core.exchange import Exchange, Headers, Request, ResponseHead
 from vallum.core.leaks import Screen
 from vallum.core.policy import Outlet, Policy, Sentry
-from vallum.core.relay import Events, Whole
+from vallum.core.relay import Whole
+from vallum.core.stream import Events
 from vallum.leaks.canaries import Canaries, CanariesConfig
 from vallum.leaks.keys import Keys
 from vallum.leaks.personal import Personal, PersonalConfig

@@ -25,6 +25,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import HealthCheck, settings
 from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
 
 from vallum.codecs.json import AnswerJson, Json
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
     from vallum.core.content import Content
     from vallum.core.decision import Challenge, Decision, Deny
     from vallum.core.relay import Relay
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 T = TypeVar("T")
 MINUTE_US = 60_000_000

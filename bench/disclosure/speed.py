@@ -19,7 +19,8 @@ import msgspec
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source
 from vallum.core.policy import Outlet
-from vallum.core.relay import Events, Through, Whole
+from vallum.core.relay import Through, Whole
+from vallum.core.stream import Events
 
 if TYPE_CHECKING:
     from collections.abc import Callable

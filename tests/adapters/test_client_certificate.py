@@ -100,7 +100,7 @@ class TestEveryHeader:
         assert certificates.find(who, NOW) == (None, "is revoked")
 
     @given(text=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=80))
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     def test_anything_else_is_a_fault_and_no_certificate(self, name: str, text: str) -> None:
         certificate, fault = believing(name).find(Who(PROXY, (name, text)), NOW)
         assert certificate is None

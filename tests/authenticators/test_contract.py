@@ -78,13 +78,13 @@ class TestEvery:
         assert "error=" not in authenticator.challenge, "RFC 6750 3.1: no error where no credential came"
 
     @given(fields=CREDENTIALS)
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_has_three_answers_and_never_raises(self, kit: Kit, name: str, fields: list[tuple[str, str]]) -> None:
         given_answer = answer(kit, BUILD[name](), fields)
         assert given_answer is None or isinstance(given_answer, Principal | Challenge | Deny)
 
     @given(fields=CREDENTIALS)
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     def test_answers_the_same_again(self, kit: Kit, name: str, fields: list[tuple[str, str]]) -> None:
         authenticator = BUILD[name]()
         assert answer(kit, authenticator, fields) == answer(kit, authenticator, fields)

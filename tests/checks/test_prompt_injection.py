@@ -233,8 +233,9 @@ def test_names_and_weights_are_well_formed() -> None:
     "config",
     [
         pytest.param({"type": "prompt_injection", "sensitivity": "paranoid"}, id="an unknown sensitivity"),
-        pytest.param({"type": "prompt_injection", "threshold": 1}, id="an unknown key"),
+        pytest.param({"type": "prompt_injection", "level": 1}, id="an unknown key"),
         pytest.param({"type": "prompt_injection", "mode": "off"}, id="an unknown mode"),
+        pytest.param({"type": "prompt_injection", "threshold": 1}, id="a threshold that nothing reaches"),
     ],
 )
 def test_a_wrong_config_is_an_error(config: dict[str, object]) -> None:

@@ -205,20 +205,20 @@ TEXT = st.lists(st.sampled_from([*PIECES, " ", "\x0c", "\r", "\n", "\t"]), max_s
 @given(TEXT)
 @example("<<b><b></b>b>")
 @example("<b>" * 9 + "<" * 9)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_nothing_that_looks_like_a_tag_is_left(text: str) -> None:
     assert TAG.search(strip_tags(text)) is None
 
 
 @given(TEXT)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 def test_stripping_twice_is_stripping_once(text: str) -> None:
     once = strip_tags(text)
     assert strip_tags(once) == once
 
 
 @given(TEXT, st.sampled_from(["NFKC", "NFC", "keep"]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_cleaning_twice_is_cleaning_once(text: str, form: Literal["NFKC", "NFC", "keep"]) -> None:
     once = clean(text, html="strip", unicode=form)
     assert clean(once, html="strip", unicode=form) == once
@@ -275,7 +275,7 @@ MARKUP = st.lists(
 
 
 @given(MARKUP)
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_nothing_that_is_pieced_together_runs_in_a_browser(text: str) -> None:
     assert Browser(strip_tags(text)).live == []
 

@@ -217,7 +217,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_document_makes_the_search_fail(document: Any) -> None:
     for schema in (EXPRESSION, PARTS):
         finding = Schema(schema).hold(document)

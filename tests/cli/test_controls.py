@@ -50,6 +50,7 @@ def test_a_quota_reads_as_it_was_written(config: QuotaConfig, words: str) -> Non
         ("checks", "sqli (shadow)", "shadow"),
         ("checks", "prompt_injection, sqli (shadow)", "in part"),
         ("quotas", "1 per day (shadow), 9 at once (shadow)", "shadow"),
+        ("leaks", "keys refused, prompt (shadow)", "in part"),
         ("habits", "limits x 0.5 from 0.5, proof from 0.9 (shadow)", "shadow"),
         ("schema", "shadow: predict.schema.json", "shadow"),
         ("on error", "deny", "refuses"),

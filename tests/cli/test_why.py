@@ -48,3 +48,40 @@ def test_what_the_upstream_said_is_shown_and_steers_no_terminal(capsys: pytest.C
     assert "\x1b" not in said
     explain(BROKEN | {"upstream_failure": failure | {"inside": True, "headers": {}}})
     assert "The upstream said 500, in the guise of an answer:" in capsys.readouterr().out
+
+
+WHOLE = DONE | {
+    "request_id": "r-1", "at": 0, "client": "10.0.0.9", "method": "POST", "path": "/predict", "route": "predict",
+    "mode": "shadow", "policy": "0123", "subject": "alice", "tenant": "acme", "credential": "key_1",
+    "upstream_status": 200, "received_bytes": 12, "total_us": 3000, "upstream_us": 2000, "head_us": 0,
+}  # fmt: skip
+REFUSED = WHOLE | {
+    "decision": "deny",
+    "status": 400,
+    "upstream_status": None,
+    "reason": "invalid_request",
+    "control": "s",
+}
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (WHOLE, "who alice of acme by key_1, from 10.0.0.9"),
+        (WHOLE | {"subject": None, "tenant": None, "credential": None}, "who nobody that is known, from 10.0.0.9"),
+        (WHOLE, "asked POST /predict, route predict, in shadow, 12 bytes"),
+        (WHOLE | {"route": None, "mode": None}, "asked POST /predict, no route, 12 bytes"),
+        (WHOLE, "upstream said 200"),
+        (REFUSED | {"upstream_us": 0}, "upstream was not asked"),
+        (REFUSED, "upstream did not answer"),
+        (WHOLE, "took 3.00 ms: upstream 2.00"),
+        (REFUSED | {"told": [{"pointer": "/a", "rule": "type"}]}, "told /a: type"),
+        (REFUSED | {"told": [{"pointer": "", "rule": "required"}]}, "told the whole: required"),
+        (REFUSED | {"told": [{"pointer": "/d", "value": ["x"]}]}, "told /d: ['x']"),
+        (REFUSED | {"retry_after_s": 3}, "told to come back in 3 s"),
+        (REFUSED, "told nothing but the code"),
+    ],
+)
+def test_who_asked_what_and_how_it_went(record: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    explain(record)
+    assert said in " ".join(capsys.readouterr().out.split())

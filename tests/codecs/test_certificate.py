@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from vallum.cli.keys.words import _thumbprint
@@ -45,7 +45,6 @@ def test_the_thumbprint_of_rfc_8705_and_the_one_that_a_key_is_bound_with() -> No
 
 
 @given(data=st.binary(max_size=200))
-@settings(deadline=None)
 def test_what_is_no_certificate_is_an_error(data: bytes) -> None:
     with pytest.raises(ValueError):
         read_certificate(data)

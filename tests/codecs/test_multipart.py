@@ -381,7 +381,7 @@ VALUES = st.one_of(
 
 
 @given(document=st.dictionaries(NAMES, VALUES, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_we_write_we_read_and_another_parser_reads_alike(document: dict[str, Any]) -> None:
     codec = Multipart()
     body = codec.encode(document)
@@ -404,7 +404,7 @@ def test_what_we_write_we_read_and_another_parser_reads_alike(document: dict[str
     cut=st.integers(0, 4),
     insert=st.sampled_from([b"", b"\r", b"\n", b"\r\n", b" ", b"--", b"\0", b'"', b";", b"--frontier", b"\xff", b"x"]),
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_damaged_form_is_refused_or_comes_out_plain(at: int, cut: int, insert: bytes) -> None:
     codec = Multipart()
     try:

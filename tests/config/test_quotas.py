@@ -82,7 +82,7 @@ def test_numbers_beyond_reason_are_value_errors_of_ours(text: str) -> None:
 
 
 @given(st.integers(1, 10**9), st.integers(1, 121), st.sampled_from(list(UNITS_S)), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_is_written_is_read(limit: int, count: int, unit: str, slash: bool) -> None:
     text = f"{limit}/{count} {unit}s" if slash else f"{limit} per {count} {unit}s"
     assert parse_quota(text)[:2] == (limit, count * UNITS_S[unit] * SECOND)

@@ -65,7 +65,7 @@ def assert_shape(key: str) -> None:
 
 
 @given(ENTROPY)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_key_is_well_formed_and_as_the_contract_says(entropy: bytes) -> None:
     key = compose_key(entropy)
     assert_shape(key)
@@ -74,13 +74,13 @@ def test_every_key_is_well_formed_and_as_the_contract_says(entropy: bytes) -> No
 
 
 @given(ENTROPY, ENTROPY)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_different_bytes_make_different_keys(one: bytes, other: bytes) -> None:
     assert (compose_key(one) == compose_key(other)) == (one == other)
 
 
 @given(ENTROPY, st.integers(0, SECRET_CHARS + CHECKSUM_CHARS - 1), st.sampled_from(ALPHABET))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_one_wrong_character_is_noticed(entropy: bytes, at: int, sign: str) -> None:
     key = compose_key(entropy)
     at += len(DEFAULT_PREFIX)
@@ -89,7 +89,7 @@ def test_one_wrong_character_is_noticed(entropy: bytes, at: int, sign: str) -> N
 
 
 @given(st.text(max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_noise_is_no_key(text: str) -> None:
     assert not is_well_formed(text)
     assert not is_well_formed(DEFAULT_PREFIX + text)

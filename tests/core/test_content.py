@@ -107,7 +107,7 @@ def test_strings_of_the_query_are_bounded_too() -> None:
 
 
 @given(st.recursive(st.integers() | st.floats() | st.text(), st.lists, max_leaves=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_wide_bounds_change_nothing(document: Any) -> None:
     wide = Shape(max_keys=10**9)
     assert wide is not ANY_SHAPE
@@ -189,7 +189,7 @@ def strings_of(document: Any) -> list[str]:
 
 
 @given(JSON)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_string_is_missed_and_each_can_be_located(document: Any) -> None:
     content = Content(document)
     assert sorted(content.values) == sorted(strings_of(document))

@@ -83,7 +83,7 @@ def one(bucket: Window | Smooth | Leases, demand: Demand, now_us: int, name: str
 
 
 @given(steps(), st.integers(1, 12))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_strict_settled_and_reserved_never_exceed_the_limit_in_any_span(case: list[Step], limit: int) -> None:
     quota = Quota("q", limit, MINUTE_US)
     bucket, ledger, now_us, extra, paid = Window(quota), Ledger(quota), START_US, 0, 0
@@ -115,7 +115,7 @@ def test_strict_settled_and_reserved_never_exceed_the_limit_in_any_span(case: li
 
 
 @given(steps(most=4), st.lists(st.sampled_from([None, 1, 3, 6, 20]), min_size=50, max_size=50))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_strict_stays_exact_when_the_limit_in_force_moves(case: list[Step], limits: list[int | None]) -> None:
     quota = Quota("q", 6, MINUTE_US)
     bucket, ledger, now_us = Window(quota), Ledger(quota), START_US
@@ -140,7 +140,7 @@ def window_of(quota: Quota, now_us: int) -> tuple[int, int]:
 
 
 @given(steps(), st.integers(1, 12), st.sampled_from([(MINUTE_US, 0), (2_592_000 * SECOND_US, 1)]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_calendar_never_more_than_the_limit_in_one_window(
     case: list[Step], limit: int, window: tuple[int, int]
 ) -> None:
@@ -159,7 +159,7 @@ def test_calendar_never_more_than_the_limit_in_one_window(
 
 
 @given(st.integers(0, 253_402_300_799))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_months_are_the_calendars(now_s: int) -> None:
     moment = datetime.fromtimestamp(now_s, UTC)
     month = month_of(now_s * SECOND_US)
@@ -169,7 +169,7 @@ def test_months_are_the_calendars(now_s: int) -> None:
 
 
 @given(steps(), st.integers(1, 12), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_smooth_never_more_than_the_burst_and_the_rate_in_any_span(
     case: list[Step], limit: int, data: st.DataObject
 ) -> None:
@@ -226,7 +226,7 @@ def test_smooth_a_burst_comes_at_once_and_a_tenth_is_the_default() -> None:
 
 
 @given(steps(also=("renew",)), st.integers(1, 4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_leases_never_more_than_the_limit_at_once(case: list[Step], limit: int) -> None:
     quota = Quota("q", limit, MINUTE_US, unit="concurrent", strategy=Strategy.LEASES)
     bucket, now_us, ends = Leases(quota), START_US, dict[str, int]()
@@ -266,7 +266,7 @@ ALL = (
 
 @pytest.mark.parametrize("quota", ALL, ids=lambda quota: quota.name)
 @given(steps(most=12), st.lists(st.sampled_from([None, None, 4, 16]), min_size=50, max_size=50))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_waits_are_true_to_the_microsecond_and_repeats_change_nothing(
     quota: Quota, case: list[Step], limits: list[int | None]
 ) -> None:
@@ -305,7 +305,7 @@ def test_waits_are_true_to_the_microsecond_and_repeats_change_nothing(
 
 @pytest.mark.parametrize("quota", ALL[:3], ids=lambda quota: quota.name)
 @given(steps(most=4))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_more_comes_back_when_the_level_says(quota: Quota, case: list[Step]) -> None:
     bucket, now_us = new_bucket(quota), START_US
     for _, step_us, _, cost in case:
@@ -321,7 +321,7 @@ def test_more_comes_back_when_the_level_says(quota: Quota, case: list[Step]) -> 
 
 @pytest.mark.parametrize("quota", ALL[:3], ids=lambda quota: quota.name)
 @given(st.lists(st.tuples(st.integers(-2 * MINUTE_US, MINUTE_US), st.integers(1, 3)), max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_clock_that_goes_back_stands_still(quota: Quota, case: list[tuple[int, int]]) -> None:
     there, straight, now_us, latest_us = new_bucket(quota), new_bucket(quota), START_US, 0
     for step_us, cost in case:

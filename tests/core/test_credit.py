@@ -43,7 +43,7 @@ class Shop:
         st.tuples(st.one_of(st.integers(0, MINUTE_US // 4), st.just(3 * MINUTE_US)), st.integers(1, 6)), max_size=60
     ),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 async def test_the_promise_with_credit(limit: int, credit: int, asks: list[tuple[int, int]]) -> None:
     shop = Shop(Quota("q", limit, MINUTE_US, credit=credit))
     for gap_us, times in asks:

@@ -14,7 +14,7 @@ from vallum.core.engine import Engine, line_up
 from vallum.core.errors import DependencyError, PhaseError
 from vallum.core.exchange import Certificate, Headers, ResponseHead
 from vallum.core.policy import Mode, OnError, Policy, Priorities, Priority
-from vallum.core.principal import Principal
+from vallum.core.principal import Confirmation, Principal
 from vallum.core.quota import Demand, Per, Taken
 
 if TYPE_CHECKING:
@@ -576,6 +576,39 @@ def test_a_finding_without_a_place_is_about_the_whole(kit: Kit) -> None:
     decision = kit.judge(kit.engine(route), kit.request()).decision
     assert isinstance(decision, Deny)
     assert decision.detail == "rule at the whole: "
+
+
+DOUBTFUL = Finding("rule", "/text", "what was seen", step_up=True)
+BOUND = Principal("alice", None, frozenset(), "key_1", "keys", confirmation=Confirmation(certificate="thumb"))
+
+
+def doubted(kit: Kit, *, bound: bool = False, shadow: bool = False) -> Exchange:
+    guard = kit.guard(DOUBTFUL, Mode.SHADOW if shadow else Mode.ENFORCE)
+    who = (kit.Vouching(BOUND),) if bound else (kit.Vouching(kit.alice),)
+    engine = kit.engine(kit.route(authenticators=who, intake=kit.intake(checks=(guard,))))
+    return kit.judge(engine, kit.request(certificate=Certificate("thumb") if bound else None))
+
+
+def test_a_doubtful_finding_asks_for_a_bound_credential_and_blames_a_little(kit: Kit) -> None:
+    x = doubted(kit)
+    assert isinstance(x.decision, Challenge)
+    assert x.decision.scheme.startswith('DPoP error="invalid_token", error_description="a credential bound to')
+    assert (x.decision.control, x.decision.detail) == ("check:looking", "rule at /text: what was seen")
+    assert (x.blame, x.blamed_for) == (0.1, "rule")
+
+
+def test_who_has_a_bound_credential_passes_with_a_doubtful_finding_that_is_recorded(kit: Kit) -> None:
+    x = doubted(kit, bound=True)
+    assert x.decision == Allow()
+    assert [refusal.control for refusal in x.shadowed] == ["check:looking"]
+    assert x.blame == 0.1
+
+
+def test_a_doubtful_finding_in_shadow_blames_nobody(kit: Kit) -> None:
+    x = doubted(kit, shadow=True)
+    assert x.decision == Allow()
+    assert isinstance(x.shadowed[0], Challenge)
+    assert x.blame == 0.0
 
 
 def test_the_first_check_that_finds_something_ends_the_line(kit: Kit) -> None:

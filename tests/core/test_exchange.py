@@ -33,7 +33,7 @@ def test_fields_by_name(fields: tuple[tuple[str, str], ...], first: str | None, 
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=2)), max_size=8), st.sampled_from("abcd"))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_index_says_what_the_list_says(fields: list[tuple[str, str]], name: str) -> None:
     headers = Headers(iter(fields))
     values = [value for field, value in fields if field == name]

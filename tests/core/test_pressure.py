@@ -28,7 +28,7 @@ acts = st.lists(st.tuples(st.sampled_from(["arrive", "leave", "began"]), st.inte
 
 
 @given(acts, st.integers(1, 6), st.integers(0, 8), st.one_of(st.none(), st.floats(0.1, 2)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nobody_is_over_the_limit_and_no_place_is_lost(
     acts: list[tuple[str, int]], most: int, room: int, target_s: float | None
 ) -> None:

@@ -47,7 +47,7 @@ def ask(window: Window, quota: Quota, event: Event) -> Taken:
 
 
 @given(traffic())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_span_of_the_window_ever_holds_more_than_the_limit(case: tuple[Quota, list[Event]]) -> None:
     quota, events = case
     window = Window(Quota("q", 1, 1))
@@ -60,7 +60,7 @@ def test_no_span_of_the_window_ever_holds_more_than_the_limit(case: tuple[Quota,
 
 
 @given(traffic())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_capacity_comes_back_at_most_a_24th_of_the_window_late(case: tuple[Quota, list[Event]]) -> None:
     quota, events = case
     window = Window(Quota("q", 1, 1))
@@ -75,7 +75,7 @@ def test_capacity_comes_back_at_most_a_24th_of_the_window_late(case: tuple[Quota
 
 
 @given(traffic(max_cost=1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_time_to_retry_is_exact(case: tuple[Quota, list[Event]]) -> None:
     quota, events = case
     window = Window(Quota("q", 1, 1))
@@ -91,7 +91,7 @@ def test_the_time_to_retry_is_exact(case: tuple[Quota, list[Event]]) -> None:
 
 
 @given(traffic())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_refusal_costs_nothing(case: tuple[Quota, list[Event]]) -> None:
     quota, events = case
     patient, pushing = Window(Quota("q", 1, 1)), Window(Quota("q", 1, 1))
@@ -105,7 +105,7 @@ def test_a_refusal_costs_nothing(case: tuple[Quota, list[Event]]) -> None:
 
 
 @given(traffic(), st.integers(1, 6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_several_quotas_are_taken_together_or_not_at_all(case: tuple[Quota, list[Event]], limit: int) -> None:
     first, events = case
     second = Quota("second", limit, 61_000_000)

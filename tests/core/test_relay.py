@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from vallum.core.decision import Deny, Reason
 from vallum.core.protocols import NOTHING
-from vallum.core.relay import EVENT_MAX_BYTES, Events, Lines, Relay, Through, Whole, transform
+from vallum.core.relay import Relay, Through, Whole, transform
+from vallum.core.stream import PIECE_MAX_BYTES, Events, Lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,7 @@ def test_events_in_shadow_pass_as_they_came_and_are_noted(
 
 @pytest.mark.parametrize("make", [Events, Lines])
 def test_what_is_held_of_a_stream_is_bounded(send: Callable[..., tuple[Any, set[str]]], make: Make) -> None:
-    piece = b"x" * (EVENT_MAX_BYTES // 4)
+    piece = b"x" * (PIECE_MAX_BYTES // 4)
     within, _ = send(make, piece, piece, piece, piece)
     beyond, _ = send(make, piece, piece, piece, piece, b"x")
     assert not isinstance(within, Deny)
@@ -265,7 +266,7 @@ BODIES = st.one_of(
 
 @given(body=BODIES, cuts=st.lists(st.integers(0, 200), max_size=12), enforce=st.booleans())
 @example((Events, b"data: 1\r\n\r\ndata: 2\r\n\r\n"), [8, 9, 10, 11], True)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_the_same_leaves_however_it_was_cut(kit: Kit, body: tuple[Make, bytes], cuts: list[int], enforce: bool) -> None:
     make, data = body
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
@@ -279,7 +280,7 @@ def test_the_same_leaves_however_it_was_cut(kit: Kit, body: tuple[Make, bytes], 
 
 
 @given(body=BODIES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_nothing_that_a_transform_removes_ever_leaves(kit: Kit, body: tuple[Make, bytes]) -> None:
     make, data = body
 

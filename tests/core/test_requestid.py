@@ -20,7 +20,7 @@ def test_the_example_of_the_rfc() -> None:
 
 
 @given(TIMES, ENTROPY)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_id_is_a_uuid_of_version_7(now: float, entropy: bytes) -> None:
     text = compose_id(now, entropy)
     parsed = UUID(text)
@@ -30,14 +30,14 @@ def test_every_id_is_a_uuid_of_version_7(now: float, entropy: bytes) -> None:
 
 
 @given(TIMES, TIMES, ENTROPY, ENTROPY)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_ids_sort_by_time(one: float, other: float, entropy: bytes, more: bytes) -> None:
     if int(one * 1000) < int(other * 1000):
         assert compose_id(one, entropy) < compose_id(other, more)
 
 
 @given(ENTROPY, ENTROPY)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_seventy_four_random_bits_are_kept(one: bytes, other: bytes) -> None:
     mask = (1 << 74) - 1
     same = int.from_bytes(one) & mask == int.from_bytes(other) & mask

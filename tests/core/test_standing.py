@@ -84,7 +84,7 @@ def drip(every_s: float, *, clean: int = 0, hours: float = 48, rule: Throttle = 
 
 
 @given(histories, rules, st.one_of(gaps, st.floats(0, 1e9)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_factor_is_a_number_from_the_floor_to_one(
     history: list[tuple[float, Event]], rule: Throttle, later: float
 ) -> None:
@@ -95,7 +95,7 @@ def test_a_factor_is_a_number_from_the_floor_to_one(
 
 
 @given(histories, rules, st.lists(st.floats(0, DAY_S), max_size=10))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_with_time_a_factor_only_rises_and_is_whole_again_when_it_said(
     history: list[tuple[float, Event]], rule: Throttle, steps: list[float]
 ) -> None:
@@ -111,7 +111,7 @@ def test_with_time_a_factor_only_rises_and_is_whole_again_when_it_said(
 
 
 @given(histories, rules, st.integers(1, 500))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_good_requests_never_lower_a_factor(history: list[tuple[float, Event]], rule: Throttle, count: int) -> None:
     standing, now = live(history, rule)
     before = factor(standing, rule, standing.at)
@@ -123,7 +123,7 @@ def test_good_requests_never_lower_a_factor(history: list[tuple[float, Event]], 
 
 
 @given(st.lists(gaps, max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_who_sends_nothing_bad_keeps_the_plan_however_much_it_is(pauses: list[float]) -> None:
     standing, now = live([(gap, Event(asked=1000)) for gap in pauses])
     assert factor(standing, RULE, now) == 1.0
@@ -131,7 +131,7 @@ def test_who_sends_nothing_bad_keeps_the_plan_however_much_it_is(pauses: list[fl
 
 
 @given(rules, st.floats(0, DAY_S))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_one_bad_request_changes_nothing(rule: Throttle, later: float) -> None:
     standing = observe(GOOD, rule, T0, BAD)
     assert factor(standing, rule, T0) == factor(standing, rule, T0 + later) == 1.0
@@ -139,7 +139,7 @@ def test_one_bad_request_changes_nothing(rule: Throttle, later: float) -> None:
 
 
 @given(histories, st.integers(1, 60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_usual_rises_by_little_a_day_whatever_is_sent(history: list[tuple[float, Event]], days: int) -> None:
     standing, _ = live(history)
     usual, day = standing.usual, standing.day

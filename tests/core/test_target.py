@@ -138,7 +138,7 @@ PATHS = st.one_of(
 @given(PATHS)
 @example("/a%20b")
 @example("/%E4%BD%A0;x")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_what_is_forwarded_is_read_as_the_same_path_again(raw: str) -> None:
     path = canonical_path(raw)
     if path is not None:
@@ -149,7 +149,7 @@ def test_what_is_forwarded_is_read_as_the_same_path_again(raw: str) -> None:
 
 
 @given(PATHS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_canonical_path_has_nothing_that_could_be_read_twice(raw: str) -> None:
     path = canonical_path(raw)
     if path is None:

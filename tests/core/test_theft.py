@@ -145,7 +145,7 @@ def test_of_old_acquaintances_the_one_seen_longest_ago_makes_way() -> None:
         st.tuples(st.floats(0, 30 * DAY), st.integers(0, 40), st.integers(0, 20), st.integers(0, 40)), max_size=200
     )
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_scores_are_shares_and_memory_is_bounded(uses: list[tuple[float, int, int, int]]) -> None:
     profile = Profile(0.0)
     for at, network, agent, scope in uses:

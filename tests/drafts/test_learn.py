@@ -138,7 +138,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(JSON, min_size=1, max_size=12), st.integers(0, 12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_was_seen_is_accepted_and_halves_make_the_whole(documents: list[Any], cut: int) -> None:
     whole, left, right = Seen(), Seen(), Seen()
     for document in documents:

@@ -18,7 +18,8 @@ from vallum.core.content import Content, Passage, Voice
 from vallum.core.exchange import Exchange, Headers, Request, ResponseHead
 from vallum.core.leaks import REACH, REPLACEMENT, Screen
 from vallum.core.policy import LeakAction, Mode, Outlet, Policy, Sentry
-from vallum.core.relay import Events, Lines, Text, Whole
+from vallum.core.relay import Text, Whole
+from vallum.core.stream import Events, Lines
 from vallum.leaks.canaries import Canaries, CanariesConfig
 from vallum.leaks.keys import Keys, is_githubs
 from vallum.leaks.personal import Personal, PersonalConfig
@@ -234,7 +235,7 @@ def test_without_words_of_the_operators_nothing_is_looked_for(content: Content |
 LEAKS = [*SECRETS.values(), *list(GUISES.values())[:-1], *PERSONAL.values(), PROMPT]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(LEAKS), st.lists(st.integers(0, 5000), max_size=30), st.lists(st.integers(0, 9999), max_size=20))
 def test_no_way_to_cut_a_stream_hides_a_leak(leak: str, texts: list[int], packets: list[int]) -> None:
     before, after = "Well, here it is (listen): ", " ! That was it; good bye to all of you."
@@ -249,7 +250,7 @@ def test_no_way_to_cut_a_stream_hides_a_leak(leak: str, texts: list[int], packet
     assert text.endswith(after[-20:])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(HONEST), st.lists(st.integers(0, 500), max_size=30))
 def test_honest_streams_say_the_same_however_they_are_cut(text: str, places: list[int]) -> None:
     documents = [chunk(piece) for piece in cut(text, places)] + [chunk("", finish="stop")]

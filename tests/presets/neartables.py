@@ -22,7 +22,10 @@ CELLS: dict[str, str] = {
     "a quote twice": '""a',
     "a line's end in quotes": '"a\nb"',
     "an empty line": "a\n\nb",
-    **{f"the sign {ord(sign):#x}": f"a{sign}b" for sign in "\0\x01\x08\x0b\x0c\r\x1b\x1c\x1e\x1f\x7f\x85\u2028\u2029\ufeff"},
+    **{
+        f"the sign {ord(sign):#x}": f"a{sign}b"
+        for sign in "\0\x01\x08\x0b\x0c\r\x1b\x1c\x1e\x1f\x7f\x85\u2028\u2029\ufeff"
+    },
 }
 
 
@@ -38,7 +41,9 @@ def near_tables(text: str, fields: Fields) -> Iterator[NearMiss]:
         for number in NUMBERS if row or "present" not in fields[0][1] else ():
             body = _with(rows, row, column, number)
             yield NearMiss(f"{number[:9]} at {row}, {column}", body, MALFORMED, fields)
-        yield NearMiss(f"too long at {row}, {column}", _with(rows, row, column, "x" * (CELL_MAX_CHARS + 1)), INVALID, fields)
+        yield NearMiss(
+            f"too long at {row}, {column}", _with(rows, row, column, "x" * (CELL_MAX_CHARS + 1)), INVALID, fields
+        )
         if len(rows) > 1:
             yield NearMiss(f"a cell more at {row}, {column}", _with(rows, row, column, "a,b"), MALFORMED, fields)
     body = text.encode()

@@ -15,7 +15,8 @@ from vallum.config.compile import load_policy
 from vallum.config.source import parse_source
 from vallum.core.decision import Deny
 from vallum.core.policy import Outlet
-from vallum.core.relay import Events, Lines, Whole
+from vallum.core.relay import Whole
+from vallum.core.stream import Events, Lines
 from vallum.presets import PRESETS
 
 FOLDER = Path(__file__).parent / "answers"

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.presets.test_answers import outlet_of
 
 from vallum.core.decision import Deny
-from vallum.core.relay import Events, Lines, Relay, Whole
+from vallum.core.relay import Relay, Whole
+from vallum.core.stream import Events, Lines
 
 CANARY = 51505150.25
 FORBIDDEN = ("logits", "embeddings", "model_version", "traceback", "probabilities")
@@ -121,7 +122,7 @@ def run(relay: Relay, body: bytes, cuts: list[int]) -> bytes | Deny:
 
 
 @given(document=nested(), cuts=st.lists(st.integers(0, 300), max_size=8), data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_what_is_forbidden_never_leaves_and_the_rest_is_unchanged(document: Any, cuts: list[int], data: Any) -> None:
     body = write(document, data.draw).encode()
     out = run(Whole(OUTLET, set(), enforce=True), body, cuts)
@@ -131,7 +132,7 @@ def test_what_is_forbidden_never_leaves_and_the_rest_is_unchanged(document: Any,
 
 
 @given(documents=st.lists(nested(), max_size=3), cuts=st.lists(st.integers(0, 600), max_size=8), data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @pytest.mark.parametrize("events", [True, False])
 def test_in_streams_too(events: bool, documents: list[Any], cuts: list[int], data: Any) -> None:
     texts = [write(document, data.draw) for document in documents]
@@ -173,7 +174,7 @@ KNOWN = {
 
 
 @given(document=ANY)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_of_a_closed_format_only_known_values_leave(document: Any) -> None:
     out = run(Whole(CLOSED, set(), enforce=True), json.dumps(document).encode(), [])
     if isinstance(out, bytes):

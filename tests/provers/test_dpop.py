@@ -284,7 +284,7 @@ def test_a_request_without_a_canonical_path_has_no_proof(kit: Kit) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_no_mutation_of_a_proof_holds(kit: Kit, data: st.DataObject) -> None:
     proof = PROOF
     at = data.draw(st.integers(0, len(proof) - 1))
@@ -304,7 +304,7 @@ PROOF = sign(claims())
 
 
 @given(text=st.text(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_text_is_a_fault(kit: Kit, text: str) -> None:
     assert isinstance(ask(kit, text).outcome, Unproven)
 

@@ -67,7 +67,7 @@ def test_where_all_are_bad_the_one_that_changed_longest_ago_goes() -> None:
 
 
 @given(st.integers(0, 40), st.lists(st.floats(0, 3600), max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_refusals_for_want_of_quota_never_move_a_standing_so_a_lowered_limit_cannot_lower_itself(
     kit: Kit, bad: int, pauses: list[float]
 ) -> None:

@@ -169,7 +169,7 @@ def test_it_is_a_transform() -> None:
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_bands_keep_the_order_and_say_no_more(one: float, other: float) -> None:
     order = ["low", "medium", "high"]
     first, second = coarsen(one, bands=BANDS), coarsen(other, bands=BANDS)
@@ -178,7 +178,7 @@ def test_bands_keep_the_order_and_say_no_more(one: float, other: float) -> None:
 
 
 @given(st.floats(0, 1), st.integers(0, 6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_rounding_is_near_stable_and_short(value: float, digits: int) -> None:
     once = coarsen(value, digits=digits)
     assert abs(once - value) <= 0.5 * 10**-digits + 1e-12

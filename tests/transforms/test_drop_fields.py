@@ -74,7 +74,7 @@ def names_of(document: Any) -> set[str]:
 
 
 @given(ANSWERS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_plain_name_survives_nowhere(document: Any) -> None:
     before = names_of(document)
     noted: set[str] = set()

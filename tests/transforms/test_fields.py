@@ -54,7 +54,7 @@ ANSWERS = st.recursive(
 
 
 @given(ANSWERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_applied_twice_is_applied_once(document: Any) -> None:
     transform = Fields(["label", "score"])
     once = transform.apply(deepcopy(document), set())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vallum.core.content import ANY_SHAPE
 from vallum.core.cost import MILLION
-from vallum.core.policy import Mode, OnError
+from vallum.core.policy import LeakAction, Mode, OnError
 from vallum.core.quota import SECOND_US, OnStoreFailure, Per, Strategy
 
 if TYPE_CHECKING:
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from vallum.config.model import Config
     from vallum.core.content import Shape
-    from vallum.core.policy import Concurrency, Intake, Route, Throttle
+    from vallum.core.policy import Concurrency, Intake, Outlet, Route, Sentry, Throttle
     from vallum.core.quota import Quota
 
 ABSENT = "absent"
 SHADOW = "(shadow)"
-SEVERAL = ("quotas", "checks")  # controls that are lists, of which some may be in shadow
+SEVERAL = ("quotas", "checks", "leaks")  # controls that are lists, of which some may be in shadow
 WHOSE = {
     Per.KEY: "each key",
     Per.TENANT: "each tenant",
@@ -42,13 +42,15 @@ def describe_route(route: Route) -> dict[str, str]:
         "throttle": ABSENT if throttle is None else _list([(_lowest(throttle), throttle.mode)]),
         "quotas": _list((describe_quota(limit.quota), limit.mode) for limit in route.limits),
         "concurrency": _list((_span(rule), rule.mode) for rule in (concurrency,) if rule is not None),
-        "size": f"{intake.max_bytes} bytes{_shape(intake.shape)}",
+        "size": f"{intake.max_bytes} bytes{_shape(intake.shape)}" if intake.max_bytes else "no body",
         "schema": _schemas(intake),
         "images": _list([("by their headers", intake.images_mode)] if intake.images is not None else []),
         "checks": _list((guard.check.type, guard.mode) for guard in intake.checks),
         "sanitise": "yes" if intake.sanitiser is not None else ABSENT,
         "answer": " ".join(step.type for step in outlet.transforms) or ABSENT,
         "withheld": " ".join(outlet.withheld) or ABSENT,
+        "leaks": _list((_leak(sentry), sentry.mode) for sentry in outlet.leaks),
+        "padding": _padding(outlet),
         "on error": "deny" if route.on_error is OnError.DENY else "allow",
     }
     if route.mode is Mode.SHADOW:
@@ -123,6 +125,15 @@ def _shape(shape: Shape) -> str:
 def _schemas(intake: Intake) -> str:
     held = [*intake.schemas, *(["parameters"] if intake.parameters is not None else [])]
     return " and ".join(held) or ABSENT
+
+
+def _leak(sentry: Sentry) -> str:
+    return sentry.check.type if sentry.action is LeakAction.REDACT else f"{sentry.check.type} refused"
+
+
+def _padding(outlet: Outlet) -> str:
+    sizes = {"events": outlet.pad_event_bytes, "answers": outlet.pad_answer_bytes}
+    return ", ".join(f"{name} to {size} bytes" for name, size in sizes.items() if size > 1) or ABSENT
 
 
 def _vigilance(route: Route) -> str:

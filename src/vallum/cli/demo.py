@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 import uvloop
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
@@ -111,7 +112,7 @@ def _announce(house: House, key: str) -> None:
 async def _check(folder: Path, address: str) -> bool:
     loop = asyncio.get_running_loop()
     table = Table("control", "what was sent", "answer", "model called", "", header_style="bold", box=None)
-    held, refused = True, ""
+    held, refused, last = True, "", ""
     with _waiting("Loading two models and compiling the policy"):
         house = open_house(folder, address)
         running = await house.__aenter__()
@@ -121,7 +122,8 @@ async def _check(folder: Path, address: str) -> bool:
             for stop in progress.track(STOPS, description="Sending requests"):
                 before = running.upstream.calls.total()
                 key = keys[stop.key] if stop.key else None
-                answer = await loop.run_in_executor(None, send, running.address, stop, key)
+                answer = await loop.run_in_executor(None, send, running.address, stop, key, last)
+                last = answer.headers["x-request-id"]
                 calls = running.upstream.calls.total() - before
                 faults = judge(stop, answer, calls)
                 held = held and not faults
@@ -148,9 +150,9 @@ def _row(table: Table, stop: Stop, answer: Answer, calls: int, faults: list[str]
     said = f"{answer.status} {answer.code}".strip()
     if "retry-after" in answer.headers:
         said += f", Retry-After: {answer.headers['retry-after']}"
-    mark = "[green]held[/]" if not faults else f"[red]{'; '.join(faults)}[/]"
+    mark = "[green]held[/]" if not faults else f"[red]{escape('; '.join(faults))}[/]"
     style = "green" if answer.status == 200 else "yellow"
-    table.add_row(stop.control, stop.story, f"[{style}]{said}[/]", str(calls) if calls else "no", mark)
+    table.add_row(stop.control, escape(stop.story), f"[{style}]{said}[/]", str(calls) if calls else "no", mark)
 
 
 def _compare(bare: Answer, guarded: Answer) -> None:

@@ -68,7 +68,7 @@ def _names(word: str) -> list[str]:
     """Return the presets that `word` names: itself, or those of its family that have a path each."""
     if word in PRESETS:
         return [word]
-    family = {PATHS[name]: name for name in reversed(PRESETS) if name.startswith(f"{word}.") and name in PATHS}
+    family = {PATHS[name]: name for name in reversed(list(PRESETS)) if name.startswith(f"{word}.") and name in PATHS}
     if family:
         return sorted(family.values())
     members = [name for name in PRESETS if name.startswith(f"{word}.")]

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
     from vallum.config.model import Config
 
+# Members that are told together, in this order; all others follow as they are recorded.
+TOLD_TOGETHER = frozenset(
+    (
+        "request_id at client method path route mode policy subject tenant credential decision status"
+        " upstream_status received_bytes sent_bytes total_us upstream_us head_us body_us slot_us reason control detail"
+        " rule pointer told"
+    ).split()
+)
+TITLES = {"quotas": "quotas left"}
 PER_QUOTA = ("quotas", "in_force")  # members of a record with a figure for each quota
 FAILURE = "upstream_failure"
 PATIENCE = 6  # a record is written within a beat of its exchange's end
@@ -70,13 +79,65 @@ def explain(record: dict[str, Any], in_money: frozenset[str] = frozenset()) -> N
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
+    for name, words in _story(record).items():
+        if words:
+            table.add_row(name, escape(words))
     for name, value in record.items():
-        if value not in (None, [], {}) and name != FAILURE:
-            table.add_row(name.removesuffix("_us"), _text(name, value, in_money))
+        if value not in (None, [], {}) and name not in TOLD_TOGETHER and name != FAILURE:
+            table.add_row(TITLES.get(name, name.removesuffix("_us")), _text(name, value, in_money))
     out.print(_sentence(record), style="bold")
     out.print(table)
     if FAILURE in record:
         _show_failure(record[FAILURE])
+
+
+def _story(record: dict[str, Any]) -> dict[str, str]:
+    """Say who asked what, why it ended so, and how long it took, from the members that every record has."""
+    tenant, credential = record.get("tenant"), record.get("credential")
+    who = [
+        record.get("subject") or "nobody that is known",
+        tenant and f"of {tenant}",
+        credential and f"by {credential}",
+    ]
+    place = [f"route {record['route']}" if record.get("route") else "no route"]
+    place += ["in shadow"] if record.get("mode") == "shadow" else []
+    asked = [f"{record.get('method')} {record.get('path')}", *place, f"{record.get('received_bytes', 0)} bytes"]
+    upstream = record.get("upstream_status")
+    answered = "did not answer" if record.get("upstream_us") else "was not asked"
+    return {
+        "why": record.get("detail", ""),
+        "told": _told(record),
+        "who": f"{' '.join(filter(None, who))}, from {record['client']}" if "client" in record else "",
+        "asked": ", ".join(asked) if "method" in record else "",
+        "upstream": (f"said {upstream}" if upstream else answered) if "upstream_status" in record else "",
+        "took": _took(record),
+        "at": _text("at", record["at"]) if "at" in record else "",
+        "policy": record.get("policy") or "",
+        "request_id": record.get("request_id", ""),
+    }
+
+
+def _told(record: dict[str, Any]) -> str:
+    """Say what the caller was told besides the code."""
+    if "reason" not in record:
+        return ""
+    if "retry_after_s" in record:
+        return f"to come back in {record['retry_after_s']} s"
+    said = [
+        f"{entry['pointer'] or 'the whole'}: {entry.get('rule', entry.get('value'))}"
+        for entry in record.get("told", [])
+    ]
+    return "\n".join(said) or "nothing but the code"
+
+
+def _took(record: dict[str, Any]) -> str:
+    """Say how long it took in all, and of that what was not nothing."""
+    if "total_us" not in record:
+        return ""
+    parts = {"head": "head", "body": "quotas and checks", "upstream": "upstream", "slot": "held to its slot"}
+    spans = {words: record.get(f"{name}_us", 0) / 1000 for name, words in parts.items()}
+    split = ", ".join(f"{words} {span:.2f}" for words, span in spans.items() if span)
+    return f"{record['total_us'] / 1000:.2f} ms" + (f": {split}" if split else "")
 
 
 def _show_failure(failure: dict[str, Any]) -> None:

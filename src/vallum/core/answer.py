@@ -10,7 +10,8 @@ from vallum.core.decision import Deny, Reason
 from vallum.core.divided import LENGTH_FIELD, Divided
 from vallum.core.failure import pass_fields
 from vallum.core.leaks import Screen
-from vallum.core.relay import Events, Lines, Relay, Text, Through, Whole, unreadable
+from vallum.core.relay import Relay, Text, Through, Whole, unreadable
+from vallum.core.stream import Events, Lines
 
 if TYPE_CHECKING:
     from vallum.core.cost import Bill

@@ -82,6 +82,7 @@ class Finding:
     score: float = 1.0
     reason: Reason = Reason.REQUEST_REJECTED
     public: bool = False
+    step_up: bool = False  # no more than a suspicion: who proves possession of the credential may pass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
-"""How an answer's body goes out: straight through, held whole, or event by event.
+"""How an answer's body goes out: straight through, held whole, or as text; in pieces, see `stream.py`.
 
 Rule: what a transform could not read does not pass.  Every hold-back is bounded, and flushed at the end.
 """
 
 from __future__ import annotations
 
-import re
 from codecs import getincrementaldecoder
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,23 +12,12 @@ from vallum.core.decision import Deny, Reason
 from vallum.core.protocols import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from vallum.core.cost import Bill
-    from vallum.core.leaks import Event, Screen
+    from vallum.core.leaks import Screen
     from vallum.core.policy import Outlet
 
-EVENT_MAX_BYTES = 1_048_576
-DONE = b"[DONE]"
 UNREADABLE = "response"  # the control that refuses what cannot be read
 EMPTY = b"{}"  # all that is left of an event of which nothing may leave
-# What an event may be called, and the form of its id: neither has room for a score.
-EVENT_NAME = re.compile(rb" ?[A-Za-z][A-Za-z_.-]{0,63}")
-EVENT_ID = re.compile(rb" ?[0-9A-Za-z_-]{1,64}")
-RETRY = re.compile(rb" ?[0-9]{1,6}")
-EVENT_FIELDS = {b"event": EVENT_NAME, b"id": EVENT_ID, b"retry": RETRY}
-# A line may end in any of three ways, each in its own (HTML 9.2.5); a CR LF is one end and never two.
-BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 
 
 class Relay(Protocol):
@@ -91,6 +79,10 @@ class Rewriting:
         self._enforce = enforce
         self._screen = screen
         self.farewell = b""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make room for what is held back."""
 
     @property
     def _refusal(self) -> Deny | None:
@@ -114,16 +106,7 @@ class Whole(Rewriting):
     holds = True
     passes_length = False
 
-    def __init__(
-        self,
-        outlet: Outlet,
-        removed: set[str],
-        enforce: bool,
-        bill: Bill | None = None,
-        screen: Screen | None = None,
-    ) -> None:
-        """Begin with nothing held."""
-        super().__init__(outlet, removed, enforce, bill, screen)
+    def _begin(self) -> None:
         self._held: list[bytes] = []
         self._size = 0
 
@@ -156,16 +139,7 @@ class Text(Rewriting):
     holds = False
     passes_length = False
 
-    def __init__(
-        self,
-        outlet: Outlet,
-        removed: set[str],
-        enforce: bool,
-        bill: Bill | None = None,
-        screen: Screen | None = None,
-    ) -> None:
-        """Begin with nothing held."""
-        super().__init__(outlet, removed, enforce, bill, screen)
+    def _begin(self) -> None:
         self._decoder = getincrementaldecoder("utf-8")("replace")
 
     def chunk(self, data: bytes) -> bytes | Deny:
@@ -182,224 +156,6 @@ class Text(Rewriting):
         if not self._enforce:
             return data
         return self._refusal or clean.encode()
-
-
-class Events(Rewriting):
-    """Passes a stream of server-sent events (HTML 9.2), each event's JSON transformed; holds one event at most."""
-
-    holds = False
-    passes_length = False
-
-    def __init__(
-        self,
-        outlet: Outlet,
-        removed: set[str],
-        enforce: bool,
-        bill: Bill | None = None,
-        screen: Screen | None = None,
-    ) -> None:
-        """Begin with nothing held."""
-        super().__init__(outlet, removed, enforce, bill, screen)
-        self._held = bytearray()
-        self._late = b""  # an event that is over what was reserved
-        if bill is not None:
-            bill.streams = True
-            if bill.meter is not None and bill.meter.streams_lines:
-                bill.cuts = False  # this format's end is written as a line
-
-    def chunk(self, data: bytes) -> bytes | Deny:
-        """Return every event that `data` completes, up to the first that is over what was reserved.
-
-        That one and what follows leave with the next call, if more could be taken.
-        """
-        if not self._held and self._bill is None and self._screen is None and _is_one_event(data):
-            passed = self._event(data[:-2])
-            return passed if self._enforce else data
-        bill = self._bill
-        out, self._late = [self._late], b""
-        whole = self._arrived(data)
-        start = 0
-        while (blank := _find_blank(whole, start)) is not None:
-            passed = self._event(whole[start : blank[0]])
-            start = blank[1]
-            if self._refusal is not None:
-                return self._refuse(b"".join(out), self._refusal)
-            if bill is not None and bill.missing_tokens:
-                self._late = passed
-                self._held[:0] = whole[start:]
-                return b"".join(out)
-            out.append(passed)
-        if whole:
-            self._held[:0] = whole[start:]
-        if len(self._held) > EVENT_MAX_BYTES:
-            return unreadable("one event of the stream is over 1 MiB")
-        return b"".join(out) if self._enforce else data
-
-    def _arrived(self, data: bytes) -> bytes:
-        """Return all that is there if an event may have ended in it, and hold it otherwise: no byte is read twice."""
-        held = self._held
-        if not held:
-            return data
-        fresh = max(0, len(held) - 3)  # a blank line of four bytes may have begun before
-        held += data
-        if _find_blank(held, fresh) is None:
-            return b""
-        whole = bytes(held)
-        held.clear()
-        return whole
-
-    def end(self) -> bytes | Deny:
-        """Return what is held, and the last event if its end was left out: a client would read none of it."""
-        rest = bytes(self._held).strip(b"\r\n")
-        self._held.clear()
-        out = self._event(rest) if rest else b""
-        if self._screen is not None:
-            out += self._write(self._screen.rest())
-        if self._refusal is not None:
-            return self._refuse(b"", self._refusal)
-        return out if self._enforce else b""
-
-    def _refuse(self, sent: bytes, refusal: Deny) -> Deny:
-        """End the stream with an error that its clients know."""
-        assert self._screen is not None  # who refused
-        self.farewell = sent + b"event: error\ndata: " + self._screen.problem(refusal) + b"\n\n"
-        return refusal
-
-    def _event(self, event: bytes) -> bytes:
-        """Rewrite one event: its JSON transformed, its name and id kept, comments emptied, all else dropped."""
-        if event.startswith(b"data: ") and b"\n" not in event and b"\r" not in event:  # as nearly all are
-            return self._data([], event[6:], b"")
-        lines: list[bytes] = []
-        data: list[bytes] = []
-        kind = b""
-        for line in event.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
-            name, _, value = line.partition(b":")
-            if name == b"data":
-                data.append(value.removeprefix(b" "))
-            elif name in EVENT_FIELDS:
-                if EVENT_FIELDS[name].fullmatch(value):
-                    lines.append(line)
-                    kind = value.strip() if name == b"event" else kind
-                else:
-                    self._removed.add(f"{name.decode()} (of an event)")
-            elif line.startswith(b":"):
-                lines.append(b":")
-        if data:
-            return self._data(lines, b"\n".join(data), kind)
-        return self._pad(b"\n".join(lines) + b"\n\n") if lines else b""
-
-    def _data(self, lines: list[bytes], data: bytes, kind: bytes) -> bytes:
-        screen = self._screen
-        if screen is None:
-            if len(data) < 16 and data.strip() == DONE:
-                return self._line_up(lines, DONE)
-            changed = transform(data, self._outlet, self._removed, self._bill)
-            if isinstance(changed, Deny):
-                self._removed.add("event (unreadable)")
-                return b""
-            return b"" if changed in (b"", EMPTY) else self._line_up(lines, changed)
-        if data.strip() == DONE:
-            return self._write(screen.rest()) + self._line_up(lines, DONE)
-        if kind == b"error" and screen.find_error(None, data, kind):
-            return b""
-        document = read(data, self._outlet, self._removed, self._bill, screen)
-        if document is NOTHING or screen.refusal is not None:
-            return b""
-        if isinstance(document, Deny):
-            self._removed.add("event (unreadable)")
-            return b""
-        return self._write(screen.event(tuple(lines), document))
-
-    def _write(self, events: list[Event]) -> bytes:
-        written = [(lines, self._encode(document)) for lines, document in events]
-        return b"".join([self._line_up(lines, data) for lines, data in written if data])
-
-    def _line_up(self, lines: Iterable[bytes], data: bytes) -> bytes:
-        return self._pad(b"\n".join([*lines, b"data: " + data]) + b"\n\n")
-
-    def _pad(self, event: bytes) -> bytes:
-        """Lengthen an event to a multiple, by a comment, which no client reads."""
-        most = self._outlet.pad_event_bytes
-        lacking = -len(event) % most
-        if not lacking:
-            return event
-        return b":" + b" " * (lacking - 2 if lacking > 1 else most - 1) + b"\n" + event
-
-
-class Lines(Rewriting):
-    """Passes JSON documents one a line (application/x-ndjson), each transformed; holds one line at most."""
-
-    holds = False
-    passes_length = False
-
-    def __init__(
-        self,
-        outlet: Outlet,
-        removed: set[str],
-        enforce: bool,
-        bill: Bill | None = None,
-        screen: Screen | None = None,
-    ) -> None:
-        """Begin with nothing held."""
-        super().__init__(outlet, removed, enforce, bill, screen)
-        self._held = b""
-        self._late = b""  # a line that is over what was reserved
-        if bill is not None:
-            bill.streams = True
-            if bill.meter is None or not bill.meter.streams_lines:
-                bill.cuts = False  # this format's end is written as events
-
-    def chunk(self, data: bytes) -> bytes | Deny:
-        """Return every line that `data` completes, up to the first that is over what was reserved."""
-        bill = self._bill
-        self._held += data
-        out, self._late = bytearray(self._late), b""
-        at = 0
-        while (end := self._held.find(b"\n", at)) >= 0:
-            line, at = self._held[at:end], end + 1
-            passed = self._line(line) if line.strip() else b""
-            if self._refusal is not None:
-                return self._refuse(bytes(out), self._refusal)
-            if bill is not None and bill.missing_tokens:
-                self._late, self._held = passed, self._held[at:]
-                return bytes(out)
-            out += passed
-        self._held = self._held[at:]
-        if len(self._held) > EVENT_MAX_BYTES:
-            return unreadable("one line of the stream is over 1 MiB")
-        return bytes(out) if self._enforce else data
-
-    def end(self) -> bytes | Deny:
-        """Return the last line if its end was left out, and what is held."""
-        rest, self._held = self._held, b""
-        out = self._line(rest) if rest.strip() else b""
-        if self._screen is not None:
-            out += self._write(self._screen.rest())
-        if self._refusal is not None:
-            return self._refuse(b"", self._refusal)
-        return out if self._enforce else b""
-
-    def _refuse(self, sent: bytes, refusal: Deny) -> Deny:
-        assert self._screen is not None  # who refused
-        self.farewell = sent + self._screen.problem(refusal) + b"\n"
-        return refusal
-
-    def _line(self, line: bytes) -> bytes:
-        screen = self._screen
-        document = read(line, self._outlet, self._removed, self._bill, screen)
-        if document is NOTHING or self._refusal is not None:
-            return b""
-        if isinstance(document, Deny):
-            self._removed.add("line (unreadable)")
-            return b""
-        return self._write([((), document)] if screen is None else screen.event((), document))
-
-    def _write(self, events: list[Event]) -> bytes:
-        written = [self._encode(document) for _, document in events]
-        return b"".join([self._pad(line) for line in written if line])
-
-    def _pad(self, line: bytes) -> bytes:
-        return line + b" " * (-(len(line) + 1) % self._outlet.pad_event_bytes) + b"\n"
 
 
 def read(
@@ -449,17 +205,3 @@ def transform(
 def unreadable(detail: str) -> Deny:
     """Refuse an answer that cannot be inspected: it must not pass unseen."""
     return Deny(Reason.UPSTREAM_ERROR, UNREADABLE, detail)
-
-
-def _find_blank(data: bytes | bytearray, start: int) -> tuple[int, int] | None:
-    """Find the first blank line from `start` on: where the event before it ends, and where the next begins."""
-    if b"\r" not in data:  # as in nearly all streams
-        end = data.find(b"\n\n", start)
-        return None if end < 0 else (end, end + 2)
-    blank = BLANK_LINE.search(data, start)
-    return None if blank is None else blank.span()
-
-
-def _is_one_event(data: bytes) -> bool:
-    """Say whether `data` is one event and nothing else, as nearly all pieces of a stream are."""
-    return data.endswith(b"\n\n") and data.find(b"\n\n") == len(data) - 2 and b"\r" not in data

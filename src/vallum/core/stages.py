@@ -11,9 +11,10 @@ from vallum.core.decision import INVALID_TOKEN, Challenge, Deny, Finding, Reason
 from vallum.core.effects import ReadStanding, Steps, ask
 from vallum.core.policy import Mode
 from vallum.core.principal import Principal
+from vallum.core.proof import WANTED, dpop_challenge
 from vallum.core.protocols import Rewriter
 from vallum.core.sidedoor import find_open
-from vallum.core.standing import factor, whose
+from vallum.core.standing import SLIGHT, factor, whose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -266,14 +267,29 @@ def check(guard: Guard) -> Callable[[Exchange, Route], Refusal | None]:
     name = f"check:{guard.check.type}"
     inspect = guard.check.inspect
 
-    def run(x: Exchange, _: Route) -> Refusal | None:
+    def run(x: Exchange, route: Route) -> Refusal | None:
         if x.content is None:
             x.unscanned.append(name)
             return None
         finding = inspect(x.content)
-        return None if finding is None else found(name, finding)
+        if finding is None:
+            return None
+        refusal = found(name, finding)
+        return step_up(x, refusal, Mode.SHADOW not in (route.mode, guard.mode)) if finding.step_up else refusal
 
     return run
+
+
+def step_up(x: Exchange, refusal: Deny, enforced: bool) -> Challenge | None:
+    """Ask for a bound credential in place of a refusal; who has one is let through, and that is recorded."""
+    if enforced:
+        x.blame += SLIGHT
+        x.blamed_for = refusal.rule
+    if x.principal.confirmation is not None:  # it was proved a moment ago (proof.py)
+        x.shadowed.append(refusal)
+        return None
+    asked = dpop_challenge(x.policy.prover, "invalid_token", refusal.detail, WANTED)
+    return Challenge(asked.scheme, refusal.control, refusal.detail)
 
 
 def sanitise(x: Exchange, route: Route) -> Refusal | None:

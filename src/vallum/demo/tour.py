@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
+import struct
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PREDICT, CHAT, CRASH = "/api/v1/predict", "/v1/chat/completions", "/api/v1/crash"
+CARELESS, FAILURE = "/v1/careless/chat/completions", "/vallum/failures/{last}"
+BOMB_SIDE = 8_000  # pixels
 HONEST = "My card was charged twice: is 1 < 2 && x > y, AT&T?"
 UPSTREAM_SECRETS = ("CUDA", "traceback", "/srv/", "sk-upstream", "sample-model-server", "fingerprint", "logits")
 
@@ -32,7 +37,7 @@ class Answer(NamedTuple):
     @property
     def code(self) -> str:
         """The problem's code, or nothing."""
-        document = self.json()
+        document = self.json() if self.status >= 400 else None
         return str(document.get("code", "")) if isinstance(document, dict) else ""
 
 
@@ -44,8 +49,9 @@ class Stop:
     story: str
     status: int
     path: str = PREDICT
-    document: Any = None
+    document: Any = None  # or what makes it, where that takes long
     raw: bytes | None = None
+    method: str = "POST"
     key: str | None = "alice"
     code: str = ""
     holds: Callable[[Answer], bool] = lambda _: True
@@ -56,7 +62,8 @@ class Stop:
     @property
     def body(self) -> bytes:
         """The request's body."""
-        return self.raw if self.raw is not None else json.dumps(self.document).encode()
+        document = self.document() if callable(self.document) else self.document
+        return self.raw if self.raw is not None else json.dumps(document).encode()
 
 
 def text(value: str) -> dict[str, Any]:
@@ -72,6 +79,40 @@ def chat(**more: Any) -> dict[str, Any]:
         "max_tokens": 20,
         **more,
     }
+
+
+def picture(address: str) -> dict[str, Any]:
+    """Return a chat request with an image."""
+    parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": address}}]
+    return chat(messages=[{"role": "user", "content": parts}])
+
+
+def bombed() -> dict[str, Any]:
+    """Return a chat request with a tiny PNG that is huge once it is decoded."""
+    header = struct.pack(">IIBBBBB", BOMB_SIDE, BOMB_SIDE, 1, 0, 0, 0, 0)
+    rows = bytes(BOMB_SIDE * (1 + BOMB_SIDE // 8))  # one bit a pixel, and a byte before each row
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows, 9)), (b"IEND", b"")]
+    file = b"".join(
+        [len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4) for kind, data in chunks]
+    )
+    return picture("data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + file).decode())
+
+
+def _names(pointer: str, rule: str) -> Callable[[Answer], bool]:
+    """Hold that the refusal names this place and this rule, and no value."""
+    return lambda answer: bool(answer.json()["errors"] == [{"pointer": pointer, "rule": rule}])
+
+
+def _told(answer: Answer) -> str:
+    """Put the pieces of a stream together."""
+    events = [line.removeprefix("data: ") for line in answer.body.decode().splitlines() if line.startswith("data: {")]
+    deltas = [choice["delta"] for event in events for choice in json.loads(event)["choices"]]
+    return "".join(delta.get("content") or "" for delta in deltas)
+
+
+def _keeps_its_code(answer: Answer) -> bool:
+    told = _told(answer)
+    return "Kestrel" in told and "[redacted]" in told and "9041" not in told
 
 
 def _is_banded(answer: Answer) -> bool:
@@ -124,7 +165,18 @@ STOPS = (
          holds=lambda a: _tells_nothing(a) and bool(a.json()["choices"]), reaches=True),
     Stop("chat", "a stream, each event cleaned on its way", 200, path=CHAT, document=chat(stream=True),
          holds=lambda a: _tells_nothing(a) and a.body.rstrip().endswith(b"data: [DONE]"), reaches=True),
-    Stop("chat", "logprobs asked for", 400, path=CHAT, document=chat(logprobs=True), code="invalid_request"),
+    Stop("format", "a role that the API does not have: the place is named", 400, path=CHAT, code="invalid_request",
+         document=chat(messages=[{"role": "root", "content": "hi"}]), holds=_names("/messages/0/role", "enum")),
+    Stop("own failures", "its caller asks why, by the request id", 200, method="GET", path=FAILURE,
+         holds=lambda a: a.json()["by"] == "request" and a.json()["errors"][0]["rule"] == "enum"),
+    Stop("side doors", "log-probabilities asked for", 400, path=CHAT, document=chat(logprobs=True),
+         code="invalid_request", holds=_names("/logprobs", "withheld")),
+    Stop("addresses", "an image at 169.254.169.254, inside your network", 403, path=CHAT, code="request_rejected",
+         document=picture("http://169.254.169.254/latest/meta-data/")),
+    Stop("images", "a PNG of 8 KB that decodes to 64 million pixels", 400, path=CHAT, document=bombed,
+         code="invalid_request", holds=_names("/messages/0/content/1/image_url/url", "max_pixels")),
+    Stop("leaks", "the model tells its prompt in pieces: the code leaves as [redacted]", 200, path=CARELESS,
+         document=chat(stream=True), holds=_keeps_its_code, reaches=True),
     Stop("tokens", "what a call may use is reserved, what it used is settled", 200, path=CHAT, document=chat(),
          holds=_counts_tokens, reaches=True),
     Stop("tokens", "more than the quota ever gives", 400, path=CHAT, document=chat(max_tokens=50_000),
@@ -136,16 +188,17 @@ STOPS = (
 )  # fmt: skip
 
 
-def send(address: str, stop: Stop, key: str | None) -> Answer:
-    """Send a stop's request, as often as it says, and return the last answer."""
+def send(address: str, stop: Stop, key: str | None, last: str = "") -> Answer:
+    """Send a stop's request, as often as it says, and return the last answer.  `last`: the request id before it."""
     headers = {"content-type": "application/json", **stop.headers}
     if key is not None:
         headers["authorization"] = f"Bearer {key}"
+    body = stop.body if stop.method == "POST" else None
     host, _, port = address.rpartition(":")
     for _ in range(stop.times):
         connection = http.client.HTTPConnection(host, int(port), timeout=30)
         try:
-            connection.request("POST", stop.path, stop.body, headers)
+            connection.request(stop.method, stop.path.format(last=last), body, headers)
             response = connection.getresponse()
             fields = {name.lower(): value for name, value in response.getheaders()}
             answer = Answer(response.status, fields, response.read())

@@ -381,7 +381,7 @@ def test_bmp_and_tiff_that_are_odd(data: bytes, rule: str) -> None:
 
 
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF"]), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_no_damage_makes_it_fail(kind: str, draw: st.DataObject) -> None:
     data = bytearray(_sample(kind))
     for _ in range(draw.draw(st.integers(1, 6))):

@@ -6,7 +6,10 @@ What it stops
     documents and in invisible characters; also when encoded, spelled apart, written in look-alikes or cut over fields.
 Config
     `sensitivity: strict | balanced | permissive`: by what share of honest requests it may refuse, 1, 0.1 and 0.03 % of
-    those it was calibrated on.  `mode: enforce | shadow`.
+    those it was calibrated on; or `threshold`, a probability, which `vallum tune` finds for your own traffic.
+    `trust`: whose words are not judged, `[operator]` unless you say otherwise.  `on_finding: deny | step_up`: whether
+    what the permissive sensitivity would let through is refused, or let through with a bound credential.
+    `mode: enforce | shadow`.
 Cost
     For 1 kB of text about 100 us: patterns 10, features and windows 55, shuffled words 20, readings 5 to 10 (twice that
     where characters are beyond ASCII); 1 to 2.5 ms for 32 kB.  Time is linear, but text made of nothing but trigger words
@@ -25,7 +28,8 @@ Example
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from math import log
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -39,21 +43,42 @@ from vallum.core.policy import Mode
 from vallum.core.reading import read
 
 if TYPE_CHECKING:
+    from vallum.checks.prompt_injection.scorer import Thresholds
     from vallum.core.content import Content
 
 __all__ = ["PromptInjection", "PromptInjectionConfig", "Sensitivity"]
 
 
+Trusted = Literal["operator", "model", "tool", "document"]
+
+
 class PromptInjectionConfig(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="prompt_injection", kw_only=True
 ):
-    """How likely an attack must be to be refused."""
+    """How likely an attack must be to be refused, and in whose words it is looked for."""
 
     mode: Annotated[Mode, Meta(description="shadow: record what would be refused")] = Mode.ENFORCE
     sensitivity: Annotated[
         Sensitivity,
         Meta(description="by the share of honest requests it refused in calibration: 1 %, 0.1 % or 0.03 %"),
     ] = "balanced"
+    threshold: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None,
+        Meta(description="least probability that is refused, in place of `sensitivity`: see `vallum tune`"),
+    ] = None
+    trust: Annotated[
+        list[Trusted],
+        Meta(description="whose words are not judged; none: judge system messages and tool definitions too"),
+    ] = msgspec.field(default_factory=lambda: ["operator"])
+    on_finding: Annotated[
+        Literal["deny", "step_up"],
+        Meta(description="step_up: ask for a bound credential where `sensitivity: permissive` would not refuse"),
+    ] = "deny"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where nothing lies between the threshold and the permissive one."""
+        if self.on_finding == "step_up" and self.threshold is None and self.sensitivity == "permissive":
+            raise ValueError("on_finding: step_up asks where permissive would not refuse: choose balanced or strict")
 
 
 class PromptInjection:
@@ -67,14 +92,29 @@ class PromptInjection:
         self._judge = Judge()
 
     def inspect(self, content: Content) -> Finding | None:
-        """Judge what was said with each standing; the first that reaches its threshold is the finding."""
-        for standing, readings in hear(content):
+        """Judge what was said with each standing; of what reaches its threshold, the least doubtful is the finding."""
+        doubtful = None
+        for standing, readings in hear(content, self.config.trust):
             judgement = self._judge.judge(readings)
             thresholds = self._judge.model.user if standing == "user" else self._judge.model.document
-            if judgement.logit >= thresholds.of(self.config.sensitivity):
-                where = self._locate(content, thresholds.strict)
-                return Finding(self.type, where, f"{standing}: {judgement.detail}", judgement.probability)
-        return None
+            if judgement.logit < self._least(thresholds):
+                continue
+            finding = Finding(
+                self.type,
+                self._locate(content, thresholds.strict),
+                f"{standing}: {judgement.detail}",
+                judgement.probability,
+                step_up=self.config.on_finding == "step_up" and judgement.logit < thresholds.permissive,
+            )
+            if not finding.step_up:
+                return finding
+            doubtful = finding
+        return doubtful
+
+    def _least(self, thresholds: Thresholds) -> float:
+        """Return the least logit that is refused."""
+        given = self.config.threshold
+        return thresholds.of(self.config.sensitivity) if given is None else log(given / (1 - given))
 
     def _locate(self, content: Content, least: float) -> str:
         """Find the first string that is suspect by itself: what is refused as a whole may be less so in parts."""

@@ -1,7 +1,7 @@
 """Who says what in a request, as far as trust goes: the operator, the user, or what was brought in from outside.
 
-The operator's own messages are not judged.  What tools and documents say is judged apart and held to a lower
-threshold: nobody but the user has anything to ask of the model.
+What is trusted, the operator's own messages unless the policy says otherwise, is not judged.  What tools and documents
+say is judged apart and held to a lower threshold: nobody but the user has anything to ask of the model.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from vallum.core.content import Voice
 from vallum.core.reading import Reading, read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from vallum.core.content import Content
 
@@ -27,14 +27,16 @@ class Speech(NamedTuple):
     readings: tuple[Reading, ...]
 
 
-def hear(content: Content) -> Iterator[Speech]:
+def hear(content: Content, trust: Container[str] = (Voice.OPERATOR,)) -> Iterator[Speech]:
     """Yield what is to be judged; messages of one standing are joined, so that an attack cut over them is whole."""
     if content.is_one_voice:
         yield Speech("user", content.readings)
         return
     passages = content.passages
-    trusted = {passage.text for passage in passages if passage.voice is Voice.OPERATOR}
-    brought = dict.fromkeys(passage.text for passage in passages if passage.voice in BROUGHT_IN)
+    trusted = {passage.text for passage in passages if passage.voice in trust}
+    brought = dict.fromkeys(
+        passage.text for passage in passages if passage.voice in BROUGHT_IN and passage.voice not in trust
+    )
     # What no passage names is the user's: a string is judged unless somebody else is known to have said it.
     said = [text for text in (*content.values, *content.keys) if text not in trusted and text not in brought]
     yield Speech("user", read("\n".join(said)))

@@ -57,7 +57,9 @@ def _scored(bounds: Bounds) -> Mapping[str, Any]:
 def _ranked(bounds: Bounds) -> Mapping[str, Any]:
     documents = listed(text(bounds["chars"]), bounds["inputs"], 1)
     top = {"top_n": or_null(whole(0, bounds["inputs"])), "return_documents": or_null(FLAG)}
-    return record("query documents", model=or_null(ID), query=text(bounds["chars"], 1), documents=documents, **top, **_served())
+    return record(
+        "query documents", model=or_null(ID), query=text(bounds["chars"], 1), documents=documents, **top, **_served()
+    )
 
 
 def _split(bounds: Bounds) -> Mapping[str, Any]:
