@@ -1,5 +1,4 @@
-"""Every preset on real sockets: what is wrong in any way meets its row of the table of refusals, and the model behind
-it is sent nothing but what is valid."""
+"""Every preset on real sockets: what is wrong meets its row of the table of refusals, and the model never sees it."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ TAKES_JSON = [name for name in BATTERIES if "application/json" in PRESETS[name].
 NAMES = "id model model_name response generated_text text text_output label prediction prompt object type".split()
 KNOWN = json.dumps(  # something that each preset lets out
     dict.fromkeys(NAMES, "x")
-    | dict.fromkeys("choices data embeddings output outputs predictions results".split(), [])
+    | {name: [] for name in "choices data embeddings output outputs predictions results".split()}
     | {"count": 1, "input_tokens": 1, "done": True}
 )
 ANSWER = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(KNOWN)}\r\n\r\n{KNOWN}".encode()

@@ -240,7 +240,7 @@ def schema(x: Exchange, route: Route) -> Refusal | None:
 
 
 def side_doors(x: Exchange, route: Route) -> Refusal | None:
-    """Refuse a body that asks for what an answer may not hold.  Each list is walked for each of them: bounded before."""
+    """Refuse a body that asks for what an answer may not hold; every ask walks the lists, which the schema bounds."""
     asked = find_open(x.document, route.intake.asks, route.intake.apart)
     return None if asked is None else _invalid("side_doors", "withheld", f"/{escape_pointer(asked)}")
 
