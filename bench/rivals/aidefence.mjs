@@ -9,7 +9,7 @@ const said = [];
 for (const text of JSON.parse(readFileSync(0, "utf8"))) {
   let us = Infinity;
   let found;
-  for (let round = 0; round < 2; round++) {
+  for (let round = 0; round < 4; round++) {
     const begun = process.hrtime.bigint();
     found = await defence.detect(text);
     us = Math.min(us, Number(process.hrtime.bigint() - begun) / 1000);

@@ -2,7 +2,7 @@
 
     VENV/bin/python bench/rivals/judge.py NAME
 
-Runs in the environment of the detector and imports nothing but it.  A text is judged twice; the faster time counts.
+Runs in the environment of the detector and imports nothing but it.  A text is judged ROUNDS times; the fastest time counts.
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
+ROUNDS = 4
 Judge = Callable[[str], tuple[float, bool]]
 
 
@@ -98,7 +99,7 @@ def main() -> None:
     said = []
     for text in texts:
         spans = []
-        for _ in range(2):
+        for _ in range(ROUNDS):
             begun = time.perf_counter_ns()
             score, flagged = judge(text)
             spans.append(time.perf_counter_ns() - begun)

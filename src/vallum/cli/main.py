@@ -18,6 +18,7 @@ from vallum.cli.schema import schema
 from vallum.cli.serve import serve
 from vallum.cli.terminal import DEPENDENCY, MISUSE, complain
 from vallum.cli.tokens import tokens
+from vallum.cli.tune import tune
 from vallum.cli.why import why
 from vallum.config.source import PolicyFileError
 from vallum.core.errors import DependencyError
@@ -36,7 +37,7 @@ def vallum() -> None:
     """
 
 
-for command in (demo, serve, check, keys, tokens, limits, why, schema, init, import_openapi, learn):
+for command in (demo, serve, check, keys, tokens, limits, why, schema, init, import_openapi, learn, tune):
     vallum.add_command(command)
 
 

@@ -162,7 +162,7 @@ class Content:
             below: list[Any] = []
             for container in level:
                 if type(container) is dict:
-                    keys.extend([key for key in container if len(key) > NAME_MAX_CHARS or not key.isidentifier()])
+                    keys.extend(filter(says_something, container))
                     container = container.values()  # noqa: PLW2901  one loop body for both kinds of container
                 for item in container:
                     kind = type(item)
@@ -236,13 +236,18 @@ class Content:
             elif isinstance(item, Upload):
                 yield f"{pointer}/filename", item.filename
             elif isinstance(item, dict):
-                for key in item:
+                for key in filter(says_something, item):
                     yield f"{pointer} (a key)", key
                 stack.extend((f"{pointer}/{escape_pointer(key)}", item[key]) for key in reversed(item))
             elif isinstance(item, list):
                 stack.extend((f"{pointer}/{index}", item[index]) for index in reversed(range(len(item))))
         for name, value in self.query:
             yield f"query.{name}", value
+
+
+def says_something(key: str) -> bool:
+    """Say whether a key is more than a plain name."""
+    return len(key) > NAME_MAX_CHARS or not key.isidentifier()
 
 
 def _outline(item: Any) -> Any:

@@ -43,7 +43,11 @@ from vallum.core.policy import Mode
 from vallum.core.reading import read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vallum.checks.prompt_injection.judge import Judgement
     from vallum.checks.prompt_injection.scorer import Thresholds
+    from vallum.checks.prompt_injection.voices import Standing
     from vallum.core.content import Content
 
 __all__ = ["PromptInjection", "PromptInjectionConfig", "Sensitivity"]
@@ -94,30 +98,37 @@ class PromptInjection:
     def inspect(self, content: Content) -> Finding | None:
         """Judge what was said with each standing; of what reaches its threshold, the least doubtful is the finding."""
         doubtful = None
-        for standing, readings in hear(content, self.config.trust):
-            judgement = self._judge.judge(readings)
-            thresholds = self._judge.model.user if standing == "user" else self._judge.model.document
+        for standing, judgement in self.judge(content):
+            thresholds = self.thresholds(standing)
             if judgement.logit < self._least(thresholds):
                 continue
+            detail = f"{standing}: {judgement.detail}"
+            in_doubt = self.config.on_finding == "step_up" and judgement.logit < thresholds.permissive
             finding = Finding(
-                self.type,
-                self._locate(content, thresholds.strict),
-                f"{standing}: {judgement.detail}",
-                judgement.probability,
-                step_up=self.config.on_finding == "step_up" and judgement.logit < thresholds.permissive,
+                self.type, self.locate(content, standing), detail, judgement.probability, step_up=in_doubt
             )
-            if not finding.step_up:
+            if not in_doubt:
                 return finding
             doubtful = finding
         return doubtful
+
+    def judge(self, content: Content) -> Iterator[tuple[Standing, Judgement]]:
+        """Yield what there is to say of each standing, whatever the threshold: what `vallum tune` counts."""
+        for standing, readings in hear(content, self.config.trust):
+            yield standing, self._judge.judge(readings)
+
+    def thresholds(self, standing: Standing) -> Thresholds:
+        """Return the thresholds that ship, of the user's words or of what was brought in."""
+        return self._judge.model.user if standing == "user" else self._judge.model.document
 
     def _least(self, thresholds: Thresholds) -> float:
         """Return the least logit that is refused."""
         given = self.config.threshold
         return thresholds.of(self.config.sensitivity) if given is None else log(given / (1 - given))
 
-    def _locate(self, content: Content, least: float) -> str:
+    def locate(self, content: Content, standing: Standing) -> str:
         """Find the first string that is suspect by itself: what is refused as a whole may be less so in parts."""
         if len(content.values) + len(content.keys) > MOST_PLACES:
             return ""
+        least = self.thresholds(standing).strict
         return content.locate(lambda text: self._judge.judge(read(text)).logit >= least)
