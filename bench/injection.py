@@ -62,14 +62,20 @@ def main() -> None:
 
     document = judge.model.document
     wrapped = np.isin(sources, list(INDIRECT))
-    brought = {"strict": document.strict, "balanced": document.balanced, "permissive": document.permissive}
     honest = judged & (sources == "docs-cookbook")
+    tools = sources == "agentdojo-env"
+    brought = {
+        "1 %": float(np.quantile(logits[honest | tools], 0.99)),
+        "strict": document.strict,
+        "balanced": document.balanced,
+        "permissive": document.permissive,
+    }
     print_table(
         "in a document or tool result",
         brought,
         [
             ("injected", logits[wrapped]),
-            ("tool results", logits[sources == "agentdojo-env"]),
+            ("tool results", logits[tools]),
             ("documents", logits[honest]),
         ],
     )

@@ -32,9 +32,47 @@ LONGEST = 4000
 SLOWEST_SHOWN = 5
 MARKS = "\u0301\u0316\u0327\u0345\u05b0\u0e38\uff9e\u0f73"
 NASTY = [
-    *("\u200b", "\u200d", "\u202e", "\u2066", "\ufeff", "\u00ad", "\u034f", "\ufe0f", "\U000e0069", "\U000e007f", "\0", "\x1b"),
-    *("\ud800", "\udfff", "\ufdfa", "\u1e9e", "\u0130", "\u1100\u1161\u11a8", "\U0001f468\u200d\U0001f469", "\u0430", "\u03bf"),
-    *(MARKS, "%25", "%u0041", "%F0%9F", "&amp;", "&#x110000;", "&#", "\\ud800", "\\u{110000}", "\\777", "\\x", "0x", "$1", "=="),
+    *(
+        "\u200b",
+        "\u200d",
+        "\u202e",
+        "\u2066",
+        "\ufeff",
+        "\u00ad",
+        "\u034f",
+        "\ufe0f",
+        "\U000e0069",
+        "\U000e007f",
+        "\0",
+        "\x1b",
+    ),
+    *(
+        "\ud800",
+        "\udfff",
+        "\ufdfa",
+        "\u1e9e",
+        "\u0130",
+        "\u1100\u1161\u11a8",
+        "\U0001f468\u200d\U0001f469",
+        "\u0430",
+        "\u03bf",
+    ),
+    *(
+        MARKS,
+        "%25",
+        "%u0041",
+        "%F0%9F",
+        "&amp;",
+        "&#x110000;",
+        "&#",
+        "\\ud800",
+        "\\u{110000}",
+        "\\777",
+        "\\x",
+        "0x",
+        "$1",
+        "==",
+    ),
 ]
 
 
@@ -69,7 +107,9 @@ def fuzz(judge: Judge, seeds: list[str], count: int, chance: Random) -> int:
             broken += 1
             print(f"RAISED {type(error).__name__}: {error}: {text[:200]!r}")
         spent = (time.process_time_ns() - begun) / 1000
-        slowest = sorted([*slowest, (spent / max(len(text.encode("utf-8", "replace")), 400), text)], reverse=True)[:SLOWEST_SHOWN]
+        slowest = sorted([*slowest, (spent / max(len(text.encode("utf-8", "replace")), 400), text)], reverse=True)[
+            :SLOWEST_SHOWN
+        ]
     print(f"{count:,} texts, {total / count:.0f} characters on average: {broken} raised.  Slowest, in CPU us a byte:")
     for each, text in slowest:
         print(f"  {each:.2f}  {len(text)} characters: {text[:60]!r}")
@@ -97,13 +137,19 @@ def _place(text: str, more: str, chance: Random) -> str:
 STEPS: tuple[Callable[[str, list[str], Random], str], ...] = (
     lambda text, seeds, chance: _place(text, _cut(chance.choice(seeds), chance), chance),
     lambda text, seeds, chance: _place(text, chance.choice(NASTY) * chance.choice((1, 2, 8, 100)), chance),
-    lambda text, seeds, chance: "".join(letter + (chance.choice(NASTY) if chance.random() < 0.1 else "") for letter in text),
-    lambda text, seeds, chance: chance.choice(list(EVASIONS.values()))(text[:600], chance)
-    if not any("\ud800" <= letter <= "\udfff" for letter in text)
-    else text,
+    lambda text, seeds, chance: "".join(
+        letter + (chance.choice(NASTY) if chance.random() < 0.1 else "") for letter in text
+    ),
+    lambda text, seeds, chance: (
+        chance.choice(list(EVASIONS.values()))(text[:600], chance)
+        if not any("\ud800" <= letter <= "\udfff" for letter in text)
+        else text
+    ),
     lambda text, seeds, chance: _cut(text, chance) * chance.choice((2, 10, 50)),
     lambda text, seeds, chance: "".join(chance.sample(text, len(text))),
-    lambda text, seeds, chance: "".join(chr(ord(c) ^ (1 << chance.randrange(16))) if chance.random() < 0.05 else c for c in text),
+    lambda text, seeds, chance: "".join(
+        chr(ord(c) ^ (1 << chance.randrange(16))) if chance.random() < 0.05 else c for c in text
+    ),
     lambda text, seeds, chance: text[::-1],
     lambda text, seeds, chance: chance.choice((str.upper, str.swapcase, str.title))(text),
 )
@@ -175,7 +221,9 @@ FAMILIES |= {
 def measure(judge: Judge) -> int:
     """Print growth and cost of every family.  Return how many are too steep or too dear."""
     steep = 0
-    print(f"\n{len(FAMILIES)} families at {SIZES[0]:,} to {SIZES[-1]:,} bytes: growth, CPU us a byte at the end, ms at each size")
+    print(
+        f"\n{len(FAMILIES)} families at {SIZES[0]:,} to {SIZES[-1]:,} bytes: growth, CPU us a byte at the end, ms at each size"
+    )
     for name, make in FAMILIES.items():
         spans = []
         for size in SIZES:
@@ -188,11 +236,14 @@ def measure(judge: Judge) -> int:
             spans.append(min(rounds) / 1e6)
             if spans[-1] > 1000 * MOST_US * size / 1e6 * 10:
                 break  # it is steep, and the rest would take for ever
-        growth = log(spans[-1] / spans[2]) / log(SIZES[len(spans) - 1] / SIZES[2]) if len(spans) > 3 else 9.9  # noqa: PLR2004
+        growth = log(spans[-1] / spans[2]) / log(SIZES[len(spans) - 1] / SIZES[2]) if len(spans) > 3 else 9.9
         each = spans[-1] * 1000 / SIZES[len(spans) - 1]
         bad = growth > MOST_GROWTH or each > MOST_US
         steep += bad
-        print(f"{'TOO DEAR ' if bad else ''}{name:34}{growth:6.2f}{each:7.3f}  " + " ".join(f"{span:7.2f}" for span in spans))
+        print(
+            f"{'TOO DEAR ' if bad else ''}{name:34}{growth:6.2f}{each:7.3f}  "
+            + " ".join(f"{span:7.2f}" for span in spans)
+        )
     return steep
 
 

@@ -94,7 +94,7 @@ def commands(venvs: Path) -> dict[str, list[str]]:
 def ask(name: str, command: list[str], texts: list[str]) -> Said | None:
     """Have one detector judge all texts, in a process of its own."""
     try:
-        run = subprocess.run(  # noqa: S603
+        run = subprocess.run(
             command, input=json.dumps(texts), capture_output=True, text=True, check=True, timeout=LIMIT_S
         )
     except (subprocess.SubprocessError, OSError) as error:
@@ -114,7 +114,9 @@ def print_found(judged: dict[str, Said], attacks: np.ndarray, curves: dict[str, 
     """Print what each finds at equal rates, at its own setting, and what Vallum finds at the rate of that setting."""
     count, honest = int(attacks.sum()), int((~attacks).sum())
     print(f"\n{count} attacks, {honest} honest prompts.\n")
-    print("| detector | found at 1 % | found at 0.1 % | its own setting: found | refused | Vallum at that rate | median | p99 |")
+    print(
+        "| detector | found at 1 % | found at 0.1 % | its own setting: found | refused | Vallum at that rate | median | p99 |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name, said in judged.items():
         refused = int(said.flags[~attacks].sum())
@@ -163,7 +165,9 @@ def draw(file: Path, judged: dict[str, Said], curves: dict[str, list[int]], coun
 
     order = sorted(judged, key=lambda name: (name == OURS, *curves[name]))
     places = np.arange(len(order))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.5, 3.0), width_ratios=(3, 2), sharey=True, layout="constrained")
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(7.5, 3.0), width_ratios=(3, 2), sharey=True, layout="constrained"
+    )
     for index, (rate, shift, strength) in enumerate(zip(RATES, (0.2, -0.2), (1.0, 0.45), strict=True)):
         shares = [100 * curves[name][index] / count for name in order]
         colours = ["C2" if name == OURS else "C0" for name in order]

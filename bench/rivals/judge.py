@@ -86,7 +86,9 @@ def vallum() -> Judge:
     return judge
 
 
-JUDGES = {make.__name__: make for make in (four_patterns, agentbastion, ai_injection_guard, inferwall, prompt_armor, vallum)}
+JUDGES = {
+    make.__name__: make for make in (four_patterns, agentbastion, ai_injection_guard, inferwall, prompt_armor, vallum)
+}
 
 
 def main() -> None:

@@ -578,7 +578,7 @@ def test_a_finding_without_a_place_is_about_the_whole(kit: Kit) -> None:
     route = kit.route(intake=kit.intake(checks=(kit.guard(Finding("rule")),)))
     decision = kit.judge(kit.engine(route), kit.request()).decision
     assert isinstance(decision, Deny)
-    assert decision.detail == "rule at the whole: "
+    assert decision.detail == "rule at the whole"
 
 
 DOUBTFUL = Finding("rule", "/text", "what was seen", step_up=True)

@@ -37,7 +37,12 @@ OWN = (
     ("extract", 1, 1500),
     ("secret", 1, 1200),
     ("jailbreak", 1, 900),
+    ("coax", 1, 2000),
+    ("pry", 1, 1200),
     ("honest", 0, 4000),
+    ("chat", 0, 2000),
+    ("doc", 0, 2500),
+    ("brought", 0, 1500),
 )
 WRAPPED = 3000
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SLACK = 3.0  # the inverse of what a squared weight costs
 ITERATIONS = 40
+FEW = 12  # windows of one text that are looked at in one round
+FEWEST = 3  # windows in which a feature occurs that is learnt at all
 
 
 class Windows(NamedTuple):
@@ -88,19 +90,41 @@ def _cut(raw: bytes) -> Iterator[NDArray[np.uint8]]:
 
 
 def fit(windows: Windows, labels: NDArray[np.int64], weights: Floats, rounds: int = 1) -> Line:
-    """Fit all windows first; then, `rounds` times, of each attack only the one that looks most like one."""
-    counts = np.maximum(np.bincount(windows.texts, minlength=windows.count), 1)[windows.texts]
-    is_attack = labels[windows.texts] > 0
-    heavy = weights[windows.texts]
-    line = _fit(windows.features, is_attack, np.where(is_attack, heavy / counts, heavy / np.sqrt(counts)))
+    """Fit some windows of each text first; then, `rounds` times, those that look most like an attack.
+
+    Of an attack that is the one window by which it is known, of honest text the FEW hardest.
+    """
+    counts = np.bincount(windows.texts, minlength=windows.count)
+    is_attack = labels > 0
+    # What a text weighs is shared among those of its windows that are looked at.
+    heavy = weights * np.where(is_attack, 1, np.sqrt(np.maximum(counts, 1)))
+    places = np.arange(len(windows.texts)) - np.searchsorted(windows.texts, windows.texts)
+    scattered = places * 7919 % np.maximum(counts, 1)[windows.texts]
+    line = _fit_some(windows, _least(windows, scattered, np.full(windows.count, FEW)), is_attack, heavy)
     for _ in range(rounds):
-        margins = line.margins(windows)
-        keep = ~is_attack | (margins >= windows.worst(margins)[windows.texts] - 1e-9)
-        line = _fit(windows.features[keep], is_attack[keep], np.where(is_attack, heavy, heavy / np.sqrt(counts))[keep])
+        hardest = _least(windows, -line.margins(windows), np.where(is_attack, 1, FEW))
+        line = _fit_some(windows, hardest, is_attack, heavy)
     return line
 
 
-def _fit(features: sp.csr_matrix, is_attack: NDArray[np.bool_], weights: Floats) -> Line:
+def _least(windows: Windows, values: Floats, most: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return, of each text, the windows with the least values, no more than `most` of them."""
+    order = np.lexsort((values, windows.texts))
+    texts = windows.texts[order]
+    ranks = np.arange(len(texts)) - np.searchsorted(texts, texts)
+    return np.sort(order[ranks < most[texts]])
+
+
+def _fit_some(windows: Windows, chosen: NDArray[np.intp], is_attack: NDArray[np.bool_], heavy: Floats) -> Line:
+    texts = windows.texts[chosen]
+    shares = heavy / np.maximum(np.bincount(texts, minlength=windows.count), 1)
+    return _fit(windows.features[chosen], is_attack[texts], shares[texts])
+
+
+def _fit(every: sp.csr_matrix, is_attack: NDArray[np.bool_], weights: Floats) -> Line:
+    # What occurs in one or two windows teaches nothing that holds elsewhere.
+    used = np.flatnonzero(np.bincount(every.indices, minlength=every.shape[1]) >= FEWEST)
+    features = every[:, used]
     signs = np.where(is_attack, 1.0, -1.0)
     transposed = features.T.tocsr()
 
@@ -115,7 +139,9 @@ def _fit(features: sp.csr_matrix, is_attack: NDArray[np.bool_], weights: Floats)
 
     start = np.zeros(features.shape[1] + 1)
     point = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "maxcor": 6}).x
-    return Line(point[:-1], float(point[-1]))
+    slopes = np.zeros(every.shape[1])
+    slopes[used] = point[:-1]
+    return Line(slopes, float(point[-1]))
 
 
 def fit_logistic(features: Floats, labels: NDArray[np.int64], weights: Floats) -> Floats:

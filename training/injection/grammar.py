@@ -1,6 +1,7 @@
 """Sentences from the grammars beside this file: written for this project, in the public domain (CC0-1.0).
 
-A line after "%name" is one way to say it; <name> is said anew each time it occurs; (a|b|) is a choice and may nest.
+A line after "%name" is one way to say it; <name> is said anew each time it occurs; (a|b|) is a choice and may nest;
+"\\n" breaks a line.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def choose(text: str, chance: Random) -> str:
     """Take one side of every choice, the innermost first."""
     while (match := _CHOICE.search(text)) is not None:
         text = text[: match.start()] + chance.choice(match[1].split("|")) + text[match.end() :]
-    return _GAPS.sub(" ", text).replace(" ,", ",").replace(" .", ".").strip()
+    return _GAPS.sub(" ", text).replace(" ,", ",").replace(" .", ".").strip().replace("\\n", "\n")
 
 
 def _expand(rules: Rules, name: str, chance: Random) -> str:

@@ -43,10 +43,13 @@ FOLDS = (
 )
 BROUGHT_IN = {"bipia-wrapped", "bipia-ctx", "code", "docs-gateway", "docs-security", "leipzig-sentences"}
 """Sources of what a tool or a document would say."""
-ABOUT_ATTACKS = {"docs-security", "awesome-prompts"}
-"""Sources of honest text that a gateway does not meet as a user's: writing about attacks, and system prompts."""
+SYSTEM_PROMPTS = {"awesome-prompts"}
+"""Sources of honest text that a gateway does not meet as a user's."""
+DOCUMENTATION = {"docs-gateway", "docs-security"}
 UNCOUNTED = {"mosscap", "synthetic"}
 """Attacks that say too little of themselves to weigh the layers by."""
+FEW_ROWS = 100
+"""Rows below which a source says too little of its kind of text to set a threshold."""
 
 
 def main() -> None:
@@ -111,14 +114,16 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     slopes = fit_logistic(features[counted], labels[counted], balance[counted])
     logits = features @ slopes[:-1] + slopes[-1]
     is_brought = np.isin(sources, list(BROUGHT_IN))
-    is_plain = (labels == 0) & ~np.isin(sources, list(ABOUT_ATTACKS))
-    user, document = _thresholds(logits[is_plain]), _thresholds(logits[is_plain & is_brought])
+    # Documentation that quotes an attack word for word is refused for what it quotes, and sets no threshold.
+    is_quoting = np.isin(sources, list(DOCUMENTATION)) & (evidence >= 1)
+    is_plain = (labels == 0) & ~np.isin(sources, list(SYSTEM_PROMPTS)) & ~is_quoting
+    is_document = is_plain & is_brought
     combined = {
         "margin_weight": slopes[0],
         "pattern_weight": slopes[1],
         "offset": slopes[2],
-        "user": user,
-        "document": {name: min(least, user[name]) for name, least in document.items()},
+        "user": _thresholds(logits[is_plain], sources[is_plain]),
+        "document": _thresholds(logits[is_document], sources[is_document]),
     }
     scores: dict[str, Any] = {}
     for name, logit in combined["user"].items():
@@ -133,8 +138,14 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     return combined, scores
 
 
-def _thresholds(honest: Floats) -> dict[str, float]:
-    return {name: float(np.quantile(honest, 1 - rate)) for name, rate in RATES.items()}
+def _thresholds(logits: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
+    """Return what refuses each rate of honest text, and twice that of no source: what is met is seldom the average."""
+    names, counts = np.unique(sources, return_counts=True)
+    by_source = [logits[sources == name] for name in names[counts >= FEW_ROWS]]
+    return {
+        name: float(max(np.quantile(logits, 1 - rate), *(np.quantile(some, 1 - 2 * rate) for some in by_source)))
+        for name, rate in RATES.items()
+    }
 
 
 def quantise(line: Line) -> tuple[NDArray[np.int8], float]:

@@ -5,15 +5,21 @@ Hyperscan does not backtrack: time is linear in the text whatever the patterns, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import hyperscan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 MOST_PLACES = 500
 """Strings of one request that are searched one by one for the place of a finding."""
+
+PIECE_BYTES, OVERLAP_BYTES = 4096, 800
+"""What is scanned at once where a scan may stop early, and what two such pieces share."""
+
+MOST_TRIGGERS = 200
+"""Triggers in one piece, one in twenty bytes, that are a flood: text made to keep the scan busy."""
 
 
 class Pattern(NamedTuple):
@@ -36,35 +42,68 @@ class Pattern(NamedTuple):
 class PatternSet:
     """A compiled set.  Safe to scan from several threads, and from within a scan."""
 
-    def __init__(self, patterns: Iterable[Pattern]) -> None:
-        """Compile; raise hyperscan.error on an expression that Hyperscan does not take."""
-        self.patterns = tuple(patterns)
+    def __init__(self, patterns: Iterable[Pattern], flood: Pattern | None = None) -> None:
+        """Compile; raise hyperscan.error on an expression that Hyperscan does not take.
+
+        `flood` is a pattern for words with which many others begin, and a hit only where it occurs MOST_TRIGGERS times.
+        """
+        self.patterns = tuple(patterns) if flood is None else (*patterns, flood)
+        self._flood = -1 if flood is None else len(self.patterns) - 1
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_MULTILINE
+        each = [flags if pattern is flood else flags | hyperscan.HS_FLAG_SINGLEMATCH for pattern in self.patterns]
         self._database.compile(
             expressions=[pattern.expression.encode() for pattern in self.patterns],
             ids=list(range(len(self.patterns))),
             elements=len(self.patterns),
-            flags=hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH | hyperscan.HS_FLAG_MULTILINE,
+            flags=each,
         )
         # A scan owns its scratch: list.pop and list.append are atomic, so two scans never share one.
         self._scratches: list[hyperscan.Scratch] = []
 
     def scan(self, text: str) -> list[Pattern]:
         """Return the patterns that occur in `text`, each once."""
-        hits: list[int] = []
-        if not text.isascii():
-            text = text.lower()
+        return next(self._scan((_encode(text),)))
+
+    def scan_pieces(self, text: str) -> Iterator[list[Pattern]]:
+        """Yield the patterns that occur in each piece of `text`, for a caller who may have heard enough."""
+        return self._scan(_cut(_encode(text)))
+
+    def _scan(self, pieces: Iterable[bytes]) -> Iterator[list[Pattern]]:
         try:
             scratch = self._scratches.pop()
         except IndexError:
             scratch = hyperscan.Scratch(self._database)
         try:
-            # A lone surrogate is not text; "?" stands for it as it does in every encoder's output.
-            self._database.scan(text.encode("utf-8", "replace"), _note, context=hits, scratch=scratch)
+            for piece in pieces:
+                yield [self.patterns[number] for number in sorted(self._scan_piece(piece, scratch))]
         finally:
             self._scratches.append(scratch)
-        return [self.patterns[number] for number in sorted(hits)]
+
+    def _scan_piece(self, raw: bytes, scratch: hyperscan.Scratch) -> set[int]:
+        hits: set[int] = set()
+        triggers = 0
+
+        def note(number: int, _start: int, _end: int, _flags: int, _context: object) -> bool:
+            nonlocal triggers
+            if number != self._flood:
+                hits.add(number)
+                return False
+            triggers += 1
+            return triggers >= MOST_TRIGGERS
+
+        try:
+            self._database.scan(raw, note, scratch=scratch)
+        except hyperscan.ScanTerminated:
+            hits.add(self._flood)
+        return hits
 
 
-def _note(number: int, _start: int, _end: int, _flags: int, hits: object) -> None:
-    cast("list[int]", hits).append(number)
+def _encode(text: str) -> bytes:
+    # A lone surrogate is not text; "?" stands for it as it does in every encoder's output.
+    return (text if text.isascii() else text.lower()).encode("utf-8", "replace")
+
+
+def _cut(raw: bytes) -> Iterator[bytes]:
+    for at in range(0, max(len(raw) - OVERLAP_BYTES, 1), PIECE_BYTES - OVERLAP_BYTES):
+        yield raw[at : at + PIECE_BYTES]

@@ -38,6 +38,9 @@ ROUNDS = 3
 WINDOW = 100
 """Characters kept on each side of a line break where lines are joined."""
 
+MOST_LEET = 2000
+"""Words of a text that are read as leetspeak, which is dear: the first, of which an attack needs few."""
+
 SHORTEST_RUN = 24
 """Characters of base64 or hex that are worth decoding: 18 or 12 bytes."""
 
@@ -65,7 +68,7 @@ def read(text: str) -> tuple[Reading, ...]:
             path, text = _extend(path, "spaced"), spelled
             readings.append(Reading(path, text))
     if _is_leet(text):
-        readings.append(Reading(_extend(path, "leet"), _LEET_WORD.sub(_decode_leet, text)))
+        readings.append(Reading(_extend(path, "leet"), _LEET_WORD.sub(_decode_leet, text, count=MOST_LEET)))
     return tuple(readings)
 
 

@@ -323,7 +323,7 @@ def write(x: Exchange, route: Route) -> None:
 
 def found(control: str, finding: Finding) -> Deny:
     """Refuse what a control has found."""
-    detail = f"{finding.rule} at {finding.where or 'the whole'}: {finding.detail}"
+    detail = ": ".join(filter(None, (f"{finding.rule} at {finding.where or 'the whole'}", finding.detail)))
     violations = ({"pointer": finding.where, "rule": finding.rule},) if finding.public else ()
     return Deny(finding.reason, control, detail, violations=violations, rule=finding.rule, where=finding.where)
 

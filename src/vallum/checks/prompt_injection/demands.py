@@ -38,7 +38,7 @@ OVERRIDE = (
     ),
     Pattern("override.your", 1.0, rf"{DROP}{words(3)}{YOUR}{ORDERS}"),
     Pattern("override.limits", 1.0, rf"{DROP}{words(3)}{ALL}(?:{KIND} )?(?:(?:and|or) )?{LIMITS}"),
-    Pattern("override.these", 0.5, rf"{IGNORE}{S}(?:(?:the|these|those|my|this){S})?{words(1)}{ORDERS}"),
+    Pattern("override.these", 0.25, rf"{IGNORE}{S}(?:(?:the|these|those|my|this){S})?{words(1)}{ORDERS}"),
     Pattern(
         "override.after",
         1.0,

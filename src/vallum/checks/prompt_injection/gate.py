@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.checks.patterns import PatternSet
+from vallum.checks.patterns import Pattern, PatternSet
 from vallum.checks.prompt_injection.demands import DEMANDS
 from vallum.checks.prompt_injection.guises import CIPHER_CUES, GUISES
 from vallum.checks.prompt_injection.languages import LANGUAGES
+from vallum.checks.prompt_injection.words import DROP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vallum.checks.patterns import Pattern
     from vallum.core.reading import Reading
 
 CONCEALING = frozenset(("base", "spaced", "leet", "rot13", "reversed", "morse", "shuffled"))
 """Decoders of what nobody does by accident to words such as these: worth half a point beside what they uncover."""
+
+ENOUGH = 4.0
+"""Evidence, added up over the pieces of a text, after which no more is asked for: repeating itself costs nothing."""
+
+FLOOD = Pattern("flood.verbs", 1.5 * ENOUGH, rf"\b{DROP}\b")
+"""Words with which many patterns begin: hundreds close together say nothing and are there to cost time."""
 
 
 class Evidence(NamedTuple):
@@ -36,7 +42,7 @@ class Gate:
 
     def __init__(self) -> None:
         """Compile: two seconds, once."""
-        self._patterns = PatternSet((*DEMANDS, *GUISES, *LANGUAGES, *CIPHER_CUES))
+        self._patterns = PatternSet((*DEMANDS, *GUISES, *LANGUAGES, *CIPHER_CUES), FLOOD)
 
     def weigh(self, readings: Iterable[Reading]) -> Evidence:
         """Return the heaviest evidence of all readings."""
@@ -44,7 +50,7 @@ class Gate:
         open_weight = 0.0
         is_ciphered = False
         for how, text in readings:
-            hits = self._patterns.scan(text)
+            hits = self._search(text)
             if not hits:
                 continue
             weight = add_up(hits)
@@ -56,6 +62,18 @@ class Gate:
             if weight > best.weight:
                 best = Evidence(how, weight, ",".join(pattern.name for pattern in hits))
         return best._replace(is_ciphered=is_ciphered)
+
+    def _search(self, text: str) -> list[Pattern]:
+        """Return the patterns in `text`, or as many as are ENOUGH, each once."""
+        found: list[Pattern] = []
+        total = 0.0
+        for hits in self._patterns.scan_pieces(text):
+            if hits:
+                found += [hit for hit in hits if hit not in found]
+                total += add_up(hits)
+                if total >= ENOUGH:
+                    break
+        return found
 
 
 def add_up(hits: Iterable[Pattern]) -> float:

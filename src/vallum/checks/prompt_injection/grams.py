@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vallum.checks.prompt_injection.kinds import KINDS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -38,6 +40,10 @@ _SALT4, _SALT5 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 _PAIR, _TRIPLE, _SKIP = np.uint32(0x27D4EB2F), np.uint32(0x165667B1), np.uint32(0x5BD1E995)
 _MIX = np.uint32(15)
 _SHIFT = np.uint32(32 - BITS)
+_KIND_BITS = 18
+_KIND_SHIFT = np.uint32(32 - _KIND_BITS)
+_KIND_SALT = np.uint32(0x7FEB352D)
+_NEAR = 3  # words from one of a known kind to the next
 
 
 def _powers(base: int) -> NDArray[np.uint32]:
@@ -51,10 +57,11 @@ _INVERSE = _powers(pow(int(_BASE), -1, 1 << 32))
 
 
 class Grams(NamedTuple):
-    """All features of a stretch: first runs of four bytes from each byte on, then of five, then words and their kin."""
+    """All features of a stretch: runs of four bytes from each byte on, then of five; words and their kin; kinds and theirs."""
 
     slots: NDArray[np.uint32]
     words: NDArray[np.intp]  # where each word starts
+    kinds: NDArray[np.intp]  # where each word of a known kind starts
 
     def sum_by_place(self, values: NDArray[np.int8], size: int) -> NDArray[np.int32]:
         """Return the sum of `values`, one a feature, of the features that start at each of `size` bytes."""
@@ -63,10 +70,11 @@ class Grams(NamedTuple):
         for count in (size - 3, size - 4):
             sums[:count] += values[at : at + count]
             at += count
-        for skipped in (0, 1, 2, 2):
-            starts = self.words[: max(len(self.words) - skipped, 0)]
-            sums[starts] += values[at : at + len(starts)]
-            at += len(starts)
+        for places in (self.words, self.kinds):
+            for skipped in (0, 1, 2, 2):
+                starts = places[: max(len(places) - skipped, 0)]
+                sums[starts] += values[at : at + len(starts)]
+                at += len(starts)
         return sums
 
 
@@ -85,7 +93,7 @@ def hash_grams(data: NDArray[np.uint8]) -> Grams:
     edges = np.flatnonzero(np.diff(_IS_WORD[data]))
     starts, ends = edges[::2] + 1, edges[1::2] + 1
     count = len(starts)
-    slots = np.empty(2 * size - 7 + count + max(count - 1, 0) + 2 * max(count - 2, 0), dtype=np.uint32)
+    slots = np.empty(2 * size - 7 + 8 * count, dtype=np.uint32)
     # Runs: the polynomial of n bytes is that of n - 1, times the base, plus the next byte.
     run = codes[:-1] * _BASE
     run += codes[1:]
@@ -98,14 +106,48 @@ def hash_grams(data: NDArray[np.uint8]) -> Grams:
     run += codes[4:]
     at = 2 * size - 7
     np.multiply(run, _SALT5, out=slots[size - 3 : at])
-    # Words: the sum of byte times power up to each place; a word is a difference, brought back to power zero.
-    sums = np.cumsum(codes * _POWERS[:size], dtype=np.uint32)
+    words = _hash_words(codes, starts, ends)
+    kinds = _KIND_OF.take(words >> _KIND_SHIFT)
+    known = np.flatnonzero(kinds)
+    for hashes in (*_kin(words), *_kin(_name_kinds(kinds[known], known))):
+        np.multiply(hashes, _SPREAD, out=slots[at : at + len(hashes)])
+        at += len(hashes)
+    slots = slots[:at]
+    slots >>= _SHIFT
+    return Grams(slots, starts, starts[known])
+
+
+def _hash_words(codes: NDArray[np.uint32], starts: NDArray[np.intp], ends: NDArray[np.intp]) -> NDArray[np.uint32]:
+    # The sum of byte times power up to each place; a word is a difference, brought back to power zero.
+    sums = np.cumsum(codes * _POWERS[: len(codes)], dtype=np.uint32)
     words = (sums[ends - 1] - sums[starts - 1]) * _INVERSE[starts]
     words *= _SPREAD
     words ^= words >> _MIX
+    return words
+
+
+def _kin(words: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], ...]:
+    """Return one by one, in pairs, in threes, and in pairs with one left out."""
     pairs = words[:-1] * _PAIR + words[1:]
-    for hashes in (words, pairs, pairs[:-1] * _TRIPLE + words[2:], words[:-2] * _SKIP + words[2:]):
-        np.multiply(hashes, _SPREAD, out=slots[at : at + len(hashes)])
-        at += len(hashes)
-    slots >>= _SHIFT
-    return Grams(slots, starts)
+    return words, pairs, pairs[:-1] * _TRIPLE + words[2:], words[:-2] * _SKIP + words[2:]
+
+
+def _name_kinds(kinds: NDArray[np.uint8], places: NDArray[np.intp]) -> NDArray[np.uint32]:
+    """Return a number for each kind; it tells as well whether much stands between a word and the known one before."""
+    names = kinds.astype(np.uint32)
+    names[1:] += (np.diff(places) > _NEAR).astype(np.uint32) << np.uint32(8)
+    names *= _KIND_SALT
+    names ^= names >> _MIX
+    return names
+
+
+def _mark_kinds() -> NDArray[np.uint8]:
+    marks = np.zeros(1 << _KIND_BITS, dtype=np.uint8)
+    for number, words in enumerate(KINDS.values(), 1):
+        for word in words.split():
+            codes = np.frombuffer(b" %b " % word.encode(), dtype=np.uint8).astype(np.uint32)
+            marks[_hash_words(codes, np.array([1]), np.array([len(codes) - 1])) >> _KIND_SHIFT] = number
+    return marks
+
+
+_KIND_OF = _mark_kinds()

@@ -256,7 +256,7 @@ INDIRECT = (
     ),
     Pattern(
         "obey.above",
-        0.5,
+        0.35,
         r"\b(?:execute|follow|obey|proceed with) (?:the |these |those |all |any )?(?:\w{1,12} )?(?:above"
         r"|following command|instructions|hidden|embedded|them|guidance)\b",
     ),
@@ -264,14 +264,14 @@ INDIRECT = (
 
 
 # Characters that draw nothing, as UTF-8.  A flag emoji holds at most six tags, an honest word no joiner per letter.
-# What they hide is read and judged; that they hide it weighs little or nothing, or honest text so dressed would be
+# What they hide is read and judged; that they hide it weighs nothing, or honest text so dressed would be
 # refused.  Selectors are the exception: they hold bytes that no reading shows.
 _TAG = r"\xf3\xa0[\x80\x81][\x80-\xbf]"
 _SELECTOR = r"(?:\xef\xb8[\x80-\x8f]|\xf3\xa0[\x84-\x87][\x80-\xbf])"
 
 
 HIDDEN_CHARACTERS = (
-    Pattern("hidden.tags", 0.25, rf"(?:{_TAG}){{10}}"),
+    Pattern("hidden.tags", 0.0, rf"(?:{_TAG}){{10}}"),
     Pattern("hidden.selectors", 1.5, rf"{_SELECTOR}{{6}}"),
     Pattern("hidden.zero_width", 0.0, r"(?:[a-z]\xe2\x80[\x8b-\x8f]){4}"),
     Pattern("hidden.joiner", 0.0, r"(?:[a-z]\xe2\x81[\xa0-\xa4]){4}|(?:[a-z]\xef\xbb\xbf){4}"),

@@ -10,32 +10,34 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vallum.checks.prompt_injection.kinds import KINDS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-KEY_WORDS = (
-    "above access admin administrator after again agent allowed answer anything assistant authorized before behave beginning"
-    " bypass character chatbot code command commands complete confidential configuration content context conversation"
-    " credentials data debug default delete developer directions directive directives disable disclose display disregard"
-    " document earlier email enable encode every everything exactly execute fictional filter filters first follow"
-    " following forget forgot former from given guidelines hacked hidden hypothetical ignore immediately important initial"
-    " initialization input instead instruction instructions internal language letter limitations list longer make message"
-    " messages mode model must never obey only original other output override password persona play please policies policy"
-    " pretend previous previously print prior programming prompt prompts provide question read rebel regardless remember"
-    " repeat reply request respond response restrictions reveal roleplay rule rules safety said secret security send"
-    " sentence show simulate speak spell start stop story summarize system task tell text that their these this those told"
-    " token tasks training translate under unfiltered unlimited unrestricted until user verbatim what with without nothing sentences paste entire correctly knowledge search assume word words"
-    " write written your"
+    Letters = NDArray[np.uint32]
+
+ALSO = (
+    "after again correctly data enable first from hacked knowledge language make other question read "
+    "rebel regardless request response said search security task tasks that their these this those "
+    "training under until with written "
 ).split()
+LOOK_ALIKE = {"from", "except"}  # form, expect
+KEY_WORDS = [
+    word
+    for word in dict.fromkeys((*" ".join(KINDS.values()).split(), *ALSO))
+    if len(word) > 3 and word.isascii() and word.isalpha() and word not in LOOK_ALIKE
+]
+"""Words of a known kind, and those that stand between them."""
 MOST_BITS = 18
-FEWEST = 2
-"""Shuffled key words that are no accident."""
+FEWEST, MOST = 2, 500
+"""Shuffled key words that are no accident, and as many as are put right."""
 SURE = 4
 """Letters of a word that may be a misprint: only longer ones are counted."""
 
 _SHIFT = np.uint32(32 - MOST_BITS)
 _SPREAD = np.uint32(0x9E3779B1)
-_FIRST, _LAST, _LENGTH = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35), np.uint32(0x27D4EB2F)
+_FIRST, _LAST = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 # A number for each letter; sums of them tell sets of letters apart.  Zero is no letter.
 _LETTERS = np.zeros(256, dtype=np.uint32)
 for _code in range(ord("a"), ord("z") + 1):
@@ -44,12 +46,16 @@ _KEYS = {word[:1] + bytes(sorted(word[1:-1])) + word[-1:]: word for word in map(
 
 
 def unshuffle(text: str) -> str:
-    """Return the text with its shuffled key words put right; the same object where there are not enough of them."""
+    """Return the text with its shuffled key words put right; the same object where there are not enough of them.
+
+    In a text that has more than MOST of them the rest stay as they are.
+    """
     raw = b" %b " % text.encode("utf-8", "replace")
     found = find_shuffled(raw)
     if sum(len(word.right) > SURE for word in found) < FEWEST:
         return text
-    pieces, at = [], 1
+    pieces: list[bytes] = []
+    at = 1
     for start, right in found:
         pieces += (raw[at:start], right)
         at = start + len(right)
@@ -64,32 +70,44 @@ class Shuffled(NamedTuple):
 
 
 def find_shuffled(raw: bytes) -> list[Shuffled]:
-    """Return the words that have the letters of a key word, its ends in place, and are none."""
+    """Return the words, at most MOST, that have the letters of a key word, its ends in place, and are none."""
     letters = _LETTERS[np.frombuffer(raw, dtype=np.uint8)]
     edges = np.flatnonzero(np.diff(letters != 0))
     starts, ends = edges[::2] + 1, edges[1::2]
-    sums = np.cumsum(letters, dtype=np.uint32)
-    first, last = letters[starts], letters[ends]
-    unordered = (sums[ends] - sums[starts - 1]) + first * _FIRST + last * _LAST
-    slots = (unordered * _SPREAD) >> _SHIFT
-    likely = np.flatnonzero(_IS_KEY[slots] & (ends - starts > 2))
+    likely = np.flatnonzero(_IS_KEY[_slots(letters, starts, ends)] & (ends - starts > 2))
+    starts, ends = starts[likely], ends[likely]
+    if len(likely):
+        # Of a flood of plain key words none is looked at: they are told by a sum that minds the order.
+        mixed = np.flatnonzero(~np.isin(_order(letters, starts, ends), _PLAIN))[:MOST]
+        starts, ends = starts[mixed], ends[mixed]
     found = []
-    for start, end in zip(starts[likely].tolist(), (ends[likely] + 1).tolist(), strict=True):
+    for start, end in zip(starts.tolist(), (ends + 1).tolist(), strict=True):
         word = raw[start:end].lower()
         right = _KEYS.get(word[:1] + bytes(sorted(word[1:-1])) + word[-1:], word)
-        if right != word and word not in _PLAIN:
+        if right != word:
             found.append(Shuffled(start, right))
     return found
 
 
-def _mark_keys() -> NDArray[np.bool_]:
-    marks = np.zeros(1 << MOST_BITS, dtype=np.bool_)
-    for word in KEY_WORDS:
-        letters = _LETTERS[np.frombuffer(word.encode(), dtype=np.uint8)]
-        total = np.sum(letters, dtype=np.uint32) + letters[:1] * _FIRST + letters[-1:] * _LAST
-        marks[(total * _SPREAD) >> _SHIFT] = True
-    return marks
+def _slots(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
+    sums = np.cumsum(letters, dtype=np.uint32)
+    unordered = sums[ends] - sums[starts - 1] + letters[starts] * _FIRST + letters[ends] * _LAST
+    return (unordered * _SPREAD) >> _SHIFT
 
 
-_IS_KEY = _mark_keys()
-_PLAIN = frozenset(word.encode() for word in KEY_WORDS)
+def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
+    sums = np.cumsum(letters, dtype=np.uint32)
+    places = np.cumsum(letters * np.arange(1, len(letters) + 1, dtype=np.uint32), dtype=np.uint32)
+    order: Letters = places[ends] - places[starts - 1] - starts.astype(np.uint32) * (sums[ends] - sums[starts - 1])
+    return order
+
+
+def _of_word(word: str) -> tuple[Letters, Letters]:
+    letters = _LETTERS[np.frombuffer(b" %b " % word.encode(), dtype=np.uint8)]
+    starts, ends = np.array([1]), np.array([len(word)])
+    return _slots(letters, starts, ends), _order(letters, starts, ends)
+
+
+_IS_KEY = np.zeros(1 << MOST_BITS, dtype=np.bool_)
+_IS_KEY[np.concatenate([_of_word(word)[0] for word in KEY_WORDS])] = True
+_PLAIN = np.concatenate([_of_word(word)[1] for word in KEY_WORDS])

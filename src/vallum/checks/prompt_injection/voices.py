@@ -1,7 +1,8 @@
 """Who says what in a request, as far as trust goes: the operator, the user, or what was brought in from outside.
 
 What is trusted, the operator's own messages unless the policy says otherwise, is not judged.  What tools and documents
-say is judged apart and held to a lower threshold: nobody but the user has anything to ask of the model.
+say is judged apart, against thresholds of its own: they were found on honest documents, which name files, commands and
+instructions more often than people do, so that the same sensitivity refuses the same share of either.
 """
 
 from __future__ import annotations
