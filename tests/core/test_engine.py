@@ -16,6 +16,7 @@ from vallum.core.exchange import Certificate, Headers, ResponseHead
 from vallum.core.policy import Mode, OnError, Policy, Priorities, Priority
 from vallum.core.principal import Confirmation, Principal
 from vallum.core.quota import Demand, Per, Taken
+from vallum.core.sidedoor import Ask
 
 if TYPE_CHECKING:
     from tests.conftest import Kit
@@ -46,6 +47,7 @@ def test_the_line_runs_in_this_order(kit: Kit) -> None:
         intake=kit.intake(
             deny_fields=frozenset({"n"}),
             schema=lambda _: None,
+            asks=(Ask(("logprobs",)),),
             checks=(kit.guard(), kit.guard(mode=Mode.SHADOW)),
             sanitiser=kit.Cleaning(lambda document: document),
         ),
@@ -65,6 +67,7 @@ def test_the_line_runs_in_this_order(kit: Kit) -> None:
         ("quota:day", "shadow", False),
         ("fields", "enforce", False),
         ("schema", "enforce", False),
+        ("side_doors", "enforce", False),
         ("check:looking", "enforce", False),
         ("check:looking", "shadow", False),
         ("sanitise", "enforce", False),
