@@ -49,7 +49,8 @@ def unshuffle(text: str) -> str:
     found = find_shuffled(raw)
     if sum(len(word.right) > SURE for word in found) < FEWEST:
         return text
-    pieces, at = [], 1
+    pieces: list[bytes] = []
+    at = 1
     for start, right in found:
         pieces += (raw[at:start], right)
         at = start + len(right)
