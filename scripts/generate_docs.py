@@ -36,6 +36,7 @@ from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
 from vallum.metrics import Metrics
 from vallum.presets import PRESETS
+from vallum.presets.paths import PATHS, method
 from vallum.stores.failover import Condition
 
 if TYPE_CHECKING:
@@ -316,7 +317,10 @@ def _preset_facts(preset: Preset) -> str:
     form = preset.request
     if not form.media_types:
         return f"Version {preset.version}.  Bodies pass unread."
-    facts = [f"Version {preset.version}", f"bodies: {_names(form.media_types)}"]
+    facts = [f"Version {preset.version}"]
+    if preset.name in PATHS:
+        facts.append(f"`{method(preset.name)} {PATHS[preset.name]}`")
+    facts.append(f"bodies: {_names(form.media_types)}")
     facts.append("strict: what the format does not name is refused" if form.schema else "any members")
     if preset.meter is not None:
         facts.append("tokens are counted")

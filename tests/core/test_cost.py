@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vallum.core.cost import COST_MAX, Amounts, Bill, Estimate, Price, Tariff, Usage, cost_of, read_costs
 from vallum.core.exchange import Headers
 from vallum.core.quota import Demand, Quota, Strategy
+from vallum.presets.anthropic.amounts import METER as MESSAGES
 from vallum.presets.openai.amounts import METERS
 
 MINUTE_US = 60_000_000
@@ -191,6 +192,14 @@ def test_a_usage_nobody_asked_for_does_not_leave() -> None:
     assert account.read(delta("a"))
     assert not account.read({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
     assert account.usage == Usage(1, 1)
+
+
+def test_of_two_usages_the_later_word_holds_and_silence_unsays_nothing() -> None:
+    account = Bill(TARIFF, 40, MESSAGES, ESTIMATE)
+    account.read({"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}})
+    assert account.usage == Usage(5, None)
+    account.read({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 7}})
+    assert account.usage == Usage(5, 7)
 
 
 # --- what an upstream names -------------------------------------------------------------------------------------------

@@ -54,6 +54,14 @@ def coarsen(document: Any) -> Any:
     return document
 
 
+def test_what_tells_the_length_of_its_json_is_divided(kit: Kit) -> None:
+    route = kit.route(outlet=kit.outlet(Step(drop), divided=True))
+    head = [("content-type", "application/octet-stream"), ("inference-header-content-length", "9")]
+    _, x, judged = kit.answered(route, 200, head)
+    assert not isinstance(judged, Deny)
+    assert isinstance(x.relay, Divided)
+
+
 def test_bytes_leave_behind_their_json_which_keeps_its_length(kit: Kit) -> None:
     outputs = [output("a", 4), {"name": "j", "data": [1]}, output("b", 2)]
     left, rest = read(kit, send(kit, outputs, b"AAAABB"), outputs)

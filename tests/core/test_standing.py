@@ -178,7 +178,7 @@ def test_who_hides_one_bad_request_in_ten_good_ones_falls() -> None:
 
 
 def test_checks_that_err_now_and_then_cost_a_heavy_user_nothing() -> None:
-    assert drip(5, clean=99, hours=24) == 1.0  # one in a hundred, 17,000 times a day
+    assert drip(5, clean=99, hours=6) == 1.0  # one in a hundred, 17,000 times a day
 
 
 def test_a_client_that_always_errs_a_little_is_compared_with_itself() -> None:

@@ -202,7 +202,7 @@ def test_yaml_is_read_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{", "[1", "a: *b", "&a [*a]", "openapi: 3.0.0", '{"openapi": "3.0.0", "paths": {}}', "[" * 10_000],
+    ["{", "[1", "a: *b", "&a [*a]", "openapi: 3.0.0", '{"openapi": "3.0.0", "paths": {}}', "[" * 2_000],
 )
 def test_files_that_are_no_documents(tmp_path: Path, text: str) -> None:
     done = CliRunner().invoke(import_openapi, [write(tmp_path / "o", text), "-o", str(tmp_path / "p.yaml")])

@@ -6,6 +6,7 @@ what was wanted; both with line and column.
 
 from __future__ import annotations
 
+import re
 import types
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=msgspec.Struct)
 MISSING = object()
 PEM = "-----BEGIN "
+CHOICES_TOLD = 12  # more than these are looked up, not read
+QUOTED = re.compile(r"`([a-z |]+)`")  # how msgspec names types
+TYPES = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "null": "nothing"}
 
 
 def decode(source: Source, kind: type[S]) -> S | None:
@@ -65,10 +69,10 @@ class _Decoder:
         try:
             return msgspec.convert(value, kind, strict=not isinstance(value, str))
         except msgspec.ValidationError as error:
-            message, hint = str(error).partition(" - at ")[0], ""
+            message, hint = QUOTED.sub(_in_words, str(error).partition(" - at ")[0]), ""
             choices = _choices(kind)
             if choices and isinstance(value, str):
-                message, hint = f"{value!r} is not one of: {', '.join(choices)}", _nearest(value, choices)
+                message, hint = _unknown(value, choices)
             self._note(place, message[:1].lower() + message[1:], hint)
             return MISSING
 
@@ -164,6 +168,22 @@ def _choices(kind: Any) -> list[str]:
     return [member.value for member in kind] if hasattr(kind, "__members__") else []
 
 
+def _unknown(value: str, choices: list[str]) -> tuple[str, str]:
+    """Say that `value` is none of the choices: all of them if they are few, else those that it may have meant."""
+    family = [choice for choice in choices if choice.startswith(f"{value.partition('.')[0]}.")]
+    if len(choices) <= CHOICES_TOLD or not (family or get_close_matches(value, choices, 1, 0.5)):
+        return f"{value!r} is not one of: {', '.join(choices)}", _nearest(value, choices)
+    if "." in value or not family:
+        return f"{value!r} is not known", _nearest(value, choices)
+    return f"{value!r} is not known", f"there is {', '.join(family)}"
+
+
+def _in_words(quoted: re.Match[str]) -> str:
+    """Name types as a policy's writer would."""
+    names = [TYPES.get(name, name) for name in quoted[1].split(" | ")]
+    return " or ".join(names)
+
+
 def _nearest(name: str, valid: Any, otherwise: str = "") -> str:
     close = get_close_matches(name, list(valid), n=1, cutoff=0.5)
     if close:
@@ -172,5 +192,12 @@ def _nearest(name: str, valid: Any, otherwise: str = "") -> str:
 
 
 def _name(value: Any) -> str:
-    names = {dict: "a mapping", list: "a list", str: "a text", int: "a number", float: "a number", bool: "a boolean"}
+    names = {
+        dict: "a mapping",
+        list: "a list",
+        str: "a text",
+        int: "a number",
+        float: "a number",
+        bool: "true or false",
+    }
     return names.get(type(value), "nothing")

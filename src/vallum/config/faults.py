@@ -39,7 +39,7 @@ class Faults:
         if name in known:
             return known[name]
         close = get_close_matches(name, list(known), n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known) or 'none'}"
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}" if known else "there are none"
         self.note(place, f"no {what} is called {name!r}", hint)
         return None
 

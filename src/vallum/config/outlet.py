@@ -100,7 +100,7 @@ def _withhold(faults: Faults, route: RouteConfig, at: Place) -> list[Transform]:
     """Return what takes members away: the preset's list, and the policy's."""
     response, form = route.response, PRESETS[route.preset].answer
     for index, name in enumerate(response.disclose):
-        faults.find(form.withheld, name, "group", (*at, "disclose", index))
+        faults.find(form.withheld, name, f"group of {route.preset}", (*at, "disclose", index))
     groups = withheld_groups(route).values()
     granted = [path for name in response.disclose if name in form.withheld for path in form.withheld[name].paths]
     transforms: list[Transform] = []
@@ -146,7 +146,7 @@ def _coarsen(faults: Faults, route: RouteConfig, at: Place) -> list[Transform]:
 def _find_dropped(faults: Faults, kept: list[str] | None, wanted: list[str], place: Place) -> None:
     tops = {name.partition(".")[0] for name in (*(kept or ()), "*")}
     if kept is not None and any(name.partition(".")[0] not in tops for name in wanted):
-        faults.note(place, "response.fields drops this field")
+        faults.note(place, "response.fields drops this field", "name it there too")
 
 
 def _check_paths(faults: Faults, names: list[str], place: Place) -> bool:

@@ -6,12 +6,9 @@ Names and values are compared without regard to case: a client that ignores case
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vallum.core.content import escape_pointer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Path = tuple[str, ...]
 
@@ -24,46 +21,54 @@ def parse_path(text: str) -> Path:
     return path
 
 
-def places(document: Any, path: Path) -> Iterator[tuple[Any, Any]]:
-    """Yield the container and the key or index of every value that `path` names; list them before changing any.
+def places(document: Any, path: Path) -> list[tuple[Any, Any]]:
+    """Return the container and the key or index of every value that `path` names.
 
     A list met where a name is wanted is looked through item by item, so a path holds for one answer and for a batch.
     """
-    if isinstance(document, dict):
-        yield from _members(document, path)
-    elif isinstance(document, list):
-        yield from _items(document, path)
+    found: list[tuple[Any, Any]] = []
+    _find(found, document, path, 0)
+    return found
 
 
-def _members(document: dict[str, Any], path: Path) -> Iterator[tuple[Any, Any]]:
-    name, rest = path[0], path[1:]
+def _find(found: list[tuple[Any, Any]], item: Any, path: Path, at: int) -> None:
+    """Add what the rest of `path`, from segment `at` on, names in `item`."""
+    if isinstance(item, dict):
+        _find_members(found, item, path, at)
+    elif isinstance(item, list):
+        _find_items(found, item, path, at)
+
+
+def _find_members(found: list[tuple[Any, Any]], document: dict[str, Any], path: Path, at: int) -> None:
+    name, last = path[at], at + 1 == len(path)
     if "=" in name:  # the object itself is meant, and it is not taken out of itself
-        if rest and is_chosen(document, name):
-            yield from places(document, rest)
+        if not last and is_chosen(document, name):
+            _find(found, document, path, at + 1)
         return
     for key in list(document) if name == "*" else spellings(document, name):
-        if rest:
-            yield from places(document[key], rest)
+        if last:
+            found.append((document, key))
         else:
-            yield document, key
+            _find(found, document[key], path, at + 1)
 
 
-def _items(document: list[Any], path: Path) -> Iterator[tuple[Any, Any]]:
-    name, rest = path[0], path[1:]
+def _find_items(found: list[tuple[Any, Any]], document: list[Any], path: Path, at: int) -> None:
+    name, last = path[at], at + 1 == len(path)
     for index, item in enumerate(document):
         if name != "*" and not is_chosen(item, name):
             if "=" not in name:
-                yield from places(item, path)
-        elif rest:
-            yield from places(item, rest)
+                _find(found, item, path, at)
+        elif last:
+            found.append((document, index))
         else:
-            yield document, index
+            _find(found, item, path, at + 1)
 
 
 def spellings(document: dict[str, Any], name: str) -> list[str]:
     """Return the keys of `document` that are `name` in any case."""
     folded = name.casefold()
-    return [key for key in document if key == name or key.casefold() == folded]
+    size = len(folded)  # of ASCII, case changes no length
+    return [key for key in document if (len(key) == size or not key.isascii()) and key.casefold() == folded]
 
 
 def is_chosen(item: Any, segment: str) -> bool:

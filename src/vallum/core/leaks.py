@@ -10,6 +10,7 @@ Rule 2: of what was too long to be held and is a leak, the rest is swallowed, no
 
 from __future__ import annotations
 
+from collections.abc import Sequence  # the compiler makes the fields of a tuple's class when it is imported
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from vallum.core.policy import LeakAction, Mode
 from vallum.core.problem import problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from vallum.core.exchange import Exchange, ResponseHead
     from vallum.core.policy import Outlet, Sentry
@@ -88,6 +89,7 @@ class Screen:
         self._lanes: dict[Key, Lane] = {}
         self._seen: set[str] = set()
         self._noted: set[tuple[str, str]] = set()
+        self.searches = bool(self._scans)  # or errors alone are looked for
         self.refusal: Deny | None = None
 
     # --- errors
@@ -116,11 +118,11 @@ class Screen:
 
     def whole(self, document: Any) -> Any:
         """Look at every string of a document that is whole."""
-        return self._walk([document], frozenset())[0] if self._scans else document
+        return self._walk([document], frozenset())[0] if self.searches else document
 
     def event(self, lines: tuple[bytes, ...], document: Any) -> list[Event]:
         """Look at one event; return what may leave in its place."""
-        if not self._scans:
+        if not self.searches:
             return [(lines, document)]
         found, ends = pieces(document), endings(document)
         carried = set()
@@ -139,7 +141,7 @@ class Screen:
 
     def text(self, piece: str, *, ended: bool) -> str:
         """Look at a piece of an answer that is plain text."""
-        return self._advance(self._lane(()), piece, ended) if self._scans else piece
+        return self._advance(self._lane(()), piece, ended) if self.searches else piece
 
     def _lane(self, key: Key) -> Lane:
         lane = self._lanes.get(key)

@@ -17,6 +17,11 @@ class Ask(NamedTuple):
     over: float | None = None
     among: frozenset[str] | None = None
 
+    def concerns(self, names: set[str]) -> bool:
+        """Say whether an object whose members have these names, without regard to case, could ask."""
+        first = self.path[0]
+        return first.casefold() in names or first == "*" or "=" in first
+
     def find(self, document: Any) -> str | None:
         """Return the name under which `document` asks, or None."""
         for container, key in places(document, self.path):
@@ -36,11 +41,16 @@ class Ask(NamedTuple):
 
 def find_open(document: Any, asks: tuple[Ask, ...], apart: tuple[tuple[Ask, Ask], ...]) -> str | None:
     """Return the first member that asks for what is withheld, or that may not stand beside another; else None."""
+    names = {key.casefold() for key in document} if isinstance(document, dict) else None
     for ask in asks:
+        if names is not None and not ask.concerns(names):  # as nearly all do not, on every request
+            continue
         name = ask.find(document)
         if name is not None:
             return name
     for one, other in apart:
+        if names is not None and not (one.concerns(names) and other.concerns(names)):
+            continue
         name = one.find(document)
         if name is not None and other.find(document) is not None:
             return name

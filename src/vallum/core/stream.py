@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vallum.core.decision import Deny
 from vallum.core.protocols import NOTHING
-from vallum.core.relay import EMPTY, Rewriting, read, transform, unreadable
+from vallum.core.relay import Rewriting, read, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,8 +48,10 @@ class Events(Rewriting):
 
         That one and what follows leave with the next call, if more could be taken.
         """
-        if not self._held and self._bill is None and self._screen is None and _is_one_event(data):
+        if not self._held and self._bill is None and _is_one_event(data):
             passed = self._event(data[:-2])
+            if self._refusal is not None:
+                return self._refuse(b"", self._refusal)
             return passed if self._enforce else data
         bill = self._bill
         out, self._late = [self._late], b""
@@ -126,25 +128,21 @@ class Events(Rewriting):
 
     def _data(self, lines: list[bytes], data: bytes, kind: bytes) -> bytes:
         screen = self._screen
-        if screen is None:
-            if len(data) < 16 and data.strip() == DONE:
-                return self._line_up(lines, DONE)
-            changed = transform(data, self._outlet, self._removed, self._bill)
-            if isinstance(changed, Deny):
-                self._removed.add("event (unreadable)")
-                return b""
-            return b"" if changed in (b"", EMPTY) else self._line_up(lines, changed)
-        if data.strip() == DONE:
-            return self._write(screen.rest()) + self._line_up(lines, DONE)
-        if kind == b"error" and screen.find_error(None, data, kind):
+        if len(data) < 16 and data.strip() == DONE:
+            rest = b"" if screen is None else self._write(screen.rest())
+            return rest + self._line_up(lines, DONE)
+        if kind == b"error" and screen is not None and screen.find_error(None, data, kind):
             return b""
         document = read(data, self._outlet, self._removed, self._bill, screen)
-        if document is NOTHING or screen.refusal is not None:
+        if document is NOTHING or self._refusal is not None:
             return b""
         if isinstance(document, Deny):
             self._removed.add("event (unreadable)")
             return b""
-        return self._write(screen.event(tuple(lines), document))
+        if screen is not None and screen.searches:
+            return self._write(screen.event(tuple(lines), document))
+        written = self._encode(document)
+        return self._line_up(lines, written) if written else b""
 
     def _write(self, events: list[Event]) -> bytes:
         written = [(lines, self._encode(document)) for lines, document in events]

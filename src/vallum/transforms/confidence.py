@@ -68,7 +68,7 @@ class Confidence:
     def apply(self, document: Any, removed: set[str]) -> Any:
         """Return `document` with its scores coarsened; what stands there and is no score is removed."""
         for path in self._paths:
-            for container, key in list(places(document, path)):
+            for container, key in places(document, path):
                 coarse = self._coarsen(container[key], _row(container))
                 if coarse is None and isinstance(container, dict):
                     del container[key]

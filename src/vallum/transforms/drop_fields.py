@@ -48,7 +48,7 @@ class DropFields:
     def apply(self, document: Any, removed: set[str]) -> Any:
         """Return `document` without the named members."""
         for path in self._paths:
-            found = list(places(document, path))
+            found = places(document, path)
             found.reverse()  # from the back, as items move up
             for container, key in found:
                 del container[key]

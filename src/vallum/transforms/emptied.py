@@ -38,7 +38,7 @@ class Emptied:
     def apply(self, document: Any, removed: set[str]) -> Any:
         """Return `document` with each value at the paths replaced by an empty one of its kind, or by null."""
         for path in self._paths:
-            for container, key in list(places(document, path)):
+            for container, key in places(document, path):
                 empty = EMPTY.get(type(container[key]))
                 if container[key] != empty:
                     removed.add(f"{'.'.join(path)} (emptied)")

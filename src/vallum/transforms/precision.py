@@ -47,7 +47,7 @@ class Precision:
     def apply(self, document: Any, removed: set[str]) -> Any:
         """Return `document` with its numbers rounded; what stands there and is no number is removed."""
         for path in self._paths:
-            for container, key in list(places(document, path)):
+            for container, key in places(document, path):
                 coarse = self._coarsen(container[key])
                 if coarse is None and isinstance(container, dict):
                     del container[key]

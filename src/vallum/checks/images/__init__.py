@@ -142,7 +142,7 @@ class Images:
             if path is None:
                 yield None, None, document, takes
                 continue
-            for holder, key in list(places(document, path)):
+            for holder, key in places(document, path):
                 value = holder[key]
                 if declared and not str(holder.get("media_type")).startswith(declared):
                     continue  # a document in an image's place
