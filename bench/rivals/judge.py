@@ -6,7 +6,7 @@ Runs in the environment of the detector and imports nothing but it.  A text is j
 counts.
 """
 
-# ruff: noqa: D103, PLC0415, SLF001  each function imports its own detector, and is named for it
+
 
 import json
 import os
