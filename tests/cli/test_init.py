@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from vallum.cli.init import init
+from vallum.cli.main import vallum
 from vallum.cli.terminal import DEFAULTS
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source, read_source
@@ -20,7 +20,7 @@ FAMILY_NAMES = sorted({name.partition(".")[0] for name in PATHS})
 
 def draft(*presets: str) -> str:
     args = [word for name in presets for word in ("--preset", name)]
-    done = CliRunner().invoke(init, [*args, "--upstream", "http://127.0.0.1:9001"])
+    done = CliRunner().invoke(vallum, ["init", *args, "--upstream", "http://127.0.0.1:9001"])
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -51,7 +51,7 @@ def test_formats_can_be_joined_and_none_stands_twice() -> None:
     ("word", "near"), [("ollama.caht", "ollama.chat"), ("predict", "predict.csv, predict.json"), ("x", "openai.chat")]
 )
 def test_an_unknown_format_is_answered_with_those_that_there_are(word: str, near: str) -> None:
-    done = CliRunner().invoke(init, ["--preset", word])
+    done = CliRunner().invoke(vallum, ["init", "--preset", word])
     assert done.exit_code == 2
     assert near in done.output
 
