@@ -2,10 +2,10 @@
 
     python bench/fuzz.py [--bodies 100000] [--preset NAME]... [--check TYPE]...
 
-Needs the package and the batteries in tests/.  Requests of a battery are made wrong at random (tests/presets/mutants.py) and go
-through all controls of a route with that preset, which reads, judges and cleans its bodies.  Chance is seeded, so that
-a run can be repeated.  Time is CPU time.  Memory is what the process holds at the end beyond what it held after a
-tenth.  Exit code 1 if a control fails (what would be a 5xx), a request takes over 50 ms, or memory grows by over 16 MiB.
+Needs the package and the batteries in tests/.  Requests of a battery are made wrong at random (mutants.py beside them)
+and go through all controls of a route with that preset, which reads, judges and cleans bodies.  Chance is seeded, so
+that a run can be repeated.  Time is CPU time.  Memory is what the process holds at the end beyond what it held after a
+tenth.  Exit code 1 if a control fails (what would be a 5xx), a request takes over 50 ms, or memory grows by 16 MiB.
 """
 
 from __future__ import annotations

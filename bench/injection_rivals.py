@@ -94,7 +94,7 @@ def commands(venvs: Path) -> dict[str, list[str]]:
 def ask(name: str, command: list[str], texts: list[str]) -> Said | None:
     """Have one detector judge all texts, in a process of its own."""
     try:
-        run = subprocess.run(  # noqa: S603
+        run = subprocess.run(
             command, input=json.dumps(texts), capture_output=True, text=True, check=True, timeout=LIMIT_S
         )
     except (subprocess.SubprocessError, OSError) as error:
@@ -114,7 +114,10 @@ def print_found(judged: dict[str, Said], attacks: np.ndarray, curves: dict[str, 
     """Print what each finds at equal rates, at its own setting, and what Vallum finds at the rate of that setting."""
     count, honest = int(attacks.sum()), int((~attacks).sum())
     print(f"\n{count} attacks, {honest} honest prompts.\n")
-    print("| detector | found at 1 % | found at 0.1 % | its own setting: found | refused | Vallum at that rate | median | p99 |")
+    print(
+        "| detector | found at 1 % | found at 0.1 % | its own setting: found | refused | Vallum at that rate"
+        " | median | p99 |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name, said in judged.items():
         refused = int(said.flags[~attacks].sum())
@@ -147,7 +150,7 @@ def probe_texts(texts: list[str]) -> dict[str, str]:
 
 def print_speed(probes: dict[str, str], spans_us: dict[str, np.ndarray]) -> None:
     """Print the time for texts of several lengths, and its ratio to that of Vallum."""
-    print("\n| us, and as a multiple of Vallum's | " + " | ".join(probes) + " |\n|---" + "|---" * len(probes) + "|")
+    print("\n| CPU us, and as a multiple of Vallum's | " + " | ".join(probes) + " |\n|---" + "|---" * len(probes) + "|")
     for name, spans in spans_us.items():
         cells = [f"{span:,.0f} ({span / ours:.2g})" for span, ours in zip(spans, spans_us[OURS], strict=True)]
         print(f"| {TITLES[name]} | " + " | ".join(cells) + " |")
@@ -163,19 +166,21 @@ def draw(file: Path, judged: dict[str, Said], curves: dict[str, list[int]], coun
 
     order = sorted(judged, key=lambda name: (name == OURS, *curves[name]))
     places = np.arange(len(order))
-    figure, (left, right) = plt.subplots(1, 2, figsize=(7.5, 3.0), width_ratios=(3, 2), sharey=True, layout="constrained")
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(7.5, 3.0), width_ratios=(3, 2), sharey=True, layout="constrained"
+    )
     for index, (rate, shift, strength) in enumerate(zip(RATES, (0.2, -0.2), (1.0, 0.45), strict=True)):
         shares = [100 * curves[name][index] / count for name in order]
         colours = ["C2" if name == OURS else "C0" for name in order]
         left.barh(places + shift, shares, 0.38, color=colours, alpha=strength)
         for place, value in zip(places + shift, shares, strict=True):
             left.annotate(f" {value:.0f} % at {rate}", (value, place), va="center", fontsize=7, color="0.3")
-    left.set(xlabel="attacks found, where that share of honest prompts is refused", xlim=(0, 100))
+    left.set(xlabel="% of attacks found", xlim=(0, 100))
     left.set_yticks(places, [TITLES[name].strip("*").split(",")[0] for name in order])
     for place, name in zip(places, order, strict=True):
         median, tail = cost(judged[name].spans_us)
         right.plot([median, tail], [place, place], color="C2" if name == OURS else "C0", marker="|", linewidth=3)
-    right.set(xscale="log", xlabel="us a text, median to 99th of 100")
+    right.set(xscale="log", xlabel="CPU us a text, median to 99th of 100")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)

@@ -10,9 +10,10 @@ for (const text of JSON.parse(readFileSync(0, "utf8"))) {
   let us = Infinity;
   let found;
   for (let round = 0; round < 4; round++) {
-    const begun = process.hrtime.bigint();
+    const begun = process.cpuUsage();
     found = await defence.detect(text);
-    us = Math.min(us, Number(process.hrtime.bigint() - begun) / 1000);
+    const spent = process.cpuUsage(begun);
+    us = Math.min(us, spent.user + spent.system);
   }
   said.push([Math.max(0, ...found.threats.map((threat) => threat.confidence)), !found.safe, us]);
 }

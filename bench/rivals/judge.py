@@ -1,9 +1,12 @@
-"""Has one detector judge texts: a JSON list on standard input, a JSON list of `[score, flagged, us]` on standard output.
+"""Has one detector judge texts: a JSON list on standard input; a list of `[score, flagged, us]` on standard output.
 
     VENV/bin/python bench/rivals/judge.py NAME
 
-Runs in the environment of the detector and imports nothing but it.  A text is judged ROUNDS times; the fastest time counts.
+Runs in the environment of the detector and imports nothing but it.  A text is judged ROUNDS times; the least CPU time
+counts.
 """
+
+
 
 import json
 import os
@@ -86,7 +89,9 @@ def vallum() -> Judge:
     return judge
 
 
-JUDGES = {make.__name__: make for make in (four_patterns, agentbastion, ai_injection_guard, inferwall, prompt_armor, vallum)}
+JUDGES = {
+    make.__name__: make for make in (four_patterns, agentbastion, ai_injection_guard, inferwall, prompt_armor, vallum)
+}
 
 
 def main() -> None:
@@ -100,9 +105,9 @@ def main() -> None:
     for text in texts:
         spans = []
         for _ in range(ROUNDS):
-            begun = time.perf_counter_ns()
+            begun = time.process_time_ns()
             score, flagged = judge(text)
-            spans.append(time.perf_counter_ns() - begun)
+            spans.append(time.process_time_ns() - begun)
         said.append([float(score), bool(flagged), min(spans) / 1000])
     json.dump(said, answers)
 

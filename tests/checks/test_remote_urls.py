@@ -151,7 +151,7 @@ def test_an_address_too_long() -> None:
     assert judge(long[:2048], "images.example.com") == ""
 
 
-@pytest.mark.parametrize("value", [None, 7, ["https://evil.example/"], {"url": 7}, {}, True])
+@pytest.mark.parametrize("value", [None, 7, [7], {"url": 7}, {}, True])
 def test_what_is_no_text_is_the_schemas_to_refuse(value: Any) -> None:
     assert judge(value) == ""
 
@@ -192,3 +192,19 @@ def test_no_text_passes_but_the_host_itself(text: str) -> None:
         if judge(address, "images.example.com") == "" and not address.startswith("data:"):
             assert address.lower().startswith("https://images.example.com")
             assert address[26:27] in ("", "/", "?", ":")
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        (["https://images.example.com/", "http://169.254.169.254/"], "/file_url/1"),
+        ([{"url": "http://169.254.169.254/"}], "/file_url/0/url"),
+        ([["http://169.254.169.254/"]], "/file_url/0/0"),
+        ({"Url": "http://169.254.169.254/"}, "/file_url/Url"),
+    ],
+)
+def test_an_address_in_a_list_or_under_another_spelling(value: Any, where: str) -> None:
+    check = RemoteUrls(RemoteUrlsConfig(allow=["images.example.com"]), PLACES)
+    finding = check.inspect(Content({"file_url": value}))
+    assert finding is not None
+    assert finding.where == where

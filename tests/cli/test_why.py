@@ -50,6 +50,12 @@ def test_what_the_upstream_said_is_shown_and_steers_no_terminal(capsys: pytest.C
     assert "The upstream said 500, in the guise of an answer:" in capsys.readouterr().out
 
 
+def test_a_traceback_within_json_is_shown_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    body = '{"detail":"no","traceback":"one\\n  two"}'
+    explain(BROKEN | {"upstream_failure": {"status": 500, "inside": False, "headers": {}, "body": body}})
+    assert '    "traceback": "one\n        two"\n' in capsys.readouterr().out
+
+
 WHOLE = DONE | {
     "request_id": "r-1", "at": 0, "client": "10.0.0.9", "method": "POST", "path": "/predict", "route": "predict",
     "mode": "shadow", "policy": "0123", "subject": "alice", "tenant": "acme", "credential": "key_1",

@@ -142,3 +142,12 @@ def test_in_shadow_it_passes_as_it_came(kit: Kit) -> None:
     assert isinstance(sent, bytes)
     assert b"gpu-7" in sent
     assert sent.endswith(b"A")
+
+
+def test_an_answer_that_is_nested_too_deeply_is_withheld(kit: Kit) -> None:
+    def sink(document: Any) -> Any:
+        raise RecursionError
+
+    refused = send(kit, [output("a", 4)], b"AAAA", sink)
+    assert isinstance(refused, Deny)
+    assert "deeply" in refused.detail

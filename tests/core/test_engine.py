@@ -16,6 +16,7 @@ from vallum.core.exchange import Certificate, Headers, ResponseHead
 from vallum.core.policy import Mode, OnError, Policy, Priorities, Priority
 from vallum.core.principal import Confirmation, Principal
 from vallum.core.quota import Demand, Per, Taken
+from vallum.core.sidedoor import Ask
 
 if TYPE_CHECKING:
     from tests.conftest import Kit
@@ -46,6 +47,7 @@ def test_the_line_runs_in_this_order(kit: Kit) -> None:
         intake=kit.intake(
             deny_fields=frozenset({"n"}),
             schema=lambda _: None,
+            asks=(Ask(("logprobs",)),),
             checks=(kit.guard(), kit.guard(mode=Mode.SHADOW)),
             sanitiser=kit.Cleaning(lambda document: document),
         ),
@@ -65,6 +67,7 @@ def test_the_line_runs_in_this_order(kit: Kit) -> None:
         ("quota:day", "shadow", False),
         ("fields", "enforce", False),
         ("schema", "enforce", False),
+        ("side_doors", "enforce", False),
         ("check:looking", "enforce", False),
         ("check:looking", "shadow", False),
         ("sanitise", "enforce", False),
@@ -543,7 +546,15 @@ def test_one_stage_names_buckets_for_many_callers(kit: Kit) -> None:
 
 @pytest.mark.parametrize(
     ("body", "pointer"),
-    [(b'{"n":1}', "/n"), (b'{"a":{"n":1}}', None), (b"[]", None), (b'["n"]', None), (b'"n"', None)],
+    [
+        (b'{"n":1}', "/n"),
+        (b'{"N":1}', "/N"),  # a server written in Go takes it
+        (b'{"x":1,"\\u0065CHO":1}', "/eCHO"),
+        (b'{"a":{"n":1}}', None),
+        (b"[]", None),
+        (b'["n"]', None),
+        (b'"n"', None),
+    ],
 )
 def test_denied_fields_are_those_at_the_top(kit: Kit, body: bytes, pointer: str | None) -> None:
     route = kit.route(intake=kit.intake(deny_fields=frozenset({"n", "echo"})))
@@ -575,7 +586,7 @@ def test_a_finding_without_a_place_is_about_the_whole(kit: Kit) -> None:
     route = kit.route(intake=kit.intake(checks=(kit.guard(Finding("rule")),)))
     decision = kit.judge(kit.engine(route), kit.request()).decision
     assert isinstance(decision, Deny)
-    assert decision.detail == "rule at the whole: "
+    assert decision.detail == "rule at the whole"
 
 
 DOUBTFUL = Finding("rule", "/text", "what was seen", step_up=True)

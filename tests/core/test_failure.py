@@ -251,6 +251,10 @@ def test_plain_text_is_looked_at_where_leaks_are_looked_for(kit: Kit) -> None:
     _, _, head = kit.answered(kit.route(outlet=kit.outlet(leaks=leaks)), 200, text)
     assert not isinstance(head, Deny)
     assert isinstance(head[1], Text)
+    spoken = kit.outlet(kit.Dropping(), leaks=leaks, media_types=frozenset({"text/plain", "audio/mpeg"}))
+    _, _, words = kit.answered(kit.route(outlet=spoken), 200, text)  # a transcription: withheld members are in no text
+    assert not isinstance(words, Deny)
+    assert isinstance(words[1], Text)
     _, _, refused = kit.answered(kit.route(outlet=kit.outlet(leaks=leaks)), 200, [("content-type", "text/html")])
     assert isinstance(refused, Deny)
     _, _, untouched = kit.answered(kit.route(outlet=kit.outlet()), 200, text)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vallum.core.decision import Deny, Finding, Reason
 from vallum.core.effects import FindCredential
-from vallum.core.policy import Mode, OnError, Priority, Throttle
+from vallum.core.policy import Mode, OnError, Policy, Priority, Retention, Throttle
 from vallum.core.record import DETAIL_MAX_CHARS, Timing, compose
 from vallum.core.standing import GOOD, Footing, Raise, Standing
 
@@ -124,6 +124,13 @@ def test_the_names_of_what_was_removed_are_bounded(kit: Kit) -> None:
     x = kit.engine().open(kit.request())
     x.removed |= {f"{number:05}-{'n' * 10_000}" for number in range(1_000)}
     assert len(json.dumps(compose(x, 200, TIMING, 0))) < 100_000
+
+
+def test_the_names_of_what_was_removed_are_redacted(kit: Kit) -> None:
+    x = kit.engine().open(kit.request())
+    x.policy = Policy((), {}, retention=Retention(100, lambda text: text.replace("bob@example.com", "[email]")))
+    x.removed |= {"bob@example.com", "logits"}
+    assert compose(x, 200, TIMING, 0)["removed"] == ["[email]", "logits"]
 
 
 def test_no_secret_and_no_body_is_in_a_record(kit: Kit) -> None:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vallum.core.decision import Deny, Reason
+from vallum.core.content import Content
+from vallum.core.decision import Deny, Finding, Reason
+from vallum.core.engine import line_up
+from vallum.core.exchange import Exchange
 from vallum.core.fieldpath import parse_path
 from vallum.core.sidedoor import Ask, find_open
 
@@ -69,7 +74,54 @@ def test_such_a_request_is_refused_by_name(kit: Kit, how: dict[str, Any]) -> Non
     engine = kit.engine(kit.route(intake=kit.intake(**how)))
     x = kit.judge(engine, kit.request(), b'{"logprobs": true, "logit_bias": {"5": 1}}')
     assert isinstance(x.decision, Deny)
-    assert (x.decision.reason, x.decision.control) == (Reason.INVALID_REQUEST, "fields")
+    assert (x.decision.reason, x.decision.control) == (Reason.INVALID_REQUEST, "side_doors")
     assert x.decision.violations[0]["rule"] == "withheld"
     x = kit.judge(engine, kit.request(), b'{"logprobs": false, "logit_bias": {}}')
     assert not isinstance(x.decision, Deny)
+
+
+ASKS = (PLAIN, OVER, AMONG, BIAS, Ask(parse_path("*.echo")), Ask(parse_path("kind=raw.scores")))
+NAMES = [
+    "logprobs",
+    "LOGPROBS",
+    "parameters",
+    "outputs",
+    "logit_bia\u017f",
+    "echo",
+    "kind",
+    "scores",
+    "best_of",
+    "name",
+]
+DOCUMENTS = st.recursive(
+    st.sampled_from([None, 0, 7, "raw", "logits", True]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(DOCUMENTS)
+def test_looking_at_the_names_first_finds_the_same(document: Any) -> None:
+    found = next((name for ask in ASKS if (name := ask.find(document)) is not None), None)
+    assert find_open(document, ASKS, ()) == found
+
+
+def test_lists_that_the_schema_does_not_take_are_not_searched(kit: Kit) -> None:
+    """To look for each of a dozen members in half a million items took seconds."""
+    searched: list[Any] = []
+
+    class Watched(dict[str, Any]):
+        def __iter__(self) -> Any:
+            searched.append(self)
+            return super().__iter__()
+
+    refused = Finding("maxItems", "", reason=Reason.INVALID_REQUEST, public=True)
+    x = Exchange(kit.engine(route := kit.route(intake=kit.intake(asks=(PLAIN,), schema=lambda _: refused))).policy,
+                 kit.request())  # fmt: skip
+    x.document, x.content = [Watched()], Content([])
+    for stage in line_up(route).body[2:]:
+        if stage.run(x, route) is not None:
+            break
+    assert (stage.name, searched) == ("schema", [])
+    assert find_open([1, "logprobs", Watched(logprobs=1)], (PLAIN,), ()) == "logprobs"
+    assert len(searched) == 1

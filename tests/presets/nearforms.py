@@ -32,7 +32,7 @@ def write_form(form: Mapping[str, Any]) -> bytes:
 def near_forms(schema: Mapping[str, Any] | None, form: dict[str, Any]) -> Iterator[NearMiss]:
     """Yield every near-miss of `form`."""
     if schema is not None:
-        validator = jsonschema_rs.validator_for(schema, validate_formats=True, offline=True)
+        validator = jsonschema_rs.validator_for(dict(schema), validate_formats=True, offline=True)
         assert validator.is_valid(Content(form).outline)
         seen = set()
         for words, mutant in misfilled(form, Bounds(schema)):
@@ -131,9 +131,9 @@ def misspelt(form: dict[str, Any]) -> Iterator[NearMiss]:
         if not name.endswith("[]"):
             twice = b"".join((write_form({name: value}).removesuffix(b"--frontier--\r\n"), body))
             yield NearMiss(f"{name!r} twice", twice, MALFORMED, FORM_FIELDS)
-    for words, part in _PARTS.items():
-        yield NearMiss(f"a part with {words}", part + b"\r\n" + body, MALFORMED, FORM_FIELDS)
-        yield NearMiss(f"a last part with {words}", body.removesuffix(DELIMITER + b"--\r\n") + part + b"\r\n"
+    for words, odd in _PARTS.items():
+        yield NearMiss(f"a part with {words}", odd + b"\r\n" + body, MALFORMED, FORM_FIELDS)
+        yield NearMiss(f"a last part with {words}", body.removesuffix(DELIMITER + b"--\r\n") + odd + b"\r\n"
                        + DELIMITER + b"--\r\n", MALFORMED, FORM_FIELDS)  # fmt: skip
     many = (DELIMITER + b'\r\nContent-Disposition: form-data; name="x[]"\r\n\r\n1\r\n') * (PARTS_MAX + 1)
     yield NearMiss("too many parts", many + body, MALFORMED, FORM_FIELDS)

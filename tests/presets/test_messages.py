@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BATTERY = Path(__file__).parent / "battery"
 FAMILIES = ("anthropic.", "ollama.", "tgi.")
-NAMES = [name for name, preset in PRESETS.items() if name.startswith(FAMILIES) and preset.request.schema is not None]
+NAMES = [name for name, preset in PRESETS.items() if name.startswith(FAMILIES) and preset.request.passages is not None]
 CASES = [
     (name, case)
     for name in NAMES

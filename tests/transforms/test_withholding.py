@@ -134,3 +134,39 @@ def test_the_names_that_one_answer_can_write_into_the_record_are_bounded() -> No
 
 def test_they_are_transforms() -> None:
     assert all(isinstance(made, Transform) for made in (Emptied(["a"]), Events(["a"]), DropFields(["a"])))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"logits": [NaN], "p": 0.93}',
+        '{"logits": 1e999, "p": 0.93}',
+        '{"logits": 0.93,}',
+        '{"a": 1} {"logits": 0.93}',
+        '{"a": 1}\n{"Logits" : 0.93}',
+        '\ufeff{"logits": 0.93}',
+        'data: {"logits": 0.93}',
+        "{'logits': array([0.93])}",
+        '{"\\u006cogits": NaN, "p": 0.93}',
+        json.dumps('{"logits": 0.93}'),
+        json.dumps(json.dumps('{"logits": 0.93}')),
+        "so: " + json.dumps('{"logits": 0.93}'),
+        '{"LOG\u0131TS": 0.93, "logit\u017f": 0.93,}',
+    ],
+)
+def test_what_a_lenient_reader_would_find_in_a_string_is_withheld(text: str) -> None:
+    removed: set[str] = set()
+    out = DropFields(["logits"], in_strings=True).apply({"result": text, "label": "cat"}, removed)
+    assert "0.93" not in json.dumps(out)
+    assert out["label"] == "cat"
+    assert removed
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["the logits: none", '"quoted"', "it's 'so': he said", "{not json", '["a", "b"]', "C:\\users", "", '{"a": NaN}'],
+)
+def test_a_string_that_names_nothing_withheld_stays_as_it_is(text: str) -> None:
+    removed: set[str] = set()
+    assert DropFields(["logits"], in_strings=True).apply({"a": [text]}, removed) == {"a": [text]}
+    assert not removed

@@ -20,7 +20,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
-from vallum.adapters.conduct import CHALLENGE_SLOT_S
+from vallum.adapters.slots import CHALLENGE_SLOT_S
 from vallum.core.effects import RememberProof
 from vallum.core.exchange import Certificate, Request
 from vallum.core.jws import digest

@@ -58,6 +58,9 @@ class Seen(NamedTuple):
     arrived: float
 
 
+ANSWER = b'{"object":"chat.completion","id":"1"}'
+
+
 class Model:
     """An upstream that notes what reaches it, and answers or waits to be told to."""
 
@@ -84,7 +87,8 @@ class Model:
                     self.most = max(self.most, self.now)
                     await self.released.wait()
                     self.now -= 1
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n")
+                writer.write(b"content-length: %d\r\n\r\n%b" % (len(ANSWER), ANSWER))
         writer.transport.abort()
         self.open -= 1
 

@@ -19,7 +19,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 from tests.authservers import make_proof
 
-from vallum.adapters.conduct import CHALLENGE_SLOT_S
+from vallum.adapters.slots import CHALLENGE_SLOT_S
 from vallum.cli.keys import issue
 from vallum.core.apikey import DEFAULT_PREFIX, compose_key, digest_key
 from vallum.core.principal import Confirmation

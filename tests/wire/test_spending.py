@@ -53,7 +53,7 @@ class Paced(SampleUpstream):
             self.left += 1
             raise
 
-    async def _complete(self, incoming: Incoming, request: Any) -> None:
+    async def _complete(self, incoming: Incoming, request: Any, *, careless: bool = False) -> None:
         self.asked.append(request)
         send = incoming.send
 
@@ -63,7 +63,7 @@ class Paced(SampleUpstream):
                 self.spoken += 1
             await send(data)
 
-        await super()._complete(Slow(incoming, paced), request)  # type: ignore[arg-type]
+        await super()._complete(Slow(incoming, paced), request, careless=careless)  # type: ignore[arg-type]
 
 
 class Slow:

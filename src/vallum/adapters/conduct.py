@@ -7,9 +7,9 @@ upstream, answer.  Whatever goes wrong on the way ends in one refusal and one re
 from __future__ import annotations
 
 import asyncio
-from secrets import randbelow
 from typing import TYPE_CHECKING, Protocol
 
+from vallum.adapters.slots import slot_of, wait_for_slot
 from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
 from vallum.core.engine import describe
 from vallum.core.errors import UpstreamError, UpstreamTimeoutError
@@ -29,20 +29,7 @@ if TYPE_CHECKING:
     from vallum.core.exchange import Exchange, Request, ResponseHead
     from vallum.core.policy import Upstream
 
-CHALLENGE_SLOT_S = 0.02  # every failed proof of identity leaves on a multiple of this after its arrival
 CAPTURE_S = 0.1  # how long the beginning of a failed answer is waited for
-# What a refusal's time could tell: which content was found, and when; what the upstream did until it failed.
-TELLING = frozenset(
-    (
-        Reason.REQUEST_REJECTED,
-        Reason.INSUFFICIENT_SCOPE,
-        Reason.INTERNAL_ERROR,
-        Reason.UPSTREAM_ERROR,
-        Reason.UPSTREAM_TIMEOUT,
-    )
-)
-TIMER_S, TIMERS_MAX = 0.001, 4  # how exact the loop's timers are, and how often one is set for a slot
-TURNS_MAX = 100_000  # of the loop, whatever the clock says
 
 
 class Caller(Protocol):
@@ -341,47 +328,15 @@ class Conversation:
         """Send a refusal, unless part of an answer is out: then it can only be cut."""
         if self._started:
             return
-        slot_s = self._slot(refusal)
+        slot_s = slot_of(self.x, refusal)
         if slot_s:
-            await self._await_slot(slot_s)
+            exact = not isinstance(refusal, Challenge)
+            self._slot_s = await wait_for_slot(self._house.clock, self._began, slot_s, exact=exact)
         error_format = self.x.route.error_format if self.x.route else None
         body = problem(refusal, self.x.request.id, error_format)
         fields = [("content-type", media_type(error_format)), *problem_headers(refusal), *self._own_fields()]
         self._status = refusal.reason.status
         await self._caller.answer(self._status, fields, body)
-
-    def _slot(self, refusal: Refusal) -> float:
-        """Return what a refusal's leaving is a multiple of, in seconds; 0: its time tells nothing."""
-        if isinstance(refusal, Challenge):
-            return CHALLENGE_SLOT_S
-        route = self.x.route
-        if route is None or not (self.x.called or route.responder is not None or refusal.reason in TELLING):
-            return 0.0
-        return route.outlet.failure_slot_s
-
-    async def _await_slot(self, slot_s: float) -> None:
-        """Wait for the next slot after the arrival.
-
-        The loop's timers are milliseconds from where the work before them ended: alone they would tell its fraction of
-        a millisecond.  So the end of the wait is spent in turns with the loop's other work, until a moment that chance
-        chooses within a millisecond after the slot, in which smaller differences drown.  A failed proof of identity is
-        the same little work whatever is wrong with it, and what floods bring: it gets timers alone.
-        """
-        passed_s = self._house.clock() - self._began
-        due = self._began + (passed_s // slot_s + 1) * slot_s
-        self._slot_s = due - self._began - passed_s
-        exact = not isinstance(self.x.decision, Challenge)
-        if exact:
-            due += randbelow(1000) * TIMER_S / 1000
-        for _ in range(TIMERS_MAX):
-            left_s = due - self._house.clock()
-            if left_s <= (2 * TIMER_S if exact else 0.0):
-                break
-            await asyncio.sleep(max(left_s - 2 * TIMER_S if exact else left_s, TIMER_S))
-        for _ in range(TURNS_MAX if exact else 0):
-            if self._house.clock() >= due:
-                return
-            await asyncio.sleep(0)
 
     def _own_fields(self) -> list[tuple[str, str]]:
         x = self.x

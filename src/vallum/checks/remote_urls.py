@@ -20,18 +20,18 @@ Example
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
 
 from vallum.core.content import Takes
 from vallum.core.decision import Finding, Reason
-from vallum.core.fieldpath import find_pointer, parse_path, places
+from vallum.core.fieldpath import find_pointer, parse_path, places, spellings
 from vallum.core.policy import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from vallum.core.content import Attachment, Content
 
@@ -74,11 +74,9 @@ class RemoteUrls:
         """Return the first address that must not be fetched."""
         for path in self._paths:
             for holder, key in places(content.document, path):
-                value = holder[key]
-                if isinstance(value, dict):  # {"image_url": {"url": ...}}
-                    holder, key, value = value, "url", value.get("url")  # noqa: PLW2901
-                if isinstance(value, str) and (rule := self._judge(value)):
-                    return _finding(rule, find_pointer(content.document, holder, key))
+                for box, place in _addresses(holder, key):
+                    if isinstance(box[place], str) and (rule := self._judge(box[place])):
+                        return _finding(rule, find_pointer(content.document, box, place))
         return None
 
     def _judge(self, text: str) -> str:
@@ -95,6 +93,18 @@ def check_host(name: str) -> None:
     """Raise ValueError that shows how to write a host to allow, unless `name` is one."""
     if len(name) > 253 or re.fullmatch(HOST, name) is None:
         raise ValueError(f"{name!r} is no host's exact name; write it as images.example.com")
+
+
+def _addresses(holder: Any, key: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield where an address may stand at a place: in it, in each item of a list, in the member `url` of an object."""
+    value = holder[key]
+    if isinstance(value, list):
+        for index in range(len(value)):
+            yield from _addresses(value, index)
+    elif isinstance(value, dict):
+        yield from ((value, name) for name in spellings(value, "url"))
+    else:
+        yield holder, key
 
 
 def _finding(rule: str, where: str) -> Finding:

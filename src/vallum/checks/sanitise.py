@@ -9,7 +9,8 @@ Config
 Cost
     A string without `<` and of ASCII alone costs well under 1 us; one with tags about 10 us a KB.
 Misses
-    Instructions in plain words: that is what the checks are for, which look before anything is cleaned.
+    Instructions in plain words: that is what the checks are for, which look before anything is cleaned.  Marks on one
+    letter beyond 30, which no language needs, go where Unicode is put in one form.
 Example
     request:
       sanitize: {html: strip, unicode: NFKC, max_chars: 5000}

@@ -20,7 +20,7 @@ from vallum.cli.terminal import FAILED, complain, err, out
 from vallum.cli.tuning import Sample, group, interval, propose, write_threshold
 from vallum.cli.why import printable
 from vallum.config.compile import load_policy
-from vallum.config.source import PolicyFileError, parse_source, read_source
+from vallum.config.source import parse_source, read_source
 from vallum.core.content import Content, ContentError
 from vallum.drafts.traffic import NO_BODY
 
@@ -44,7 +44,7 @@ class Share(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return a share of 1."""
         match = SHARE.fullmatch(str(value))
-        if match is None or not 0 < float(match[1]) < 50:  # noqa: PLR2004
+        if match is None or not 0 < float(match[1]) < 50:
             return self.fail(f"{value!r}: write a share over 0 and under 50%, such as 0.1%", param, ctx)
         return float(match[1]) / 100
 
@@ -73,8 +73,12 @@ class Told(NamedTuple):
 @click.option("--route", metavar="NAME", help="The route whose check is tuned; needed where several have one.")
 @click.option("--text", "is_text", is_flag=True, help="BENIGN holds one prompt a line, not requests.")
 @click.option("--refuse", "wanted", type=Share(), default="0.1%", show_default=True, help="Share that may be refused.")
-@click.option("--examples", default=0, show_default=True, metavar="N", help="Show N of what would be refused, with text.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the policy with the threshold.")
+@click.option(
+    "--examples", default=0, show_default=True, metavar="N", help="Show N of what would be refused, with text."
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the policy with the threshold."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
 def tune(
@@ -258,7 +262,9 @@ def _show_proposal(proposal: Proposal, wanted: float, count: int) -> None:
     share = f"{100 * wanted:g} %"
     out.print(f"To refuse at most {share}:", style="bold")
     out.print(f"  - {{type: prompt_injection, threshold: {proposal.threshold:g}}}", markup=False)
-    out.print(f"  refuses {proposal.refused:,} of these {count:,}, and no more than {proposal.upper:.2%} of others like them.")
+    out.print(
+        f"  refuses {proposal.refused:,} of these {count:,}, and no more than {proposal.upper:.2%} of others like them."
+    )
     if not proposal.holds(wanted):
         few = f"These are too few to show {share}: bring {proposal.needed:,} or more, or begin in shadow."
         out.print(f"  {few}", style="yellow")

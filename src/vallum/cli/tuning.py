@@ -1,4 +1,4 @@
-"""The arithmetic of `vallum tune`: shares of honest traffic with their intervals, and the threshold for a wanted share."""
+"""The arithmetic of `vallum tune`: shares of honest traffic with intervals, and the threshold for a wanted share."""
 
 from __future__ import annotations
 

@@ -147,8 +147,17 @@ def _show_failure(failure: dict[str, Any]) -> None:
     for name, value in failure["headers"].items():
         out.print(escape(f"  {printable(name)}: {printable(value)}"), highlight=False)
     if "body" in failure:
-        lines = [printable(line) for line in failure["body"].splitlines()]
-        out.print(escape("\n".join(["", *(f"  {line}" for line in lines)])), highlight=False)
+        lines = [printable(line) for line in _unfold(failure["body"]).splitlines()]
+        out.print(escape("\n".join(["", *(f"  {line}" for line in lines)])), highlight=False, soft_wrap=True)
+
+
+def _unfold(body: str) -> str:
+    """Return JSON as a person reads it, a traceback in it line by line; any other text as it is."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    return json.dumps(document, indent=2, ensure_ascii=False).replace("\\n", "\n    ")
 
 
 def printable(text: str) -> str:
@@ -172,7 +181,7 @@ def _text(name: str, value: Any, in_money: frozenset[str] = frozenset()) -> str:
     elif name in PER_QUOTA:
         value = ", ".join(f"{quota} {amount(units, quota in in_money)}" for quota, units in value.items())
     elif isinstance(value, dict):
-        value = ", ".join(f"{key} {item}" for key, item in value.items())
+        value = ", ".join(f"{key} {item}" for key, item in value.items() if item is not None)
     elif isinstance(value, list):
         value = "\n".join(_text("", item) for item in value)
     return escape(str(value))

@@ -139,7 +139,7 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         query=_names(form, request, parameters),
         parameters=None if parameters is None else parameters.inspect,
         headers=_headers(request.headers, form),
-        deny_fields=frozenset(request.deny_fields),
+        deny_fields=frozenset(map(str.casefold, request.deny_fields)),
         asks=tuple(
             [ask for group in withheld_groups(route).values() for ask in group.asked_by if not _is_let(route, ask)]
         ),

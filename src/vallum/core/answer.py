@@ -77,7 +77,8 @@ def choose_relay(x: Exchange, route: Route, head: ResponseHead, enforce: bool) -
     length = head.headers.get(LENGTH_FIELD) if outlet.divided else None
     if not encoded and length is not None and media_type == "application/octet-stream":
         return Divided(length, outlet, x.removed, enforce)
-    if not encoded and not outlet.transforms and outlet.leaks and media_type in TEXTS:
+    unread = not outlet.transforms or media_type in outlet.media_types
+    if not encoded and unread and outlet.leaks and media_type in TEXTS:
         return Text(outlet, x.removed, enforce, None, _screen(x, route, head, enforce))
     must = outlet.transforms or outlet.leaks or outlet.errors_inside
     if not enforce or not must or (not encoded and media_type in outlet.media_types):

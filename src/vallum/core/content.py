@@ -103,7 +103,7 @@ class Shape(NamedTuple):
         if self is not ANY_SHAPE and max(map(len, texts), default=0) > self.max_chars:
             raise ContentError("max_chars")
 
-    def _hold_number(self, number: float) -> None:
+    def _hold_number(self, number: Any) -> None:  # compiled, a float has no room for every integer
         if not -self.max_abs <= number <= self.max_abs:
             raise ContentError("max_abs")
         if self.max_digits is not None and _digits(number) > self.max_digits:
@@ -113,7 +113,7 @@ class Shape(NamedTuple):
 ANY_SHAPE = Shape()
 
 
-def _digits(number: float) -> int:
+def _digits(number: Any) -> int:
     """Count the significant digits of a number; an integer's last zeros are none."""
     mantissa = repr(number).partition("e")[0].replace(".", "").lstrip("-0")
     return len(mantissa.rstrip("0"))

@@ -52,11 +52,14 @@ class Divided(Whole):
             return unreadable(f"the answer is not what its content type says: {error}")
         if self._outlet.leaks and any(output.get("datatype") == "BYTES" for output, _, _ in tensors):
             return unreadable("texts in binary are not searched for leaks")
-        for step in self._outlet.transforms:
-            document = step.apply(document, self._removed)
-            if document is NOTHING:
-                return unreadable("nothing in the answer may leave")
-        return self._write(document, tensors, length)
+        try:
+            for step in self._outlet.transforms:
+                document = step.apply(document, self._removed)
+                if document is NOTHING:
+                    return unreadable("nothing in the answer may leave")
+            return self._write(document, tensors, length)
+        except RecursionError:
+            return unreadable("the answer is nested too deeply")
 
     def _write(self, document: Any, tensors: list[Tensor], length: int) -> bytes | Deny:
         """Put the tensors that are left behind the JSON part."""

@@ -1,8 +1,8 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
     request_head    route > authenticate > confirm > authorise > habits > standing > declared size > media type > query
-    request_body    inflate > parse > meter > quotas > denied fields > schema > images > checks > sanitise >
-                    amend > write  -> Allow, or a refusal
+    request_body    inflate > parse > meter > quotas > denied fields > schema > side doors > images > checks >
+                    sanitise > amend > write  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
     response_end    what is left
@@ -213,7 +213,10 @@ class Engine:
 
 def line_up(route: Route) -> Line:
     """Put the controls of a route in order.  This is the order; a test pins it."""
-    intake = route.intake
+    return Line(tuple(_head(route)), tuple(_body(route)))
+
+
+def _head(route: Route) -> list[Stage]:
     head = [
         Stage("authenticate", stages.authenticate),
         Stage("confirm", confirm),
@@ -228,6 +231,11 @@ def line_up(route: Route) -> Line:
         Stage("media_type", stages.media_type, bound=True),
         Stage("query", stages.query),
     ]
+    return head
+
+
+def _body(route: Route) -> list[Stage]:
+    intake = route.intake
     body = [Stage("inflate", stages.inflate, bound=True)] if intake.codings else []
     body.append(Stage("parse", stages.parse))
     if route.meter is not None:
@@ -235,15 +243,13 @@ def line_up(route: Route) -> Line:
     enforced = tuple(limit.quota for limit in route.limits if limit.mode is Mode.ENFORCE)
     writer = spending.choose_writer(route)
     body.append(Stage("quotas", spending.quotas(enforced, writer=writer)))  # without any, a credential may have its own
-    body.extend(
-        Stage(f"quota:{limit.quota.name}", spending.quotas((limit.quota,), shadow=True), Mode.SHADOW)
-        for limit in route.limits
-        if limit.mode is Mode.SHADOW
-    )
-    if intake.deny_fields or intake.asks or intake.apart:
+    body += _shadow_quotas(route)
+    if intake.deny_fields:
         body.append(Stage("fields", stages.fields))
     if intake.schema is not None:
         body.append(Stage("schema", stages.schema))
+    if intake.asks or intake.apart:
+        body.append(Stage("side_doors", stages.side_doors))
     if intake.images is not None:
         body.append(Stage("images", stages.images, intake.images_mode))
     body.extend(Stage(f"check:{guard.check.type}", stages.check(guard), guard.mode) for guard in intake.checks)
@@ -253,7 +259,12 @@ def line_up(route: Route) -> Line:
         body.append(Stage("amend", spending.amend))
     if any(isinstance(codec, Rewriter) for codec in intake.codecs.values()):
         body.append(Stage("write", stages.write))
-    return Line(tuple(head), tuple(body))
+    return body
+
+
+def _shadow_quotas(route: Route) -> list[Stage]:
+    quotas = [limit.quota for limit in route.limits if limit.mode is Mode.SHADOW]
+    return [Stage(f"quota:{quota.name}", spending.quotas((quota,), shadow=True), Mode.SHADOW) for quota in quotas]
 
 
 def _run(x: Exchange, route: Route, stages: tuple[Stage, ...]) -> Steps[Refusal | None]:

@@ -54,11 +54,15 @@ def _find_members(found: list[tuple[Any, Any]], document: dict[str, Any], path: 
 
 def _find_items(found: list[tuple[Any, Any]], document: list[Any], path: Path, at: int) -> None:
     name, last = path[at], at + 1 == len(path)
+    if name != "*" and "=" not in name:
+        for item in document:
+            if isinstance(item, (dict, list)):  # a list of a hundred thousand numbers costs little
+                _find(found, item, path, at)
+        return
     for index, item in enumerate(document):
         if name != "*" and not is_chosen(item, name):
-            if "=" not in name:
-                _find(found, item, path, at)
-        elif last:
+            continue
+        if last:
             found.append((document, index))
         else:
             _find(found, item, path, at + 1)

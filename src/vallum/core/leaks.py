@@ -158,7 +158,7 @@ class Screen:
         text = self._advance(lane, "", ended=True)
         if not text:
             return None
-        lines, document = deepcopy(lane.last)
+        lines, document = _go_on(*deepcopy(lane.last))
         for lane_key, container, member in pieces(document):
             container[member] = text if lane_key == key else ""
         return lines, document
@@ -268,29 +268,60 @@ def pieces(document: Any) -> list[Piece]:
     if isinstance(delta, str):  # OpenAI's responses
         where = tuple(str(document.get(name)) for name in ("item_id", "output_index", "content_index", "type"))
         found.append(Piece(("item", *where), document, "delta"))
-    else:  # Anthropic's messages
-        _said(found, ("block", str(document.get("index"))), delta)
+    else:  # Anthropic's messages; the event that begins a block may begin its text
+        _said(found, ("block", str(document.get("index"))), document.get("content_block", delta))
     if "done" in document:  # Ollama
         _said(found, ("message",), document.get("message"))
-        if isinstance(document.get("response"), str):
-            found.append(Piece(("response",), document, "response"))
-    token = document.get("token")
-    if isinstance(token, dict) and isinstance(token.get("text"), str):  # TGI
-        found.append(Piece(("token",), token, "text"))
-    if isinstance(document.get("text_output"), str):  # Triton's generate_stream
-        found.append(Piece(("text_output",), document, "text_output"))
+        _carry(found, ("response",), document, "response")
+        _carry(found, ("thinking",), document, "thinking")
+    _carry(found, ("token",), document.get("token"), "text")  # TGI
+    _carry(found, ("text_output",), document, "text_output")  # Triton's generate_stream
     return found
+
+
+def _carry(found: list[Piece], lane: Key, box: Any, member: str) -> None:
+    if isinstance(box, dict) and isinstance(box.get(member), str):
+        found.append(Piece(lane, box, member))
 
 
 def _said(found: list[Piece], lane: Key, box: Any) -> None:
     if not isinstance(box, dict):
         return
     found.extend([Piece((*lane, member), box, member) for member in SAID if isinstance(box.get(member), str)])
+    parts = box.get("content")
+    for place, part in enumerate(parts if isinstance(parts, list) else ()):
+        _carry(found, (*lane, "part", place), part, "text")
+    _carry(found, (*lane, "function_call"), box.get("function_call"), "arguments")
+    _carry(found, (*lane, "audio"), box.get("audio"), "transcript")
+    for number, call in _calls(box):
+        _carry(found, (*lane, "call", number), call.get("function"), "arguments")
+        _carry(found, (*lane, "custom", number), call.get("custom"), "input")
+
+
+def _calls(box: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     calls = box.get("tool_calls")
     for place, call in enumerate(calls if isinstance(calls, list) else ()):
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict) and isinstance(function.get("arguments"), str):
-            found.append(Piece((*lane, "call", str(call.get("index", place))), function, "arguments"))
+        if isinstance(call, dict):
+            yield str(call.get("index", place)), call
+
+
+def _go_on(lines: tuple[bytes, ...], document: Any) -> Event:
+    """Make of an event one that goes on from it: clients add up names and ids, and open a block once."""
+    if document.get("type") == "content_block_start":
+        block, kind = document["content_block"], "content_block_delta"
+        said = {"type": f"{block.get('type')}_delta"} | {member: block[member] for member in SAID if member in block}
+        return (f"event: {kind}".encode(),), {"type": kind, "index": document.get("index"), "delta": said}
+    for _, choice in _choices(document):
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            delta.pop("role", None)
+            named: list[Any] = [delta.get("function_call")]
+            for _, call in _calls(delta):
+                named += (call, call.get("function"), call.get("custom"))
+            for box in filter(None, named):
+                for name in ("id", "type", "name") if isinstance(box, dict) else ():
+                    box.pop(name, None)
+    return lines, document
 
 
 def endings(document: Any) -> list[Key]:

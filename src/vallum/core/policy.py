@@ -168,7 +168,7 @@ class Intake:
     query: frozenset[str] | None = frozenset()  # names that may appear; None: any
     parameters: Callable[[Mapping[str, str], Iterable[tuple[str, str]]], Finding | None] | None = None  # path, query
     headers: frozenset[str] = frozenset()  # fields that reach the upstream
-    deny_fields: frozenset[str] = frozenset()
+    deny_fields: frozenset[str] = frozenset()  # case-folded
     asks: tuple[Ask, ...] = ()  # members that ask for what answers may not hold
     apart: tuple[tuple[Ask, Ask], ...] = ()  # members that may not stand in one request
     schema: Callable[[Content], Finding | None] | None = None
@@ -197,7 +197,7 @@ class Outlet:
     error_fields: tuple[Path, ...] = ()  # what may pass of the upstream's refusals
     pad_event_bytes: int = 1  # sizes leave as multiples of these
     pad_answer_bytes: int = 1
-    failure_slot_s: float = 0.0  # failures leave on multiples of this after the request came; 0: at once
+    failure_slot_s: float = 0.0  # failures leave in slots of this after the request came; 0: at once
 
     @property
     def reads(self) -> bool:

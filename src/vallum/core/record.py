@@ -71,7 +71,8 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     _tell_alerts(x, record)
     _tell_limits(x, record)
     if x.removed:
-        record["removed"] = [name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]]
+        names = "\n".join([name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]])
+        record["removed"] = x.policy.retention.redact(names).split("\n")  # an upstream may name people in them
     if x.coarsen:
         record["coarsened"] = x.coarsen
     if x.sanitised:

@@ -222,16 +222,12 @@ def parse(x: Exchange, route: Route) -> Refusal | None:
 
 
 def fields(x: Exchange, route: Route) -> Refusal | None:
-    """Refuse a body with a denied member at its top, or one that asks for what an answer may not hold."""
-    intake = route.intake
+    """Refuse a body with a denied member at its top."""
     if isinstance(x.document, dict):
-        for name in intake.deny_fields:
-            if name in x.document:
-                return _invalid("fields", "denied_field", f"/{name}")
-    if intake.asks or intake.apart:
-        asked = find_open(x.document, intake.asks, intake.apart)
-        if asked is not None:
-            return _invalid("fields", "withheld", f"/{escape_pointer(asked)}")
+        denied = route.intake.deny_fields
+        for name in x.document if denied else ():
+            if name.casefold() in denied:  # servers written in Go take a member in any case
+                return _invalid("fields", "denied_field", f"/{escape_pointer(name)}")
     return None
 
 
@@ -242,6 +238,12 @@ def schema(x: Exchange, route: Route) -> Refusal | None:
         return None
     finding = route.intake.schema(x.content)
     return None if finding is None else found("schema", finding)
+
+
+def side_doors(x: Exchange, route: Route) -> Refusal | None:
+    """Refuse a body that asks for what an answer may not hold; every ask walks the lists, which the schema bounds."""
+    asked = find_open(x.document, route.intake.asks, route.intake.apart)
+    return None if asked is None else _invalid("side_doors", "withheld", f"/{escape_pointer(asked)}")
 
 
 def images(x: Exchange, route: Route) -> Refusal | None:
@@ -322,7 +324,7 @@ def write(x: Exchange, route: Route) -> None:
 
 def found(control: str, finding: Finding) -> Deny:
     """Refuse what a control has found."""
-    detail = f"{finding.rule} at {finding.where or 'the whole'}: {finding.detail}"
+    detail = ": ".join(filter(None, (f"{finding.rule} at {finding.where or 'the whole'}", finding.detail)))
     violations = ({"pointer": finding.where, "rule": finding.rule},) if finding.public else ()
     return Deny(finding.reason, control, detail, violations=violations, rule=finding.rule, where=finding.where)
 

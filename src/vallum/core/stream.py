@@ -36,6 +36,7 @@ class Events(Rewriting):
 
     def _begin(self) -> None:
         self._held = bytearray()
+        self._looked = 0  # at so much of what is held: no byte is read twice
         self._late = b""  # an event that is over what was reserved
         bill = self._bill
         if bill is not None:
@@ -64,27 +65,31 @@ class Events(Rewriting):
                 return self._refuse(b"".join(out), self._refusal)
             if bill is not None and bill.missing_tokens:
                 self._late = passed
-                self._held[:0] = whole[start:]
+                self._hold(whole[start:], looked=0)
                 return b"".join(out)
             out.append(passed)
         if whole:
-            self._held[:0] = whole[start:]
+            self._hold(whole[start:], looked=len(whole) - start)
         if len(self._held) > PIECE_MAX_BYTES:
             return unreadable("one event of the stream is over 1 MiB")
         return b"".join(out) if self._enforce else data
 
     def _arrived(self, data: bytes) -> bytes:
-        """Return all that is there if an event may have ended in it, and hold it otherwise: no byte is read twice."""
+        """Return all that is there if an event may have ended in it, and hold it otherwise."""
         held = self._held
         if not held:
             return data
-        fresh = max(0, len(held) - 3)  # a blank line of four bytes may have begun before
         held += data
-        if _find_blank(held, fresh) is None:
+        if _find_blank(held, max(0, self._looked - 3)) is None:  # of four bytes, it may have begun before
+            self._looked = len(held)
             return b""
         whole = bytes(held)
         held.clear()
         return whole
+
+    def _hold(self, rest: bytes, looked: int) -> None:
+        self._held[:0] = rest
+        self._looked = looked
 
     def end(self) -> bytes | Deny:
         """Return what is held, and the last event if its end was left out: a client would read none of it."""
@@ -167,7 +172,8 @@ class Lines(Rewriting):
     passes_length = False
 
     def _begin(self) -> None:
-        self._held = b""
+        self._held = bytearray()
+        self._looked = 0  # at so much of what is held: no byte is read twice
         self._late = b""  # a line that is over what was reserved
         bill = self._bill
         if bill is not None:
@@ -181,23 +187,27 @@ class Lines(Rewriting):
         self._held += data
         out, self._late = bytearray(self._late), b""
         at = 0
-        while (end := self._held.find(b"\n", at)) >= 0:
-            line, at = self._held[at:end], end + 1
+        while (end := self._held.find(b"\n", max(at, self._looked))) >= 0:
+            line, at = bytes(self._held[at:end]), end + 1
             passed = self._line(line) if line.strip() else b""
             if self._refusal is not None:
                 return self._refuse(bytes(out), self._refusal)
             if bill is not None and bill.missing_tokens:
-                self._late, self._held = passed, self._held[at:]
+                self._late = passed
+                del self._held[:at]
+                self._looked = 0
                 return bytes(out)
             out += passed
-        self._held = self._held[at:]
+        del self._held[:at]
+        self._looked = len(self._held)
         if len(self._held) > PIECE_MAX_BYTES:
             return unreadable("one line of the stream is over 1 MiB")
         return bytes(out) if self._enforce else data
 
     def end(self) -> bytes | Deny:
         """Return the last line if its end was left out, and what is held."""
-        rest, self._held = self._held, b""
+        rest = bytes(self._held)
+        self._held.clear()
         out = self._line(rest) if rest.strip() else b""
         if self._screen is not None:
             out += self._write(self._screen.rest())

@@ -65,8 +65,10 @@ class SampleUpstream:
                 request = json.loads(body)
                 answer = self._classifier.predict(request["input_text"], request.get("temperature", 1.0))
                 await self._answer(incoming, 200, answer)
-            case "POST", "/v1/chat/completions" | "/v1/careless/chat/completions":
-                await self._complete(incoming, json.loads(body), careless="careless" in path)
+            case "POST", "/v1/chat/completions":
+                await self._complete(incoming, json.loads(body))
+            case "POST", "/v1/careless/chat/completions":
+                await self._complete(incoming, json.loads(body), careless=True)
             case "GET", "/v1/models":
                 models = [{"id": MODEL, "object": "model", "created": 1_700_000_000, "owned_by": "sample"}]
                 await self._answer(incoming, 200, {"object": "list", "data": models})
@@ -75,7 +77,7 @@ class SampleUpstream:
             case _:
                 await self._answer(incoming, 404, {"detail": f"no handler for {path} on host model-7.internal"})
 
-    async def _complete(self, incoming: Incoming, request: Any, *, careless: bool) -> None:
+    async def _complete(self, incoming: Incoming, request: Any, *, careless: bool = False) -> None:
         fault = refuse(request)
         if fault is not None:
             await self._answer(incoming, fault.status, fault.body)

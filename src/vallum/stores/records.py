@@ -24,7 +24,7 @@ import msgspec
 from vallum.core.errors import DependencyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 FILE_MAX_BYTES = 16 * 1024 * 1024
 FILES_MAX = 16
@@ -133,33 +133,38 @@ class Records:
 
 def find_record(folder: Path, request_id: str) -> dict[str, Any] | None:
     """Return the record of one request, or None.  Newest files are read first."""
-    return _find_in(_lines(folder), request_id)
+    found = (_find_in(data, request_id) for data in _contents(folder))
+    return next((record for record in found if record is not None), None)
 
 
-def _find_in(lines: Iterable[bytes], request_id: str) -> dict[str, Any] | None:
+def _find_in(data: bytes, request_id: str) -> dict[str, Any] | None:
+    """Look for a record in lines: not at each, which would take ten times as long."""
     needle = f'"request_id":"{request_id}"'.encode("utf-8", "replace")
-    for line in lines:
-        if needle in line:
-            try:
-                record: dict[str, Any] = json.loads(line)
-            except ValueError:
-                continue  # a line that a crash or a full disk has torn
-            if record["request_id"] == request_id:
-                return record
+    at = data.find(needle)
+    while at >= 0:
+        start, end = data.rfind(b"\n", 0, at) + 1, data.find(b"\n", at)
+        end = len(data) if end < 0 else end
+        at = data.find(needle, end)
+        try:
+            record: dict[str, Any] = json.loads(data[start:end])
+        except ValueError:
+            continue  # a line that a crash or a full disk has torn
+        if record["request_id"] == request_id:
+            return record
     return None
 
 
 def _search(held: list[bytes], folder: Path, request_id: str) -> dict[str, Any] | None:
     """Look through all that could hold the record of a request, found or not: the time does not tell."""
     began = int(request_id.replace("-", "")[:12], 16) / 1000 if ID.fullmatch(request_id) else inf
-    lines = chain(held, _lines(folder, began - DAY_S / 24))  # clocks of files and requests may differ
-    found = [record for line in lines if (record := _find_in((line,), request_id)) is not None]
+    written = _contents(folder, began - DAY_S / 24)  # clocks of files and requests may differ
+    found = [record for data in chain((b"\n".join(held),), written) if (record := _find_in(data, request_id))]
     return found[0] if found else None
 
 
-def _lines(folder: Path, since: float = 0.0) -> Iterator[bytes]:
-    """Yield the lines of the files that were written at `since` (Unix seconds) or later, newest files first."""
+def _contents(folder: Path, since: float = 0.0) -> Iterator[bytes]:
+    """Yield the files that were written at `since` (Unix seconds) or later, newest first."""
     for path in sorted(folder.glob("*.jsonl"), reverse=True):
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_mtime >= since:
-                yield from file
+                yield file.read()

@@ -125,7 +125,7 @@ class Confidence:
         kept = set(ranked[: self._top_k])
         return [key for key in keys if key in kept]
 
-    def _coarsen_number(self, value: Any) -> str | float | None:
+    def _coarsen_number(self, value: Any) -> Any:
         if not _is_score(value) or (self._threshold is not None and value < self._threshold):
             return None
         if self._rounds:
@@ -133,8 +133,7 @@ class Confidence:
                 return None
             return self._round(value)
         if self._bands is None:
-            exact: float = value
-            return exact
+            return value  # compiled, a float has no room for every integer
         return next((label for low, label in self._bands if value >= low), None)
 
     def _round(self, value: float) -> float:

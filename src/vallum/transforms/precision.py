@@ -69,7 +69,7 @@ class Precision:
             return None
         return self._number(value)
 
-    def _number(self, value: float) -> float | None:
+    def _number(self, value: Any) -> float | None:  # compiled, a float has no room for every integer
         try:
             number = float(value)
         except OverflowError:

@@ -93,7 +93,8 @@ def find_shuffled(raw: bytes) -> list[Shuffled]:
 
 
 def _slots(totals: Letters, first: Letters, last: Letters) -> Letters:
-    return ((totals + first * _FIRST + last * _LAST) * _SPREAD) >> _SHIFT
+    slots: Letters = ((totals + first * _FIRST + last * _LAST) * _SPREAD) >> _SHIFT
+    return slots
 
 
 def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp], totals: Letters) -> Letters:

@@ -109,5 +109,6 @@ class ResponseConfig(Base, frozen=True):
     leaks: Annotated[list[LeakConfig], Meta(description="what must not be in an answer")] = []
     padding: PaddingConfig = PaddingConfig()
     failure_slot_ms: Annotated[
-        int, Meta(ge=0, le=5000, description="failures leave on multiples of this after the request; 0: at once")
+        int,
+        Meta(ge=0, le=5000, description="failures leave in slots of this, at a moment that chance chooses; 0: at once"),
     ] = 20
