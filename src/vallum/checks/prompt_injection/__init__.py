@@ -11,13 +11,14 @@ Config
     what the permissive sensitivity would let through is refused, or let through with a bound credential.
     `mode: enforce | shadow`.
 Cost
-    For 1 kB of text about 100 us: patterns 10, features and windows 55, shuffled words 20, readings 5 to 10 (twice that
-    where characters are beyond ASCII); 1 to 2.5 ms for 32 kB.  Time is linear, but text made of nothing but trigger words
-    costs up to 1 us a byte.  Two seconds to compile the patterns, 3 MB.
+    For 1 kB of text about 120 us: patterns 15, features and windows 70, shuffled words 25, readings 5 to 10 (twice that
+    where characters are beyond ASCII); 1 to 2.5 ms for 32 kB.  Time is linear, and what is made to cost time costs no more
+    than 0.2 us a byte: floods of trigger words are refused unread, and a text that says enough is searched no further.
+    Two seconds to compile the patterns, 3 MB.
 Misses
-    Of attacks from sources it never saw, half at `balanced` and a quarter at `strict`: by kind, at `balanced`, 40 % of
-    injected documents, 45 % of direct overrides, 55 % of prompt and secret extraction and nearly all jailbreaks by
-    role-play.  Three quarters of what is not in English.  What it does not know: politeness (a game, a story, a
+    Of attacks from sources it never saw, half at `balanced` and a third at `strict`: by kind, at `balanced`, 33 % of
+    injected documents, 44 % of direct overrides, 54 % of prompt and secret extraction and nearly all jailbreaks by
+    role-play.  70 % of what is not in English.  What it does not know: politeness (a game, a story, a
     hypothetical that names none of the usual words), Morse and home-made codes, images, an attack spread over several
     requests, poisoned tool definitions and system messages (both are trusted as the operator's), and a harmful request
     that redirects nobody.  Text that quotes an attack, such as a report about injections, may be refused.

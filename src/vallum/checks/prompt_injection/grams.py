@@ -109,10 +109,9 @@ def hash_grams(data: NDArray[np.uint8]) -> Grams:
     words = _hash_words(codes, starts, ends)
     kinds = _KIND_OF.take(words >> _KIND_SHIFT)
     known = np.flatnonzero(kinds)
-    for hashes in (*_kin(words), *_kin(_name_kinds(kinds[known], known))):
-        np.multiply(hashes, _SPREAD, out=slots[at : at + len(hashes)])
-        at += len(hashes)
-    slots = slots[:at]
+    hashes = np.concatenate((*_kin(words), *_kin(_name_kinds(kinds[known], known))))
+    np.multiply(hashes, _SPREAD, out=slots[at : at + len(hashes)])
+    slots = slots[: at + len(hashes)]
     slots >>= _SHIFT
     return Grams(slots, starts, starts[known])
 

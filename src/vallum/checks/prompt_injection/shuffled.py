@@ -74,11 +74,14 @@ def find_shuffled(raw: bytes) -> list[Shuffled]:
     letters = _LETTERS[np.frombuffer(raw, dtype=np.uint8)]
     edges = np.flatnonzero(np.diff(letters != 0))
     starts, ends = edges[::2] + 1, edges[1::2]
-    likely = np.flatnonzero(_IS_KEY[_slots(letters, starts, ends)] & (ends - starts > 2))
+    sums = np.cumsum(letters, dtype=np.uint32)
+    totals = sums[ends] - sums[starts - 1]
+    likely = np.flatnonzero(_IS_KEY[_slots(totals, letters[starts], letters[ends])] & (ends - starts > 2))
     starts, ends = starts[likely], ends[likely]
     if len(likely):
         # Of a flood of plain key words none is looked at: they are told by a sum that minds the order.
-        mixed = np.flatnonzero(~np.isin(_order(letters, starts, ends), _PLAIN))[:MOST]
+        order = _order(letters, starts, ends, totals[likely])
+        mixed = np.flatnonzero(_PLAIN.take(np.searchsorted(_PLAIN, order), mode="clip") != order)[:MOST]
         starts, ends = starts[mixed], ends[mixed]
     found = []
     for start, end in zip(starts.tolist(), (ends + 1).tolist(), strict=True):
@@ -89,26 +92,26 @@ def find_shuffled(raw: bytes) -> list[Shuffled]:
     return found
 
 
-def _slots(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
-    sums = np.cumsum(letters, dtype=np.uint32)
-    unordered = sums[ends] - sums[starts - 1] + letters[starts] * _FIRST + letters[ends] * _LAST
-    slots: Letters = (unordered * _SPREAD) >> _SHIFT
+def _slots(totals: Letters, first: Letters, last: Letters) -> Letters:
+    slots: Letters = ((totals + first * _FIRST + last * _LAST) * _SPREAD) >> _SHIFT
     return slots
 
 
-def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
-    sums = np.cumsum(letters, dtype=np.uint32)
-    places = np.cumsum(letters * np.arange(1, len(letters) + 1, dtype=np.uint32), dtype=np.uint32)
-    order: Letters = places[ends] - places[starts - 1] - starts.astype(np.uint32) * (sums[ends] - sums[starts - 1])
+def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp], totals: Letters) -> Letters:
+    places = np.cumsum(letters * np.arange(len(letters), dtype=np.uint32), dtype=np.uint32)
+    order: Letters = places[ends] - places[starts - 1] - starts.astype(np.uint32) * totals
     return order
 
 
-def _of_word(word: str) -> tuple[Letters, Letters]:
-    letters = _LETTERS[np.frombuffer(b" %b " % word.encode(), dtype=np.uint8)]
-    starts, ends = np.array([1]), np.array([len(word)])
-    return _slots(letters, starts, ends), _order(letters, starts, ends)
+def _mark() -> tuple[NDArray[np.bool_], Letters]:
+    """Return which slots are those of a key word in any order, and the numbers of the key words in their own."""
+    is_key, plain = np.zeros(1 << MOST_BITS, dtype=np.bool_), []
+    for word in KEY_WORDS:
+        letters = _LETTERS[np.frombuffer(b" %b " % word.encode(), dtype=np.uint8)]
+        start, end, total = np.array([1]), np.array([len(word)]), letters.sum(dtype=np.uint32, keepdims=True)
+        is_key[_slots(total, letters[start], letters[end])] = True
+        plain.append(_order(letters, start, end, total))
+    return is_key, np.unique(np.concatenate(plain))
 
 
-_IS_KEY = np.zeros(1 << MOST_BITS, dtype=np.bool_)
-_IS_KEY[np.concatenate([_of_word(word)[0] for word in KEY_WORDS])] = True
-_PLAIN = np.concatenate([_of_word(word)[1] for word in KEY_WORDS])
+_IS_KEY, _PLAIN = _mark()
