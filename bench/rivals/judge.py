@@ -6,8 +6,6 @@ Runs in the environment of the detector and imports nothing but it.  A text is j
 counts.
 """
 
-
-
 import json
 import os
 import re
