@@ -106,3 +106,34 @@ def test_thinking_that_a_block_begins_with_goes_on_as_thinking() -> None:
     (begun, went_on, _) = [json.loads(line[6:]) for line in out.split(b"\n") if line.startswith(b"data: ")]
     assert went_on["delta"]["type"] == "thinking_delta"
     assert begun["content_block"]["thinking"] + went_on["delta"]["thinking"] == "so AKIAIOSF"
+
+
+def test_what_was_held_of_a_completion_leaves_at_its_end() -> None:
+    documents = [{"id": "c", "model": "m", "choices": [{"index": 0, "text": "so AKIAIOSF", "finish_reason": None}]}]
+    _, screen, outlet = screen_of()
+    out = stream([events_of(documents)], screen, outlet)
+    assert isinstance(out, bytes)
+    left = [json.loads(line[6:]) for line in out.split(b"\n") if line.startswith(b"data: {")]
+    assert "".join(one["choices"][0]["text"] for one in left) == "so AKIAIOSF"
+
+
+def test_of_two_leaks_that_overlap_both_are_gone() -> None:
+    _, screen, outlet = screen_of()
+    out = stream(
+        [events_of([delta({"content": f"write to {KEY}@example.com today"}), delta({}, "stop")])], screen, outlet
+    )
+    assert isinstance(out, bytes)
+    assert KEY.encode() not in out
+    assert b"example.com" not in out
+    assert out.count(REPLACEMENT.encode()) == 1
+
+
+def test_a_marker_that_ends_where_its_piece_does_waits_for_the_next() -> None:
+    spaced = " ".join(MARKER)
+    _, screen, outlet = screen_of()
+    documents = [delta({"content": f"it is {spaced}"}), delta({"content": " good bye"}), delta({}, "stop")]
+    out = stream([events_of(documents)], screen, outlet)
+    assert isinstance(out, bytes)
+    left = [json.loads(line[6:]) for line in out.split(b"\n") if line.startswith(b"data: {")]
+    said = "".join(one["choices"][0]["delta"].get("content", "") for one in left)
+    assert said == f"it is {REPLACEMENT} good bye"

@@ -196,8 +196,9 @@ class Screen:
             found, shut = scan(window, ended)
             safe = min(safe, shut)
             for leak in found:
-                clear = ended or leak.end < size or leak.start < size - REACH  # else it may still grow
-                if clear and self._note(sentry, leak.rule):
+                if not ended and leak.end == size and leak.start >= size - REACH:
+                    safe = min(safe, leak.start)  # it may still grow, and waits for that
+                elif self._note(sentry, leak.rule):
                     leaks.append(leak)
         leaks.sort()
         return leaks, max(safe, size - REACH)
