@@ -57,8 +57,6 @@ def test_of_an_upload_the_name_is_text_and_the_data_is_not() -> None:
     assert content.values == ["hello", "cat.png", "cat.png"]
     assert content.locate(lambda text: text == "cat.png") == "/f/filename"
     assert content.passages == (
-        Passage(Voice.USER, " (a key)", "a"),
-        Passage(Voice.USER, " (a key)", "f"),
         Passage(Voice.USER, " (a key)", "g[]"),
         Passage(Voice.USER, "/a", "hello"),
         Passage(Voice.USER, "/f/filename", "cat.png"),

@@ -251,7 +251,7 @@ def test_a_stripped_image_is_no_text_either() -> None:
 
     assert content.document is outcome
     assert content.values == ["hello"]
-    assert {passage.where for passage in content.passages} == {" (a key)", "/text"}
+    assert {passage.where for passage in content.passages} == {"/text"}
 
 
 def test_what_was_refused_stays_text() -> None:
