@@ -1,8 +1,8 @@
 """Normalisation: what a text shows to a reader, in the plainest characters that show it.
 
 Invisible characters go, tag characters become the ASCII they hide, compatibility forms and accents on Latin letters
-become plain letters.  Letters of other scripts are folded inside mixed-script words, and in text that is Latin otherwise
-where a whole word could be either ("а", "сору"), so that Russian, Greek and every other language survive unchanged.
+become plain letters.  Letters of other scripts are folded inside mixed-script words and, where most of a text is Latin,
+in words that could be Latin as a whole, so that Russian, Greek and every other language survive unchanged.
 """
 
 from __future__ import annotations
