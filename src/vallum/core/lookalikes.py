@@ -1,8 +1,8 @@
 """Normalisation: what a text shows to a reader, in the plainest characters that show it.
 
 Invisible characters go, tag characters become the ASCII they hide, compatibility forms and accents on Latin letters
-become plain letters.  Letters of other scripts are folded inside mixed-script words only, so that Russian, Greek and
-every other language survive unchanged.
+become plain letters.  Letters of other scripts are folded inside mixed-script words and, where most of a text is Latin,
+in words that could be Latin as a whole, so that Russian, Greek and every other language survive unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _HIDDEN = re.compile(
 _ACCENTS = re.compile("(?<=[A-Za-z])[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
 _SPACES = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
 _WORD = re.compile(r"\w+")
-_ASCII_LETTER = re.compile("[A-Za-z]")
+ASCII_LETTER = re.compile("[A-Za-z]")
 
 # Latin letters that NFKC leaves alone, and letters drawn in boxes: folded wherever they stand.
 _LATIN = str.maketrans(
@@ -69,7 +69,7 @@ _LATIN = str.maketrans(
 # Letters of other scripts that are drawn like Latin ones: Cyrillic, Greek, Armenian, Cherokee.
 _FOREIGN = str.maketrans(
     {
-        **dict(zip("аЬвсԁеһіїјкӏмпорԛгѕтуԝхѵзб", "abbcdehiijklmnopqrstuwxv36", strict=True)),
+        **dict(zip("аЬвсԁеһіїјкӏмпорԛгѕтуԝхѵзб", "abbcdehiijklmnopqrstywxv36", strict=True)),
         **dict(zip("АВСЕНІЇЈКМОРЅТУХѴԜԚԌЗғєѡ", "ABCEHIIJKMOPSTYXVWQG3few", strict=True)),
         **dict(zip("αβγδεζηικμνορστυχωϲϳϱϵ", "abydeznikuvopotuxwcjpe", strict=True)),
         **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϜ", "ABEZHIKMNOPTYXCF", strict=True)),
@@ -83,6 +83,9 @@ _FOREIGN = str.maketrans(
 _LATIN_LETTER = re.compile(f"[{''.join(chr(code) for code in _LATIN if code < 0x10000)}\U0001f150-\U0001f1ff]")
 _FOREIGN_LETTER = re.compile(f"[{''.join(map(chr, _FOREIGN))}]")
 _MIXED = re.compile(f"[A-Za-z]{_FOREIGN_LETTER.pattern}|{_FOREIGN_LETTER.pattern}[A-Za-z]")
+# Of those, the letters that nobody tells from Latin ones: a word of nothing else is Latin in Latin text.
+_TWINS = re.compile("[асԁеһіјӏорԛѕуԝхѵАВСЕНІЈКМОРЅТУХԜԚοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ]+")
+_NO_LETTER = bytes(code for code in range(128) if not chr(code).isalpha())
 
 MOST_MARKS = 30
 """Marks on one letter that are kept: more than any language stacks, and Unicode's own bound (UAX 15 13).
@@ -120,8 +123,11 @@ def _normalise_any(text: str) -> str:
     # Tags by runs: a call for each character would be a flood's friend.
     plain = bound_marks(_HIDDEN.sub("", _TAGS.sub(_reveal, plain)))
     if not plain.isascii():
-        if _FOREIGN_LETTER.search(plain) and _MIXED.search(plain):
-            plain = _WORD.sub(_fold_mixed, plain)
+        if _FOREIGN_LETTER.search(plain):
+            if _is_latin(plain):
+                plain = _WORD.sub(_fold_twins, plain)
+            elif _MIXED.search(plain):
+                plain = _WORD.sub(_fold_mixed, plain)
         if not unicodedata.is_normalized("NFD", plain) or _ACCENTS.search(plain):
             plain = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", plain)))
     return text if plain == text else _SPACES.sub(" ", plain)
@@ -137,9 +143,19 @@ def _fold_latin(match: re.Match[str]) -> str:
 
 def _fold_mixed(match: re.Match[str]) -> str:
     word = match[0]
-    if word.isascii() or not _ASCII_LETTER.search(word):
+    if word.isascii() or not ASCII_LETTER.search(word):
         return word
     return word.translate(_FOREIGN)
+
+
+def _fold_twins(match: re.Match[str]) -> str:
+    return match[0].translate(_FOREIGN) if _TWINS.fullmatch(match[0]) else _fold_mixed(match)
+
+
+def _is_latin(text: str) -> bool:
+    """Say whether more than half of all letters are ASCII."""
+    plain = text.encode("ascii", "ignore")
+    return len(plain.translate(None, _NO_LETTER)) > len(text) - len(plain)
 
 
 # Latin-1 by one table: what each character becomes, and which of them become one character of Latin-1 again.

@@ -19,7 +19,7 @@ from string import ascii_letters, digits
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from vallum.core.lookalikes import normalise
+from vallum.core.lookalikes import ASCII_LETTER, normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,9 @@ WINDOW = 100
 
 MOST_LEET = 2000
 """Words of a text that are read as leetspeak, which is dear: the first, of which an attack needs few."""
+
+SURELY_LEET = 3
+"""Digits within words from which on lone numbers are words as well: "7h15 15 4 7r1ck"."""
 
 SHORTEST_RUN = 24
 """Characters of base64 or hex that are worth decoding: 18 or 12 bytes."""
@@ -67,8 +70,8 @@ def read(text: str) -> tuple[Reading, ...]:
         if spelled != text:
             path, text = _extend(path, "spaced"), spelled
             readings.append(Reading(path, text))
-    if _is_leet(text):
-        readings.append(Reading(_extend(path, "leet"), _LEET_WORD.sub(_decode_leet, text, count=MOST_LEET)))
+    if _count_leet(text):
+        readings.append(Reading(_extend(path, "leet"), _decode_leet(text)))
     return tuple(readings)
 
 
@@ -128,10 +131,10 @@ def _is_spaced(shape: bytes) -> bool:
     return (b"     " in shape[::2] or b"     " in shape[1::2]) and b"x x x x x" in shape
 
 
-def _is_leet(text: str) -> bool:
+def _count_leet(text: str) -> int:
     if not ("0" in text or "1" in text or "3" in text or "4" in text or "5" in text or "7" in text or "$" in text):
-        return False
-    return b"a0a" in text.encode("utf-8", "replace").translate(_LEET_SHAPE)
+        return 0
+    return text.encode("utf-8", "replace").translate(_LEET_SHAPE).count(b"a0a")
 
 
 # Escapes of JSON, JavaScript, Python and C.
@@ -208,9 +211,10 @@ def _join_lines(text: str) -> str:
     )
 
 
-# Every second character is a space, or a sign between letters.
+# Every second character is a space, or a sign between letters; a word may begin with a few signs.
 _SPACED = re.compile(
-    r"(?<!\S)[\w$@!\"'(](?: \S)+(?!\S)|(?<![A-Za-z0-9])[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9])",
+    r"(?<!\S)(?:[^\w\s] ){0,4}\w(?: \S)+(?!\S)|(?<!\S)[$@!\"'(](?: \S)+(?!\S)"
+    r"|(?<![A-Za-z0-9])[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9])",
 )
 _GAPS = re.compile(" {2,}")
 
@@ -219,14 +223,40 @@ def _join_letters(match: re.Match[str]) -> str:
     return match[0][::2]
 
 
-_LEET_WORD = re.compile(r"[A-Za-z0-9@$!|+]*[A-Za-z][A-Za-z0-9@$!|+]*")
+_LEET_WORD = re.compile(r"[A-Za-z0-9@$!|+]+")
+_LEET_NUMBER = re.compile(r"(?<!\S)(?:1|4|15|17|45|47|50|70)(?!\S)")  # i, a, is, it, as, at, so, to
 _LEET = str.maketrans("0345789@$!|+", "oeastbgasiit")
-# "1" is i or l.  Between a consonant and anything but a vowel's end it is i ("1gnore", "prev1ous"), else l ("ru1es").
-_ONE_AS_L = re.compile(r"(?<=[aeiouAEIOU1lL])1|1(?=1|$)|^1(?=[aeiouAEIOU])")
+# "1" is i or l: l beside another, and where that is by far the likelier letter between its neighbours in English
+# ("ru1es", "he1p", but "1gnore", "prev1ous").  The letter before ("^" for none), and those after ("$" for none).
+_L_BETWEEN = (
+    "^aeiou aacehiklopsuwy$ beiouy ciuy diy eacdefilopsy$ faiouy geiy iabdeilmosty$ liouy$ ny oaefilosuv$ paeiouy"
+    " rdy$ say ty uadefgilt$"
+)
 
 
-def _decode_leet(match: re.Match[str]) -> str:
+def _find_l(context: str) -> str:
+    before, after = context[0], context[1:]
+    least = f"(?=[{after}])" if after[-1] != "$" else f"(?=[{after[:-1]}]|$)"
+    return ("^1" if before == "^" else f"(?<={before})1") + least
+
+
+_ONE_AS_L = re.compile("1(?=1)|(?<=1)1|" + "|".join(map(_find_l, _L_BETWEEN.split())), re.IGNORECASE)
+
+
+def _decode_leet(text: str) -> str:
+    if _count_leet(text) >= SURELY_LEET:
+        text = _LEET_NUMBER.sub(_spell_number, text, count=MOST_LEET)
+    return _LEET_WORD.sub(_spell_word, text, count=MOST_LEET)
+
+
+def _spell_number(match: re.Match[str]) -> str:
+    return match[0].replace("1", "i").translate(_LEET)
+
+
+def _spell_word(match: re.Match[str]) -> str:
     word = match[0]
-    if word.isalpha():
+    if word.isalpha() or not ASCII_LETTER.search(word):
         return word
-    return _ONE_AS_L.sub("l", word.translate(_LEET)).replace("1", "i")
+    # Signs are letters within a word, and some at its beginning; a bar there, and any at its end, is what it is.
+    inner = word.lstrip("|+").rstrip("|!+")
+    return word.replace(inner, _ONE_AS_L.sub("l", inner.translate(_LEET)).replace("1", "i"), 1)

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from vallum.core.reading import Reading
 
-CONCEALING = frozenset(("base", "spaced", "leet", "rot13", "reversed", "morse", "shuffled"))
-"""Decoders of what nobody does by accident to words such as these: worth half a point beside what they uncover."""
-
 ENOUGH = 4.0
 """Evidence, added up over the pieces of a text, after which no more is asked for: repeating itself costs nothing."""
 
@@ -47,7 +44,6 @@ class Gate:
     def weigh(self, readings: Iterable[Reading]) -> Evidence:
         """Return the heaviest evidence of all readings."""
         best = Evidence()
-        open_weight = 0.0
         is_ciphered = False
         for how, text in readings:
             hits = self._search(text)
@@ -55,10 +51,6 @@ class Gate:
                 continue
             weight = add_up(hits)
             is_ciphered = is_ciphered or any(hit in CIPHER_CUES for hit in hits)
-            if how == "sent":
-                open_weight = weight
-            elif weight > open_weight and not CONCEALING.isdisjoint(how.split("+")):
-                weight += 0.5
             if weight > best.weight:
                 best = Evidence(how, weight, ",".join(pattern.name for pattern in hits))
         return best._replace(is_ciphered=is_ciphered)

@@ -286,7 +286,8 @@ CIPHER_CUES = (
     Pattern(
         "cipher.rot13",
         0.0,
-        r"vafgehpgvba|flfgrz|cerivbhf|cnffjbeq|\b(?:gur|naq|lbh|lbhe|nyy|guvf|jvgu|gung|cyrnfr|frperg|vtaber)\b",
+        r"vafgehpgvba|flfgrz|cerivbhf|cnffjbeq|\b(?:gur|naq|lbh|lbhe|nyy|guvf|jvgu|gung|cyrnfr|frperg|vtaber"
+        r"|unir|orra|jrer|jbeq|fnl|cevag)\b",
     ),
     Pattern(
         "cipher.reversed",

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     Letters = NDArray[np.uint32]
 
 ALSO = (
-    "after again correctly data enable first from hacked knowledge language make other question read "
-    "rebel regardless request response said search security task tasks that their these this those "
-    "training under until with written "
+    "after again conversation correctly data dialogue document echo enable first from hacked have "
+    "knowledge language like line lines list make other print prompt question read rebel regardless "
+    "remind reproduce request response said search security seen sentence sentences task tasks text that "
+    "their these this those training under until used were what with word words would written your "
 ).split()
 LOOK_ALIKE = {"from", "except"}  # form, expect
 KEY_WORDS = [
