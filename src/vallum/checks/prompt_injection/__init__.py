@@ -16,9 +16,9 @@ Cost
     than 0.2 us a byte: floods of trigger words are refused unread, and a text that says enough is searched no further.
     Two seconds to compile the patterns, 3 MB.
 Misses
-    Of attacks from sources it never saw, half at `balanced` and a third at `strict`: by kind, at `balanced`, 33 % of
-    injected documents, 44 % of direct overrides, 54 % of prompt and secret extraction and nearly all jailbreaks by
-    role-play.  70 % of what is not in English.  What it does not know: politeness (a game, a story, a
+    Of attacks from sources it never saw, half at `balanced` and 37 % at `strict`: by kind, at `balanced`, 32 % of
+    injected documents, 44 % of direct overrides, 55 % of prompt and secret extraction and nearly all jailbreaks by
+    role-play.  73 % of what is not in English.  What it does not know: politeness (a game, a story, a
     hypothetical that names none of the usual words), Morse and home-made codes, images, an attack spread over several
     requests, poisoned tool definitions and system messages (both are trusted as the operator's), and a harmful request
     that redirects nobody.  Text that quotes an attack, such as a report about injections, may be refused.
