@@ -14,7 +14,7 @@ from __future__ import annotations
 from math import floor, isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vallum.core.fieldpath import parse_path, places
+from vallum.core.fieldpath import parse_path, places, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,12 +38,8 @@ class Coarsening:
     def apply(self, document: Any, removed: set[str]) -> Any:
         """Return `document` with its scores coarsened; a score that is no number is taken away."""
         for path in self._paths:
-            for container, key in list(places(document, path)):
-                coarse = self._coarsen(container[key])
-                if coarse is None and isinstance(container, dict):
-                    del container[key]
-                else:
-                    container[key] = coarse
+            for container, key in places(document, path):
+                put(container, key, self._coarsen(container[key]))
                 removed.add(self._note)
         return document
 

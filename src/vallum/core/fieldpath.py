@@ -68,6 +68,14 @@ def _find_items(found: list[tuple[Any, Any]], document: list[Any], path: Path, a
             _find(found, item, path, at + 1)
 
 
+def put(container: Any, key: Any, value: Any) -> None:
+    """Put `value` in the place of what stands at `key`; None takes the member of an object away."""
+    if value is None and isinstance(container, dict):
+        del container[key]
+    else:
+        container[key] = value
+
+
 def spellings(document: dict[str, Any], name: str) -> list[str]:
     """Return the keys of `document` that are `name` in any case."""
     folded = name.casefold()

@@ -25,7 +25,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vallum.core.fieldpath import parse_path, places
+from vallum.core.fieldpath import parse_path, places, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,11 +69,7 @@ class Confidence:
         """Return `document` with its scores coarsened; what stands there and is no score is removed."""
         for path in self._paths:
             for container, key in places(document, path):
-                coarse = self._coarsen(container[key], _row(container))
-                if coarse is None and isinstance(container, dict):
-                    del container[key]
-                else:
-                    container[key] = coarse
+                put(container, key, self._coarsen(container[key], _row(container)))
                 removed.add(self._note)
         return document
 

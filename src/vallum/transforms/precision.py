@@ -24,7 +24,7 @@ from base64 import b64decode, b64encode
 from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vallum.core.fieldpath import parse_path, places
+from vallum.core.fieldpath import parse_path, places, put
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,11 +48,7 @@ class Precision:
         """Return `document` with its numbers rounded; what stands there and is no number is removed."""
         for path in self._paths:
             for container, key in places(document, path):
-                coarse = self._coarsen(container[key])
-                if coarse is None and isinstance(container, dict):
-                    del container[key]
-                else:
-                    container[key] = coarse
+                put(container, key, self._coarsen(container[key]))
                 removed.add(self._note)
         return document
 
