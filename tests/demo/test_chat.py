@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from vallum.demo.chat import MODEL, ChatModel, Token, chunks, completion, count_tokens, refuse
+from vallum.demo.chat import MODEL, ChatModel, Token, count_tokens
+from vallum.demo.chat_format import chunks, completion, refuse
 
 PROMPTS = {
     "a question": "How do I design a good website?",

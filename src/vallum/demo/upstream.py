@@ -13,7 +13,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from vallum.core.decision import Deny
-from vallum.demo.chat import MODEL, ChatModel, Token, chunks, completion, refuse
+from vallum.demo.chat import MODEL, ChatModel, Token
+from vallum.demo.chat_format import chunks, completion, refuse
 from vallum.demo.classifier import Classifier
 
 if TYPE_CHECKING:
