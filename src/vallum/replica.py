@@ -1,0 +1,287 @@
+"""One process's part in a watch that several processes keep: all of them know the same, and one of them judges.
+
+Each hands in what it has seen, as numbered entries of one log, and takes in what the others have (stores/watch_log.py).
+Who holds the lease sweeps, tells the others what came of it by the same log, and shortens the log by a snapshot.
+
+Rule 1: an entry counts once: by its writer's number, however often it was handed in, or read.
+Rule 2: what was handed in is kept until a snapshot holds it: a store that forgets is told again.
+Rule 3: while the store is out, each sweeps for itself, by all that it knew and what it sees.
+Rule 4: who knows nothing yet does not take the lease from those who do: it waits, and they are faster.
+Rule 5: what is no entry of this watch, version and secret is passed over, and said once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from vallum.core.errors import DependencyError
+from vallum.stores.watch_log import LEASE_MS, START, read_label
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from vallum.stores.seal import Seal
+    from vallum.stores.watch_log import Page, WatchLog
+
+log = logging.getLogger("vallum")
+
+OUTBOX_MAX = 64  # entries: beyond them what is seen adds up in the watch
+SENT_MAX_BYTES = 16_777_216  # of entries that no snapshot holds
+WRITERS_MAX = 1_000
+PAGES_AT_ONCE = 300  # of the log, in one exchange: more than it holds
+SNAPSHOT_S = 60.0
+SNAPSHOT_ENTRIES = 512  # half of what the log holds
+CLAIM_S = LEASE_MS / 4000
+ALONE_S = LEASE_MS / 1000  # without an answer of the store
+
+
+class Shared(Protocol):
+    """A watch, as far as it is shared.  All bytes are its own business; it raises ValueError for what is broken."""
+
+    def take_notes(self) -> list[bytes]:
+        """Return what was noted here since the last call, in pieces that `add` takes."""
+
+    def add(self, notes: bytes) -> None:
+        """Add what was noted elsewhere."""
+
+    def adopt(self, judgement: bytes) -> None:
+        """Judge as another does."""
+
+    def judgement(self) -> bytes:
+        """Return all that judging goes by, but for what was noted."""
+
+    def pack(self) -> bytes:
+        """Return all that is known."""
+
+    def restore(self, packed: bytes) -> None:
+        """Put this in the place of all that is known."""
+
+
+class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+    """One entry of the log."""
+
+    writer: str
+    number: int
+    is_judgement: bool
+    content: bytes
+
+
+class Told(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """What a snapshot holds: the log up to a place, and each writer's entries up to a number."""
+
+    place: str
+    numbers: dict[str, int]
+
+
+class Replica:
+    """One of those that keep a watch."""
+
+    def __init__(self, name: str, watch: Shared, shared_log: WatchLog, seal: Seal, clock: Callable[[], float]) -> None:
+        """Take part as `name`, which nobody else has or had; `clock` gives seconds and never goes back."""
+        self.watch = watch
+        self._name = name
+        self._log = shared_log
+        self._seal = seal
+        self._clock = clock
+        self._number = 0
+        self._outbox: deque[Entry] = deque()
+        self._sent: deque[Entry] = deque()
+        self._sent_bytes = 0
+        self._numbers: dict[str, int] = {}  # the last that counted, of each writer; last heard of last
+        self._birth, self._place, self._label = b"", START, b""
+        self._knows = False
+        self._began = self._heard = clock()
+        self._claim_due = 0.0
+        self._leads_until = 0.0
+        self._snapshot_due = 0.0
+        self._unsnapshotted = 0  # entries
+        self.refused = 0
+
+    # --- what it may do
+
+    @property
+    def leads(self) -> bool:
+        """Say whether its sweeps count for all."""
+        return self._clock() < self._leads_until
+
+    @property
+    def sweeps(self) -> bool:
+        """Say whether it sweeps: for all, or for itself while the store is out."""
+        return self.leads or self._clock() - self._heard > ALONE_S
+
+    def know(self) -> None:
+        """Count as one who knows something: what is known came from a file."""
+        self._knows = True
+
+    def publish(self) -> None:
+        """Tell the others what a sweep has come to."""
+        if self.leads:
+            self._knows = True
+            self._put(self.watch.judgement(), is_judgement=True)
+
+    # --- the exchange
+
+    async def exchange(self) -> None:
+        """Hand in what was seen here, take in what others have, and lead if nobody does.  Raise DependencyError."""
+        self._collect()
+        await self._hand_in()
+        await self._read()
+        self._heard = self._clock()
+        await self._claim()
+        due = self._clock() >= self._snapshot_due or self._unsnapshotted >= SNAPSHOT_ENTRIES or not self._label
+        if self.leads and due and (self._unsnapshotted or not self._label):
+            await self._save()
+
+    async def close(self) -> None:
+        """Hand in the last, and let another lead.  Raise DependencyError."""
+        self._collect(whole=True)
+        await self._hand_in()
+        if self.leads:
+            await self._save()
+            self._leads_until = 0.0
+            await self._log.release()
+
+    def _collect(self, *, whole: bool = False) -> None:
+        if whole or len(self._outbox) < OUTBOX_MAX:
+            for notes in self.watch.take_notes():
+                self._put(notes, is_judgement=False)
+
+    def _put(self, content: bytes, *, is_judgement: bool) -> None:
+        self._number += 1
+        self._numbers[self._name] = self._number
+        self._outbox.append(Entry(self._name, self._number, is_judgement, content))
+
+    async def _hand_in(self) -> None:
+        while self._outbox:
+            entry = self._outbox[0]
+            sealed = self._seal.close(msgspec.msgpack.encode(entry))
+            counted = await self._log.append(sealed, as_holder=entry.is_judgement)
+            self._outbox.popleft()
+            if not counted:
+                self._leads_until = 0.0
+                continue
+            self._unsnapshotted += 1
+            self._sent.append(entry)
+            self._sent_bytes += len(entry.content)
+            while self._sent_bytes > SENT_MAX_BYTES:
+                self._sent_bytes -= len(self._sent.popleft().content)
+
+    async def _read(self) -> None:
+        for _ in range(PAGES_AT_ONCE):
+            page = await self._log.read(self._birth, self._place)
+            if page.birth != self._birth and self._birth:
+                self._tell_again(page)
+            is_fresh = not self._birth
+            self._birth, self._label = page.birth, page.label
+            if is_fresh and await self._restore():
+                continue
+            for entry in page.entries:
+                self._take_in(entry)
+            self._place = page.place
+            if not page.entries and not (self._is_behind() and await self._restore()):
+                return
+
+    def _tell_again(self, page: Page) -> None:
+        log.warning("the counter store has forgotten what a watch had told it: it is told again")
+        self._outbox.extendleft(reversed([entry for entry in self._sent if not entry.is_judgement]))
+        self._sent.clear()
+        self._sent_bytes = 0
+
+    def _take_in(self, sealed: bytes) -> None:
+        try:
+            entry = msgspec.msgpack.decode(self._seal.open(sealed), type=Entry)
+            if entry.number <= self._numbers.get(entry.writer, 0):
+                return
+            if entry.is_judgement:
+                self.watch.adopt(entry.content)
+            else:
+                self.watch.add(entry.content)
+        except ValueError as error:  # msgspec's are among them
+            self._refuse("an entry of a watch's log", error)
+            return
+        self._knows = True
+        self._unsnapshotted += 1
+        self._numbers.pop(entry.writer, None)
+        self._numbers[entry.writer] = entry.number
+        if len(self._numbers) > WRITERS_MAX:
+            del self._numbers[next(iter(self._numbers))]
+
+    def _refuse(self, what: str, error: ValueError) -> None:
+        if not self.refused:
+            log.error("%s was refused: %s", what, error)
+        self.refused += 1
+
+    # --- snapshots
+
+    async def _claim(self) -> None:
+        now = self._clock()
+        if now < self._claim_due or not (self._knows or now - self._began > 2 * ALONE_S):
+            return
+        self._claim_due = now + CLAIM_S
+        led = self.leads
+        held = await self._log.claim()
+        self._leads_until = now + ALONE_S if held else 0.0
+        if held and not led:
+            self.publish()  # what was judged alone, or by one who has gone
+
+    async def _save(self) -> None:
+        self._collect(whole=True)
+        numbers = dict(list(self._numbers.items())[-WRITERS_MAX:])
+        told = msgspec.msgpack.encode(Told(self._place, numbers))
+        packed = self._seal.close(self.watch.pack())
+        self._unsnapshotted = 0
+        await self._hand_in()  # before others can miss it
+        if not await self._log.save(packed, self._seal.close(told), self._label):
+            self._leads_until = 0.0
+            return
+        self._snapshot_due = self._clock() + SNAPSHOT_S
+        self._forget_sent(numbers.get(self._name, 0))
+
+    def _told(self) -> Told | None:
+        label = read_label(self._label)
+        if label is None:
+            return None
+        try:
+            return msgspec.msgpack.decode(self._seal.open(label.told), type=Told)
+        except ValueError as error:
+            self._refuse("the label of a watch's snapshot", error)
+            return None
+
+    def _is_behind(self) -> bool:
+        """Say whether entries were missed: having read all, whoever knows less than the snapshot has missed some."""
+        told = self._told()
+        if told is None:
+            return False
+        self._forget_sent(told.numbers.get(self._name, 0))
+        return any(number > self._numbers.get(writer, 0) for writer, number in told.numbers.items())
+
+    def _forget_sent(self, number: int) -> None:
+        while self._sent and self._sent[0].number <= number:
+            self._sent_bytes -= len(self._sent.popleft().content)
+
+    async def _restore(self) -> bool:
+        """Begin from the snapshot, and add what was seen here and is not in it."""
+        told, label = self._told(), read_label(self._label)
+        if told is None or label is None:
+            return False
+        sealed = await self._log.load(label)
+        if sealed is None:
+            return False
+        self._collect(whole=True)
+        try:
+            self.watch.restore(self._seal.open(sealed))
+        except ValueError as error:
+            self._refuse("the snapshot of a watch", error)
+            return False
+        held = told.numbers.get(self._name, 0)
+        for entry in (*self._sent, *self._outbox):
+            if entry.number > held and not entry.is_judgement:
+                self.watch.add(entry.content)
+        self._numbers = told.numbers | {self._name: self._number}
+        self._place = told.place
+        self._knows = True
+        return True

@@ -1,0 +1,158 @@
+"""The log in which the replicas of one watch tell one another what they have seen, and the snapshot that shortens it.
+
+In the counters' store, for each route: a stream of entries, which every replica writes to and reads; a snapshot of all
+that was known at one place of it, in parts, and its label; a lease, which says whose sweeps count.  The store does no
+arithmetic and knows nothing of what is in an entry.
+
+Rule 1: whoever reads the label's snapshot and then the stream from the label's place has read everything.
+Rule 2: an entry may come twice and be found twice; whoever reads goes by its writer's number.
+Rule 3: what is judged or snapshotted is only taken from the holder of the lease.
+Rule 4: all is bounded, and goes LIFE_MS after the last replica has looked.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from vallum.core.errors import DependencyError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Ask = Callable[..., Awaitable[Any]]  # (key, *words of a command) -> reply; raises DependencyError
+
+ENTRIES_MAX = 1_024  # of the stream, the oldest go first
+ENTRY_MAX_BYTES = 65_536
+READ_AT_ONCE = 4  # entries: others wait for their replies meanwhile
+PART_BYTES = 262_144
+PARTS_MAX = 1_024  # of a snapshot
+LEASE_MS = 10_000
+LIFE_MS = 14 * 86_400_000  # two windows
+UNLABELLED_MS = 3_600_000  # life of a snapshot's part that got no label
+START = "0-0"
+
+# KEYS: stream, lease.  ARGV: who must hold the lease, or ''; the most entries; life; entry.
+APPEND = """
+if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'e', ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+# KEYS: stream, birth, label.  ARGV: the birth that is known; place; most; life; a birth, where there is none.
+# A store that has forgotten is told by its birth: its stream is then read from the start.
+READ = """
+local birth = redis.call('GET', KEYS[2])
+if not birth then
+  birth = ARGV[5]
+  redis.call('SET', KEYS[2], birth)
+end
+for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
+local from = birth == ARGV[1] and '(' .. ARGV[2] or '-'
+local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[3])
+return {birth, redis.call('GET', KEYS[3]) or '', entries}
+"""
+CLAIM = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+# KEYS: label, lease, parts of the new snapshot, parts of the old one.  ARGV: holder, label, life, number of new parts.
+LABEL = """
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+local last = 2 + tonumber(ARGV[4])
+for i = 3, last do
+  if redis.call('PEXPIRE', KEYS[i], ARGV[3]) == 0 then return 0 end
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+for i = last + 1, #KEYS do redis.call('UNLINK', KEYS[i]) end
+return 1
+"""
+RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
+
+
+class Page(NamedTuple):
+    """What was read of the log."""
+
+    birth: bytes  # of what the store knows: another one says that it has forgotten
+    label: bytes  # empty: there is no snapshot
+    entries: list[bytes]
+    place: str  # behind the last of them
+
+
+class Label(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """Where a snapshot is."""
+
+    id: str
+    parts: int
+    told: bytes  # by whoever made it, to whoever reads it
+
+
+class WatchLog:
+    """The log of one watch, as one replica sees it."""
+
+    def __init__(self, ask: Ask, watch: str, replica: str) -> None:
+        """Share by `ask` with all replicas that name the watch alike."""
+        self._ask = ask
+        self._replica = replica
+        # One slot of a cluster for each watch.
+        tag = blake2b(watch.encode(), digest_size=8).hexdigest()
+        names = ("log", "lease", "birth", "label", "part")
+        self._stream, self._lease, self._birth, self._label, self._part = (f"vlm:{{w{tag}}}:{name}" for name in names)
+
+    async def append(self, entry: bytes, *, as_holder: bool = False) -> bool:
+        """Add an entry; False if it was to come from the lease's holder, and that is another."""
+        holder = self._replica if as_holder else ""
+        words = (2, self._stream, self._lease, holder, ENTRIES_MAX, LIFE_MS, entry)
+        return bool(await self._ask(self._stream, "EVAL", APPEND, *words))
+
+    async def read(self, birth: bytes, place: str) -> Page:
+        """Return the next entries behind `place`, or the first ones if the store was born anew."""
+        keys = (self._stream, self._birth, self._label)
+        words = (birth, place, READ_AT_ONCE, LIFE_MS, os.urandom(8).hex())
+        now_birth, label, found = await self._ask(self._stream, "EVAL", READ, 3, *keys, *words)
+        entries = [bytes(fields[1]) for _, fields in found if len(fields) == 2]
+        behind = found[-1][0].decode() if found else place if now_birth == birth else START
+        return Page(now_birth, label, entries, behind)
+
+    async def claim(self) -> bool:
+        """Take the lease or keep it; say whether it is held."""
+        return bool(await self._ask(self._stream, "EVAL", CLAIM, 1, self._lease, self._replica, LEASE_MS))
+
+    async def release(self) -> None:
+        """Let another have the lease."""
+        await self._ask(self._stream, "EVAL", RELEASE, 1, self._lease, self._replica)
+
+    async def save(self, snapshot: bytes, told: bytes, replaced: bytes) -> bool:
+        """Put a snapshot in the place of the one with the label `replaced`; False if another holds the lease."""
+        label = Label(os.urandom(8).hex(), -(-len(snapshot) // PART_BYTES), told)
+        if label.parts > PARTS_MAX:
+            raise DependencyError(f"a snapshot of {len(snapshot)} bytes is too large for the counter store")
+        for number, name in enumerate(self._parts(label)):
+            part = snapshot[number * PART_BYTES : (number + 1) * PART_BYTES]
+            await self._ask(self._stream, "SET", name, part, "PX", UNLABELLED_MS)
+        old = read_label(replaced)
+        keys = (self._label, self._lease, *self._parts(label), *(() if old is None else self._parts(old)))
+        words = (self._replica, msgspec.msgpack.encode(label), LIFE_MS, label.parts)
+        return bool(await self._ask(self._stream, "EVAL", LABEL, len(keys), *keys, *words))
+
+    async def load(self, label: Label) -> bytes | None:
+        """Return the snapshot of a label, or None where a part is gone: there is a newer one by now."""
+        parts = [await self._ask(self._stream, "GET", name) for name in self._parts(label)]
+        return None if None in parts else b"".join(parts)
+
+    def _parts(self, label: Label) -> list[str]:
+        return [f"{self._part}:{label.id}:{number}" for number in range(label.parts)]
+
+
+def read_label(packed: bytes) -> Label | None:
+    """Read a label; None for none, and for what is none."""
+    try:
+        label = msgspec.msgpack.decode(packed, type=Label) if packed else None
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    return label if label is not None and 0 <= label.parts <= PARTS_MAX and label.id.isalnum() else None
