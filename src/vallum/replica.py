@@ -12,20 +12,23 @@ Rule 5: what is no entry of this watch, version and secret is passed over, and s
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from math import inf
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from vallum.core.errors import DependencyError
 from vallum.stores.watch_log import LEASE_MS, START, read_label
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from vallum.stores.seal import Seal
-    from vallum.stores.watch_log import Page, WatchLog
+    from vallum.stores.watch_log import Label, WatchLog
+
+    Aside = Callable[..., Awaitable[Any]]
 
 log = logging.getLogger("vallum")
 
@@ -43,7 +46,7 @@ class Shared(Protocol):
     """A watch, as far as it is shared.  All bytes are its own business; it raises ValueError for what is broken."""
 
     def take_notes(self) -> list[bytes]:
-        """Return what was noted here since the last call, in pieces that `add` takes."""
+        """Return the next of what was noted here, in pieces that `add` takes; none: that was all."""
 
     def add(self, notes: bytes) -> None:
         """Add what was noted elsewhere."""
@@ -54,11 +57,14 @@ class Shared(Protocol):
     def judgement(self) -> bytes:
         """Return all that judging goes by, but for what was noted."""
 
-    def pack(self) -> bytes:
-        """Return all that is known."""
+    def capture(self) -> Callable[[], bytes]:
+        """Return what writes, in any thread, all that is known at this moment."""
 
-    def restore(self, packed: bytes) -> None:
-        """Put this in the place of all that is known."""
+    def unpack(self, packed: bytes) -> Any:
+        """Read what was captured, in any thread."""
+
+    def restore(self, unpacked: Any) -> None:
+        """Put what was unpacked in the place of all that is known."""
 
 
 class Entry(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
@@ -80,19 +86,26 @@ class Told(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 class Replica:
     """One of those that keep a watch."""
 
-    def __init__(self, name: str, watch: Shared, shared_log: WatchLog, seal: Seal, clock: Callable[[], float]) -> None:
-        """Take part as `name`, which nobody else has or had; `clock` gives seconds and never goes back."""
+    def __init__(
+        self, name: str, watch: Shared, shared_log: WatchLog, seal: Seal, *, clock: Callable[[], float], aside: Aside
+    ) -> None:
+        """Take part as `name`, which nobody else has or had.
+
+        `clock` gives seconds and never goes back; `aside` calls a function in another thread.
+        """
         self.watch = watch
         self._name = name
         self._log = shared_log
         self._seal = seal
         self._clock = clock
+        self._aside = aside
         self._number = 0
         self._outbox: deque[Entry] = deque()
         self._sent: deque[Entry] = deque()
         self._sent_bytes = 0
         self._numbers: dict[str, int] = {}  # the last that counted, of each writer; last heard of last
         self._birth, self._place, self._label = b"", START, b""
+        self._snapshot: tuple[Label, Told] | None = None  # what the label says
         self._knows = False
         self._began = self._heard = clock()
         self._claim_due = 0.0
@@ -127,7 +140,7 @@ class Replica:
 
     async def exchange(self) -> None:
         """Hand in what was seen here, take in what others have, and lead if nobody does.  Raise DependencyError."""
-        self._collect()
+        await self._collect(OUTBOX_MAX)
         await self._hand_in()
         await self._read()
         self._heard = self._clock()
@@ -138,17 +151,22 @@ class Replica:
 
     async def close(self) -> None:
         """Hand in the last, and let another lead.  Raise DependencyError."""
-        self._collect(whole=True)
+        await self._collect()
         await self._hand_in()
         if self.leads:
             await self._save()
             self._leads_until = 0.0
             await self._log.release()
 
-    def _collect(self, *, whole: bool = False) -> None:
-        if whole or len(self._outbox) < OUTBOX_MAX:
-            for notes in self.watch.take_notes():
+    async def _collect(self, most: float = inf) -> None:
+        """Put into the outbox what was noted, as long as fewer than `most` entries wait there.
+
+        Without that bound nothing is left, and nothing was awaited since.
+        """
+        while len(self._outbox) < most and (pieces := self.watch.take_notes()):
+            for notes in pieces:
                 self._put(notes, is_judgement=False)
+            await asyncio.sleep(0)  # requests go first
 
     def _put(self, content: bytes, *, is_judgement: bool) -> None:
         self._number += 1
@@ -174,9 +192,10 @@ class Replica:
         for _ in range(PAGES_AT_ONCE):
             page = await self._log.read(self._birth, self._place)
             if page.birth != self._birth and self._birth:
-                self._tell_again(page)
+                self._tell_again()
             is_fresh = not self._birth
-            self._birth, self._label = page.birth, page.label
+            self._birth = page.birth
+            self._heed(page.label)
             if is_fresh and await self._restore():
                 continue
             for entry in page.entries:
@@ -185,11 +204,12 @@ class Replica:
             if not page.entries and not (self._is_behind() and await self._restore()):
                 return
 
-    def _tell_again(self, page: Page) -> None:
+    def _tell_again(self) -> None:
         log.warning("the counter store has forgotten what a watch had told it: it is told again")
         self._outbox.extendleft(reversed([entry for entry in self._sent if not entry.is_judgement]))
         self._sent.clear()
         self._sent_bytes = 0
+        self._leads_until = self._claim_due = 0.0
 
     def _take_in(self, sealed: bytes) -> None:
         try:
@@ -229,35 +249,39 @@ class Replica:
             self.publish()  # what was judged alone, or by one who has gone
 
     async def _save(self) -> None:
-        self._collect(whole=True)
-        numbers = dict(list(self._numbers.items())[-WRITERS_MAX:])
-        told = msgspec.msgpack.encode(Told(self._place, numbers))
-        packed = self._seal.close(self.watch.pack())
+        await self._collect()
+        told = msgspec.msgpack.encode(Told(self._place, self._numbers))
+        number, write = self._number, self.watch.capture()
         self._unsnapshotted = 0
+        packed = await self._aside(lambda: self._seal.close(write()))
         await self._hand_in()  # before others can miss it
         if not await self._log.save(packed, self._seal.close(told), self._label):
             self._leads_until = 0.0
             return
         self._snapshot_due = self._clock() + SNAPSHOT_S
-        self._forget_sent(numbers.get(self._name, 0))
+        self._forget_sent(number)
 
-    def _told(self) -> Told | None:
-        label = read_label(self._label)
-        if label is None:
-            return None
+    def _unpack(self, sealed: bytes) -> Any:
+        return self.watch.unpack(self._seal.open(sealed))
+
+    def _heed(self, label: bytes) -> None:
+        """Take note of which snapshot there is."""
+        if label == self._label:
+            return
+        self._label, self._snapshot = label, None
         try:
-            return msgspec.msgpack.decode(self._seal.open(label.told), type=Told)
+            read = read_label(label)
+            if read is not None:
+                self._snapshot = read, msgspec.msgpack.decode(self._seal.open(read.told), type=Told)
         except ValueError as error:
             self._refuse("the label of a watch's snapshot", error)
-            return None
+        else:
+            self._forget_sent(self._snapshot[1].numbers.get(self._name, 0) if self._snapshot else 0)
 
     def _is_behind(self) -> bool:
         """Say whether entries were missed: having read all, whoever knows less than the snapshot has missed some."""
-        told = self._told()
-        if told is None:
-            return False
-        self._forget_sent(told.numbers.get(self._name, 0))
-        return any(number > self._numbers.get(writer, 0) for writer, number in told.numbers.items())
+        numbers = {} if self._snapshot is None else self._snapshot[1].numbers
+        return any(number > self._numbers.get(writer, 0) for writer, number in numbers.items())
 
     def _forget_sent(self, number: int) -> None:
         while self._sent and self._sent[0].number <= number:
@@ -265,18 +289,20 @@ class Replica:
 
     async def _restore(self) -> bool:
         """Begin from the snapshot, and add what was seen here and is not in it."""
-        told, label = self._told(), read_label(self._label)
-        if told is None or label is None:
+        if self._snapshot is None:
             return False
+        label, told = self._snapshot
         sealed = await self._log.load(label)
         if sealed is None:
             return False
-        self._collect(whole=True)
         try:
-            self.watch.restore(self._seal.open(sealed))
+            unpacked = await self._aside(self._unpack, sealed)
         except ValueError as error:
             self._refuse("the snapshot of a watch", error)
+            self._snapshot = None
             return False
+        await self._collect()
+        self.watch.restore(unpacked)
         held = told.numbers.get(self._name, 0)
         for entry in (*self._sent, *self._outbox):
             if entry.number > held and not entry.is_judgement:

@@ -1,7 +1,7 @@
 """What a watch knows, in a file: for where there is no store that keeps it.
 
-Written whole, beside the old one, and then put in its place: a crash leaves the one or the other.  Readable for its owner
-alone.  What does not open is set aside and not overwritten: somebody may want to know why.
+Written whole, beside the old one, and then put in its place: a crash leaves the one or the other.  Readable for its
+owner alone.  What does not open is set aside and not overwritten: somebody may want to know why.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class WatchFile:
         beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with open(beside, "wb", opener=_open_private) as file:  # noqa: PTH123  with an opener
+            with open(beside, "wb", opener=_open_private) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

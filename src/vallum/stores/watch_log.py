@@ -135,7 +135,10 @@ class WatchLog:
         for number, name in enumerate(self._parts(label)):
             part = snapshot[number * PART_BYTES : (number + 1) * PART_BYTES]
             await self._ask(self._stream, "SET", name, part, "PX", UNLABELLED_MS)
-        old = read_label(replaced)
+        try:
+            old = read_label(replaced)
+        except ValueError:
+            old = None  # of another's making: its parts, if there are any, go with time
         keys = (self._label, self._lease, *self._parts(label), *(() if old is None else self._parts(old)))
         words = (self._replica, msgspec.msgpack.encode(label), LIFE_MS, label.parts)
         return bool(await self._ask(self._stream, "EVAL", LABEL, len(keys), *keys, *words))
@@ -150,9 +153,10 @@ class WatchLog:
 
 
 def read_label(packed: bytes) -> Label | None:
-    """Read a label; None for none, and for what is none."""
-    try:
-        label = msgspec.msgpack.decode(packed, type=Label) if packed else None
-    except (msgspec.DecodeError, msgspec.ValidationError):
+    """Read a label, None for none; raise ValueError for what is none."""
+    if not packed:
         return None
-    return label if label is not None and 0 <= label.parts <= PARTS_MAX and label.id.isalnum() else None
+    label = msgspec.msgpack.decode(packed, type=Label)
+    if not (0 < label.parts <= PARTS_MAX and label.id.isalnum()):
+        raise ValueError("it names no snapshot")
+    return label
