@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from vallum.stores.watch_log import LEASE_MS, START, read_label
+from vallum.stores.watch_log import LEASE_MS, START, Answer, read_label
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,7 +37,7 @@ SENT_MAX_BYTES = 16_777_216  # of entries that no snapshot holds
 WRITERS_MAX = 1_000
 PAGES_AT_ONCE = 300  # of the log, in one exchange: more than it holds
 SNAPSHOT_S = 60.0
-SNAPSHOT_ENTRIES = 512  # half of what the log holds
+SNAPSHOT_ENTRIES = 256  # the log holds those of two snapshots, twice
 CLAIM_S = LEASE_MS / 4000
 ALONE_S = LEASE_MS / 1000  # without an answer of the store
 
@@ -141,12 +141,11 @@ class Replica:
     async def exchange(self) -> None:
         """Hand in what was seen here, take in what others have, and lead if nobody does.  Raise DependencyError."""
         await self._collect(OUTBOX_MAX)
-        await self._hand_in()
         await self._read()
         self._heard = self._clock()
         await self._claim()
-        due = self._clock() >= self._snapshot_due or self._unsnapshotted >= SNAPSHOT_ENTRIES or not self._label
-        if self.leads and due and (self._unsnapshotted or not self._label):
+        await self._hand_in()
+        if self.leads and self._is_snapshot_due():
             await self._save()
 
     async def close(self) -> None:
@@ -174,12 +173,15 @@ class Replica:
         self._outbox.append(Entry(self._name, self._number, is_judgement, content))
 
     async def _hand_in(self) -> None:
+        """Send what is in the outbox, as far as it is taken."""
         while self._outbox:
             entry = self._outbox[0]
             sealed = self._seal.close(msgspec.msgpack.encode(entry))
-            counted = await self._log.append(sealed, as_holder=entry.is_judgement)
+            answer = await self._log.append(self._birth, sealed, as_holder=entry.is_judgement)
+            if answer in {Answer.FULL, Answer.FORGOTTEN}:
+                return
             self._outbox.popleft()
-            if not counted:
+            if answer is Answer.NOT_HELD:
                 self._leads_until = 0.0
                 continue
             self._unsnapshotted += 1
@@ -248,6 +250,11 @@ class Replica:
         if held and not led:
             self.publish()  # what was judged alone, or by one who has gone
 
+    def _is_snapshot_due(self) -> bool:
+        if not self._label or self._unsnapshotted >= SNAPSHOT_ENTRIES:
+            return True
+        return self._unsnapshotted > 0 and self._clock() >= self._snapshot_due
+
     async def _save(self) -> None:
         await self._collect()
         told = msgspec.msgpack.encode(Told(self._place, self._numbers))
@@ -255,7 +262,8 @@ class Replica:
         self._unsnapshotted = 0
         packed = await self._aside(lambda: self._seal.close(write()))
         await self._hand_in()  # before others can miss it
-        if not await self._log.save(packed, self._seal.close(told), self._label):
+        place = START if self._snapshot is None else self._snapshot[1].place  # others may not be there yet
+        if not await self._log.save(packed, self._seal.close(told), self._label, place):
             self._leads_until = 0.0
             return
         self._snapshot_due = self._clock() + SNAPSHOT_S
@@ -297,12 +305,12 @@ class Replica:
             return False
         try:
             unpacked = await self._aside(self._unpack, sealed)
+            await self._collect()
+            self.watch.restore(unpacked)
         except ValueError as error:
             self._refuse("the snapshot of a watch", error)
             self._snapshot = None
             return False
-        await self._collect()
-        self.watch.restore(unpacked)
         held = told.numbers.get(self._name, 0)
         for entry in (*self._sent, *self._outbox):
             if entry.number > held and not entry.is_judgement:

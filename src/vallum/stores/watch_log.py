@@ -4,7 +4,8 @@ In the counters' store, for each route: a stream of entries, which every replica
 that was known at one place of it, in parts, and its label; a lease, which says whose sweeps count.  The store does no
 arithmetic and knows nothing of what is in an entry.
 
-Rule 1: whoever reads the label's snapshot and then the stream from the label's place has read everything.
+Rule 1: whoever reads the label's snapshot and then the stream from the label's place has read everything: no entry goes
+        before a snapshot holds it.  A stream that is full takes nothing until then.
 Rule 2: an entry may come twice and be found twice; whoever reads goes by its writer's number.
 Rule 3: what is judged or snapshotted is only taken from the holder of the lease.
 Rule 4: all is bounded, and goes LIFE_MS after the last replica has looked.
@@ -13,6 +14,7 @@ Rule 4: all is bounded, and goes LIFE_MS after the last replica has looked.
 from __future__ import annotations
 
 import os
+from enum import Enum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[..., Awaitable[Any]]  # (key, *words of a command) -> reply; raises DependencyError
 
-ENTRIES_MAX = 1_024  # of the stream, the oldest go first
+ENTRIES_MAX = 1_024  # of the stream
 ENTRY_MAX_BYTES = 65_536
 READ_AT_ONCE = 4  # entries: others wait for their replies meanwhile
 PART_BYTES = 262_144
@@ -35,12 +37,14 @@ LIFE_MS = 14 * 86_400_000  # two windows
 UNLABELLED_MS = 3_600_000  # life of a snapshot's part that got no label
 START = "0-0"
 
-# KEYS: stream, lease.  ARGV: who must hold the lease, or ''; the most entries; life; entry.
+# KEYS: stream, birth, lease.  ARGV: the birth that is known; who must hold the lease, or ''; the most entries; life; entry.
 APPEND = """
-if ARGV[1] ~= '' and redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'e', ARGV[4])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-return 1
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 'forgotten' end
+if ARGV[2] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[2] then return 'not held' end
+if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[3]) then return 'full' end
+redis.call('XADD', KEYS[1], '*', 'e', ARGV[5])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 'added'
 """
 # KEYS: stream, birth, label.  ARGV: the birth that is known; place; most; life; a birth, where there is none.
 # A store that has forgotten is told by its birth: its stream is then read from the start.
@@ -61,18 +65,29 @@ if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 """
-# KEYS: label, lease, parts of the new snapshot, parts of the old one.  ARGV: holder, label, life, number of new parts.
+# KEYS: stream, label, lease, parts of the new snapshot, parts of the old one.
+# ARGV: holder, label, life, number of new parts, the place before which nobody reads any more.
 LABEL = """
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-local last = 2 + tonumber(ARGV[4])
-for i = 3, last do
+if redis.call('GET', KEYS[3]) ~= ARGV[1] then return 0 end
+local last = 3 + tonumber(ARGV[4])
+for i = 4, last do
   if redis.call('PEXPIRE', KEYS[i], ARGV[3]) == 0 then return 0 end
 end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+redis.call('XTRIM', KEYS[1], 'MINID', ARGV[5])
 for i = last + 1, #KEYS do redis.call('UNLINK', KEYS[i]) end
 return 1
 """
 RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
+
+
+class Answer(Enum):
+    """What became of an entry."""
+
+    ADDED = "added"
+    FULL = "full"  # until a snapshot holds what is there
+    FORGOTTEN = "forgotten"  # the store has: whoever reads finds out
+    NOT_HELD = "not held"  # the lease, by whom this came
 
 
 class Page(NamedTuple):
@@ -104,11 +119,11 @@ class WatchLog:
         names = ("log", "lease", "birth", "label", "part")
         self._stream, self._lease, self._birth, self._label, self._part = (f"vlm:{{w{tag}}}:{name}" for name in names)
 
-    async def append(self, entry: bytes, *, as_holder: bool = False) -> bool:
-        """Add an entry; False if it was to come from the lease's holder, and that is another."""
-        holder = self._replica if as_holder else ""
-        words = (2, self._stream, self._lease, holder, ENTRIES_MAX, LIFE_MS, entry)
-        return bool(await self._ask(self._stream, "EVAL", APPEND, *words))
+    async def append(self, birth: bytes, entry: bytes, *, as_holder: bool = False) -> Answer:
+        """Add an entry, to what was born so and has not forgotten since; `as_holder` if the lease is held."""
+        keys = (self._stream, self._birth, self._lease)
+        words = (birth, self._replica if as_holder else "", ENTRIES_MAX, LIFE_MS, entry)
+        return Answer((await self._ask(self._stream, "EVAL", APPEND, 3, *keys, *words)).decode())
 
     async def read(self, birth: bytes, place: str) -> Page:
         """Return the next entries behind `place`, or the first ones if the store was born anew."""
@@ -127,8 +142,11 @@ class WatchLog:
         """Let another have the lease."""
         await self._ask(self._stream, "EVAL", RELEASE, 1, self._lease, self._replica)
 
-    async def save(self, snapshot: bytes, told: bytes, replaced: bytes) -> bool:
-        """Put a snapshot in the place of the one with the label `replaced`; False if another holds the lease."""
+    async def save(self, snapshot: bytes, told: bytes, replaced: bytes, place: str) -> bool:
+        """Put a snapshot in the place of the one with the label `replaced`; False if another holds the lease.
+
+        Entries before `place` go.
+        """
         label = Label(os.urandom(8).hex(), -(-len(snapshot) // PART_BYTES), told)
         if label.parts > PARTS_MAX:
             raise DependencyError(f"a snapshot of {len(snapshot)} bytes is too large for the counter store")
@@ -139,8 +157,9 @@ class WatchLog:
             old = read_label(replaced)
         except ValueError:
             old = None  # of another's making: its parts, if there are any, go with time
-        keys = (self._label, self._lease, *self._parts(label), *(() if old is None else self._parts(old)))
-        words = (self._replica, msgspec.msgpack.encode(label), LIFE_MS, label.parts)
+        parts = (*self._parts(label), *(() if old is None else self._parts(old)))
+        keys = (self._stream, self._label, self._lease, *parts)
+        words = (self._replica, msgspec.msgpack.encode(label), LIFE_MS, label.parts, place)
         return bool(await self._ask(self._stream, "EVAL", LABEL, len(keys), *keys, *words))
 
     async def load(self, label: Label) -> bytes | None:
