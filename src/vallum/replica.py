@@ -112,6 +112,7 @@ class Replica:
         self._leads_until = 0.0
         self._snapshot_due = 0.0
         self._unsnapshotted = 0  # entries
+        self._is_filling = False
         self.refused = 0
 
     # --- what it may do
@@ -196,7 +197,7 @@ class Replica:
             if page.birth != self._birth and self._birth:
                 self._tell_again()
             is_fresh = not self._birth
-            self._birth = page.birth
+            self._birth, self._is_filling = page.birth, page.is_filling
             self._heed(page.label)
             if is_fresh and await self._restore():
                 continue
@@ -251,7 +252,7 @@ class Replica:
             self.publish()  # what was judged alone, or by one who has gone
 
     def _is_snapshot_due(self) -> bool:
-        if not self._label or self._unsnapshotted >= SNAPSHOT_ENTRIES:
+        if not self._label or self._is_filling or self._unsnapshotted >= SNAPSHOT_ENTRIES:
             return True
         return self._unsnapshotted > 0 and self._clock() >= self._snapshot_due
 

@@ -57,7 +57,7 @@ end
 for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
 local from = birth == ARGV[1] and '(' .. ARGV[2] or '-'
 local entries = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[3])
-return {birth, redis.call('GET', KEYS[3]) or '', entries}
+return {birth, redis.call('GET', KEYS[3]) or '', entries, redis.call('XLEN', KEYS[1])}
 """
 CLAIM = """
 local holder = redis.call('GET', KEYS[1])
@@ -97,6 +97,7 @@ class Page(NamedTuple):
     label: bytes  # empty: there is no snapshot
     entries: list[bytes]
     place: str  # behind the last of them
+    is_filling: bool  # half of the room is taken
 
 
 class Label(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -129,10 +130,10 @@ class WatchLog:
         """Return the next entries behind `place`, or the first ones if the store was born anew."""
         keys = (self._stream, self._birth, self._label)
         words = (birth, place, READ_AT_ONCE, LIFE_MS, os.urandom(8).hex())
-        now_birth, label, found = await self._ask(self._stream, "EVAL", READ, 3, *keys, *words)
+        now_birth, label, found, length = await self._ask(self._stream, "EVAL", READ, 3, *keys, *words)
         entries = [bytes(fields[1]) for _, fields in found if len(fields) == 2]
         behind = found[-1][0].decode() if found else place if now_birth == birth else START
-        return Page(now_birth, label, entries, behind)
+        return Page(now_birth, label, entries, behind, length >= ENTRIES_MAX // 2)
 
     async def claim(self) -> bool:
         """Take the lease or keep it; say whether it is held."""
