@@ -1,4 +1,4 @@
-"""Replicas of one watch, by way of a real Valkey: each query counts once, whatever is lost, told again or told twice."""
+"""Replicas of one watch, by way of a real Valkey: each query counts once, whatever is lost or told twice."""
 
 from __future__ import annotations
 
@@ -207,7 +207,8 @@ async def test_a_newcomer_knows_all_from_the_snapshot_and_what_came_after(fleet:
 @pytest.mark.parametrize("seed", range(3))
 async def test_lost_replies_lose_nothing_and_count_nothing_twice(fleet: Fleet, seed: int) -> None:
     await led(fleet, 3)
-    fleet.lossy, chance, asked = 0.3, random.Random(seed), {}
+    fleet.lossy, chance = 0.3, random.Random(seed)
+    asked: dict[str, int] = {}
     for _ in range(40):
         asked = add(asked, spread(fleet, 20, chance))
         await fleet.beat(step_s=3.0)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from vallum.stores.seal import Seal
-    from vallum.stores.watch_log import Label, WatchLog
+    from vallum.stores.watch_log import Label, Page, WatchLog
 
     Aside = Callable[..., Awaitable[Any]]
 
@@ -181,10 +181,11 @@ class Replica:
             answer = await self._log.append(self._birth, sealed, as_holder=entry.is_judgement)
             if answer in {Answer.FULL, Answer.FORGOTTEN}:
                 return
-            self._outbox.popleft()
-            if answer is Answer.NOT_HELD:
+            if answer is Answer.NOT_HELD:  # its number is used up all the same, or others would look for it
                 self._leads_until = 0.0
+                self._outbox[0] = Entry(self._name, entry.number, is_judgement=False, content=b"")
                 continue
+            self._outbox.popleft()
             self._unsnapshotted += 1
             self._sent.append(entry)
             self._sent_bytes += len(entry.content)
@@ -201,11 +202,22 @@ class Replica:
             self._heed(page.label)
             if is_fresh and await self._restore():
                 continue
-            for entry in page.entries:
-                self._take_in(entry)
+            if not await self._take_all(page):
+                continue
             self._place = page.place
             if not page.entries and not (self._is_behind() and await self._restore()):
                 return
+
+    async def _take_all(self, page: Page) -> bool:
+        """Take in a page's entries; False if some before them are gone from the log, and the snapshot was read."""
+        for sealed in page.entries:
+            entry = self._open(sealed)
+            if entry is None or entry.number <= (known := self._numbers.get(entry.writer, 0)):
+                continue
+            if entry.number > known + 1 and self._is_behind(entry.writer) and await self._restore():
+                return False
+            self._take_in(entry)
+        return True
 
     def _tell_again(self) -> None:
         log.warning("the counter store has forgotten what a watch had told it: it is told again")
@@ -214,18 +226,21 @@ class Replica:
         self._sent_bytes = 0
         self._leads_until = self._claim_due = 0.0
 
-    def _take_in(self, sealed: bytes) -> None:
+    def _open(self, sealed: bytes) -> Entry | None:
         try:
-            entry = msgspec.msgpack.decode(self._seal.open(sealed), type=Entry)
-            if entry.number <= self._numbers.get(entry.writer, 0):
-                return
-            if entry.is_judgement:
-                self.watch.adopt(entry.content)
-            else:
-                self.watch.add(entry.content)
+            return msgspec.msgpack.decode(self._seal.open(sealed), type=Entry)
         except ValueError as error:  # msgspec's are among them
             self._refuse("an entry of a watch's log", error)
-            return
+            return None
+
+    def _take_in(self, entry: Entry) -> None:
+        try:
+            if entry.is_judgement:
+                self.watch.adopt(entry.content)
+            elif entry.content:
+                self.watch.add(entry.content)
+        except ValueError as error:
+            self._refuse("an entry of a watch's log", error)
         self._knows = True
         self._unsnapshotted += 1
         self._numbers.pop(entry.writer, None)
@@ -287,10 +302,13 @@ class Replica:
         else:
             self._forget_sent(self._snapshot[1].numbers.get(self._name, 0) if self._snapshot else 0)
 
-    def _is_behind(self) -> bool:
-        """Say whether entries were missed: having read all, whoever knows less than the snapshot has missed some."""
+    def _is_behind(self, *writers: str) -> bool:
+        """Say whether the snapshot holds entries of these writers, or any, that were not read here.
+
+        Whoever has read all of the log, and knows less than the snapshot, has missed what went from the log.
+        """
         numbers = {} if self._snapshot is None else self._snapshot[1].numbers
-        return any(number > self._numbers.get(writer, 0) for writer, number in numbers.items())
+        return any(numbers.get(writer, 0) > self._numbers.get(writer, 0) for writer in writers or numbers)
 
     def _forget_sent(self, number: int) -> None:
         while self._sent and self._sent[0].number <= number:

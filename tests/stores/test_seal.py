@@ -20,7 +20,7 @@ def test_what_was_sealed_opens(content: bytes) -> None:
 def test_one_bit_off_does_not_open(content: bytes, data: st.DataObject) -> None:
     sealed = bytearray(SEAL.close(content))
     sealed[data.draw(st.integers(0, len(sealed) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    with pytest.raises(ValueError, match="version|seal|nothing"):
+    with pytest.raises(ValueError, match=r"version|seal|nothing"):
         SEAL.open(bytes(sealed))
 
 

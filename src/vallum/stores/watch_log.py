@@ -37,7 +37,7 @@ LIFE_MS = 14 * 86_400_000  # two windows
 UNLABELLED_MS = 3_600_000  # life of a snapshot's part that got no label
 START = "0-0"
 
-# KEYS: stream, birth, lease.  ARGV: the birth that is known; who must hold the lease, or ''; the most entries; life; entry.
+# KEYS: stream, birth, lease.  ARGV: the birth that is known; who must hold the lease, or ''; most entries; life; entry.
 APPEND = """
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 'forgotten' end
 if ARGV[2] ~= '' and redis.call('GET', KEYS[3]) ~= ARGV[2] then return 'not held' end
