@@ -127,8 +127,17 @@ class Replica:
         """Say whether it sweeps: for all, or for itself while the store is out."""
         return self.leads or self._clock() - self._heard > ALONE_S
 
-    def know(self) -> None:
-        """Count as one who knows something: what is known came from a file."""
+    @property
+    def knows(self) -> bool:
+        """Say whether anything is known: by the others, or from a file."""
+        return self._knows
+
+    def begin_with(self, unpacked: Any) -> None:
+        """Begin with what was kept elsewhere, where nobody knows anything.  Raise ValueError."""
+        self.watch.restore(unpacked)
+        for entry in (*self._sent, *self._outbox):
+            if not entry.is_judgement:
+                self.watch.add(entry.content)
         self._knows = True
 
     def publish(self) -> None:
@@ -149,14 +158,19 @@ class Replica:
         if self.leads and self._is_snapshot_due():
             await self._save()
 
-    async def close(self) -> None:
-        """Hand in the last, and let another lead.  Raise DependencyError."""
+    async def close(self) -> bool:
+        """Hand in the last and let another lead; say whether all that is known was saved.  Raise DependencyError."""
         await self._collect()
+        await self._read()
         await self._hand_in()
-        if self.leads:
-            await self._save()
-            self._leads_until = 0.0
-            await self._log.release()
+        if not await self._log.claim():
+            return False  # who leads will save it
+        self._leads_until = self._clock() + ALONE_S
+        await self._read()
+        await self._save()
+        self._leads_until = 0.0
+        await self._log.release()
+        return True
 
     async def _collect(self, most: float = inf) -> None:
         """Put into the outbox what was noted, as long as fewer than `most` entries wait there.
