@@ -24,13 +24,15 @@ def draw(secret: bytes, purpose: str, count: int) -> NDArray[np.uint32]:
 
 def draw_signs(secret: bytes, purpose: str, rows: int, columns: int) -> Floats:
     """Return a matrix of +1 and -1."""
-    bits = draw(secret, purpose, rows * columns) & np.uint32(1)
-    return (bits.astype(np.float32) * 2 - 1).reshape(rows, columns)
+    signs = np.ones(rows * columns, np.float32)
+    signs[draw(secret, purpose, rows * columns) % 2 == 1] = -1
+    return signs.reshape(rows, columns)
 
 
 def draw_normals(secret: bytes, purpose: str, rows: int, columns: int) -> Floats:
     """Return a matrix of normal numbers, mean 0 and deviation 1 (Box and Muller)."""
     count = rows * columns
     uniform = (draw(secret, purpose, 2 * count).astype(np.float64) + 0.5) / 2**32
-    normals = np.sqrt(-2 * np.log(uniform[:count])) * np.cos(2 * np.pi * uniform[count:])
-    return normals.astype(np.float32).reshape(rows, columns)
+    normals = np.empty(count, np.float32)
+    normals[:] = np.sqrt(-2 * np.log(uniform[:count])) * np.cos(2 * np.pi * uniform[count:])
+    return normals.reshape(rows, columns)

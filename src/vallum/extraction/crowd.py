@@ -1,11 +1,12 @@
 """All sketches of a route, in preallocated arrays: a line an account, one for each of two windows.
 
-Memory: 1.2 KiB an account, claimed as accounts come: 60 MB at 50,000 accounts, and half as much again for what is owed
+Memory: 1.2 KB an account, claimed as accounts come: 60 MB at 50,000 accounts, and half as much again for what is owed
 to other replicas, where there are any.
 
 Who is pushed out when the crowd is full: first whoever is neither held (suspected, verified) nor known for two weeks,
-and of those who asked least in the time they are known.  A flood of accounts with one query each pushes out itself.
-What is pushed out stays in the sum of its day of creation, an account of its own (`POOL` begins its name).
+and of those who asked least in the time they are known.  A flood of accounts with one query each pushes out itself: a
+few hundredths of the places are all it can take from others.  What is pushed out stays in the sum of its day of
+creation, an account of its own (`POOL` begins its name).
 """
 
 from __future__ import annotations
@@ -37,9 +38,8 @@ POOLS = 16  # of those at most: a day of creation each, the older ones together
 PUSHED_OUT = 32  # one in so many accounts goes, each time that room is made
 NONE = -1  # the code of who belongs to no cohort of a kind
 GIVEN = ("network", "agent", "client", "tenant")  # kinds of cohorts that an account's own facts make
-# Kinds that time makes: `created` is the day; `new` are accounts of the last two weeks, `woken` those that asked again,
-# or for the first time, after long silence.
-TIMED = ("created", "new", "woken")
+# Besides these, time makes three: `created` is the day; `new` are the accounts of the last two weeks; `woken` those
+# that asked again, or for the first time, after long silence.
 
 
 class Kept(NamedTuple):
@@ -110,6 +110,7 @@ class Crowd:
             raise ValueError("a sketch of the future")
         self._turn(max(sketch.window, window_of(at)))
         slot = self._meet(account, min(sketch.first, at), min(sketch.last, at))
+        self._first[slot] = min(self._first[slot], sketch.first)
         self._created[slot] = min(self._created[slot], sketch.created)
         if sketch.window == self._window:
             self._recent[slot] += sketch.recent
@@ -182,6 +183,12 @@ class Crowd:
         self._held[:] = False
         self._held[[slot for slot in map(self._slots.get, names) if slot is not None]] = True
 
+    def forget(self, name: str) -> None:
+        """Keep nothing of an account any more."""
+        slot = self._slots.get(name)
+        if slot is not None:
+            self._drop(np.array([slot]))
+
     def snapshot(self, at: float) -> Snapshot:
         """Return all accounts as they stand: copies, which another thread may read."""
         size = len(self._accounts)
@@ -189,8 +196,9 @@ class Crowd:
         lines += self._recent[:size]
         created, codes = self._created[:size].copy(), self._codes[:size].T.copy()
         cohorts = dict(zip(GIVEN, codes, strict=True))
-        timed = (created // DAY_S, _mark(at - created < NEW_S), _mark(at - self._woken[:size] < NEW_S))
-        cohorts.update((kind, code.astype(np.int32)) for kind, code in zip(TIMED, timed, strict=True))
+        cohorts["created"] = (created // DAY_S).astype(np.int32)
+        cohorts["new"] = _mark(at - created < NEW_S)
+        cohorts["woken"] = _mark(at - self._woken[:size] < NEW_S)
         return Snapshot(
             at,
             [account.name for account in self._accounts],
@@ -233,7 +241,7 @@ class Crowd:
         self._accounts[slot] = account
         self._codes[slot] = [self._code(kind, value) for kind, value in zip(GIVEN, account[2:6], strict=True)]
         self._verified[slot] = account.verified
-        if account.created is not None:
+        if account.created is not None and account.created >= 0:
             self._created[slot] = min(self._created[slot], account.created)
 
     def _code(self, kind: str, value: str | None) -> int:
@@ -260,11 +268,9 @@ class Crowd:
         size = len(self._accounts)
         known, silent = at - self._first[:size], at - self._last[:size]
         worth = self._asked[:size] * (1 + np.maximum(known, 0) / DAY_S) / (1 + np.maximum(silent, 0) / DAY_S)
-        kept = self._held[:size] | self._verified[:size]
-        kept[[self._slots[name] for name in self._pools]] = True
-        rank = 2 * kept + (known >= NEW_S)
-        order = np.lexsort((worth, rank))[: self._most // PUSHED_OUT]
-        gone = order[rank[order] == rank[order[0]]]  # never one who is worth more for the sake of a round number
+        rank = 2 * (self._held[:size] | self._verified[:size]) + (known >= NEW_S)
+        rank[[self._slots[name] for name in self._pools]] = 4
+        gone = np.lexsort((worth, rank))[: self._most // PUSHED_OUT]  # many at once: it sorts them all
         for slot in gone.tolist():
             if self._accounts[slot].name in self._owing:
                 self._due.append((self._accounts[slot], self._sketch(slot, self._owed[slot].copy())))
@@ -327,4 +333,4 @@ class Crowd:
 
 def _mark(those: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return a code that is one for these, and nobody's for the others."""
-    return np.where(those, 1, NONE)
+    return np.where(those, np.int32(1), np.int32(NONE))
