@@ -155,7 +155,7 @@ class Crowd:
             raise ValueError("a crowd of another scale")
         asked = kept.times[0].copy()
         asked[[account.name in kept.pools for account in kept.accounts]] = inf
-        order = np.sort(np.argsort(-asked, kind="stable")[: self._most])
+        order = np.sort(np.argsort(-asked, kind="stable")[: self._most + len(kept.pools)])
         size = len(order)
         self._accounts = [kept.accounts[place] for place in order.tolist()]
         self._slots = {account.name: slot for slot, account in enumerate(self._accounts)}
@@ -165,8 +165,8 @@ class Crowd:
         self._window, self._began = kept.window, kept.began
         for column, lines in ((self._recent, kept.recent), (self._earlier, kept.earlier)):
             column[:size], column[size:] = lines[order], 0
-        for column, numbers in zip(self._times(), kept.times, strict=True):
-            column[:size], column[size:] = numbers[order], 0
+        for times, numbers in zip(self._times(), kept.times, strict=True):
+            times[:size], times[size:] = numbers[order], 0
         self._owed[:] = 0
         self._held[:] = False
         for slot, account in enumerate(self._accounts):

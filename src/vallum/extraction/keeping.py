@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from vallum.core.extraction import Account
-from vallum.extraction.crowd import Kept
+from vallum.extraction.crowd import POOLS, Kept
 from vallum.extraction.facts import WIDTH
 from vallum.extraction.sketch import COUNT, COUNT_MAX, LINE, ROW_MAX, ROWS, SQUARES, unpack
 
@@ -71,8 +71,8 @@ def unpack_crowd(data: bytes) -> Kept:
     if packed.version != VERSION:
         raise ValueError("a crowd of another version")
     size = len(packed.accounts)
-    if len({account.name for account in packed.accounts}) != size:
-        raise ValueError("a crowd in which one account is two")
+    if len(packed.pools) > POOLS or len({account.name for account in packed.accounts}) != size:
+        raise ValueError("a crowd with names that cannot be")
     recent = _read(packed.recent, "<f4", (size, LINE))
     times = _read(packed.times, "<f8", (TIMES, size))
     before = np.frombuffer(packed.before, "<i4")
