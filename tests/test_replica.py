@@ -273,7 +273,9 @@ async def test_a_hung_store_is_waited_for_and_nothing_is_lost(fleet: Fleet, serv
 async def test_all_end_and_those_that_begin_know_what_they_knew(fleet: Fleet) -> None:
     members = await led(fleet, 2)
     asked = spread(fleet, 200, random.Random(1))
-    fleet.leaders()[0].watch.adopt(b"mallory is named")
+    (leader,) = fleet.leaders()
+    leader.watch.adopt(b"mallory is named")
+    leader.publish()
     for member in members:
         await member.close()
     fleet.members.clear()
