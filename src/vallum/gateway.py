@@ -22,6 +22,7 @@ from vallum.adapters.proxy.tls import TlsListener
 from vallum.adapters.requestids import RequestIds
 from vallum.agreement import Agreement
 from vallum.config.compile import load_policy
+from vallum.config.extraction import plant
 from vallum.config.places import MEMORY, counters_url, records_folder, stamp
 from vallum.config.source import PolicyFileError, Source, read_source
 from vallum.config.tokens import signing_file
@@ -30,6 +31,7 @@ from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.theft import Habits
+from vallum.extraction.watchers import Watchers
 from vallum.metrics import Metrics
 from vallum.mint.keyring import create_file
 from vallum.stores.bank import Bank
@@ -41,6 +43,7 @@ from vallum.stores.shared import open_shared
 from vallum.stores.shared_standings import SharedStandings
 from vallum.stores.sightings import MemorySightings
 from vallum.stores.standings import MemoryStandings
+from vallum.stores.watch_secret import find_secret
 from vallum.tls_files import TlsFiles
 
 if TYPE_CHECKING:
@@ -93,6 +96,8 @@ class Gateway:
         self.sightings = MemorySightings(habits(config))
         proofs = None if self.shared is None else self.shared.failover
         self.standings = MemoryStandings() if self.shared is None else SharedStandings(self.shared.store.ask)
+        self.watchers = Watchers()
+        self._watch(policy)
         self.driver = Driver(
             Bank(counters),
             self.registry,
@@ -101,6 +106,7 @@ class Gateway:
             sightings=self.sightings,
             standings=self.standings,
             records=self.records,
+            watcher=self.watchers,
         )
         create_signing_key(config)
         self._counting: asyncio.Future[None] | None = None
@@ -135,6 +141,7 @@ class Gateway:
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
         self.standings.note(x)
+        self.watchers.note(x)
         key_id = x.principal.credential_id
         if key_id is not None:
             self.registry.note_use(key_id, x.request.now)
@@ -275,11 +282,17 @@ class Gateway:
         self._reload_due = self._reload_due or changed_again
         self.service.keep(policy.upstreams.values())
         self.gates.keep(policy.upstreams.values())
+        self.watchers.keep(policy)
         self.engine = Engine(policy)
         self.sightings.habits = habits(config)
         self.metrics.count_reload("swapped")
         log.info("policy %s is in force", policy.digest)
         return True
+
+    def _watch(self, policy: Policy) -> None:
+        """Watch for copies of the models that a policy names.  Raise DependencyError."""
+        plant(policy, lambda: find_secret(self.config.registry))
+        self.watchers.keep(policy)
 
     def reload_soon(self) -> None:
         """Reload with the next beat: for signal handlers."""
@@ -289,6 +302,7 @@ class Gateway:
         source = read_source(self._source.path)
         config, policy = load_policy(source, certificates=False)
         create_signing_key(config)
+        plant(policy, lambda: find_secret(self.config.registry))
         return source, config, policy
 
     async def stop(self) -> None:
