@@ -28,17 +28,27 @@ class Watchers:
         """Begin with none; `make` makes one."""
         self._make = make
         self._watches: dict[str, Watch] = {}
+        self._rules: dict[str, Extraction] = {}
 
     def keep(self, policy: Policy) -> None:
-        """Watch what this policy names, and let go of the rest.  Raise DependencyError without a seed."""
+        """Watch what this policy names, and let go of the rest.  Raise DependencyError without a seed.
+
+        A watch lives on as long as its inputs are of the same kind, and compared in the same way.
+        """
         rules = [route.extraction for route in policy.routes if route.extraction is not None]
         wanted = {rule.model: rule for rule in rules if rule.watch}
-        kept = {model: self._watches.get(model) or self._make(rule) for model, rule in wanted.items()}
-        self._watches = kept
+        self._watches = {model: self._find(rule) or self._make(rule) for model, rule in wanted.items()}
+        self._rules = wanted
 
-    def all(self) -> Iterable[tuple[str, Watch]]:
-        """Return every watch with its name."""
-        return tuple(self._watches.items())
+    def _find(self, rule: Extraction) -> Watch | None:
+        before = self._rules.get(rule.model)
+        if before is None or (before.kind, before.seed()) != (rule.kind, rule.seed()):
+            return None
+        return self._watches[rule.model]
+
+    def all(self) -> Iterable[tuple[Extraction, Watch]]:
+        """Return every watch, with the rule that it goes by."""
+        return [(rule, self._watches[model]) for model, rule in self._rules.items()]
 
     def judge(self, model: str, account: Account, now: float) -> Verdict:
         """Say what holds for an account now, from memory."""

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from tests.stores.conftest import Lab, Valkey, pytest_asyncio_loop_factories  # noqa: F401
 
-from vallum import replica as replica_module
 from vallum.core.errors import DependencyError
 from vallum.core.extraction import Account
 from vallum.extraction.crowd import Crowd
 from vallum.extraction.facts import WIDTH
 from vallum.extraction.keeping import pack_crowd, pack_notes, unpack_crowd, unpack_notes
-from vallum.replica import CLAIM_S, Replica
 from vallum.stores import watch_log
 from vallum.stores.redis.address import Address
 from vallum.stores.redis.counters import RedisCounters
 from vallum.stores.seal import Seal
 from vallum.stores.watch_log import ENTRIES_MAX, LEASE_MS, WatchLog
+from vallum.vigil import replica as replica_module
+from vallum.vigil.replica import CLAIM_S, Replica
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

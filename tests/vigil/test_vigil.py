@@ -8,18 +8,20 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.test_replica import NAMES, SEAL, Counting, server  # noqa: F401
+from tests.vigil.test_replica import NAMES, Counting, server  # noqa: F401
 
-from vallum.stores.watch_file import WatchFile
-from vallum.vigil import KEEP_S, RETRY_S, Post, Vigil
+from vallum.core.extraction import Extraction
+from vallum.stores.seal import Seal
+from vallum.vigil.post import Posts
+from vallum.vigil.vigil import KEEP_S, RETRY_S, Vigil
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from vallum.replica import Aside
-
 T0 = 1_700_000_000.0
+RULE = Extraction("digits", "vector", lambda document: (), seed=lambda: b"secret")
+SEAL = Seal(b"secret", "digits.vector")
 
 
 class Swept(Counting):
@@ -48,10 +50,7 @@ class House:
     def __init__(self, folder: Path) -> None:
         self.now = 100.0
         self.folder = folder
-        self.vigil = Vigil(self.post, lambda: T0 + self.now, lambda: self.now)
-
-    def post(self, name: str, watch: Any, aside: Aside) -> Post:
-        return Post(name, watch, SEAL, file=WatchFile(self.folder / f"{name}.watch"))
+        self.vigil = Vigil(Posts(None, folder, lambda: self.now), lambda: T0 + self.now, lambda: self.now)
 
     async def beat(self, step_s: float = 1.0) -> None:
         self.now += step_s
@@ -67,7 +66,7 @@ def house(tmp_path: Path) -> House:
 
 async def begin(house: House, watch: Swept | None = None) -> Swept:
     watch = watch or Swept()
-    house.vigil.keep([("digits", watch)])
+    house.vigil.keep([(RULE, watch)])
     await house.vigil.start()
     return watch
 
@@ -101,7 +100,7 @@ async def test_what_is_known_is_kept_every_minute_for_who_is_killed(house: House
 async def test_a_broken_file_is_set_aside_and_said_loudly(
     house: House, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = house.folder / "digits.watch"
+    path = house.folder / "digits.vector.watch"
     path.write_bytes(content)
     watch = await begin(house)
     assert (watch.counts(), watch.judged) == ({}, b"")
@@ -158,12 +157,12 @@ async def test_a_sweep_that_fails_is_said_counted_and_tried_again(
 async def test_a_watch_that_is_no_longer_wanted_is_kept_and_another_begins(house: House) -> None:
     watch = await begin(house)
     watch.note(NAMES[0], 3)
-    house.vigil.keep([("digits", watch)])
+    house.vigil.keep([(RULE, watch)])
     assert house.vigil._posts["digits"].watch is watch
     house.vigil.keep([])
     await asyncio.gather(*house.vigil._leaving)
     back = Swept()
-    house.vigil.keep([("digits", back)])
+    house.vigil.keep([(RULE, back)])
     await house.beat()
     assert back.counts() == {NAMES[0]: 3}
 
@@ -172,8 +171,8 @@ async def test_a_file_that_cannot_be_written_is_said_and_stops_nothing(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     watch = await begin(house)
-    (house.folder / "digits.watch").mkdir()
-    (house.folder / "digits.watch" / "full").write_bytes(b"")
+    (house.folder / "digits.vector.watch").mkdir()
+    (house.folder / "digits.vector.watch" / "full").write_bytes(b"")
     watch.due = True
     with caplog.at_level(logging.ERROR):
         await house.beat()

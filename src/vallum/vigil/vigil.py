@@ -18,17 +18,20 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from vallum.config.extraction import plant
 from vallum.core.errors import DependencyError
-from vallum.replica import Shared
+from vallum.extraction.watchers import Watchers
+from vallum.stores.watch_secret import find_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from vallum.replica import Aside, Replica
-    from vallum.stores.seal import Seal
-    from vallum.stores.watch_file import WatchFile
+    from vallum.core.extraction import Extraction
+    from vallum.core.policy import Policy
+    from vallum.vigil.post import Post, Posts
+    from vallum.vigil.replica import Replica
 
     Clock = Callable[[], float]
 
@@ -41,36 +44,6 @@ RETRY_S = 10.0  # after a sweep that failed
 CLOSING_TRIES, CLOSING_PAUSE_S = 20, 0.05  # for the lease, of those who end at the same time
 
 T = TypeVar("T")
-
-
-class Swept(Shared, Protocol):
-    """A watch, as far as it is shared and swept."""
-
-    def sweep_due(self, now: float) -> bool:
-        """Say whether enough was asked, or enough time has passed, since the last sweep."""
-
-    def begin_sweep(self, now: float) -> Callable[[], Any]:
-        """Return what finds, in any thread, what there is to be found at this moment."""
-
-    def end_sweep(self, found: Any) -> None:
-        """Put the verdicts right."""
-
-
-@dataclass
-class Post:
-    """One watch on duty."""
-
-    name: str
-    watch: Swept
-    seal: Seal
-    replica: Replica | None = None  # None: nobody shares it
-    file: WatchFile | None = None
-    duty: asyncio.Task[None] | None = None
-    has_learnt: bool = False
-    exchange_due: float = 0.0
-    keep_due: float = 0.0
-    sweep_after: float = 0.0
-    trouble: str = ""
 
 
 @dataclass
@@ -86,9 +59,14 @@ class Figures:
 class Vigil:
     """All watches of this process."""
 
-    def __init__(self, post: Callable[[str, Any, Aside], Post], now: Clock, clock: Clock) -> None:
-        """Have `post` make the posts of watches; `now` gives Unix seconds, `clock` seconds that never go back."""
-        self._make = post
+    def __init__(self, posts: Posts, now: Clock, clock: Clock, registry: str = "") -> None:
+        """Have posts made by `posts`; `now` gives Unix seconds, `clock` seconds that never go back.
+
+        A policy that names no seed gets the one in the database at `registry`.
+        """
+        self.watchers = Watchers()
+        self._making = posts
+        self._registry = registry
         self._now = now
         self._clock = clock
         self._thread: ThreadPoolExecutor | None = None
@@ -96,18 +74,27 @@ class Vigil:
         self._leaving: set[asyncio.Task[None]] = set()
         self.figures = Figures()
 
-    def keep(self, watches: Iterable[tuple[str, Any]]) -> None:
-        """Be on duty for these watches, by their names, and let go of all others."""
-        wanted = dict(watches)
+    def plant(self, policy: Policy) -> None:
+        """Give a policy that watches its seed.  It may ask the database: off the event loop.  Raise DependencyError."""
+        plant(policy, lambda: find_secret(self._registry))
+
+    def follow(self, policy: Policy) -> None:
+        """Watch what a policy names, which has its seed.  Raise DependencyError."""
+        self.watchers.keep(policy)
+        self.keep(self.watchers.all())
+
+    def keep(self, watches: Iterable[tuple[Extraction, Any]]) -> None:
+        """Be on duty for these watches, and let go of all others.  Raise DependencyError."""
+        wanted = {rule.model: (rule, watch) for rule, watch in watches}
         for name, post in list(self._posts.items()):
-            if wanted.get(name) is not post.watch:
+            if name not in wanted or wanted[name][1] is not post.watch:
                 del self._posts[name]
                 task = asyncio.ensure_future(self._leave(post))
                 self._leaving.add(task)
                 task.add_done_callback(self._leaving.discard)
-        for name, watch in wanted.items():
+        for name, (rule, watch) in wanted.items():
             if name not in self._posts:
-                self._posts[name] = self._make(name, watch, self.aside)
+                self._posts[name] = self._making.make(rule, watch, self.aside)
 
     async def start(self) -> None:
         """Find out what is known, before the first request; a store that does not answer is not waited for."""
@@ -130,6 +117,7 @@ class Vigil:
         await asyncio.gather(*self._leaving, *(self._leave(post) for post in posts))
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
+        self._making.close()
 
     async def aside(self, function: Callable[..., T], *words: Any) -> T:
         """Call a function in the one thread that watches have: what is long does not hold up requests."""
@@ -223,10 +211,12 @@ class Vigil:
     async def _leave(self, post: Post) -> None:
         if post.duty is not None:
             await asyncio.gather(post.duty, return_exceptions=True)
+        if not post.has_learnt:
+            return  # what was kept before stays
         is_saver = True
         if post.replica is not None:
             is_saver = await self._hand_over(post, post.replica)
-        if post.file is not None and post.has_learnt and is_saver:
+        if post.file is not None and is_saver:
             await self._keep_file(post)
 
     async def _hand_over(self, post: Post, replica: Replica) -> bool:
