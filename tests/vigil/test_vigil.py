@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T0 = 1_700_000_000.0
-RULE = Extraction("digits", "vector", lambda document: (), seed=lambda: b"secret")
+RULE = Extraction("digits", "vector", lambda _: (), seed=lambda: b"secret")
 SEAL = Seal(b"secret", "digits.vector")
 
 
