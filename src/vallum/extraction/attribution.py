@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 ROUNDS = 8
 SHARE_MIN, SHARE_MAX = 0.02, 0.9  # of a cohort that its cluster is taken for
 SURE = 4.6  # log odds of 99 to 1
-SCORE_MIN, SCORE_MAX = 2.5, 12.0  # of a threshold
+SCORE_MIN, SCORE_MAX = 2.0, 40.0  # of a threshold
+LONGER = 1.2  # that twice as many queries add to a threshold: habits are less normal than chance
 CHANCE = 0.995  # share of established customers' queries and accounts that a threshold lies above
 MEMBERS_MIN = 3
 COUNTS = 32  # queries up to which each count has its own threshold
@@ -68,25 +69,32 @@ def score(evidence: Evidence, mean: Floats) -> Floats:
 class Gathered(NamedTuple):
     """A group of accounts with one mean."""
 
-    mean: Floats  # (WIDTH,) whitened
+    mean: Floats  # (WIDTH,) whitened, without what may be noise
     share: float  # of the cohort, by weight
-    belonging: Floats  # (accounts,) the chance that each is a member
+    raw: Floats  # (WIDTH,) the mean as it is
+    noise: Floats  # (WIDTH,) its variance by chance
 
 
-def gather(evidence: Evidence, weights: Floats, start: Floats) -> Gathered:
-    """Find the mean that a part of a cohort shares, beginning at the cohort's own."""
+def gather(evidence: Evidence, weights: Floats, start: Floats, ways: Floats) -> Gathered:
+    """Find the mean that a part of a cohort shares, beginning at `start`.
+
+    Along `ways` (any number, WIDTH) the mean is believed as it is; what is left of it only as far as it stands out of
+    the noise.
+    """
+    plane, _ = np.linalg.qr(ways.T)
     mean, share = start.astype(np.float32), 0.3
-    belonging = np.zeros(len(weights), np.float32)
+    raw, noise = mean, np.ones_like(mean)
     for _ in range(ROUNDS):
         odds = score(evidence, mean) + np.log(share / (1 - share))
-        belonging = (1 / (1 + np.exp(-np.clip(odds, -30, 30)))).astype(np.float32)
-        weight = belonging * weights
+        weight = (weights / (1 + np.exp(-np.clip(odds, -30, 30)))).astype(np.float32)
         mass = weight @ evidence.precision + 1e-9
-        raw = (weight @ evidence.pull) / mass
-        noise = ((weight * weight) @ evidence.precision) / (mass * mass)
-        mean = (raw * np.clip(1 - noise / np.maximum(raw * raw, 1e-12), 0, None)).astype(np.float32)
+        raw = ((weight @ evidence.pull) / mass).astype(np.float32)
+        noise = (((weight * weight) @ evidence.precision) / (mass * mass)).astype(np.float32)
+        along = plane @ (plane.T @ raw)
+        rest = raw - along
+        mean = along + rest * np.clip(1 - noise / np.maximum(rest * rest, 1e-12), 0, None)
         share = float(np.clip(weight.sum() / max(float(weights.sum()), 1e-9), SHARE_MIN, SHARE_MAX))
-    return Gathered(mean, share, belonging)
+    return Gathered(mean.astype(np.float32), share, raw, noise)
 
 
 def thresholds(share: float, sizes: tuple[float, ...], honest: tuple[Floats, ...]) -> Floats:
@@ -97,8 +105,8 @@ def thresholds(share: float, sizes: tuple[float, ...], honest: tuple[Floats, ...
     least = SURE - float(np.log(share / (1 - share)))
     beyond = [max(least, float(np.quantile(scores, CHANCE))) if len(scores) >= FEW else least for scores in honest]
     steps = np.interp(np.log2(np.arange(1, COUNTS + 1)), np.log2(sizes), beyond)
-    found: Floats = np.clip(steps, SCORE_MIN, SCORE_MAX).astype(np.float32)
-    return found
+    found: Floats = np.clip(np.maximum(steps, LONGER * np.log2(np.arange(1, COUNTS + 1))), SCORE_MIN, SCORE_MAX)
+    return found.astype(np.float32)
 
 
 def needed(thresholds: Floats, counts: Floats) -> Floats:

@@ -25,14 +25,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vallum.extraction.facts import WIDTH
+from vallum.extraction.facts import ANSWER_BINS, FEATURES, WIDTH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vallum.extraction.facts import Floats
 
-HABIT_MIN, HABIT_MAX = 0.01, 0.95  # what no estimate of b may leave
+HABIT_MIN, HABIT_MAX = 0.002, 0.95  # what no estimate of b may leave
 COUNT_MAX = 60  # queries beyond which an account's mean says no more about its habit
 ROUNDS = 4  # of leaving out
 LEFT_OUT_MAX = 0.25  # of the accounts
@@ -50,6 +50,7 @@ class Usual(NamedTuple):
     centre: Floats  # (WIDTH,) mean row
     basis: Floats  # (WIDTH, WIDTH) (row - centre) @ basis: whitened, habits uncorrelated
     habit: Floats  # (WIDTH,) b
+    seeking: Floats  # (2, WIDTH) the ways towards doubt, and towards what is strange, whitened, of length 1
 
     def pack(self) -> bytes:
         """Write it, for other replicas and for after a restart."""
@@ -69,7 +70,21 @@ def unpack(data: bytes) -> Usual:
     habit = numbers[WIDTH : 2 * WIDTH]
     if not np.isfinite(numbers).all() or not ((habit > 0) & (habit < 1)).all():
         raise ValueError("no calibration: numbers that cannot be")
-    return Usual(at, numbers[:WIDTH], numbers[2 * WIDTH :].reshape(WIDTH, WIDTH), habit)
+    return complete(at, numbers[:WIDTH], numbers[2 * WIDTH :].reshape(WIDTH, WIDTH), habit)
+
+
+def complete(at: float, centre: Floats, basis: Floats, habit: Floats) -> Usual:
+    """Return what is usual, with the ways that only who copies goes.
+
+    Doubt is a low bin of the answer's histogram.  The inner product of a row with the centre is a kernel estimate of how
+    much is asked near it, so what is strange lies where that is least.
+    """
+    ways = np.zeros((2, WIDTH))
+    ways[0, FEATURES:] = np.linspace(1, -1, ANSWER_BINS)
+    ways[1, :FEATURES] = -centre[:FEATURES]
+    white = np.linalg.solve(basis.astype(np.float64), ways.T).T
+    white /= np.maximum(np.linalg.norm(white, axis=1, keepdims=True), 1e-9)
+    return Usual(at, centre, basis, habit, white.astype(np.float32))
 
 
 def fit(at: float, rows: Floats, owners: NDArray[np.int64], counts: Floats, sums: Floats) -> Usual | None:
@@ -122,7 +137,7 @@ def _fit_once(at: float, rows: NDArray[np.float64], counts: Floats, means: NDArr
     inverse = float((weight / n).sum())
     between = ((near * weight[:, None]).T @ near - inverse * np.eye(WIDTH)) / (1 - inverse)
     habit, turn = np.linalg.eigh(between)
-    return Usual(
+    return complete(
         at,
         centre.astype(np.float32),
         (white @ turn).astype(np.float32),
@@ -142,9 +157,9 @@ def shrink(deviations: NDArray[np.float64]) -> NDArray[np.float64]:
     return shrunk
 
 
-LIMIT_MIN, LIMIT_MAX = 0.5 * WIDTH, 1.75 * WIDTH  # what no threshold of a cohort's statistic may leave
-HABIT_LIMIT_MIN, HABIT_LIMIT_MAX = 8.0, 40.0  # nor that of the test for accounts without habits
-MARGIN = 1.15  # of a threshold over what benign sweeps reached
+# What a threshold may not leave, however quiet or loud the weeks of calibration were.
+BOUNDS = {"seeking": (8.0, 40.0), "apart": (2.0 * WIDTH, 3.0 * WIDTH), "habit": (16.0, 60.0)}
+MARGIN = 1.3  # of a threshold over what benign sweeps reached
 
 
 @dataclass(slots=True)
@@ -154,10 +169,11 @@ class Limits:
     calibrated: bool = False
     reached: dict[str, float] = field(default_factory=dict)
 
-    def judge(self, test: str, statistic: float) -> float:
-        """Return a test's threshold; a statistic that does not pass it is learnt from."""
-        least, most = (HABIT_LIMIT_MIN, HABIT_LIMIT_MAX) if test == "habit" else (LIMIT_MIN, LIMIT_MAX)
-        limit = min(max(MARGIN * self.reached.get(test, 0.0), least), most)
-        if not self.calibrated or statistic <= limit:
-            self.reached[test] = max(self.reached.get(test, 0.0), min(statistic, most))
+    def judge(self, test: str, where: str, statistic: float) -> float:
+        """Return a test's threshold for a kind of cohort; before calibration is over, learn from the statistic."""
+        least, most = BOUNDS[test]
+        name = f"{test} {where}"
+        limit = min(max(MARGIN * self.reached.get(name, 0.0), least), most)
+        if not self.calibrated:
+            self.reached[name] = max(self.reached.get(name, 0.0), min(statistic, most))
         return limit

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vallum.extraction.calibration import Usual
     from vallum.extraction.facts import Floats, Snapshot
 
-RECENT_S = 3 * 3600.0
+RECENT_S = 2 * 3600.0, 8 * 3600.0
 HABITUAL = 0.05  # b of a coordinate in which habits are strong
 WITHOUT = 0.3  # share of a cohort that has no habit, where some have none
 ACCOUNTS_MIN = 3  # of a cohort
@@ -49,8 +49,10 @@ class Cohort(NamedTuple):
 class Test(NamedTuple):
     """How far a cohort is from established accounts."""
 
-    statistic: float
+    apart: float  # in all directions
+    seeking: float  # towards doubt and towards what is strange, and no other way
     mean: Floats  # (WIDTH,)
+    accounts: float  # that would tell as much, if all had the same weight
 
 
 def list_cohorts(snapshot: Snapshot, active: NDArray[np.bool_], kinds: tuple[str, ...]) -> Iterator[Cohort]:
@@ -72,8 +74,10 @@ def compare(usual: Usual, evidence: Evidence, weights: Floats, centre_noise: Flo
     mass = weights @ evidence.precision + 1e-9
     mean = (weights @ evidence.pull) / mass
     noise = ((weights * weights) @ evidence.precision) / (mass * mass)
-    statistic = float((mean * mean / (noise + usual.habit + centre_noise)).sum())
-    return Test(statistic, mean.astype(np.float32))
+    spread = noise + usual.habit + centre_noise
+    ways = (usual.seeking @ mean) / np.sqrt((usual.seeking**2) @ spread)
+    seeking = float((np.maximum(ways, 0) ** 2).sum())
+    return Test(float((mean * mean / spread).sum()), seeking, mean.astype(np.float32), float(weights.sum()))
 
 
 def without_habit(usual: Usual, evidence: Evidence, counts: Floats, weights: Floats) -> float:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PLACES = 2048
 PLACES_EACH = 4
 HOURS_S = 6 * 3600.0  # in which a query comes to count for 1/e of one of now
+WORTHLESS = 0.02  # weight below which a query is too old to count
 FEW = 256  # queries that a centre is taken from at least, as far as there are any
 
 
@@ -89,6 +90,18 @@ class Contemporaries:
             return np.zeros((0, WIDTH), np.float32)
         means: Floats = self._rows[np.array(places)].mean(axis=1)
         return means
+
+    def accounts(self, now: float, tau_s: float) -> tuple[list[str], Floats, Floats]:
+        """Return who asked in the last hours, how many queries of now theirs are worth, and their sums."""
+        weights = np.exp(-np.maximum(now - self._times[: self._count], 0.0) / tau_s).astype(np.float32)
+        names = [name for name, held in self._held.items() if weights[held[-1]] > WORTHLESS]
+        counts = np.zeros(len(names), np.float32)
+        sums = np.zeros((len(names), WIDTH), np.float32)
+        for place, name in enumerate(names):
+            held = self._held[name]
+            counts[place] = weights[held].sum()
+            sums[place] = weights[held] @ self._rows[held]
+        return names, counts, sums
 
     def present(self, now: float, without: Collection[str] = ()) -> Present:
         """Return the mean of the last hours, and what it weighs."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from math import exp, log, log1p
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -43,8 +44,12 @@ SEARCHES = 3  # of one cohort, each without those found before
 ESTABLISHED_SURE = 25.0  # score from which an established account is named
 ALIKE = 0.6  # cosine of two clusters' means, from which they are one
 PEERS, WHOLE = (1, 2, 4), 16  # queries of an established customer that are scored for comparison
-STREAK_MORE = 2.0  # that a streak of queries needs beyond a threshold: it has many chances to begin
+SEEKING = 2.5  # deviations of one account's habit that a cluster goes, to be one
+HELD, HELD_MAX = 3.0, 0.0  # less is needed of who was named before, and at most that much
+STREAK = 9.0  # from which an account's streak of queries names it: a streak has many chances to begin
 STREAK_EACH = 4.0  # that one query may add to it: one odd query is none
+STREAKS_MAX = 10_000  # that are followed for a cluster
+LOG_2 = log(2)
 
 
 @dataclass(slots=True)
@@ -59,12 +64,27 @@ class Cluster:
     thresholds: Floats  # (COUNTS,) by how many queries an account asked
     stands: bool = False
     mean: Floats = field(default_factory=lambda: np.zeros(WIDTH, np.float32))  # the shift, whitened
+    streaks: dict[str, float] = field(default_factory=dict)  # what untrusted accounts' last queries speak for it
+
+    def follow(self, name: str, gain: float) -> float:
+        """Add what one more query speaks for it to an account's streak (Page's cumulative sum); return the streak.
+
+        A query counts as one of a mixture, half of it honest: to hide among ordinary queries gains little.
+        """
+        if not gain > -50:
+            gain = -50.0
+        streak = max(0.0, self.streaks.get(name, 0.0) + min(log1p(exp(min(gain, 50.0))) - LOG_2, STREAK_EACH))
+        if streak > 0 and (name in self.streaks or len(self.streaks) < STREAKS_MAX):
+            self.streaks[name] = streak
+        else:
+            self.streaks.pop(name, None)
+        return streak
 
 
 class Glance(NamedTuple):
     """What turns a young account's sums into scores at once: row i of every array is cluster i."""
 
-    ids: tuple[str, ...]
+    clusters: tuple[Cluster, ...]
     weights: Floats  # (clusters, COUNTS, WIDTH)
     offsets: Floats  # (clusters, COUNTS)
     thresholds: Floats  # (clusters, COUNTS)
@@ -82,7 +102,6 @@ class Sweeper:
         self.clusters: list[Cluster] = []
         self._glance: Glance | None = None
         self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last: they grow no older
-        self._streaks: dict[str, Floats] = {}  # what each account's last queries speak for each cluster that stands
 
     # --- what is usual
 
@@ -107,8 +126,8 @@ class Sweeper:
 
     # --- the sweep
 
-    def sweep(self, snapshot: Snapshot, peers: Contemporaries) -> Findings:
-        """Test, search, match, name."""
+    def sweep(self, snapshot: Snapshot, peers: Contemporaries, fresh: Contemporaries) -> Findings:
+        """Test, search, match, name; `fresh` are the last queries of untrusted accounts."""
         usual, now = self.usual, snapshot.at
         present = peers.present(now)
         if usual is None or present.weight < 16 or not len(snapshot.names):
@@ -125,6 +144,13 @@ class Sweeper:
             attribution.weigh(usual, present.centre, np.full(len(group), size, np.float32), group * size, drift)
             for size, group in ((size, peers.groups(size)) for size in PEERS)
         ]
+        state.rows = {name: i for i, name in enumerate(snapshot.names)}
+        for tau_s in cohorts.RECENT_S:
+            names, n, recent = fresh.accounts(now, tau_s)
+            rows = np.array([state.rows.get(name, -1) for name in names], np.intp)
+            known = rows >= 0
+            known[known] = state.untrusted[rows[known]]
+            state.recent[tau_s] = rows[known], n[known], attribution.weigh(usual, present.centre, n[known], recent[known], drift)
         self._suspects = {name: last for name, last in self._suspects.items() if now - last < REMEMBERED_S}
         alarms = self._search(state)
         named = self._name(state)
@@ -146,8 +172,8 @@ class Sweeper:
         alarms: list[Alarm] = []
         found: set[int] = set()
         for cohort in cohorts.list_cohorts(state.snapshot, state.fine & state.awake, KINDS):
-            for view in ("recent", "window"):
-                alarm = self._test(state, cohort, view)
+            for view in (*cohorts.RECENT_S, np.inf) if cohort.kind == "new" else (np.inf,):
+                alarm = self._test(state, cohort.kind, cohort.code, view, cohort.members)
                 if alarm is not None and self.limits.calibrated:
                     alarms.append(alarm)
                     found |= self._attribute(state, cohort, view)
@@ -159,28 +185,34 @@ class Sweeper:
             cluster.stands = cluster.stands or cluster.row >= SWEEPS
         return alarms
 
-    def _test(self, state: _State, cohort: Cohort, view: str, rows: NDArray[np.intp] | None = None) -> Alarm | None:
-        rows = cohort.members if rows is None else rows
-        weights = state.weights(rows, view)
-        if len(rows) < cohorts.ACCOUNTS_MIN or weights.sum() < 1:
+    def _compare(self, state: _State, view: float, rows: NDArray[np.intp]) -> cohorts.Test:
+        """Test some accounts: what they asked in the last hours, or all that is remembered of them."""
+        if view == np.inf:
+            return cohorts.compare(state.usual, state.evidence.take(rows), np.ones(len(rows), np.float32), state.noise)
+        asked, counts, evidence = state.recent[view]
+        mine = np.isin(asked, rows)
+        return cohorts.compare(state.usual, evidence.take(mine), np.minimum(counts[mine], 1), state.noise)
+
+    def _test(self, state: _State, kind: str, code: int, view: float, rows: NDArray[np.intp]) -> Alarm | None:
+        test = self._compare(state, view, rows)
+        if test.accounts < cohorts.ACCOUNTS_MIN:
             return None
-        test = cohorts.compare(state.usual, state.evidence.take(rows), weights, state.noise)
-        limit = self.limits.judge(f"{cohort.kind} {view}", test.statistic) / self._sensitivity
-        if test.statistic <= limit:
-            return None
-        name = cohort.kind if cohort.kind in ("new", "woken") else f"{cohort.kind}:{cohort.code}"
-        return Alarm(name, test.statistic, limit, len(rows))
+        for name, statistic in (("seeking", test.seeking), ("apart", test.apart)):
+            limit = self.limits.judge(name, f"{kind} {view / 3600:g}", statistic) / self._sensitivity
+            if statistic > limit:
+                return Alarm(kind if kind in ("new", "woken") else f"{kind}:{code}", statistic, limit, round(test.accounts))
+        return None
 
     def _test_habit(self, state: _State) -> Alarm | None:
         rows = np.flatnonzero(state.fine & state.untrusted & state.awake)
         if len(rows) < cohorts.ACCOUNTS_MIN:
             return None
-        weights = state.weights(rows, "recent")
+        weights = state.weights(rows, cohorts.RECENT_S[-1])
         statistic = cohorts.without_habit(state.usual, state.evidence.take(rows), state.snapshot.counts[rows], weights)
-        limit = self.limits.judge("habit", statistic) / self._sensitivity
+        limit = self.limits.judge("habit", "new", statistic) / self._sensitivity
         return Alarm("new", statistic, limit, len(rows)) if statistic > limit else None
 
-    def _attribute(self, state: _State, cohort: Cohort, view: str) -> set[int]:
+    def _attribute(self, state: _State, cohort: Cohort, view: float) -> set[int]:
         """Search a cohort that stands out; return the places of the clusters found."""
         found: set[int] = set()
         rows = cohort.members[state.untrusted[cohort.members]]
@@ -188,9 +220,9 @@ class Sweeper:
             rows, again = self._gather(state, rows, view, cluster.mean, place)
             found |= again
         for _ in range(SEARCHES):
-            if len(rows) < attribution.MEMBERS_MIN or self._test(state, cohort, view, rows) is None:
+            if len(rows) < attribution.MEMBERS_MIN or self._test(state, cohort.kind, cohort.code, view, rows) is None:
                 break
-            start = cohorts.compare(state.usual, state.evidence.take(rows), state.weights(rows, view), state.noise).mean
+            start = self._compare(state, view, rows).mean
             rows, new = self._gather(state, rows, view, start)
             if not new:
                 break
@@ -198,22 +230,30 @@ class Sweeper:
         return found
 
     def _gather(
-        self, state: _State, rows: NDArray[np.intp], view: str, start: Floats, known: int = -1
+        self, state: _State, rows: NDArray[np.intp], view: float, start: Floats, known: int = -1
     ) -> tuple[NDArray[np.intp], set[int]]:
         """Gather a group among some accounts; return who is certainly not in it, and the place of its cluster, if any."""
         if len(rows) < attribution.MEMBERS_MIN:
             return rows, set()
         evidence = state.evidence.take(rows)
         weights = np.maximum(state.weights(rows, view), 0.05).astype(np.float32)
-        group = attribution.gather(evidence, weights, start)
+        group = attribution.gather(evidence, weights, start, state.usual.seeking)
         if known >= 0 and _cosine(group.mean, start) < ALIKE:
             return rows[attribution.score(evidence, start) < 0], set()
+        if self._seeking(state.usual, group) < SEEKING:
+            return rows, set()
         thresholds = attribution.thresholds(group.share, (*PEERS, WHOLE), state.honest(group.mean))
         scores = attribution.score(evidence, group.mean)
         members = rows[scores >= attribution.needed(thresholds, state.snapshot.counts[rows])]
         if len(members) < attribution.MEMBERS_MIN:
             return rows[attribution.score(evidence, start) < 0] if known >= 0 else rows, set()
         return rows[scores < 0], {self._match(state, group.mean, thresholds, members, known)}
+
+    @staticmethod
+    def _seeking(usual: Usual, group: attribution.Gathered) -> float:
+        """Say how far a group goes towards doubt or what is strange, in deviations of one honest account's habit."""
+        spread = usual.habit + group.noise
+        return float(((usual.seeking @ group.raw) / np.sqrt((usual.seeking**2) @ spread)).max())
 
     def _match(self, state: _State, mean: Floats, thresholds: Floats, members: NDArray[np.intp], known: int) -> int:
         """Return the place of the cluster that has this mean: one that is known, brought up to date, or a new one."""
@@ -244,7 +284,14 @@ class Sweeper:
         scores = np.stack([attribution.score(state.evidence, cluster.mean) for cluster in self.clusters])
         needed = attribution.needed(np.stack([cluster.thresholds for cluster in self.clusters]), snapshot.counts)
         needed = np.where(state.untrusted[None], needed, ESTABLISHED_SURE)
+        if self._suspects:
+            held = np.fromiter((name in self._suspects for name in snapshot.names), np.bool_, len(snapshot.names))
+            needed = np.where(held[None], np.minimum(needed - HELD, HELD_MAX), needed)
         beyond = np.where(state.fine[None], scores - needed, -np.inf)
+        for place, cluster in enumerate(self.clusters):
+            long = {name for name, streak in cluster.streaks.items() if streak >= STREAK}
+            if long:
+                beyond[place, [name in long for name in snapshot.names]] = 0.0
         best = beyond.argmax(axis=0)
         named: list[Named] = []
         for i in np.flatnonzero(beyond.max(axis=0) >= 0).tolist():
@@ -272,28 +319,35 @@ class Sweeper:
         weights = pulls @ usual.basis.T
         offsets = weights @ centre + (means[:, None, :] ** 2 * precision).sum(axis=2) / 2
         thresholds = np.stack([cluster.thresholds for cluster in standing])
-        ids = tuple(cluster.id for cluster in standing)
-        self._glance = Glance(ids, weights.astype(np.float32), offsets.astype(np.float32), thresholds)
+        self._glance = Glance(tuple(standing), weights.astype(np.float32), offsets.astype(np.float32), thresholds)
 
-    def glance(self, name: str, row: Floats, count: float, sums: Floats) -> Named | None:
-        """Score an untrusted account for the clusters that stand; None: it belongs to none, so far."""
+    @property
+    def stands(self) -> bool:
+        """Say whether any cluster stands."""
+        return self._glance is not None
+
+    def is_suspect(self, name: str) -> bool:
+        """Say whether an untrusted account was named by a cluster that stands: it does not grow old meanwhile."""
+        return name in self._suspects
+
+    def glance(self, name: str, rows: Floats, count: float, sums: Floats) -> Named | None:
+        """Score an untrusted account for the clusters that stand, after its query; None: it belongs to none, so far."""
         glance = self._glance
         if glance is None or not count > 0:
             return None
-        place = min(max(int(count), 1), attribution.COUNTS) - 1
+        place = min(max(round(count), 1), attribution.COUNTS) - 1
         scores = glance.weights[:, place] @ (sums / count) - glance.offsets[:, place]
-        single = glance.weights[:, 0] @ row - glance.offsets[:, 0]
-        streak = np.logaddexp(-0.7, np.minimum(single, STREAK_EACH) - 0.7)
-        before = self._streaks.get(name)
-        if before is not None and len(before) == len(streak):
-            streak += before
-        self._streaks[name] = np.clip(streak, 0, 50)
-        scores = np.maximum(scores, streak - STREAK_MORE)
+        single = glance.weights[:, 0] @ rows.mean(axis=0) - glance.offsets[:, 0]
+        streaks = [
+            cluster.follow(name, gain)
+            for cluster, gain in zip(glance.clusters, single.tolist(), strict=True)
+        ]
         needed = glance.thresholds[:, place]
-        best = int((scores - needed).argmax())
-        if not scores[best] >= needed[best]:
+        scores = np.maximum(scores - needed, np.array(streaks) - STREAK)
+        best = int(scores.argmax())
+        if not scores[best] >= 0:
             return None
-        return Named(name, glance.ids[best], float(scores[best]), established=False)
+        return Named(name, glance.clusters[best].id, float(scores[best] + needed[best]), established=False)
 
 
 class _State:
@@ -312,13 +366,15 @@ class _State:
         self.fine, self.trusted = fine, trusted
         self.untrusted = ~trusted & ~snapshot.protected
         age = np.maximum(snapshot.at - snapshot.last, 0)
-        self.recency = np.exp(-age / cohorts.RECENT_S).astype(np.float32)
+        self.age = age
         self.awake = age < NEW_S
+        self.rows: dict[str, int] = {}
+        self.recent: dict[float, tuple[NDArray[np.intp], Floats, Evidence]] = {}  # who asked of late, how much, what
         self.peers: list[Evidence] = []  # of established customers' queries, one each, two each, ..
 
-    def weights(self, rows: NDArray[np.intp], view: str) -> Floats:
+    def weights(self, rows: NDArray[np.intp], view: float) -> Floats:
         """Return how much each account counts in a view."""
-        return self.recency[rows] if view == "recent" else np.ones(len(rows), np.float32)
+        return np.exp(-self.age[rows] / view).astype(np.float32)
 
     def honest(self, mean: Floats) -> tuple[Floats, ...]:
         """Return what established customers score for a cluster's mean: by groups of queries, and as a whole."""
