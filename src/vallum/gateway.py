@@ -43,6 +43,7 @@ from vallum.stores.shared import open_shared
 from vallum.stores.shared_standings import SharedStandings
 from vallum.stores.sightings import MemorySightings
 from vallum.stores.standings import MemoryStandings
+from vallum.stores.suspects import SqlSuspects
 from vallum.stores.watch_secret import find_secret
 from vallum.tls_files import TlsFiles
 
@@ -114,7 +115,12 @@ class Gateway:
         self.gates = Gates(self.clock)
         self.engine = Engine(policy)
         self.agreement = Agreement(
-            self.standings, SqlRaises(config.registry), lambda: self.engine.policy.throttle, time.time
+            self.standings,
+            SqlRaises(config.registry),
+            lambda: self.engine.policy.throttle,
+            time.time,
+            suspects=SqlSuspects(config.registry),
+            watchers=self.watchers,
         )
         self._source = source
         self._stamp = stamp(source)
@@ -347,6 +353,7 @@ class Gateway:
         self.metrics.records_lost = self.records.lost
         self.metrics.callers_below = self.agreement.count_below()
         self.metrics.gates = self.gates.all()
+        self.metrics.watches = self.watchers.count(time.time())
         if self.shared is not None:
             self.metrics.note_store(self.shared.failover.condition, self.shared.counters.spared)
         return self.metrics.render()

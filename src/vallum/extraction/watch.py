@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vallum.core.extraction import CLEAR
+from vallum.core.extraction import Terms
 from vallum.extraction.facts import Findings
+from vallum.extraction.ladder import Ladder
 
 if TYPE_CHECKING:
     from vallum.core.extraction import Account, Query, Verdict
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
 class Watch:
     """All that is kept of one route's accounts."""
 
-    def __init__(self, *, seed: bytes = b"") -> None:
+    def __init__(self, *, seed: bytes = b"", terms: Terms | None = None) -> None:
         """Watch; what is random hangs on `seed`, the same on every replica and unknown to callers."""
         self._seed = seed
+        self.ladder = Ladder(terms or Terms())
 
     def judge(self, account: Account, now: float) -> Verdict:
         """Say what holds for an account now, from memory."""
-        return CLEAR
+        return self.ladder.verdict(account, now)
 
     def note(self, query: Query) -> None:
         """Take an answered query into its account's sketch."""
