@@ -24,14 +24,13 @@ from vallum.agreement import Agreement
 from vallum.config.compile import load_policy
 from vallum.config.places import MEMORY, counters_url, records_folder, stamp, watch_folder
 from vallum.config.source import PolicyFileError, Source, read_source
-from vallum.config.tokens import signing_file
+from vallum.config.tokens import create_signing_key
 from vallum.core import record
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.theft import Habits
 from vallum.metrics import Metrics
-from vallum.mint.keyring import create_file
 from vallum.stores.bank import Bank
 from vallum.stores.memory import MemoryCounters
 from vallum.stores.raises import SqlRaises
@@ -41,6 +40,7 @@ from vallum.stores.shared import open_shared
 from vallum.stores.shared_standings import SharedStandings
 from vallum.stores.sightings import MemorySightings
 from vallum.stores.standings import MemoryStandings
+from vallum.stores.suspects import SqlSuspects
 from vallum.tls_files import TlsFiles
 from vallum.vigil import Vigil
 from vallum.vigil.post import Posts
@@ -115,7 +115,12 @@ class Gateway:
         self.gates = Gates(self.clock)
         self.engine = Engine(policy)
         self.agreement = Agreement(
-            self.standings, SqlRaises(config.registry), lambda: self.engine.policy.throttle, time.time
+            self.standings,
+            SqlRaises(config.registry),
+            lambda: self.engine.policy.throttle,
+            time.time,
+            suspects=SqlSuspects(config.registry),
+            watchers=self.vigil.watchers,
         )
         self._source = source
         self._stamp = stamp(source)
@@ -346,6 +351,7 @@ class Gateway:
         self.metrics.records_lost = self.records.lost
         self.metrics.callers_below = self.agreement.count_below()
         self.metrics.gates = self.gates.all()
+        self.metrics.watches = self.vigil.watchers.count(time.time())
         if self.shared is not None:
             self.metrics.note_store(self.shared.failover.condition, self.shared.counters.spared)
         return self.metrics.render()
@@ -387,12 +393,6 @@ def habits(config: Config) -> Habits:
     """Return when a credential is known well enough to speak of its habits."""
     theft = config.theft
     return Habits() if theft is None else Habits(theft.warm_up_s, theft.warm_up_requests, theft.alert_at)
-
-
-def create_signing_key(config: Config) -> None:
-    """Make the key that tokens are signed with, where the policy names none.  Raises DependencyError."""
-    if config.tokens is not None and config.tokens.key is None:
-        create_file(signing_file(config.registry))
 
 
 def _monotonic_us() -> int:

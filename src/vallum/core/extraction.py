@@ -79,6 +79,26 @@ class Verdict(NamedTuple):
 CLEAR = Verdict()
 
 
+class Pardon(NamedTuple):
+    """An operator's word that an account, or a whole cluster, may go on."""
+
+    whom: str  # an account's name, or `cluster` and a cluster's, parted like an account's
+    until: float  # Unix seconds
+    by: str = ""
+    because: str = ""
+
+
+class Change(NamedTuple):
+    """An account has another grade than before."""
+
+    account: str
+    cluster: str
+    before: Grade
+    after: Grade
+    at: float
+    evidence: str
+
+
 def name_account(name: str) -> str:
     """Write an account, or a cluster, as people do: `subject:alice`, `ip:192.0.2.1`, `cluster:c0ffee`."""
     return ":".join(name.split("\x1f", 1))

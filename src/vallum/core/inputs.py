@@ -2,7 +2,7 @@
 
 A place may hold one input or a batch, so both count as what they are:
 
-    text     a string; a list holds one each
+    text     a string, or a list of tokens' numbers; a list holds one each
     image    an upload, its base64, or its pixels as nested lists
     vector   a list of numbers; a list of lists holds one each, at any depth
     table    a row of cells, a list or an object; a list of those holds one each
@@ -63,7 +63,9 @@ def _texts(value: Any, found: list[Any]) -> None:
     if isinstance(value, str):
         found.append(value)
     elif isinstance(value, list):
-        found += [item for item in value if isinstance(item, str)]
+        found += [item for item in value if isinstance(item, (str, list))]
+        if any(isinstance(item, (int, float)) for item in value):
+            found.append(value)
 
 
 def _images(value: Any, found: list[Any]) -> None:

@@ -150,7 +150,7 @@ def demands(x: Exchange, route: Route) -> tuple[Demand, ...]:
 def try_budget(x: Exchange, route: Route) -> Steps[Refusal | None]:
     """Take what would be taken of the budget, where verdicts are only observed."""
     wanted = demands(x, route)
-    if not wanted or acts(x, route):
+    if not wanted:
         return None
     taken = yield from ask(TakeQuota(wanted))
     return None if taken.refused is None else over(wanted, taken)

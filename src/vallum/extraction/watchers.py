@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.decision import Allow
 from vallum.core.extraction import CLEAR, Query
@@ -14,17 +14,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from vallum.core.exchange import Exchange
-    from vallum.core.extraction import Account, Extraction, Verdict
+    from vallum.core.extraction import Account, Change, Extraction, Grade, Pardon, Verdict
     from vallum.core.policy import Policy
 
 INPUTS_MAX = 256  # of one request that are looked at, evenly over all of them
 FILE_MAX_CHARS = 16_777_216  # of one in base64
 
 
+class Count(NamedTuple):
+    """What there is to count of one watch."""
+
+    model: str
+    accounts: dict[Grade, int]
+    sweeps: int
+    alarms: int
+
+
 class Watchers:
     """Watches by the name of what they watch; each lives on when the policy is swapped."""
 
-    def __init__(self, make: Callable[[Extraction], Watch] = lambda rule: Watch(seed=rule.seed())) -> None:
+    def __init__(
+        self, make: Callable[[Extraction], Watch] = lambda rule: Watch(seed=rule.seed(), terms=rule.terms)
+    ) -> None:
         """Begin with none; `make` makes one."""
         self._make = make
         self._watches: dict[str, Watch] = {}
@@ -49,6 +60,23 @@ class Watchers:
     def all(self) -> Iterable[tuple[Extraction, Watch]]:
         """Return every watch, with the rule that it goes by."""
         return [(rule, self._watches[model]) for model, rule in self._rules.items()]
+
+    def pardon(self, pardons: Iterable[Pardon]) -> None:
+        """Put these pardons in the place of those before."""
+        held = tuple(pardons)
+        for watch in self._watches.values():
+            watch.ladder.pardon(held)
+
+    def take_changes(self, now: float) -> list[tuple[str, Change]]:
+        """Return the changes of grades that were not fetched yet, each with its model."""
+        return [(model, change) for model, watch in self._watches.items() for change in watch.ladder.take_changes(now)]
+
+    def count(self, now: float) -> list[Count]:
+        """Count what operators look at, for each model."""
+        return [
+            Count(model, watch.ladder.count(now), watch.ladder.sweeps, watch.ladder.alarms)
+            for model, watch in self._watches.items()
+        ]
 
     def judge(self, model: str, account: Account, now: float) -> Verdict:
         """Say what holds for an account now, from memory."""
