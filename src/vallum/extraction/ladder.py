@@ -320,6 +320,12 @@ class Ladder:
         for name, leak in leaks.items():
             self._leaks[name] = max(leak, self._leaks.get(name, 0.0))
 
+    def adopt(self, packed: bytes) -> None:
+        """Put another replica's state in the place of this one.  Raises ValueError, and then nothing has changed."""
+        now, rungs, cohorts, leaks = read(packed)
+        self._tick(now)
+        self._rungs, self._cohorts, self._leaks = rungs, cohorts, leaks
+
     def _tick(self, now: float) -> float:
         if isfinite(now):
             self._now = max(self._now, now)
