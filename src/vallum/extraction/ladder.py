@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from vallum.core.extraction import Account, Pardon
     from vallum.extraction.facts import Alarm, Findings, Named
+    from vallum.extraction.rung import State
 
 ACCOUNTS_MAX = 50_000  # about 20 MB
 COHORTS_MAX = 1_000
@@ -320,9 +321,9 @@ class Ladder:
         for name, leak in leaks.items():
             self._leaks[name] = max(leak, self._leaks.get(name, 0.0))
 
-    def adopt(self, packed: bytes) -> None:
-        """Put another replica's state in the place of this one.  Raises ValueError, and then nothing has changed."""
-        now, rungs, cohorts, leaks = read(packed)
+    def adopt(self, state: State) -> None:
+        """Put another replica's state, as `rung.read` read it, in the place of this one."""
+        now, rungs, cohorts, leaks = state
         self._tick(now)
         self._rungs, self._cohorts, self._leaks = rungs, cohorts, leaks
 

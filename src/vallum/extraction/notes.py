@@ -1,10 +1,11 @@
 """What a process notes that the others have to know: sums of accounts, and between them single rows and names.
 
-Bounded: of rows and samples a replica hands in what has room in one piece, an even share of what it saw; sums lose nothing.
+Bounded: of rows and samples a replica hands in what has room in one piece, the first it saw since the last; of sums all.
 """
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -46,6 +47,7 @@ class Sample(NamedTuple):
 class Piece(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     """What is handed in at once."""
 
+    at: float  # Unix seconds
     scale: int
     sums: bytes
     rows: list[Row]
@@ -58,6 +60,7 @@ class Notes:
 
     def __init__(self) -> None:
         """Begin with nothing."""
+        self.at = 0.0  # time of the last query
         self._rows: list[Row] = []
         self._samples: list[Sample] = []
         self._named: list[tuple[float, Named]] = []
@@ -84,14 +87,15 @@ class Notes:
         if not (sums or rows or samples or named):
             return []
         self._rows, self._samples, self._named = [], [], []
-        pieces = [Piece(crowd.scale, sums[0] if sums else b"", rows, samples, named)]
-        pieces += [Piece(crowd.scale, more, [], [], []) for more in sums[1:]]
+        pieces = [Piece(self.at, crowd.scale, sums[0] if sums else b"", rows, samples, named)]
+        pieces += [Piece(self.at, crowd.scale, more, [], [], []) for more in sums[1:]]
         return [msgspec.msgpack.encode(piece) for piece in pieces]
 
 
 class Read(NamedTuple):
     """A piece, read."""
 
+    at: float
     scale: int
     sums: list[tuple[Account, Sketch]]
     rows: list[tuple[str, str, float, Floats]]
@@ -105,7 +109,9 @@ def read_piece(data: bytes) -> Read:
     rows = [(row.group, row.account, row.at, _numbers(row.numbers, "<f2", WIDTH)) for row in piece.rows]
     samples = [(one.kind, one.account, _numbers(one.line, "<f4"), one.answer) for one in piece.samples]
     sums = list(unpack_notes(piece.sums)) if piece.sums else []
-    return Read(piece.scale, sums, rows, samples, piece.named)
+    if not isfinite(piece.at):
+        raise ValueError("a piece with a time that cannot be")
+    return Read(piece.at, piece.scale, sums, rows, samples, piece.named)
 
 
 def _numbers(data: bytes, kind: str, length: int | None = None) -> Any:

@@ -12,20 +12,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vallum.extraction import reference
-from vallum.extraction.contemporaries import Contemporaries
+from vallum.extraction import reference, rung
 from vallum.extraction.crowd import Crowd
 from vallum.extraction.keeping import pack_crowd, unpack_crowd
 from vallum.extraction.notes import Notes, read_piece
 from vallum.extraction.reservoir import Reservoir
-from vallum.extraction.state import pack_state, unpack_state
-from vallum.extraction.watch import Watch
+from vallum.extraction.state import pack_state, refusing, unpack_state
+from vallum.extraction.watch import Watch, open_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from vallum.core.extraction import Extraction, Query
+    from vallum.extraction.contemporaries import Contemporaries
     from vallum.extraction.facts import Floats, Named
     from vallum.extraction.reference import Scale
+    from vallum.extraction.rung import State
 
 VERSION = 1
 TIMES = ("_began", "_swept", "_fitted", "_usual_since")
@@ -37,7 +39,7 @@ class Judgement(NamedTuple):
     scales: dict[str, Scale]
     times: list[float | None]
     sweeper: Any
-    ladder: bytes
+    ladder: State
 
 
 class Whole(NamedTuple):
@@ -52,10 +54,17 @@ class Whole(NamedTuple):
 class SharedWatch(Watch):
     """A watch that can be shared and kept."""
 
-    def __init__(self, *, shared: bool = True, **settings: Any) -> None:
+    def __init__(self, seed: bytes = b"", *, shared: bool = True, **settings: Any) -> None:
         """Watch by a Watch's settings; with `shared`, note what other processes have to know."""
         self._notes = Notes() if shared else None
-        super().__init__(**settings)
+        super().__init__(seed=seed, **settings)
+
+    def govern(self, rule: Extraction) -> None:
+        """Go by a rule from now on; nothing is forgotten."""
+        self.ladder.terms = rule.terms
+        self._new_s, self._calibrate_s = rule.established_s, rule.calibrate_s
+        self._sweep_s, self._sweep_queries = rule.sweep_s, rule.sweep_queries
+        self._sweeper.govern(rule.established_s, rule.sensitivity)
 
     # --- what is seen
 
@@ -78,6 +87,12 @@ class SharedWatch(Watch):
             self._notes.add_sample(kind, account, line, answer)
         return kept
 
+    def note(self, query: Query) -> None:
+        """Take an answered query into its account's sketch."""
+        if self._notes is not None:
+            self._notes.at = query.at
+        super().note(query)
+
     def take_notes(self) -> list[bytes]:
         """Return the next of what was noted here, in pieces that `add` takes; none: that was all."""
         return [] if self._notes is None else self._notes.take(self._crowd)
@@ -93,9 +108,9 @@ class SharedWatch(Watch):
         if self._features is None or piece.scale != self._crowd.scale:
             self._began = piece.at if self._began is None else min(self._began, piece.at)
             return
-        for account, sketch in piece.sums:
-            self._crowd.merge(account, sketch, max(piece.at, sketch.last))
-            if not self._is_trusted(account, piece.at):
+        for who, sketch in piece.sums:
+            self._crowd.merge(who, sketch, piece.at)
+            if not self._is_trusted(who, piece.at):
                 self._asked += int(sketch.recent[0])
         for group, name, at, row in piece.rows:
             super()._put(group, name, at, row)
@@ -104,33 +119,31 @@ class SharedWatch(Watch):
 
     # --- what is judged
 
-    def judgement(self) -> bytes:
-        """Return all that judging goes by, but for what was noted."""
-        return pack_state([VERSION, *self._judgement()])
-
-    def _judgement(self) -> tuple[Any, ...]:
+    def judgement(self, *, whole: bool = True) -> bytes:
+        """Return all that judging goes by, but for what was noted; without the whole, what sweeps change."""
         scales = {kind: scale.pack() for kind, scale in self._scales.items()}
-        return scales, [getattr(self, name) for name in TIMES], self._sweeper.state(), self.ladder.pack()
+        times = [getattr(self, name) for name in TIMES]
+        return pack_state([VERSION, scales, times, self._sweeper.state(whole=whole), self.ladder.pack()])
 
     def weigh(self, judgement: bytes) -> Judgement:
         """Read a judgement.  Raise ValueError for what is none."""
-        version, *parts = unpack_state(judgement)
-        if version != VERSION:
-            raise ValueError("a judgement of another version")
-        return self._weigh(*parts)
-
-    def _weigh(self, scales: dict[str, bytes], times: list[float | None], sweeper: Any, ladder: bytes) -> Judgement:
-        read = {kind: reference.unpack(scale, self._seed) for kind, scale in scales.items()}
-        return Judgement(read, times, sweeper, ladder)
+        with refusing():
+            version, scales, times, sweeper, ladder = unpack_state(judgement)
+            if version != VERSION:
+                raise ValueError("a judgement of another version")
+            read = {str(kind): reference.unpack(scale, self._seed) for kind, scale in scales.items()}
+            began, *others = (None if time is None else float(time) for time in times)
+            if len(others) != len(TIMES) - 1 or None in others:
+                raise ValueError("a judgement without its times")
+            return Judgement(read, [began, *others], sweeper, rung.read(ladder))
 
     def adopt(self, judgement: Judgement) -> None:
         """Judge as another does.  Raise ValueError for what cannot be judged by."""
         scales, times, sweeper, ladder = judgement
-        self._sweeper.take_state(sweeper)
+        with refusing():
+            self._sweeper.take_state(sweeper)
         self.ladder.adopt(ladder)
-        if scales and {kind: scale.id for kind, scale in scales.items()} != {
-            kind: scale.id for kind, scale in self._scales.items()
-        }:
+        if scales and _ids(scales) != _ids(self._scales):
             self._go_by(scales)
         for name, time in zip(TIMES, times, strict=True):
             setattr(self, name, time)
@@ -141,7 +154,7 @@ class SharedWatch(Watch):
 
     def capture(self) -> Callable[[], bytes]:
         """Return what writes, in any thread, all that is known at this moment."""
-        judged = pack_state([VERSION, *self._judgement()])
+        judged = self.judgement()
         reservoirs = pack_state({kind: kept.state() for kind, kept in self._reservoirs.items()})
         kept, asking = self._crowd.copy(), {group: rows.copy() for group, rows in self._asking.items()}
 
@@ -153,18 +166,18 @@ class SharedWatch(Watch):
 
     def unpack(self, packed: bytes) -> Whole:
         """Read what was captured.  Raise ValueError for anything else."""
-        version, judged, kept, rows, reservoirs = unpack_state(packed)
-        if version != VERSION:
-            raise ValueError("what another version has kept")
-        known = unpack_crowd(kept)
-        crowd = self._open_crowd(known.scale)
-        crowd.fill(known)
-        whole = Whole(self.weigh(judged), crowd, {group: Contemporaries() for group in self._asking}, {})
-        for group, state in rows.items():
-            whole.asking[group].take_state(state)
-        for kind, state in unpack_state(reservoirs).items():
-            whole.reservoirs.setdefault(kind, Reservoir(self._seed)).take_state(state)
-        return whole
+        with refusing():
+            version, judged, kept, rows, reservoirs = unpack_state(packed)
+            if version != VERSION:
+                raise ValueError("what another version has kept")
+            known = unpack_crowd(kept)
+            whole = Whole(self.weigh(judged), self._open_crowd(known.scale), open_groups(), {})
+            whole.crowd.fill(known)
+            for group, state in rows.items():
+                whole.asking[group].take_state(state)
+            for kind, state in unpack_state(reservoirs).items():
+                whole.reservoirs.setdefault(kind, Reservoir(self._seed)).take_state(state)
+            return whole
 
     def restore(self, unpacked: Whole) -> None:
         """Put what was unpacked in the place of all that is known.  Raise ValueError for what cannot be."""
@@ -174,3 +187,7 @@ class SharedWatch(Watch):
         self.adopt(judgement)
         self._crowd, self._asking, self._reservoirs = crowd, asking, reservoirs
         self._hold(self._swept)
+
+
+def _ids(scales: dict[str, Scale]) -> dict[str, int]:
+    return {kind: scale.id for kind, scale in scales.items()}

@@ -6,14 +6,17 @@ what cannot be one, and has changed nothing then.
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ARRAY = 1  # code of the extension: a kind, a shape, the numbers
 KINDS = ("<f4", "<f8", "<f2", "<i4", "<i8", "|b1")
-STATE_MAX_BYTES = 268_435_456
 
 
 class _Array(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -30,6 +33,15 @@ def pack_state(state: Any) -> bytes:
 def unpack_state(data: bytes) -> Any:
     """Read what `pack_state` wrote; raise ValueError for anything else."""
     return msgspec.msgpack.decode(data, ext_hook=_read)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Raise ValueError where a state has not the parts that it should have."""
+    try:
+        yield
+    except (AttributeError, LookupError, OverflowError, TypeError) as error:
+        raise ValueError(f"a state without a part that belongs to it: {error}") from error
 
 
 def _write(value: Any) -> Any:

@@ -125,6 +125,10 @@ class Sweeper:
         self._present: tuple[Floats, Floats] | None = None  # the centre of the last sweep, and where it moved
         self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last: they grow no older
 
+    def govern(self, new_s: float, sensitivity: float) -> None:
+        """Go by another age of trust, and another sensitivity, from now on."""
+        self._new_s, self._sensitivity = new_s, sensitivity
+
     # --- what is usual
 
     def fit(self, snapshot: Snapshot, peers: Contemporaries) -> bool:
@@ -335,10 +339,11 @@ class Sweeper:
 
     # --- other processes, and the next one
 
-    def state(self) -> Any:
-        """Return all that sweeps remember."""
+    def state(self, *, whole: bool = True) -> Any:
+        """Return all that sweeps remember; without the whole, of what is usual only when it was fitted."""
+        usual = self.usual
         return {
-            "usual": None if self.usual is None else self.usual.pack(),
+            "usual": None if usual is None else usual.pack() if whole else usual.at,
             "limits": (self.limits.calibrated, self.limits.reached),
             "clusters": [[getattr(cluster, name) for name in REMEMBERED] for cluster in self.clusters],
             "suspects": self._suspects,
@@ -347,7 +352,11 @@ class Sweeper:
 
     def take_state(self, state: Any) -> None:
         """Put another's memory in the place of this one.  Raise ValueError for what is none."""
-        usual = None if state["usual"] is None else calibration.unpack(state["usual"])
+        usual = self.usual
+        if not isinstance(state["usual"], float):
+            usual = None if state["usual"] is None else calibration.unpack(state["usual"])
+        elif usual is None or usual.at != state["usual"]:
+            raise ValueError("what is usual to another is not known here")
         clusters = [_read_cluster(usual, *cluster) for cluster in state["clusters"][:CLUSTERS_MAX]]
         present = state["present"]
         if present is not None:

@@ -37,7 +37,13 @@ DAY_S = 86_400.0
 CALIBRATE_S = 7 * DAY_S
 SWEEP_S, SWEEP_QUERIES = 60.0, 25
 ESTABLISHED, UNTRUSTED = "established", "untrusted"  # whose last queries are compared
+FRESH = 1024, 32  # places for the last queries of untrusted accounts, and how many of them one account may hold
 QUIET_S = 3600.0  # between two sweeps where nothing was asked by untrusted accounts
+
+
+def open_groups() -> dict[str, Contemporaries]:
+    """Begin to keep the last queries of those who are trusted, and of those who are not."""
+    return {ESTABLISHED: Contemporaries(), UNTRUSTED: Contemporaries(*FRESH)}
 
 
 class Watch:
@@ -63,7 +69,7 @@ class Watch:
         self._features: Features | None = None
         self._scales: dict[str, Scale] = {}
         self._crowd = self._open_crowd(0)
-        self._asking = {ESTABLISHED: Contemporaries(), UNTRUSTED: Contemporaries()}
+        self._asking = open_groups()
         self._sweeper = Sweeper(new_s=new_s, sensitivity=sensitivity)
         self.ladder = Ladder(terms or Terms())
         self._asked = 0  # by untrusted accounts, since the last sweep
@@ -91,8 +97,8 @@ class Watch:
             self._put(ESTABLISHED, account.name, now, rows[0])
             return
         self._asked += len(rows)
+        self._put(UNTRUSTED, account.name, now, rows[0])
         if not account.verified:
-            self._put(UNTRUSTED, account.name, now, rows[0])
             self._glance(account, rows, now)
 
     def _glance(self, account: Account, rows: Floats, now: float) -> None:
