@@ -10,6 +10,7 @@ called on one, as requests are.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.extraction import reference, rung
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vallum.core.extraction import Extraction, Query
+    from vallum.extraction.calibration import Usual
     from vallum.extraction.contemporaries import Contemporaries
     from vallum.extraction.facts import Floats, Named
     from vallum.extraction.reference import Scale
     from vallum.extraction.rung import State
 
 VERSION = 1
+JOINED_MAX = 256
 TIMES = ("_began", "_swept", "_fitted", "_usual_since")
 
 
@@ -40,6 +43,7 @@ class Judgement(NamedTuple):
     times: list[float | None]
     sweeper: Any
     ladder: State
+    joined: frozenset[tuple[float, str]]  # accounts that queries gave away, of which it knows
 
 
 class Whole(NamedTuple):
@@ -57,6 +61,8 @@ class SharedWatch(Watch):
     def __init__(self, seed: bytes = b"", *, shared: bool = True, **settings: Any) -> None:
         """Watch by a Watch's settings; with `shared`, note what other processes have to know."""
         self._notes = Notes() if shared else None
+        self._joined: deque[tuple[float, Named]] = deque(maxlen=JOINED_MAX)  # what queries gave away, of late
+        self._told: Usual | None = None  # what is usual, as the others know it
         super().__init__(seed=seed, **settings)
 
     def govern(self, rule: Extraction) -> None:
@@ -78,6 +84,7 @@ class SharedWatch(Watch):
 
     def _join(self, named: Named, now: float) -> None:
         super()._join(named, now)
+        self._joined.append((now, named))
         if self._notes is not None:
             self._notes.add_named(now, named)
 
@@ -116,33 +123,42 @@ class SharedWatch(Watch):
             super()._put(group, name, at, row)
         for at, named in piece.named:
             super()._join(named, at)
+            self._joined.append((at, named))
 
     # --- what is judged
 
     def judgement(self, *, whole: bool = True) -> bytes:
-        """Return all that judging goes by, but for what was noted; without the whole, what sweeps change."""
+        """Return all that judging goes by, but for what was noted; without the whole, what has changed."""
+        whole = whole or self._told is not self._sweeper.usual
+        self._told = self._sweeper.usual
         scales = {kind: scale.pack() for kind, scale in self._scales.items()}
         times = [getattr(self, name) for name in TIMES]
-        return pack_state([VERSION, scales, times, self._sweeper.state(whole=whole), self.ladder.pack()])
+        joined = [(at, named.name) for at, named in self._joined]
+        return pack_state([VERSION, scales, times, self._sweeper.state(whole=whole), self.ladder.pack(), joined])
 
     def weigh(self, judgement: bytes) -> Judgement:
         """Read a judgement.  Raise ValueError for what is none."""
         with refusing():
-            version, scales, times, sweeper, ladder = unpack_state(judgement)
+            version, scales, times, sweeper, ladder, joined = unpack_state(judgement)
             if version != VERSION:
                 raise ValueError("a judgement of another version")
             read = {str(kind): reference.unpack(scale, self._seed) for kind, scale in scales.items()}
             began, *others = (None if time is None else float(time) for time in times)
             if len(others) != len(TIMES) - 1 or None in others:
                 raise ValueError("a judgement without its times")
-            return Judgement(read, [began, *others], sweeper, rung.read(ladder))
+            known = frozenset((float(at), str(name)) for at, name in joined)
+            return Judgement(read, [began, *others], sweeper, rung.read(ladder), known)
 
     def adopt(self, judgement: Judgement) -> None:
         """Judge as another does.  Raise ValueError for what cannot be judged by."""
-        scales, times, sweeper, ladder = judgement
+        scales, times, sweeper, ladder, joined = judgement
         with refusing():
             self._sweeper.take_state(sweeper)
+        self._told = self._sweeper.usual
         self.ladder.adopt(ladder)
+        for at, named in self._joined:
+            if (at, named.name) not in joined:  # whoever judged has not heard of it yet
+                self.ladder.join(named, at)
         if scales and _ids(scales) != _ids(self._scales):
             self._go_by(scales)
         for name, time in zip(TIMES, times, strict=True):
