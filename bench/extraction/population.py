@@ -64,21 +64,24 @@ def some_account(name: str, created: float, network: str, rng: Rng, *, tenant: s
 
 
 class Population:
-    """All honest users of a route over `weeks` weeks."""
+    """All honest users of a route."""
 
-    def __init__(self, world: World, seed: int, weeks: int, *, drift: str = "none", drift_week: int = 0) -> None:
-        """Make the users; a drift begins on the third day of `drift_week`."""
+    def __init__(self, world: World, seed: int) -> None:
+        """Make the first users."""
         self.world = world
         self.users = Users()
         self._rng = np.random.default_rng([seed, 77])
-        self._drift, self._drift_at = drift, START + drift_week * WEEK_S + 2 * DAY_S
+        self._drift, self._drift_at = "none", np.inf
         self._common = self._rng.dirichlet(np.full(world.modes, 4.0))
         for _ in range(USERS):
             age_s = self._rng.exponential(300 * DAY_S) + NEW_S if self._rng.random() > 0.1 else self._rng.random() * NEW_S
             self._join(START - age_s, START)
         self._join(START - 700 * DAY_S, START, kind="heavy")
         self._join(START - 400 * DAY_S, START, kind="bursty")
-        self._move(weeks)
+
+    def change(self, drift: str, week: int) -> None:
+        """Let the world change on the third day of a week to come."""
+        self._drift, self._drift_at = drift, START + week * WEEK_S + 2 * DAY_S
         if drift == "launch":
             self._launch()
         if drift == "integration":
@@ -102,16 +105,14 @@ class Population:
         users.hours.append(float(rng.normal(14, 3.5)))
         return number
 
-    def _move(self, weeks: int) -> None:
-        """Let some come and go in each week."""
-        for week in range(weeks):
-            at = START + week * WEEK_S
-            usual = [i for i, k in enumerate(self.users.kinds) if k == "usual" and self.users.until[i] == np.inf]
-            for number in self._rng.choice(usual, COMERS, replace=False):
-                self.users.until[number] = at + self._rng.random() * WEEK_S
-            for _ in range(COMERS):
-                joined = at + self._rng.random() * WEEK_S
-                self._join(joined, joined)
+    def _move(self, begin: float) -> None:
+        """Let some come and go within a week."""
+        usual = [i for i, k in enumerate(self.users.kinds) if k == "usual" and self.users.until[i] == np.inf]
+        for number in self._rng.choice(usual, COMERS, replace=False):
+            self.users.until[number] = begin + self._rng.random() * WEEK_S
+        for _ in range(COMERS):
+            joined = begin + self._rng.random() * WEEK_S
+            self._join(joined, joined)
 
     def _launch(self) -> None:
         """Let many come at once, who first try much the same, as a tutorial shows it."""
@@ -139,6 +140,7 @@ class Population:
     def week(self, index: int) -> Events:
         """Return what is asked in a week; each week is asked for once, and in order."""
         begin, users, rng = START + index * WEEK_S, self.users, self._rng
+        self._move(begin)
         since, until = np.array(users.since), np.array(users.until)
         there = np.clip((np.minimum(until, begin + WEEK_S) - np.maximum(since, begin)) / WEEK_S, 0, 1)
         counts = rng.poisson(np.array(users.volumes) * there)

@@ -47,6 +47,9 @@ class World(Protocol):
     def documents(self, inputs: Array) -> list[Any]:
         """Return inputs as they stand in a request's JSON."""
 
+    def turn_over(self) -> None:
+        """Draw from now on from base data that was never drawn from."""
+
 
 def plain(world: World, count: int, rng: Rng) -> Array:
     """Return natural inputs of all modes alike, in no style."""
@@ -60,6 +63,9 @@ class _Made:
     hidden: int
     victim: Model
     baseline: float
+
+    def turn_over(self) -> None:
+        """Do nothing: every draw is fresh."""
 
     def _train(self, classes: NDArray[np.int64], rng: Rng, *, rows: int, own: int) -> None:
         """Train the victim on `rows` labelled draws, and the student that has `own` of its own; `classes` by mode."""
