@@ -1,7 +1,8 @@
 """What leaves the gateway for each form of answer, and what a student can read in it.
 
 The forms are those of a route's policy: `all` probabilities, all of them to two places (`all2`), the label with its
-confidence to two places (`round2`), in a band (`band`), or the label alone (`label`).  A verdict's coarsening comes on top.
+confidence to two places (`round2`), in a band (`band`), or the label alone (`label`).  A verdict's
+coarsening comes on top.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from bench.extraction.learners import Array
+
 from vallum.core.coarsening import Coarsening
 
 FORMS = ("all", "all2", "round2", "band", "label")
@@ -50,15 +51,15 @@ def coarsen(answer: Answer, level: int) -> Answer:
 def read(answers: list[Answer], classes: int) -> Array:
     """Return what a student makes of answers: a row of probabilities each."""
     targets = np.empty((len(answers), classes), np.float32)
-    for row, answer in zip(targets, answers, strict=True):
+    for index, answer in enumerate(answers):
         chances = answer.get("probabilities")
         if chances is not None:
-            row[:] = np.maximum(chances, 1e-6)
-            row /= row.sum()
+            known = np.maximum(chances, 1e-6)
+            targets[index] = known / known.sum()
             continue
         score = _score(answer.get("confidence"))
-        row[:] = (1 - score) / (classes - 1)
-        row[answer["prediction"]] = score
+        targets[index] = (1 - score) / (classes - 1)
+        targets[index, answer["prediction"]] = score
     return targets
 
 

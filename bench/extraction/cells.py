@@ -1,13 +1,13 @@
 """The cells of the table, each by a name that says what it is.
 
-    WORLD-WAY-ACCOUNTS[-MORE ...]     an attack:  synth-jbda-100, digits-random-1000, synth-strange-100-half, chat-template-100
+    WORLD-WAY-ACCOUNTS[-MORE ...]     an attack:  synth-jbda-100, digits-random-1000, synth-strange-100-half
     honest-WORLD-DRIFT-WEEKS          nobody attacks:  honest-synth-none-4, honest-digits-launch-4
     stolen-WORLD-WAY                  thirty established accounts are stolen, in one week:  stolen-chat-code
 
 WORLD: synth, digits, cancer, table, chat.  WAY: jbda, targeted, random, strange, active, natural; for chat questions,
 template, code, sentences, natural.  DRIFT: none, classes, brightness, launch, integration.
-MORE: half or most (camouflage of 50 or 80 %), alternate, dormant, slow (seven days, not three), weak (solves no more than
-16 bits), and the route's form of answer: all, all2, round2 (as it is without a word), band, label.
+MORE: half or most (camouflage of 50 or 80 %), alternate, dormant, slow (seven days, not three), weak (solves no more
+than 16 bits), and the route's form of answer: all, all2, round2 (as it is without a word), band, label.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def cell(name: str) -> Cell:
     if first == "stolen" and len(rest) == 2:
         return Cell(name, _known(rest[0], WORLD_NAMES), stolen=_known(rest[1], WAYS))
     if len(rest) < 2 or not rest[1].isdigit():
-        raise ValueError(f"{name!r} is no cell: WORLD-WAY-ACCOUNTS[-MORE], honest-WORLD-DRIFT-WEEKS or stolen-WORLD-WAY")
+        raise ValueError(
+            f"{name!r} is no cell: WORLD-WAY-ACCOUNTS[-MORE], honest-WORLD-DRIFT-WEEKS or stolen-WORLD-WAY"
+        )
     plan = Plan(_known(rest[0], WAYS), accounts=int(rest[1]), queries=PROMPTS if first == "chat" else 3000)
     found = Cell(name, _known(first, WORLD_NAMES), plan)
     for word in rest[2:]:
@@ -63,7 +65,10 @@ def _with(found: Cell, plan: Plan, word: str) -> Cell:
         return replace(found, plan=replace(plan, hours=168.0), weeks=2)
     if word == "weak":
         return replace(found, plan=replace(plan, most_bits=16))
-    return replace(found, plan=replace(plan, **{_known(word, ("alternate", "dormant")): True}))
+    if word == "dormant":
+        return replace(found, plan=replace(plan, dormant=True))
+    _known(word, ("alternate",))
+    return replace(found, plan=replace(plan, alternate=True))
 
 
 def _known(word: str, words: tuple[str, ...]) -> str:
@@ -72,9 +77,10 @@ def _known(word: str, words: tuple[str, ...]) -> str:
     return word
 
 
-SPREAD = [f"{world}-{way}-{n}" for world in ("synth", "digits") for way in ("jbda", "random", "strange") for n in (10, 100)]
-THIN = [f"{world}-{way}-1000" for world in ("synth", "digits") for way in ("jbda", "random", "strange")]
-HIDDEN = [f"{world}-{way}-100-half" for world in ("synth", "digits") for way in ("jbda", "random", "strange")]
+FOREIGN = [f"{world}-{way}" for world in ("synth", "digits") for way in ("jbda", "random", "strange")]  # to the model
+SPREAD = [f"{raid}-{n}" for raid in FOREIGN for n in (10, 100)]
+THIN = [f"{raid}-1000" for raid in FOREIGN]
+HIDDEN = [f"{raid}-100-half" for raid in FOREIGN]
 OTHERS = [
     "synth-jbda-1", "synth-random-1", "synth-targeted-100", "synth-random-100-most", "synth-random-100-alternate",
     "synth-random-100-dormant", "synth-random-100-slow", "synth-jbda-100-band", "synth-random-100-band",
@@ -89,7 +95,7 @@ STOLEN = [f"stolen-chat-{way}" for way in ("questions", "template", "code", "sen
 YEAR = ["honest-synth-none-52", "honest-digits-none-52", "honest-chat-none-52"]
 
 GOALS = {
-    "1 spread": SPREAD, "2 thin": THIN, "2 hidden": HIDDEN, "3 chat": CHATS, "4 honest": HONEST + DRIFTING, "4 year": YEAR,
-    "5 ordinary": ORDINARY, "6 stolen": STOLEN, "others": OTHERS,
+    "1 spread": SPREAD, "2 thin": THIN, "2 hidden": HIDDEN, "3 chat": CHATS, "4 honest": HONEST + DRIFTING,
+    "4 year": YEAR, "5 ordinary": ORDINARY, "6 stolen": STOLEN, "others": OTHERS,
 }  # fmt: skip
 QUICK = ("synth-jbda-100", "synth-random-100", "digits-strange-100", "chat-template-100", "honest-synth-none-1")

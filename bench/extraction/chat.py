@@ -13,23 +13,28 @@ import json
 import re
 import zlib
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench.extraction.learners import Array, Model, Rng
 from numpy.typing import NDArray
 
-from bench.extraction.learners import Array, Model, Rng
-
-DATA = Path("/work/shared/data/injection")
 HONEST = (
-    "banking77", "dolly", "gpteacher", "self-instruct", "fuzzyai-benign", "vanguard-benign", "awesome-prompts", "open-assistant",
+    "banking77", "dolly", "gpteacher", "self-instruct", "fuzzyai-benign", "vanguard-benign", "awesome-prompts",
+    "open-assistant",
 )  # fmt: skip
-CODE = re.compile(r"\b(function|program|python|java|javascript|c\+\+|sql|html|css|script|algorithm|regex|code)\b", re.I)
+CODE = re.compile(
+    r"\b(function|program|python|java|javascript|c\+\+|sql|html|css|script|algorithm|regex|code)\b", re.IGNORECASE
+)
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
-NUMBER, NAME = re.compile(r"\d+"), re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,8}\b|^[A-Z][a-z]{3,7}(?= (?:has|had|is|was|wants))")
-NAMES = "Ada Bo Carla Deniz Ewa Farid Gita Hugo Ines Jun Kofi Lena Milo Noor Olga Pia Quinn Rosa Sven Tariq Uma Wim".split()
-THOUGHT = "Solve the problem below. Let's think step by step and give the final number after ####.\n\nProblem: {}\n\nSolution:"
+NUMBER = re.compile(r"\d+")
+NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,8}\b|^[A-Z][a-z]{3,7}(?= (?:has|had|is|was|wants))")
+NAMES = (
+    "Ada Bo Carla Deniz Ewa Farid Gita Hugo Ines Jun Kofi Lena Milo Noor Olga Pia Quinn Rosa Sven Tariq Uma Wim".split()
+)
+THOUGHT = "Solve the problem below. Think step by step, and give the number after ####.\n\nProblem: {}\n\nSolution:"
 OPENINGS = ("Hi, ", "hello! ", "", "", "", "", "please ", "Quick question: ")
 TOPICS, WORDS, ROUNDS = 24, 512, 8
 LONGEST = 1200  # characters of a prompt
@@ -42,7 +47,7 @@ class Chat:
     victim: Model
     baseline = float("nan")
 
-    def __init__(self, seed: int, data: Path = DATA) -> None:
+    def __init__(self, seed: int, data: Path) -> None:
         """Read the texts; `seed` decides which of them are for what."""
         rng = np.random.default_rng([seed, 5])
         texts = _read(data)
@@ -62,7 +67,7 @@ class Chat:
             for part in (half, ~half)
         ]
         for pools in self._pools:  # a topic of next to nothing is about anything
-            pools[:] = [pool if len(pool) >= 10 else sum(pools, []) for pool in pools]
+            pools[:] = [pool if len(pool) >= 10 else [*chain.from_iterable(pools)] for pool in pools]
         self._part = 0
 
     def turn_over(self) -> None:
@@ -96,7 +101,10 @@ class Chat:
         """Return prompts of a set, each once, then once more with other names and numbers; `template`: in one."""
         pool = self._stolen["questions" if kind == "template" else kind]
         order = np.concatenate([rng.permutation(len(pool)) for _ in range(-(-count // len(pool)))])[:count]
-        texts = [pool[i] if turn < len(pool) else _renamed(pool[i], rng, names=kind != "code") for turn, i in enumerate(order)]
+        texts = [
+            pool[i] if turn < len(pool) else _renamed(pool[i], rng, names=kind != "code")
+            for turn, i in enumerate(order)
+        ]
         return np.array([THOUGHT.format(text) if kind == "template" else text for text in texts], object)
 
     def documents(self, inputs: Any) -> list[Any]:

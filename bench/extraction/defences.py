@@ -55,4 +55,5 @@ class Usual(Undefended):
 
 def watch(kind: str, seed: int) -> Any:
     """Return a watch over a route whose features are of a kind; the one place that knows how one is made."""
+    _ = kind
     return Watch(seed=seed.to_bytes(8, "big"))

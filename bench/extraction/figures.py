@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-
 from bench.extraction.population import DAY_S
 from bench.extraction.thieves import HOUR_S
 from bench.extraction.week import HASH_S, Tally, Trace
@@ -101,7 +100,11 @@ def episodes(alarms: list[tuple[float, tuple[str, ...]]]) -> int:
 def times_us(trace: Trace) -> dict[str, dict[str, float]]:
     """Return what calls cost, at the middle and at the 99th percentile."""
     return {
-        name: {"median": float(np.median(spent)) / 1e3, "p99": float(np.percentile(spent, 99)) / 1e3, "calls": len(spent)}
+        name: {
+            "median": float(np.median(spent)) / 1e3,
+            "p99": float(np.percentile(spent, 99)) / 1e3,
+            "calls": len(spent),
+        }
         for name, spent in trace.spent_ns.items()
         if spent
     }

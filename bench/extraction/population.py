@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
-
 from bench.extraction.learners import Array, Rng
 from bench.extraction.worlds import STYLES, World
+from numpy.typing import NDArray
+
 from vallum.core.extraction import Account
 
 START = 1_699_833_600.0  # a Monday, 0:00 UTC
@@ -74,7 +74,9 @@ class Population:
         self._drift, self._drift_at = "none", np.inf
         self._common = self._rng.dirichlet(np.full(world.modes, 4.0))
         for _ in range(USERS):
-            age_s = self._rng.exponential(300 * DAY_S) + NEW_S if self._rng.random() > 0.1 else self._rng.random() * NEW_S
+            age_s = (
+                self._rng.exponential(300 * DAY_S) + NEW_S if self._rng.random() > 0.1 else self._rng.random() * NEW_S
+            )
             self._join(START - age_s, START)
         self._join(START - 700 * DAY_S, START, kind="heavy")
         self._join(START - 400 * DAY_S, START, kind="bursty")

@@ -12,9 +12,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rich.console import Console
-
     from bench.extraction.figures import Figures, Side
+    from rich.console import Console
 
 
 def tell(found: Sequence[Figures], console: Console) -> None:
@@ -48,11 +47,16 @@ def _raids(groups: dict[str, list[Figures]]) -> Table:
         last = many[0].watched
         never = f"never ({last.answers})" if last else "never"
         table.add_row(
-            name, _middle((f.baseline for f in many), "{:.3f}"), *(_sides(many, side) for side in ("undefended", "usual", "watched")),
-            _worst((f.to_contain for f in many), "{:.0f}", never), _worst((f.contained_at_h for f in many), "{:.0f}", "-"),
-            _worst((f.a_day_after for f in many), "{:.0f}", "-"), _middle((f.named for f in many), "{:.0%}"),
-            _worst((f.alarm_h for f in many), "{:.1f}", "none"), _middle((f.work for f in many), "{:.1f}x"),
-        )  # fmt: skip
+            name,
+            _middle((f.baseline for f in many), "{:.3f}"),
+            *(_sides(many, side) for side in ("undefended", "usual", "watched")),
+            _worst((f.to_contain for f in many), "{:.0f}", never),
+            _worst((f.contained_at_h for f in many), "{:.0f}", "-"),
+            _worst((f.a_day_after for f in many), "{:.0f}", "-"),
+            _middle((f.named for f in many), "{:.0%}"),
+            _worst((f.alarm_h for f in many), "{:.1f}", "none"),
+            _middle((f.work for f in many), "{:.1f}x"),
+        )
     return table
 
 
@@ -66,7 +70,9 @@ def _sides(many: list[Figures], name: str) -> str:
 
 
 def _thefts(groups: dict[str, list[Figures]]) -> Table:
-    table = _table("stolen credentials, 20 queries each", "cell", "noticed", "after queries", "suspected wrongly in a week")
+    table = _table(
+        "stolen credentials, 20 queries each", "cell", "noticed", "after queries", "suspected wrongly in a week"
+    )
     for name, many in groups.items():
         table.add_row(
             name, _middle((f.noticed for f in many), "{:.0%}"), _middle((f.noticed_after for f in many), "{:.0f}"),
@@ -81,19 +87,29 @@ def _honest(groups: dict[str, list[Figures]]) -> Table:
         "challenged", "price", "accused, new / old", "false alarms", "refused by the usual stack",
     )  # fmt: skip
     for name, many in groups.items():
+
         def worst(kinds: str, what: str, many: list[Figures] = many) -> str:
             values = [f.honest[kind][what] for f in many for kind in kinds.split() if kind in f.honest]
             return _share(max(values, default=0.0))
 
-        usual = [f.usual_honest["all"]["refused"] for f in many if f.usual_honest]
+        usual = [f.usual_honest for f in many if f.usual_honest]
         accused = [max((f.accused.get(standing, 0) for f in many), default=0) for standing in ("new", "established")]
         table.add_row(
-            name, f"{sum(f.honest['all']['asked'] for f in many):,.0f}", worst("all", "refused"),
-            worst("established", "refused"), worst("heavy bursty", "refused"), worst("new launch integration", "refused"),
-            worst("all", "coarsened"), worst("all", "challenged"),
-            f"{max(f.honest['established']['price'] for f in many):.2f}x", f"{accused[0]} / {accused[1]}",
-            _worst((f.false_alarms for f in many), "{:.0f}", "-"), _share(max(usual)) if usual else "-",
-        )  # fmt: skip
+            name,
+            f"{sum(f.honest['all']['asked'] for f in many):,.0f}",
+            worst("all", "refused"),
+            worst("established", "refused"),
+            worst("heavy bursty", "refused"),
+            worst("new launch integration", "refused"),
+            worst("all", "coarsened"),
+            worst("all", "challenged"),
+            f"{max(f.honest['established']['price'] for f in many):.2f}x",
+            f"{accused[0]} / {accused[1]}",
+            _worst((f.false_alarms for f in many), "{:.0f}", "-"),
+            ", ".join(f"{max(u[kind]['refused'] for u in usual):.0%}" for kind in ("established", "heavy", "bursty"))
+            if usual
+            else "-",
+        )
     return table
 
 
@@ -155,7 +171,9 @@ def _curves(axis: Any, name: str, many: list[Figures]) -> None:
             drawn: Side | None = getattr(figures, side)
             if drawn:
                 label = side if index == 0 else None
-                axis.plot(list(drawn.curve), list(drawn.curve.values()), color=colour, marker=".", linewidth=0.8, label=label)
+                axis.plot(
+                    list(drawn.curve), list(drawn.curve.values()), color=colour, marker=".", linewidth=0.8, label=label
+                )
     if many[0].baseline is not None:
         axis.axhline(many[0].baseline, color="0.5", linewidth=0.6, linestyle=":")
     axis.set(title=name, xscale="log", ylim=(0, 1.02), xlabel="answers")

@@ -6,12 +6,12 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-
 from bench.extraction.chat import Chat
 from bench.extraction.learners import Rng
 from bench.extraction.population import DAY_S, NEW_S, START, WEEK_S, Population
 from bench.extraction.week import Loop
 from bench.extraction.worlds import plain
+
 from vallum.core.extraction import Account, Grade
 
 STOLEN, QUERIES, HISTORY = 30, 20, 60  # accounts; asked of each by who stole it; asked by its owner before
@@ -43,7 +43,7 @@ class Theft:
         self.next_at = self._start + self.asked * OVER_S / QUERIES if self.asked < QUERIES else np.inf
 
 
-def thefts(population: Population, loop: Loop, way: str, week: int, history: Counter[str], rng: Rng) -> list[Theft]:
+def thefts(population: Population, loop: Loop, way: str, week: int, history: Counter[str], *, rng: Rng) -> list[Theft]:
     """Steal accounts that have a history, at any time of a week."""
     users, begin = population.users, START + week * WEEK_S
     fit = [

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from bench.extraction.answers import Answer, read
 from bench.extraction.chat import Chat
 from bench.extraction.learners import Array, Model, Rng, fit
 from bench.extraction.population import DAY_S, NEW_S, some_account
-from bench.extraction.worlds import STYLES, World, plain
+from bench.extraction.worlds import World, plain
+from numpy.typing import NDArray
+
 from vallum.core.extraction import Account
 
 HOUR_S = 3600.0

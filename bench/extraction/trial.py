@@ -1,4 +1,4 @@
-"""One cell with one seed: calibrate on honest weeks, then the same raid without a defence, with the usual one, watched."""
+"""One cell with one seed: honest weeks to calibrate, then the same raid undefended, with the usual stack, watched."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-
 from bench.extraction import chat, defences
 from bench.extraction.cells import Cell
-from bench.extraction.defences import Defence
 from bench.extraction.figures import Figures, Side, containment, episodes, shares, times_us
 from bench.extraction.population import DAY_S, START, WEEK_S, Population
 from bench.extraction.thefts import thefts
@@ -36,12 +34,13 @@ class Ready:
     wall_s: float
 
 
-def world_of(name: str, seed: int, data: Path) -> World:
+def world_of(name: str, seed: int, data: Path | None) -> World:
     """Make a world."""
-    return chat.Chat(seed, data) if name == "chat" else WORLDS[name](seed)
+    made: Any = chat.Chat(seed, data) if data and name == "chat" else WORLDS[name](seed)
+    return cast("World", made)
 
 
-def prepare(name: str, seed: int, form: str, data: Path, *, watched: bool = True) -> Ready:
+def prepare(name: str, seed: int, form: str, data: Path | None, *, watched: bool = True) -> Ready:
     """Let the honest weeks of calibration go by, once for all cells of a world, seed and form of answer."""
     begun = perf_counter()
     population = Population(world_of(name, seed, data), seed)
@@ -127,11 +126,10 @@ def _side(thief: Thief, seed: int) -> Side:
 def _steal(cell: Cell, figures: Figures, loop: Loop, ready: Ready, seed: int) -> None:
     """Steal accounts in a week; count those noticed, and those that are suspected though nobody stole them."""
     rng = np.random.default_rng([seed, 66])
-    found = thefts(loop.population, loop, cell.stolen, CALIBRATION, ready.history, rng)
+    found = thefts(loop.population, loop, cell.stolen, CALIBRATION, ready.history, rng=rng)
     loop.run(CALIBRATION, found)
     noticed = [theft.noticed_after for theft in found if theft.noticed_after is not None]
     figures.noticed = len(noticed) / max(len(found), 1)
     figures.noticed_after = float(np.median(noticed)) if noticed else None
     stolen = {theft.account.name for theft in found}
     figures.suspected = len(loop.trace.suspected - stolen) / max(len(loop.trace.trusted - stolen), 1)
-

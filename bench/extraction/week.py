@@ -14,11 +14,11 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-
 from bench.extraction.answers import coarsen, say
 from bench.extraction.defences import Defence
 from bench.extraction.population import DAY_S, START, WEEK_S, Events, Population
 from bench.extraction.thieves import HOUR_S, Thief
+
 from vallum.core.extraction import Account, Grade, Query, Verdict
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class Trace:
     honest: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     thieves: Tally = field(default_factory=Tally)
     times: list[float] = field(default_factory=list)  # of the thieves' answers
-    contained: list[tuple[float, int, float, float]] = field(default_factory=list)  # at, answers, share contained, named
+    contained: list[tuple[float, int, float, float]] = field(
+        default_factory=list
+    )  # at, answers, share contained, named
     alarms: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
     suspected: set[str] = field(default_factory=set)  # established accounts that were not clear at some request
     trusted: set[str] = field(default_factory=set)  # established accounts that asked
@@ -91,7 +93,9 @@ class Raider(Protocol):
 class Loop:
     """One route, its defence, and the budgets."""
 
-    def __init__(self, population: Population, defence: Defence, form: str, seed: int, *, least_s: float = 60.0) -> None:
+    def __init__(
+        self, population: Population, defence: Defence, form: str, seed: int, *, least_s: float = 60.0
+    ) -> None:
         """Prepare; sweeps run no more often than every `least_s`."""
         self.population, self.defence, self.form = population, defence, form
         self.world = population.world
@@ -196,7 +200,7 @@ class Raid:
 
     def ask(self) -> None:
         """Send the request that is due, from the next account that need not wait."""
-        at, thief, loop = self.next_at, self._thief, self._loop
+        at = self.next_at
         account = self._next_account(at)
         if account is not None:
             self._send(account, at)

@@ -11,9 +11,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
-
 from bench.extraction.learners import Array, Model, Rng, fit, one_hot
+from numpy.typing import NDArray
 
 Modes = NDArray[np.int64]
 STYLES = 2  # numbers that describe an asker's style
@@ -87,6 +86,7 @@ class Clusters(_Made):
     name, kind, modes, hidden = "synth", "vector", 40, 64
 
     def __init__(self, seed: int) -> None:
+        """Place the clusters."""
         rng = np.random.default_rng([seed, 1])
         self._centres = (rng.standard_normal((self.modes, 24)) * 0.78).astype(np.float32)
         self._others = (rng.standard_normal((self.modes, 24)) * 1.2).astype(np.float32)
@@ -122,6 +122,7 @@ class Glyphs(_Made):
     name, kind, modes, hidden = "digits", "image", 30, 64
 
     def __init__(self, seed: int) -> None:
+        """Take up the pens."""
         rng = np.random.default_rng([seed, 2])
         self._knots = self._hands(FIGURES, rng)
         self._letters = self._hands(LETTERS, rng)
@@ -142,7 +143,9 @@ class Glyphs(_Made):
         knots = knots * size
         knots[:, :, 0] += knots[:, :, 1] * (slants[:, None] + rng.normal(0, 0.12, (count, 1)).astype(np.float32))
         knots += 0.5 + rng.normal(0, 0.03, (count, 1, 2)).astype(np.float32)
-        grid = ((np.stack(np.meshgrid(np.arange(8), np.arange(8)), axis=-1).reshape(64, 2) + 0.5) / 8).astype(np.float32)
+        grid = ((np.stack(np.meshgrid(np.arange(8), np.arange(8)), axis=-1).reshape(64, 2) + 0.5) / 8).astype(
+            np.float32
+        )
         nearest = np.full((count, 64), 9.0, np.float32)
         for index in range(knots.shape[1] - 1):
             start, way = knots[:, index, None], (knots[:, index + 1] - knots[:, index])[:, None]
@@ -187,6 +190,7 @@ class Records(_Made):
     name, kind, modes, hidden = "cancer", "vector", 6, 0
 
     def __init__(self, seed: int) -> None:
+        """Build the instruments."""
         rng = np.random.default_rng([seed, 3])
         self._load = rng.standard_normal((5, 30)).astype(np.float32) * 0.3
         self._scale = np.exp(rng.normal(0, 2.5, 30)).astype(np.float32)
@@ -225,6 +229,7 @@ class Ledger(_Made):
     name, kind, modes, hidden = "table", "table", 16, 48
 
     def __init__(self, seed: int) -> None:
+        """Open the branches."""
         rng = np.random.default_rng([seed, 4])
         self._means = rng.standard_normal((self.modes, 12)).astype(np.float32)
         self._train(np.arange(self.modes) % 4, rng, rows=8000, own=300)
