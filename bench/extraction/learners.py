@@ -80,31 +80,37 @@ def fit(
     middle, spread = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-3)
     scaled = ((inputs - middle) / spread).astype(np.float32)
     layers = [inputs.shape[1], *([hidden] if hidden else []), targets.shape[1]]
-    weights: list[Array] = []
-    for wide, narrow in pairwise(layers):
-        scale = np.sqrt((2 if hidden else 1) / wide)
-        weights += [
-            (rng.standard_normal((wide, narrow)) * scale).astype(np.float32),
-            np.zeros(narrow, np.float32),
-        ]
-    means, squares = [np.zeros_like(w) for w in weights], [np.zeros_like(w) for w in weights]
+    shapes = [shape for wide, narrow in pairwise(layers) for shape in ((wide, narrow), (narrow,))]
+    flat, weights = _views(shapes)
+    for weight in weights[::2]:
+        weight[:] = rng.standard_normal(weight.shape) * np.sqrt((2 if hidden else 1) / len(weight))
+    change, slopes = _views(shapes)
+    mean, square = np.zeros_like(flat), np.zeros_like(flat)
     for step in range(1, steps + 1):
         some = rng.integers(len(scaled), size=min(BATCH, len(scaled)))
-        slope = _slopes(weights, scaled[some], targets[some])
-        pace = rate * (1 - (step - 1) / steps) * np.sqrt(1 - SECOND**step) / (1 - FIRST**step)
-        for index, change in enumerate(slope):
-            means[index] += (1 - FIRST) * (change - means[index])
-            squares[index] += (1 - SECOND) * (change * change - squares[index])
-            weights[index] -= pace * (means[index] / (np.sqrt(squares[index]) + TINY) + decay * weights[index])
+        _slope(weights, scaled[some], targets[some], slopes)
+        mean += np.float32(1 - FIRST) * (change - mean)
+        square += np.float32(1 - SECOND) * (change * change - square)
+        pace = np.float32(rate * (1 - (step - 1) / steps) * np.sqrt(1 - SECOND**step) / (1 - FIRST**step))
+        flat -= pace * (mean / (np.sqrt(square) + np.float32(TINY)) + np.float32(decay) * flat)
     return Model(tuple(weights), middle.astype(np.float32), spread.astype(np.float32))
 
 
-def _slopes(weights: list[Array], inputs: Array, targets: Array) -> list[Array]:
-    """Return the cross-entropy's gradient by each weight."""
-    if len(weights) == 2:
-        error = (softmax(inputs @ weights[0] + weights[1]) - targets) / len(inputs)
-        return [inputs.T @ error, error.sum(axis=0)]
-    inner = np.maximum(inputs @ weights[0] + weights[1], 0)
-    error = (softmax(inner @ weights[2] + weights[3]) - targets) / len(inputs)
-    back = (error @ weights[2].T) * (inner > 0)
-    return [inputs.T @ back, back.sum(axis=0), inner.T @ error, error.sum(axis=0)]
+def _views(shapes: list[tuple[int, ...]]) -> tuple[Array, list[Array]]:
+    """Return one row of zeros, and views of its parts in these shapes."""
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    flat = np.zeros(sum(sizes), np.float32)
+    parts = np.split(flat, np.cumsum(sizes)[:-1])
+    return flat, [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _slope(weights: list[Array], inputs: Array, targets: Array, slopes: list[Array]) -> None:
+    """Put the cross-entropy's gradient by each weight into `slopes`."""
+    inner = np.maximum(inputs @ weights[0] + weights[1], 0) if len(weights) == 4 else inputs
+    error = (softmax(inner @ weights[-2] + weights[-1]) - targets) / np.float32(len(inputs))
+    np.matmul(inner.T, error, out=slopes[-2])
+    error.sum(axis=0, out=slopes[-1])
+    if len(weights) == 4:
+        back = (error @ weights[2].T) * (inner > 0)
+        np.matmul(inputs.T, back, out=slopes[0])
+        back.sum(axis=0, out=slopes[1])
