@@ -32,7 +32,7 @@ SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 NUMBER = re.compile(r"\d+")
 NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,8}\b|^[A-Z][a-z]{3,7}(?= (?:has|had|is|was|wants))")
 NAMES = (
-    "Ada Bo Carla Deniz Ewa Farid Gita Hugo Ines Jun Kofi Lena Milo Noor Olga Pia Quinn Rosa Sven Tariq Uma Wim".split()
+    "Ada Bo Carla Deniz Ewa Farid Gita Hugo Ivo Jun Kofi Lena Milo Noor Olga Pia Quinn Rosa Sven Tariq Uma Wim".split()
 )
 THOUGHT = "Solve the problem below. Think step by step, and give the number after ####.\n\nProblem: {}\n\nSolution:"
 OPENINGS = ("Hi, ", "hello! ", "", "", "", "", "please ", "Quick question: ")
