@@ -28,16 +28,15 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)
     sys.path.append(str(ROOT / "src"))  # facts alone; the gateway runs elsewhere
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from art.attacks.extraction import CopycatCNN, KnockoffNets  # noqa: E402
-from art.estimators.classification import BlackBoxClassifier, PyTorchClassifier  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
-
-from bench.extraction.answers import read  # noqa: E402
-from bench.extraction.learners import fit  # noqa: E402
-from bench.extraction.worlds import WORLDS, plain  # noqa: E402
+import numpy as np
+import torch
+from art.attacks.extraction import CopycatCNN, KnockoffNets
+from art.estimators.classification import BlackBoxClassifier, PyTorchClassifier
+from bench.extraction.answers import read
+from bench.extraction.learners import STUDENT_DECAY, fit
+from bench.extraction.worlds import WORLDS, plain
+from rich.console import Console
+from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +52,8 @@ def house(python: str, world: str, seed: int) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         command = [python, str(Path(__file__).with_name("house.py")), world, str(seed), str(KEYS), folder]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         try:
             yield json.loads(process.stdout.readline())
         finally:
@@ -109,7 +109,8 @@ def attack(name: str, door: Door, world: Any, pool: Any, count: int) -> Any:
     classes, width = len(world.victim.weights[-1]), pool.shape[1]
     if name == "own":
         some = pool[np.random.default_rng(7).choice(len(pool), count, replace=False)]
-        return fit(some, door.predict(some), np.random.default_rng(8), hidden=world.hidden).classes
+        targets = door.predict(some)
+        return fit(some, targets, np.random.default_rng(8), hidden=world.hidden, decay=STUDENT_DECAY).classes
     victim = BlackBoxClassifier(door.predict, (width,), classes)
     settings = {"batch_size_fit": BATCH, "batch_size_query": BATCH, "nb_epochs": EPOCHS, "nb_stolen": count}
     if name == "CopycatCNN":
@@ -165,6 +166,7 @@ def main() -> None:
         for name in options.worlds
         for entry in compare(name, options.seed, options.gateway, options.counts, console)
     ]
+    console.width = max(console.width, 120)
     table = Table("victim", "inputs", "queries", *(thieves := list(dict.fromkeys(e["thief"] for e in found))))
     for world, kind, count in dict.fromkeys((e["world"], e["pool"], e["asked"]) for e in found):
         row = {e["thief"]: e for e in found if (e["world"], e["pool"], e["asked"]) == (world, kind, count)}

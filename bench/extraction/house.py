@@ -23,11 +23,10 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
-import numpy as np  # noqa: E402
-
-from bench.extraction.answers import say  # noqa: E402
-from bench.extraction.worlds import WORLDS, World  # noqa: E402
-from bench.fleet.servers import Gateway, create_key  # noqa: E402
+import numpy as np
+from bench.extraction.answers import say
+from bench.extraction.worlds import WORLDS, World
+from bench.fleet.servers import Gateway, create_key
 
 PATH = "/predict"
 POLICY = """

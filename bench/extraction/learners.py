@@ -16,6 +16,7 @@ Array = NDArray[Any]  # of single precision
 Rng = np.random.Generator
 
 BATCH = 64
+STUDENT_DECAY = 0.3  # which copies best of 0.0001 to 0.3, from few answers above all
 FIRST, SECOND, TINY = 0.9, 0.999, 1e-8  # Adam's decays
 
 

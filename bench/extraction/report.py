@@ -142,11 +142,11 @@ def _worst(values: Iterable[float | None], form: str, never: str) -> str:
 
 def draw(found: Sequence[Figures], folder: Path) -> None:
     """Draw how a copy grows under each defence, and how long until the accounts were contained."""
-    import matplotlib as mpl  # noqa: PLC0415  only who draws needs it
+    import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams |= {"svg.hashsalt": "vallum", "svg.fonttype": "none", "font.size": 9}
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     curves = [figures for figures in found if figures.watched and figures.watched.curve]
     names = list(dict.fromkeys(figures.cell for figures in curves))

@@ -25,10 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
-from bench.extraction import cells as known  # noqa: E402
-from bench.extraction import report, trial  # noqa: E402
-from rich.console import Console  # noqa: E402
-from rich.progress import Progress  # noqa: E402
+from bench.extraction import cells as known
+from bench.extraction import report, trial
+from rich.console import Console
+from rich.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

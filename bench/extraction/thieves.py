@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from bench.extraction.answers import Answer, read
 from bench.extraction.chat import Chat
-from bench.extraction.learners import Array, Model, Rng, fit
+from bench.extraction.learners import STUDENT_DECAY, Array, Model, Rng, fit
 from bench.extraction.population import DAY_S, NEW_S, some_account
 from bench.extraction.worlds import World, plain
 from numpy.typing import NDArray
@@ -96,7 +96,8 @@ class Thief:
     def student(self, rng: Rng, count: int | None = None, steps: int = 3000) -> Model:
         """Train a student of the victim's architecture on the first `count` answers."""
         inputs = np.array(self.asked[:count], np.float32)
-        return fit(inputs, read(self.heard[:count], self.classes), rng, hidden=self.world.hidden, steps=steps)
+        targets = read(self.heard[:count], self.classes)
+        return fit(inputs, targets, rng, hidden=self.world.hidden, steps=steps, decay=STUDENT_DECAY)
 
     def _think(self) -> Any:
         """Return the next inputs to ask about."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-from bench.extraction.learners import Array, Model, Rng, fit, one_hot
+from bench.extraction.learners import STUDENT_DECAY, Array, Model, Rng, fit, one_hot
 from numpy.typing import NDArray
 
 Modes = NDArray[np.int64]
@@ -75,7 +75,7 @@ class _Made:
         inputs = world.draw(modes, still, rng)
         targets = one_hot(classes[modes], count)
         self.victim = fit(inputs[:rows], targets[:rows], rng, hidden=self.hidden, steps=5000)
-        student = fit(inputs[rows:-2000], targets[rows:-2000], rng, hidden=self.hidden, steps=2000)
+        student = fit(inputs[rows:-2000], targets[rows:-2000], rng, hidden=self.hidden, steps=2000, decay=STUDENT_DECAY)
         held = inputs[-2000:]
         self.baseline = float((student.classes(held) == self.victim.classes(held)).mean())
 
