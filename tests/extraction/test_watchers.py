@@ -44,7 +44,8 @@ class Bench:
 
     def __init__(self, kit: Kit, **changes: Any) -> None:
         self.kit = kit
-        self.route: Route = kit.route(**({"extraction": RULE, "outlet": kit.outlet(kit.Dropping())} | changes))
+        parts: dict[str, Any] = {"extraction": RULE, "outlet": kit.outlet(kit.Dropping())}
+        self.route: Route = kit.route(**(parts | changes))
         self.watch = Noting()
         self.watchers = Watchers(lambda _: self.watch)
         self.engine = kit.engine(self.route)

@@ -329,7 +329,9 @@ async def test_the_openai_sdk_works_and_streams_are_noted(opened: Opener, reques
 
     def talk(transport: httpx.HTTPTransport) -> tuple[str, list[Any]]:
         with openai.OpenAI(
-            api_key=key, base_url=f"http://127.0.0.1:{door.port}/v1", http_client=httpx.Client(transport=transport)
+            api_key=key,
+            base_url=f"http://127.0.0.1:{door.port}/v1",
+            http_client=httpx.Client(transport=transport),  # type: ignore[arg-type]  # of either httpx
         ) as sdk:
             said: Any = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes?"}]
             said.append({"role": "user", "content": "a good day"})
