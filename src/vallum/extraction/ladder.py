@@ -120,7 +120,7 @@ class Ladder:
             rung = Rung(cluster, now, now, now, 0.0, 0, Grade.CLEAR, Grade.CLEAR, 0.0, 0, one.established)
             self._rungs[one.name] = rung
         grade = self._grade(rung, now)
-        if grade <= Grade.ALERT:
+        if grade <= Grade.ALERT and not rung.row:
             rung.acted = 0.0
         rung.cluster, rung.named, rung.others = cluster, now, others - 1
         rung.score = one.score if isfinite(one.score) else 0.0

@@ -26,7 +26,7 @@ class Rung:
     first: float  # named, in this spell
     named: float  # last
     held: float  # last time that enough sweeps in a row had named it
-    acted: float  # since when it is beyond an alert; 0: it is not
+    acted: float  # since when enough sweeps have named it; 0: they have not
     row: int  # sweeps in a row that named it
     grade: Grade
     told: Grade  # the last that operators were told of
