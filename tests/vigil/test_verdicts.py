@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tests.vigil.test_replica import Fleet, fleet, lab, server  # noqa: F401
 
 from vallum.core.errors import DependencyError
 from vallum.core.extraction import Account, Grade, Query
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tests.stores.conftest import Valkey
+    from tests.vigil.conftest import Fleet
+
     from vallum.vigil.replica import Replica
 
 T0, DAY_S = 1_700_000_000.0, 86_400.0

@@ -24,7 +24,7 @@ from vallum.extraction.watch import Watch, open_groups
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vallum.core.extraction import Extraction, Query
+    from vallum.core.extraction import Query
     from vallum.extraction.calibration import Usual
     from vallum.extraction.contemporaries import Contemporaries
     from vallum.extraction.facts import Floats, Named
@@ -64,13 +64,6 @@ class SharedWatch(Watch):
         self._joined: deque[tuple[float, Named]] = deque(maxlen=JOINED_MAX)  # what queries gave away, of late
         self._told: Usual | None = None  # what is usual, as the others know it
         super().__init__(seed=seed, **settings)
-
-    def govern(self, rule: Extraction) -> None:
-        """Go by a rule from now on; nothing is forgotten."""
-        self.ladder.terms = rule.terms
-        self._new_s, self._calibrate_s = rule.established_s, rule.calibrate_s
-        self._sweep_s, self._sweep_queries = rule.sweep_s, rule.sweep_queries
-        self._sweeper.govern(rule.established_s, rule.sensitivity)
 
     # --- what is seen
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vallum.core.extraction import CLEAR, Terms
+from vallum.core.extraction import Terms
 from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.crowd import Crowd
 from vallum.extraction.facts import Findings
@@ -29,7 +29,7 @@ from vallum.extraction.sweep import NEW_S, Sweeper
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vallum.core.extraction import Account, Query, Verdict
+    from vallum.core.extraction import Account, Extraction, Query, Verdict
     from vallum.extraction.facts import Floats, Named, Snapshot
     from vallum.extraction.reference import Scale
 
@@ -75,10 +75,15 @@ class Watch:
         self._asked = 0  # by untrusted accounts, since the last sweep
         self._swept = self._fitted = self._usual_since = -np.inf
 
+    def govern(self, rule: Extraction) -> None:
+        """Go by a rule from now on; nothing is forgotten."""
+        self.ladder.terms = rule.terms
+        self._new_s, self._calibrate_s = rule.established_s, rule.calibrate_s
+        self._sweep_s, self._sweep_queries = rule.sweep_s, rule.sweep_queries
+        self._sweeper.govern(rule.established_s, rule.sensitivity)
+
     def judge(self, account: Account, now: float) -> Verdict:
         """Say what holds for an account now, from memory."""
-        if not self._sweeper.limits.calibrated:
-            return CLEAR
         return self.ladder.verdict(account, now, established=self._is_old(account, now))
 
     def note(self, query: Query) -> None:

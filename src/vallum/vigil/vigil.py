@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vallum.config.extraction import plant
 from vallum.core.errors import DependencyError
+from vallum.extraction.shared_watch import SharedWatch
 from vallum.extraction.watchers import Watchers
 from vallum.stores.watch_secret import find_secret
 
@@ -65,7 +66,7 @@ class Vigil:
 
         A policy that names no seed gets the one in the database at `registry`.
         """
-        self.watchers = Watchers(shared=posts.are_shared)
+        self.watchers = Watchers(lambda rule: SharedWatch(rule.seed(), shared=posts.are_shared))
         self._making = posts
         self._registry = registry
         self._now = now
@@ -82,7 +83,7 @@ class Vigil:
     def follow(self, policy: Policy) -> None:
         """Watch what a policy names, which has its seed.  Raise DependencyError."""
         self.watchers.keep(policy)
-        self.keep(self.watchers.all())
+        self.keep(self.watchers.ruled())
 
     def keep(self, watches: Iterable[tuple[Extraction, Any]]) -> None:
         """Be on duty for these watches, and let go of all others.  Raise DependencyError."""
