@@ -11,7 +11,7 @@ What is usual is fitted again each day, so that it follows what slowly changes; 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from vallum.core.extraction import Account, Extraction, Query, Verdict
     from vallum.extraction.facts import Floats, Named, Snapshot
     from vallum.extraction.reference import Scale
+
+    Found = Findings | dict[str, Scale]
 
 DAY_S = 86_400.0
 CALIBRATE_S = 7 * DAY_S
@@ -136,12 +138,11 @@ class Watch:
         """Test the cohorts, attribute members, and put the verdicts right: all at once."""
         return self.end_sweep(self.begin_sweep(now)())
 
-    def begin_sweep(self, now: float) -> Callable[[], Findings]:
+    def begin_sweep(self, now: float) -> Callable[[], Found]:
         """Return what finds, in any thread and once, whatever is to be found at this moment."""
         self._asked, self._swept = 0, now
         if self._features is None:
-            self._fit_scales()
-            return lambda: Findings(now)
+            return partial(self._fit_scales, {kind: kept.state() for kind, kept in self._reservoirs.items()})
         asking = [group.copy() for group in self._asking.values()]
         return partial(self._find, self._crowd.snapshot(now), *asking)
 
@@ -154,11 +155,15 @@ class Watch:
             limits.calibrated = True
         return self._sweeper.sweep(snapshot, established, untrusted)
 
-    def end_sweep(self, findings: Findings) -> Findings:
-        """Put the verdicts right."""
-        self.ladder.update(findings, findings.at)
-        self._hold(findings.at)
-        return findings
+    def end_sweep(self, found: Found) -> Findings:
+        """Put the verdicts right; or begin to place inputs on the scales that were found."""
+        if not isinstance(found, Findings):
+            if found and self._features is None:
+                self._go_by(found)
+            return Findings(self._swept)
+        self.ladder.update(found, found.at)
+        self._hold(found.at)
+        return found
 
     def _hold(self, now: float) -> None:
         self._crowd.hold(name for name, _, _ in self.ladder.suspects(now))
@@ -177,10 +182,12 @@ class Watch:
         """Keep an input for calibration, or do not; say whether it is kept."""
         return self._reservoirs.setdefault(kind, Reservoir(self._seed)).offer(account, line, answer)
 
-    def _fit_scales(self) -> None:
-        scales = {kind: kept.fit(self._seed) for kind, kept in self._reservoirs.items() if kept.is_enough()}
-        if scales:
-            self._go_by(scales)
+    def _fit_scales(self, states: dict[str, Any]) -> dict[str, Scale]:
+        """Fit a scale to the inputs of each kind of which there are enough."""
+        reservoirs = {kind: Reservoir(self._seed) for kind in states}
+        for kind, kept in reservoirs.items():
+            kept.take_state(states[kind])
+        return {kind: kept.fit(self._seed) for kind, kept in reservoirs.items() if kept.is_enough()}
 
     def _go_by(self, scales: dict[str, Scale]) -> None:
         """Place inputs on these scales from now on; what was kept of accounts on others is gone."""
