@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DAY_S = 86_400.0
 CALIBRATE_S = 7 * DAY_S
 SWEEP_S, SWEEP_QUERIES = 60.0, 25
+FRESH = 1024, 32  # places for the last queries of untrusted accounts, and how many of them one account may hold
 QUIET_S = 3600.0  # between two sweeps where nothing was asked by untrusted accounts
 
 
@@ -58,6 +59,7 @@ class Watch:
         self._features: Features | None = None
         self._crowd = Crowd(0, seed)
         self._peers = Contemporaries()
+        self._fresh = Contemporaries(*FRESH)
         self._sweeper = Sweeper(new_s=new_s, sensitivity=sensitivity)
         self._ladder = Ladder(terms or Terms())
         self._first: dict[str, float] = {}
@@ -86,6 +88,7 @@ class Watch:
             self._peers.note(account.name, now, rows[0])
             return
         self._asked += len(rows)
+        self._fresh.note(account.name, now, rows[0])
         if not account.verified:
             self._glance(account, rows, now)
 
@@ -120,7 +123,7 @@ class Watch:
         limits = self._sweeper.limits
         if not limits.calibrated and now - self._usual_since >= self._calibrate_s:
             limits.calibrated = True
-        findings = self._sweeper.sweep(snapshot, self._peers)
+        findings = self._sweeper.sweep(snapshot, self._peers, self._fresh)
         self._ladder.update(findings, now)
         self._crowd.hold(name for name, _, _ in self._ladder.suspects(now))
         return findings
