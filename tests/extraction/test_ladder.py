@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vallum.core.extraction import CLEAR, DAY_S, Account, Grade, Terms
+from vallum.core.extraction import CLEAR, DAY_S, Account, Grade, Pardon, Terms
 from vallum.extraction.facts import Alarm, Findings, Named
-from vallum.extraction.ladder import Ladder, Pardon, cohorts_of
+from vallum.extraction.ladder import Ladder, cohorts_of
 
 T0 = 1_700_000_000.0
 MINUTE = 60.0
@@ -79,6 +79,13 @@ def test_who_goes_on_goes_further_up() -> None:
     assert seen[1] == [Grade.BUDGET, Grade.COARSER]
     assert seen[26] == [Grade.PROOF, Grade.COARSER]
     assert seen[24 * 7 + 2] == [Grade.REFUSED, Grade.COARSER]
+
+
+def test_who_may_do_nothing_but_work_works_after_a_day() -> None:
+    ladder = Ladder(Terms(grades=frozenset({Grade.PROOF})))
+    for hour in range(27):
+        sweep(ladder, T0 + hour * 3600, *name("thief"))
+        assert grades(ladder, T0 + hour * 3600, "thief") == [Grade.PROOF if hour > 24 else Grade.ALERT]
 
 
 def test_what_was_found_without_calibration_is_an_alert() -> None:
@@ -301,6 +308,9 @@ def test_every_change_is_told_once() -> None:
         (Grade.ALERT, Grade.CLEAR),
     ]
     assert {change.account for change in told} == {"subject\x1fthief"}
+    assert ladder.take_changes(T0) == told
+    assert ladder.take_changes(T0) == []
+    assert (ladder.sweeps, ladder.alarms) == (4, 0)
 
 
 # --- bounds

@@ -20,7 +20,8 @@ poisoned weeks cannot lift it out of reach, and quiet ones cannot bring it down 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from struct import Struct, error as StructError
+from struct import Struct
+from struct import error as StructError
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np

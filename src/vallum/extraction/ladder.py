@@ -16,42 +16,24 @@ A clock that goes back stands still here.  State is bounded; what is least suspe
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from hashlib import sha256
 from math import isfinite, log2
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from vallum.core.extraction import CLEAR, Grade, Terms, Verdict
+from vallum.core.extraction import CLEAR, Change, Grade, Terms, Verdict
 from vallum.extraction.rung import Rung, join, read, rename, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from vallum.core.extraction import Account
+    from vallum.core.extraction import Account, Pardon
     from vallum.extraction.facts import Alarm, Findings, Named
+    from vallum.extraction.rung import State
 
 ACCOUNTS_MAX = 50_000  # about 20 MB
 COHORTS_MAX = 1_000
-
-
-class Pardon(NamedTuple):
-    """An operator's word that an account, or a whole cluster, may go on."""
-
-    whom: str  # an account's name, or `cluster` and a cluster's, parted like an account's
-    until: float  # Unix seconds
-    by: str = ""
-    because: str = ""
-
-
-class Change(NamedTuple):
-    """An account has another grade than before."""
-
-    account: str
-    cluster: str
-    before: Grade
-    after: Grade
-    at: float
-    evidence: str
+UNTOLD_MAX = 10_000  # changes that nobody has fetched; the oldest go first
 
 
 class Ladder:
@@ -67,7 +49,9 @@ class Ladder:
         self._leaks: dict[str, float] = {}  # by cluster or cohort: the share of the model that it holds by now
         self._pardons: dict[str, Pardon] = {}
         self._reported: dict[str, str] = {}  # by which names the clusters of the last sweep go here
+        self._untold: deque[Change] = deque(maxlen=UNTOLD_MAX)
         self._now = 0.0
+        self.sweeps = self.alarms = 0
 
     # --- what sweeps find
 
@@ -77,6 +61,8 @@ class Ladder:
         `leaks` is what each cluster or cohort is thought to hold of the model by now, from 0 to 1.
         """
         now = self._tick(now)
+        self.sweeps += 1
+        self.alarms += len(findings.alarms)
         if leaks is not None:
             self._leaks = {name: min(1.0, max(0.0, leak)) for name, leak in leaks.items() if isfinite(leak)}
         named = {one.name: one for one in sorted(findings.named, key=lambda one: one.score)}
@@ -116,7 +102,15 @@ class Ladder:
                 rung.told = grade
             if grade is Grade.CLEAR:
                 del self._rungs[name]
+        self._untold += changes
         return changes
+
+    def take_changes(self, now: float) -> list[Change]:
+        """Return all changes that were not fetched yet, oldest first."""
+        self.review(now)
+        taken = list(self._untold)
+        self._untold.clear()
+        return taken
 
     def _name(self, one: Named, cluster: str, others: int, now: float, *, calibrated: bool) -> None:
         rung = self._rungs.get(one.name)
@@ -126,7 +120,7 @@ class Ladder:
             rung = Rung(cluster, now, now, now, 0.0, 0, Grade.CLEAR, Grade.CLEAR, 0.0, 0, one.established)
             self._rungs[one.name] = rung
         grade = self._grade(rung, now)
-        if grade <= Grade.ALERT:
+        if grade <= Grade.ALERT and not rung.row:
             rung.acted = 0.0
         rung.cluster, rung.named, rung.others = cluster, now, others - 1
         rung.score = one.score if isfinite(one.score) else 0.0
@@ -326,6 +320,12 @@ class Ladder:
                 self._cohorts[name] = (row, held, over)
         for name, leak in leaks.items():
             self._leaks[name] = max(leak, self._leaks.get(name, 0.0))
+
+    def adopt(self, state: State) -> None:
+        """Put another replica's state, as `rung.read` read it, in the place of this one."""
+        now, rungs, cohorts, leaks = state
+        self._tick(now)
+        self._rungs, self._cohorts, self._leaks = rungs, cohorts, leaks
 
     def _tick(self, now: float) -> float:
         if isfinite(now):
