@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vallum.extraction.facts import Floats, Named
     from vallum.extraction.reference import Scale
     from vallum.extraction.rung import State
+    from vallum.extraction.sweep import Sweeper
 
 VERSION = 1
 JOINED_MAX = 256
@@ -41,7 +42,7 @@ class Judgement(NamedTuple):
 
     scales: dict[str, Scale]
     times: list[float | None]
-    sweeper: Any
+    sweeper: Sweeper
     ladder: State
     joined: frozenset[tuple[float, str]]  # accounts that queries gave away, of which it knows
 
@@ -140,13 +141,11 @@ class SharedWatch(Watch):
             if len(others) != len(TIMES) - 1 or None in others:
                 raise ValueError("a judgement without its times")
             known = frozenset((float(at), str(name)) for at, name in joined)
-            return Judgement(read, [began, *others], sweeper, rung.read(ladder), known)
+            return Judgement(read, [began, *others], self._sweeper.twin(sweeper), rung.read(ladder), known)
 
     def adopt(self, judgement: Judgement) -> None:
-        """Judge as another does.  Raise ValueError for what cannot be judged by."""
-        scales, times, sweeper, ladder, joined = judgement
-        with refusing():
-            self._sweeper.take_state(sweeper)
+        """Judge as another does, from what was read since the last sweep."""
+        scales, times, self._sweeper, ladder, joined = judgement
         self._told = self._sweeper.usual
         self.ladder.adopt(ladder)
         for at, named in self._joined:
