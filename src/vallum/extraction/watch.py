@@ -1,7 +1,7 @@
 """The watch over one route: queries in, verdicts out, a sweep now and then.
 
     first        inputs are kept until a scale can be fitted to them (reservoir, reference)
-    then         rows go into accounts' sketches (crowd), and those of established accounts into the present (contemporaries)
+    then         rows go into accounts' sketches (crowd), and the last ones beside them (contemporaries)
     then         what is usual is fitted, and sweeps are run to see what they reach when nothing is wrong (calibration)
     from then on sweeps name accounts, and the ladder says what becomes of them
 
