@@ -283,7 +283,7 @@ class Sweeper:
         }
 
     def twin(self, state: Any) -> Sweeper:
-        """Return another that goes by the same settings and remembers this state.  Raise ValueError for what is none."""
+        """Return another with these settings that remembers a state.  Raise ValueError for what is none."""
         other = Sweeper(new_s=self._new_s, sensitivity=self._sensitivity)
         other.usual = self.usual
         other._take_state(state)

@@ -56,6 +56,7 @@ class Figures:
     failed: int = 0
     last_s: float = 0.0
     refused: int = 0
+    leading: int = 0
 
 
 class Vigil:
@@ -162,7 +163,9 @@ class Vigil:
             if post.trouble:
                 log.info("what is known of %s is shared again", post.name)
             post.trouble = ""
-        self.figures.refused = sum(each.replica.refused for each in self._posts.values() if each.replica is not None)
+        replicas = [each.replica for each in self._posts.values() if each.replica is not None]
+        self.figures.refused = sum(replica.refused for replica in replicas)
+        self.figures.leading = sum(replica.leads for replica in replicas)
 
     async def _sweep(self, post: Post) -> None:
         began = self._clock()
