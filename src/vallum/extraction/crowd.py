@@ -125,8 +125,8 @@ class Crowd:
 
         Of more than `most` accounts, the others wait for the next time.
         """
-        due, self._due = self._due, []
-        for name in list(islice(self._owing, most)):
+        due, self._due = self._due[:most], self._due[most:]
+        for name in list(islice(self._owing, most - len(due))):
             slot = self._slots[name]
             due.append((self._accounts[slot], self._sketch(slot, self._owed[slot].copy())))
             self._owed[slot] = 0

@@ -59,8 +59,14 @@ class Whole(NamedTuple):
 class SharedWatch(Watch):
     """A watch that can be shared and kept."""
 
-    def __init__(self, seed: bytes = b"", *, shared: bool = True, **settings: Any) -> None:
-        """Watch by a Watch's settings; with `shared`, note what other processes have to know."""
+    def __init__(
+        self, seed: bytes = b"", *, shared: bool = True, now: Callable[[], float] | None = None, **settings: Any
+    ) -> None:
+        """Watch by a Watch's settings; with `shared`, note what other processes have to know.
+
+        What others note is taken for of their time, unless `now` tells a better one: then not what is of the future.
+        """
+        self._now = now
         self._notes = Notes() if shared else None
         self._joined: deque[tuple[float, Named]] = deque(maxlen=JOINED_MAX)  # what queries gave away, of late
         self._told: Usual | None = None  # what is usual, as the others know it
@@ -109,8 +115,9 @@ class SharedWatch(Watch):
         if self._features is None or piece.scale != self._crowd.scale:
             self._began = piece.at if self._began is None else min(self._began, piece.at)
             return
+        at = piece.at if self._now is None else self._now()
         for who, sketch in piece.sums:
-            self._crowd.merge(who, sketch, piece.at)
+            self._crowd.merge(who, sketch, at)
             if not self._is_trusted(who, piece.at):
                 self._asked += int(sketch.recent[0])
         for group, name, at, row in piece.rows:
