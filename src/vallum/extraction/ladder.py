@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from vallum.core.extraction import Account, Pardon
     from vallum.extraction.facts import Alarm, Findings, Named
+    from vallum.extraction.rung import State
 
 ACCOUNTS_MAX = 50_000  # about 20 MB
 COHORTS_MAX = 1_000
@@ -47,6 +48,7 @@ class Ladder:
         self._cohorts: dict[str, tuple[int, float, float]] = {}
         self._leaks: dict[str, float] = {}  # by cluster or cohort: the share of the model that it holds by now
         self._pardons: dict[str, Pardon] = {}
+        self._reported: dict[str, str] = {}  # by which names the clusters of the last sweep go here
         self._untold: deque[Change] = deque(maxlen=UNTOLD_MAX)
         self._now = 0.0
         self.sweeps = self.alarms = 0
@@ -81,12 +83,25 @@ class Ladder:
                 rung.row = 0
         changes = self.review(now)  # who was on the way down, as far as that went
         clusters = self._find_clusters(named.values())
+        self._reported = clusters
         sizes = Counter(one.cluster for one in named.values())
         self._make_room(named, now)
         for one in reversed(named.values()):
             self._name(one, clusters[one.cluster], sizes[one.cluster], now, calibrated=findings.calibrated)
         self._note_alarms(findings.alarms if findings.calibrated else (), now)
         return changes + self.review(now)
+
+    def join(self, one: Named, now: float) -> list[Change]:
+        """Take in an account that was named between sweeps, for a cluster that enough sweeps have found already."""
+        now = self._tick(now)
+        rung = self._rungs.get(one.name)
+        if rung is not None and rung.row >= self.terms.sweeps:
+            return []
+        cluster = self._reported.get(one.cluster, one.cluster)
+        others = 1 if rung is None else rung.others + 1
+        for _ in range(self.terms.sweeps - (0 if rung is None else rung.row)):
+            self._name(one, cluster, others, now, calibrated=True)
+        return self.review(now)
 
     def review(self, now: float) -> list[Change]:
         """Return whose grade has changed since it was last told, and forget who is clear again."""
@@ -314,6 +329,12 @@ class Ladder:
                 self._cohorts[name] = (row, held, over)
         for name, leak in leaks.items():
             self._leaks[name] = max(leak, self._leaks.get(name, 0.0))
+
+    def adopt(self, state: State) -> None:
+        """Put another replica's state, as `rung.read` read it, in the place of this one."""
+        now, rungs, cohorts, leaks = state
+        self._tick(now)
+        self._rungs, self._cohorts, self._leaks = rungs, cohorts, leaks
 
     def _tick(self, now: float) -> float:
         if isfinite(now):

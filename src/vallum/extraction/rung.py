@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Cohorts = dict[str, tuple[int, float, float]]
+    State = tuple[float, dict[str, "Rung"], Cohorts, dict[str, float]]  # now, rungs, cohorts, leaks
 
 FORMAT = 1
 
@@ -60,7 +61,7 @@ def write(now: float, rungs: Mapping[str, Rung], cohorts: Cohorts, leaks: Mappin
     return json.dumps([FORMAT, now, rows, cohorts, leaks]).encode()
 
 
-def read(packed: bytes) -> tuple[float, dict[str, Rung], Cohorts, dict[str, float]]:
+def read(packed: bytes) -> State:
     """Read what was written; raise ValueError for what was not."""
     try:
         form, now, rungs, cohorts, leaks = json.loads(packed)
