@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +35,6 @@ class Rung:
     established: bool
 
 
-PARTS = tuple([field.name for field in fields(Rung)])
-
-
 def rename(rungs: Mapping[str, Rung], old: str, new: str) -> None:
     """Let a cluster go by another name."""
     for rung in rungs.values():
@@ -60,7 +57,7 @@ def join(mine: Rung, other: Rung) -> Rung:
 
 def write(now: float, rungs: Mapping[str, Rung], cohorts: Cohorts, leaks: Mapping[str, float]) -> bytes:
     """Write a ladder's state down."""
-    rows = {name: [getattr(rung, part) for part in PARTS] for name, rung in rungs.items()}
+    rows = {name: [getattr(rung, field) for field in Rung.__slots__] for name, rung in rungs.items()}
     return json.dumps([FORMAT, now, rows, cohorts, leaks]).encode()
 
 
