@@ -34,6 +34,13 @@ def read_numbers(value: Any) -> NDArray[np.float64] | None:
     return line
 
 
+def stretch(line: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
+    """Return `columns` numbers of a line of any length, evenly spread over it."""
+    if len(line) == columns:
+        return line
+    return line[np.linspace(0, len(line) - 1, columns).astype(np.intp)]
+
+
 def _line(value: Any) -> NDArray[np.float64] | None:
     if type(value) is list:
         flat = value
