@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vallum.core.decision import Deny, Reason
 from vallum.core.protocols import NOTHING
-from vallum.core.relay import Relay, Through, Whole, transform
+from vallum.core.relay import Relay, Through, Whole, prepare, write
 from vallum.core.stream import PIECE_MAX_BYTES, Events, Lines
 
 if TYPE_CHECKING:
@@ -187,7 +187,9 @@ def test_scores_that_are_no_number_leave_as_null(
 
 
 def test_a_document_of_which_nothing_may_leave_is_refused_or_left_out(kit: Kit) -> None:
-    class Withholding(kit.Dropping):  # type: ignore[name-defined, misc]
+    class Withholding:
+        type: ClassVar[str] = "withholding"
+
         def apply(self, document: Any, removed: set[str]) -> Any:
             return NOTHING
 
@@ -199,15 +201,19 @@ def test_a_document_of_which_nothing_may_leave_is_refused_or_left_out(kit: Kit) 
 
 
 def test_what_is_nested_too_deeply_to_be_walked_is_refused(kit: Kit) -> None:
-    class Sinking(kit.Dropping):  # type: ignore[name-defined, misc]
+    class Sinking:
+        type: ClassVar[str] = "sinking"
+
         def apply(self, document: Any, removed: set[str]) -> Any:
             raise RecursionError
 
-    assert isinstance(transform(b"{}", kit.outlet(Sinking()), set()), Deny)
+    outlet = kit.outlet(Sinking())
+    assert isinstance(write(prepare(b"{}", outlet, set()), outlet), Deny)
 
 
 def test_without_a_codec_nothing_is_read_and_nothing_passes(kit: Kit) -> None:
-    refused = transform(b"{}", kit.outlet(kit.Dropping(), codec=None), set())
+    outlet = kit.outlet(kit.Dropping(), codec=None)
+    refused = write(prepare(b"{}", outlet, set()), outlet)
     assert isinstance(refused, Deny)
 
 
@@ -284,7 +290,9 @@ def test_the_same_leaves_however_it_was_cut(kit: Kit, body: tuple[Make, bytes], 
 def test_nothing_that_a_transform_removes_ever_leaves(kit: Kit, body: tuple[Make, bytes]) -> None:
     make, data = body
 
-    class Emptying(kit.Dropping):  # type: ignore[name-defined, misc]
+    class Emptying:
+        type: ClassVar[str] = "emptying"
+
         def apply(self, document: Any, removed: set[str]) -> Any:
             return 0
 

@@ -12,8 +12,9 @@ creation, an account of its own (`POOL` begins its name).
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import islice
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -39,6 +40,19 @@ NONE = -1  # the code of who belongs to no cohort of a kind
 GIVEN = ("network", "agent", "client", "tenant")  # kinds of cohorts that an account's own facts make
 # Besides these, time makes three: `created` is the day; `new` are the accounts of the last two weeks; `woken` those
 # that asked again, or for the first time, after long silence.
+
+
+class Kept(NamedTuple):
+    """All accounts of a crowd: line i of every array is account i's."""
+
+    scale: int
+    window: int
+    began: float
+    accounts: list[Account]
+    pools: list[str]  # names of those that are sums
+    recent: Floats
+    earlier: Floats
+    times: NDArray[np.float64]  # (5, accounts): inputs asked; then Unix seconds of first, last, created, woken
 
 
 class Crowd:
@@ -105,14 +119,17 @@ class Crowd:
             self._earlier[slot] += sketch.recent
         self._asked[slot] += sketch.recent[COUNT] + sketch.earlier[COUNT]
 
-    def take(self) -> list[tuple[Account, Sketch]]:
-        """Return what was added here, and not merged, since the last time, for the other replicas."""
+    def take(self, most: int = ACCOUNTS_MAX) -> list[tuple[Account, Sketch]]:
+        """Return what was added here, and not merged, since the last time, for the other replicas.
+
+        Of more than `most` accounts, the others wait for the next time.
+        """
         due, self._due = self._due, []
-        for name in self._owing:
+        for name in list(islice(self._owing, most)):
             slot = self._slots[name]
             due.append((self._accounts[slot], self._sketch(slot, self._owed[slot].copy())))
             self._owed[slot] = 0
-        self._owing.clear()
+            self._owing.discard(name)
         return due
 
     def sketch(self, name: str) -> Sketch | None:
@@ -121,6 +138,50 @@ class Crowd:
         if slot is None:
             return None
         return self._sketch(slot, self._recent[slot].copy(), self._earlier[slot].copy())
+
+    def copy(self) -> Kept:
+        """Return all that is kept: copies, which another thread may read."""
+        size = len(self._accounts)
+        lines = (self._recent[:size].copy(), self._earlier[:size].copy())
+        times = np.stack([column[:size] for column in self._times()])
+        return Kept(self.scale, self._window, self._began, self._accounts.copy(), sorted(self._pools), *lines, times)
+
+    def fill(self, kept: Kept) -> None:
+        """Put this in the place of all accounts, those who asked most where there is no room for all.
+
+        What is owed to other replicas is forgotten.  Raise ValueError for what is on another scale.
+        """
+        if kept.scale != self.scale:
+            raise ValueError("a crowd of another scale")
+        asked = kept.times[0].copy()
+        asked[[account.name in kept.pools for account in kept.accounts]] = inf
+        order = np.sort(np.argsort(-asked, kind="stable")[: self._most + len(kept.pools)])
+        size = len(order)
+        self._accounts = [kept.accounts[place] for place in order.tolist()]
+        self._slots = {account.name: slot for slot, account in enumerate(self._accounts)}
+        self._pools = {name for name in kept.pools if name in self._slots}
+        self._owing.clear()
+        self._due.clear()
+        self._window, self._began = kept.window, kept.began
+        for column, lines in ((self._recent, kept.recent), (self._earlier, kept.earlier)):
+            column[:size], column[size:] = lines[order], 0
+        for times, numbers in zip(self._times(), kept.times, strict=True):
+            times[:size], times[size:] = numbers[order], 0
+        self._owed[:] = 0
+        self._held[:] = False
+        for slot, account in enumerate(self._accounts):
+            if account.name in self._pools:
+                self._codes[slot], self._verified[slot] = NONE, False
+            else:
+                self._describe(slot, account)
+
+    def _times(self) -> tuple[NDArray[np.float64], ...]:
+        return self._asked, self._first, self._last, self._created, self._woken
+
+    def created(self, name: str) -> float | None:
+        """Return since when an account is known, at the latest: Unix seconds."""
+        slot = self._slots.get(name)
+        return None if slot is None else float(self._created[slot])
 
     def hold(self, names: Iterable[str]) -> None:
         """Keep these accounts whatever comes, and the verified ones; all others may be pushed out."""
