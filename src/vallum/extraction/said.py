@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from vallum.extraction.features.answer import SURE
+from vallum.extraction.features.answer import LABELS, SURE
 
-LABELS = ("prediction", "predictions", "label", "labels", "class", "class_name", "class_id", "predicted_class",
-          "category", "result", "results", "output", "outputs", "decision")  # fmt: skip
 LABEL_MAX_CHARS = 64
 CLASSES_MAX = 64  # of one answer's probabilities that are learnt from
 BANDS = {"high": 0.97, "medium": 0.8, "low": 0.5}  # what a reader takes a band's usual names for
