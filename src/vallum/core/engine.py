@@ -1,7 +1,7 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
     request_head    route > authenticate > confirm > authorise > habits > standing > declared size > media type > query
-    request_body    inflate > parse > meter > quotas > denied fields > schema > side doors > images > checks >
+    request_body    inflate > parse > weigh > meter > quotas > denied fields > schema > side doors > images > checks >
                     sanitise > amend > write  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
@@ -238,6 +238,8 @@ def _body(route: Route) -> list[Stage]:
     intake = route.intake
     body = [Stage("inflate", stages.inflate, bound=True)] if intake.codings else []
     body.append(Stage("parse", stages.parse))
+    if route.factors:
+        body.append(Stage("weigh", spending.weigh))
     if route.meter is not None:
         body.append(Stage("meter", spending.meter))
     enforced = tuple(limit.quota for limit in route.limits if limit.mode is Mode.ENFORCE)

@@ -82,6 +82,8 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
 
 
 def _tell_paid(x: Exchange, record: dict[str, Any]) -> None:
+    if x.weight != 1:
+        record["counted_as"] = x.weight
     if x.bill is not None:
         record |= _spent(x.bill)
     if x.amended:
