@@ -110,7 +110,7 @@ async def test_a_wrong_key(door: Door, client: openai.AsyncOpenAI) -> None:
 
 
 async def test_a_denied_parameter(door: Door, client: openai.AsyncOpenAI) -> None:
-    denied: dict[str, Any] = {"logprobs": True, "n": 2, "logit_bias": {"5": 1}}
+    denied: dict[str, Any] = {"logprobs": True, "n": 2, "logit_bias": {"5": 5}}
     for name, value in denied.items():
         with pytest.raises(openai.BadRequestError) as raised:
             await client.chat.completions.create(model="m", messages=MESSAGES, extra_body={name: value})
