@@ -84,7 +84,7 @@ def test_requests_are_taken_by_the_answer_and_all_else_as_it_is(kit: Kit) -> Non
     kit.talk(engine.request_head(x))
     (take,) = kit.talk(engine.request_body(x, b'{"n": 3}'), kit.admitted(minute, tokens)).asked
     assert isinstance(take, TakeQuota)
-    assert [demand.cost for demand in take.demands][0] == 6
+    assert take.demands[0].cost == 6
     assert x.weight == 3
     (settle,) = kit.talk(engine.settle(x), None).asked
     assert isinstance(settle, SettleQuota)

@@ -6,7 +6,8 @@ A battery is `battery/<preset>.json`, a list of requests written by hand from th
 
 A body that is not JSON stands as `form` (fields, and files as objects of `filename`, `media_type` and `base64`), `text`
 or `base64`; `headers` are header fields, `query` a query string, `method` is GET where there is no body.  `request`
-sets keys of the route's `request:` for this one, `withhold` names groups that are not granted; with `refused`, the code of a refusal, it is a near-miss made by hand.
+sets keys of the route's `request:` for this one, `withhold` names groups that are not granted; with `refused`, the
+code of a refusal, it is a near-miss made by hand.
 """
 
 from __future__ import annotations
