@@ -225,10 +225,8 @@ async def bisect(door: Door, prompt: str, token: int, anchor: int, most: float) 
     """Find the bias, half up and half down, at which `token` is over `anchor`; None: `most` is not enough."""
 
     async def wins(bias: float) -> bool:
-        given = {str(token): bias} if not both else {str(token): bias / 2, str(anchor): -bias / 2}
-        best, _ = await door.ask(
-            prompt, temperature=0, logit_bias={key: value for key, value in given.items() if value}
-        )
+        given = {str(token): bias / 2, str(anchor): -bias / 2}
+        best, _ = await door.ask(prompt, temperature=0, logit_bias=given)
         return best == token
 
     if not await wins(most):

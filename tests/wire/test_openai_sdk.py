@@ -116,7 +116,7 @@ async def test_a_denied_parameter(door: Door, client: openai.AsyncOpenAI) -> Non
             await client.chat.completions.create(model="m", messages=MESSAGES, extra_body={name: value})
         assert request_id(raised.value)
         assert raised.value.code == "invalid_request"
-        assert (raised.value.param or "").strip("/") == name
+        assert (raised.value.param or "").strip("/").partition("/")[0] == name
         assert raised.value.type == "invalid_request_error"
     assert door.model.calls == 0
 
