@@ -1,0 +1,14 @@
+"""The watch for model extraction: who, among all accounts, together asks what only a copy needs.
+
+    features/      one input -> one vector of fixed length (text, vector, image, table)
+    sketch         an account's vectors -> a few sums, under 1 KiB, which add up over windows and replicas
+    crowd          all sketches of a route, bounded
+    reference      what calibration fixed: scale, projection, whitening, thresholds
+    sweep          cohorts tested against established accounts, members attributed
+    ladder         what becomes of whom: persistence, grades, the way back
+    leak_meter     what a cluster could have learnt from its answers by now
+    own_history    an account against itself: a stolen credential
+    watch          all of it, for one route
+
+Pure arithmetic on arrays: no clock, no store, no loop.  Times are Unix seconds and arguments.
+"""
