@@ -35,10 +35,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
-from vallum.config.compile import load_policy  # noqa: E402
-from vallum.config.source import parse_source  # noqa: E402
-from vallum.core.principal import Principal  # noqa: E402
-from vallum.testing import MemoryGateway, Reply, run  # noqa: E402
+from vallum.config.compile import load_policy
+from vallum.config.source import parse_source
+from vallum.core.principal import Principal
+from vallum.testing import Call, MemoryGateway, Reply, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -90,9 +90,9 @@ class Head:
             self._known[prompt] = self._weights @ (np.sqrt(1 - share**2) * parts[0] + share * parts[1])
         return self._known[prompt]
 
-    def answer(self, upstream: str, method: str, target: str, body: bytes) -> Reply:
+    def answer(self, call: Call) -> Reply:
         """Answer a request as an OpenAI-shaped server does whose log-probabilities follow the bias."""
-        said = json.loads(body)
+        said = json.loads(call.body)
         self.asked += 1
         logits = self.logits(said[MESSAGES][-1]["content"])
         bias = said.get("logit_bias") or {}
@@ -157,7 +157,7 @@ class Bare(Door):
         self._head = head
 
     async def _send(self, body: bytes) -> dict[str, Any]:
-        return json.loads(self._head.answer("model", "POST", "/", body).body)  # type: ignore[no-any-return]
+        return json.loads(self._head.answer(Call("model", "POST", "/", (), body)).body)  # type: ignore[no-any-return]
 
 
 class Guarded(Door):
@@ -171,7 +171,7 @@ class Guarded(Door):
         self._began = gateway.now
 
     async def _send(self, body: bytes) -> dict[str, Any]:
-        import asyncio  # noqa: PLC0415
+        import asyncio
 
         for attempt in range(len(self._accounts) + 1):
             who = self._accounts[(self.queries + attempt) % len(self._accounts)]
@@ -369,7 +369,7 @@ def honest_settings(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
 
 async def serve_honest(gateway: MemoryGateway, count: int, accounts: int = 200) -> dict[str, tuple[int, int]]:
     """Send honest requests; return asked and served of each kind."""
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
     rng = np.random.default_rng(7)
     volumes = rng.pareto(1.5, accounts) + 0.2

@@ -1,11 +1,11 @@
 """A gateway in memory, on a clock of its own: for replays, benchmarks, and the tests of whoever embeds Vallum.
 
-    def answer(upstream, method, target, fields, body):
+    def answer(call):
         return Reply(200, [("content-type", "application/json")], b'{"label": "cat"}')
 
     async def main():
-        house = MemoryGateway(stand_in(policy), answer)
-        told = await house.ask(request("POST", "/predict", b"{}"), b"{}", Principal("alice"))
+        gateway = MemoryGateway(policy, answer)
+        told = await gateway.ask("POST", "/predict", b"{}", who=Principal("alice"))
 
     run(main())
 
@@ -16,7 +16,7 @@ waiting.  Time passes only where the program sleeps, and then at once: a week of
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
@@ -27,6 +27,7 @@ from vallum.authenticators.anonymous import Anonymous
 from vallum.core import record
 from vallum.core.decision import Deny, Reason
 from vallum.core.engine import Engine
+from vallum.core.errors import UpstreamTimeoutError
 from vallum.core.exchange import Headers, Request, ResponseHead
 from vallum.core.requestid import compose_id
 from vallum.core.target import parse_target
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 EPOCH_S = 1_700_000_000.0  # what the wall clock says when a virtual loop starts, unless it is told
-VOUCHED_MAX = 100_000  # principals of requests that nobody has asked for yet
+BEAT_S = 5.0  # between two looks at leases, while an answer takes its time
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -118,6 +119,12 @@ def _trusting(route: Route, vouched: dict[str, Principal]) -> Route:
     others = tuple([one for one in route.authenticators if isinstance(one, Anonymous)])
     outlet = replace(route.outlet, failure_slot_s=0.0)
     return replace(route, authenticators=(StandIn(route.scopes, vouched), *others), bound=False, outlet=outlet)
+
+
+def _unreading(policy: Policy) -> Policy:
+    """Return a policy that judges no body, and is otherwise the same."""
+    routes = [replace(route, intake=replace(route.intake, codecs={})) for route in policy.routes]
+    return replace(policy, routes=tuple(routes))
 
 
 class Nobody:
@@ -202,12 +209,24 @@ class _Answer:
         pass
 
 
+class Call(NamedTuple):
+    """A request as an upstream is sent it."""
+
+    upstream: str
+    method: str
+    target: str
+    fields: Fields
+    body: bytes
+
+
 class Upstreams:
     """Upstreams that are one function."""
 
-    def __init__(self, answer: Callable[[str, str, str, bytes], Reply]) -> None:
-        """Answer by `answer`, of the upstream's name, method, target and body; what it raises the caller is told."""
-        self._reply = answer
+    def __init__(self, answer: Callable[[Call], Reply], beat: Callable[[], None]) -> None:
+        """Answer by `answer`; call `beat` a few times in the life of a lease while an answer takes its time."""
+        self._answer = answer
+        self._beat = beat
+        self.replies: dict[str, Reply] = {}  # by request id, in the place of `answer`
 
     async def call(
         self,
@@ -217,12 +236,19 @@ class Upstreams:
         fields: Fields,
         body: bytes | AsyncIterator[bytes] | None,
     ) -> _Answer:
-        """Answer a request."""
+        """Answer a request; raises UpstreamTimeoutError after the upstream's `timeout_s`."""
         if not isinstance(body, bytes):
             body = b"" if body is None else b"".join([piece async for piece in body])
-        reply = self._reply(upstream.name, method, target, body)
-        if reply.after_s > 0:
-            await asyncio.sleep(reply.after_s)
+        reply = self.replies.get(dict(fields).get("x-request-id", ""))
+        if reply is None:
+            reply = self._answer(Call(upstream.name, method, target, fields, body))
+        left_s = min(reply.after_s, upstream.timeout_s)
+        while left_s > 0:
+            await asyncio.sleep(min(left_s, BEAT_S))
+            left_s -= BEAT_S
+            self._beat()
+        if reply.after_s > upstream.timeout_s:
+            raise UpstreamTimeoutError(f"no answer in {upstream.timeout_s:g} s")
         return _Answer(reply)
 
 
@@ -244,7 +270,7 @@ class MemoryGateway:
     def __init__(
         self,
         policy: Policy,
-        answer: Callable[[str, str, str, bytes], Reply],
+        answer: Callable[[Call], Reply],
         *,
         epoch_s: float = EPOCH_S,
         sightings: Sightings | None = None,
@@ -254,8 +280,10 @@ class MemoryGateway:
 
         The wall clock says `epoch_s`, Unix seconds, when the loop starts.  `finish` sees every exchange at its end.
         """
-        self._vouched: OrderedDict[str, Principal] = OrderedDict()
-        self.engine = Engine(stand_in(policy, self._vouched))
+        self._vouched: dict[str, Principal] = {}
+        trusting = stand_in(policy, self._vouched)
+        self.engine = Engine(trusting)
+        self._unread = Engine(_unreading(trusting))
         loop = asyncio.get_running_loop()
         self.clock = loop.time
         self.epoch_s = epoch_s
@@ -263,7 +291,7 @@ class MemoryGateway:
         self.standings = MemoryStandings()
         proofs = MemoryProofs(lambda: int(self.clock() * 1000))
         self.driver = Driver(counters, Nobody(), proofs=proofs, sightings=sightings, standings=self.standings)
-        self.service = Upstreams(answer)
+        self.service = Upstreams(answer, self.driver.ledger.renew)
         self.gates = Gates(self.clock)
         self.gates.keep(policy.upstreams.values())
         self._finish = finish
@@ -295,8 +323,13 @@ class MemoryGateway:
         *,
         who: Principal | None = None,
         client: str = "192.0.2.1",
+        reply: Reply | None = None,
+        unread: bool = False,
     ) -> Told:
-        """Conduct one exchange, now, of a caller who is taken for `who`; None: for nobody that is known."""
+        """Conduct one exchange, now, of a caller who is taken for `who`; None: for nobody that is known.
+
+        The upstream answers with `reply`, where there is one.  `unread`: the body is not known, and judged by nothing.
+        """
         self._asked += 1
         request_id = compose_id(self.now, self._asked.to_bytes(10, "big"))
         head = [(name.lower(), value) for name, value in fields]
@@ -306,10 +339,17 @@ class MemoryGateway:
         request = Request(request_id, method, path, query, Headers(head), client, self.now, "http://memory")
         if who is not None:
             self._vouched[request_id] = who
+        if reply is not None:
+            self.service.replies[request_id] = reply
+        house = self
+        if unread:
+            house = copy(self)
+            house.engine = self._unread
         asker = Asker(body)
         try:
-            await conduct(self, request, asker)
+            await conduct(house, request, asker)
         finally:
             self._vouched.pop(request_id, None)
+            self.service.replies.pop(request_id, None)
             told = self._records.pop(request_id, {})
         return Told(asker.status, asker.fields, b"".join(asker.pieces), told)
