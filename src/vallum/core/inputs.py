@@ -81,10 +81,14 @@ def _vectors(value: Any, found: list[Any]) -> None:
     rest = [value]
     while rest:
         item = rest.pop()
+        if list not in set(map(type, item)):  # the usual case, and cheap for thousands of numbers
+            if item:
+                found.append(item)
+            continue
         inner = [one for one in item if isinstance(one, list)]
         rest += reversed(inner)
         if len(inner) < len(item):
-            found.append([one for one in item if not isinstance(one, list)] if inner else item)
+            found.append([one for one in item if not isinstance(one, list)])
 
 
 def _rows(value: Any, found: list[Any]) -> None:

@@ -145,7 +145,7 @@ class Watch:
         if now - self._fitted >= DAY_S and self._sweeper.fit(snapshot, established):
             self._fitted = now
             self._usual_since = self._usual_since if np.isfinite(self._usual_since) else now
-        if not limits.calibrated and now - self._usual_since >= self._calibrate_s:
+        if not limits.calibrated and np.isfinite(self._usual_since) and now - self._usual_since >= self._calibrate_s:
             limits.calibrated = True
         return self._sweeper.sweep(snapshot, established, untrusted)
 

@@ -91,7 +91,7 @@ class Watchers:
         if rule is None or watch is None or x.account is None or not x.inputs or not was_answered(x):
             return
         tokens = 0 if x.bill is None else x.bill.output_tokens
-        inputs = tuple([_read(rule.kind, value) for value in _some(x.inputs)])
+        inputs = read_inputs(rule.kind, x.inputs)
         watch.note(Query(x.account, x.request.now, inputs, x.answer, x.coarsen, tokens, x.request.id))
 
 
@@ -100,6 +100,11 @@ def was_answered(x: Exchange) -> bool:
     answered = x.called and x.upstream_status is not None and 200 <= x.upstream_status < 300
     # A refusal in place of an answer that was held gave nothing; a stream that was broken off has.
     return answered and x.relay is not None and (isinstance(x.decision, Allow) or not x.relay.holds)
+
+
+def read_inputs(kind: str, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return inputs as featurisers take them, as many as are looked at."""
+    return tuple([_read(kind, value) for value in _some(inputs)])
 
 
 def _some(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
