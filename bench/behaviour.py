@@ -175,11 +175,11 @@ def main() -> None:
 
 def draw(traces: dict[str, Trace], path: Path) -> None:
     """Draw what was served, and the factors."""
-    import matplotlib as mpl  # noqa: PLC0415  only who draws needs it
+    import matplotlib as mpl  # only who draws needs it
 
     mpl.use("svg")
     mpl.rcParams |= {"svg.hashsalt": "vallum", "svg.fonttype": "none", "font.size": 9}
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     figure, (above, below) = plt.subplots(2, 1, figsize=(7.5, 4.6), sharex=True, layout="constrained")
     for who, colour in (("studio", "C0"), ("attacker", "C3")):

@@ -12,6 +12,7 @@ import gzip
 import sys
 import time
 from base64 import b64encode
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,11 @@ def tell(words: str, us: float, size: int) -> None:
     print(f"{words:44} {size / 1000:7.1f} KB {us:8.1f} us {us / size * 100_000:8.1f} us for 100 KB")
 
 
+def verify(data: bytes) -> None:
+    """Do what Pillow can do for those who only want to know what came."""
+    Image.open(BytesIO(data)).verify()
+
+
 def images() -> float:
     """Measure the control of images; return the dearest per 100 KB of base64."""
     dearest = 0.0
@@ -67,11 +73,11 @@ def images() -> float:
         content, upload = Content(document), Content(Upload("", "", data))
         assert control.clean(content) is document
         size = len(document["image"])
-        us = measure(lambda: control.clean(content))  # noqa: B023  called at once
+        us = measure(partial(control.clean, content))
         tell(f"{kind} in base64", us, size)
         dearest = max(dearest, us / size * 100_000)
-        tell(f"{kind} as an upload", measure(lambda: whole.clean(upload)), len(data))  # noqa: B023
-        tell(f"{kind}, Pillow: open and verify", measure(lambda: Image.open(BytesIO(data)).verify()), len(data))  # noqa: B023
+        tell(f"{kind} as an upload", measure(partial(whole.clean, upload)), len(data))
+        tell(f"{kind}, Pillow: open and verify", measure(partial(verify, data)), len(data))
     return dearest
 
 

@@ -149,7 +149,7 @@ def schedules() -> Iterator[tuple[str, Schedule]]:
     edge_s = WINDOW_S - START_S % WINDOW_S
     yield "bursts on both sides of the minute", edges(edge_s - 1)
     for seed in range(100):
-        yield f"random bursts {seed}", random_bursts(random.Random(seed))  # noqa: S311  an adversary that can be repeated
+        yield f"random bursts {seed}", random_bursts(random.Random(seed))  # an adversary that can be repeated
 
 
 def attack(contender: Contender) -> None:
@@ -201,11 +201,11 @@ def time_decisions(contender: Contender, rounds: int = 5, hits: int = 4000) -> N
 
 def draw(found: list[Contender], file: Path) -> None:
     """Draw what was admitted within the last window, at every moment of each contender's worst case."""
-    import matplotlib as mpl  # noqa: PLC0415  only the picture needs it
+    import matplotlib as mpl  # only the picture needs it
 
     mpl.use("svg")
     mpl.rcParams.update({"svg.hashsalt": "vallum", "svg.fonttype": "none", "path.simplify_threshold": 0.5})
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     shown = [c for c in found if c.name in ("Vallum strict", "limits: sliding counter", "fixed-window script")]
     figure, axes = plt.subplots(1, len(shown), figsize=(9, 2.8), sharey=True, layout="constrained")
@@ -253,7 +253,7 @@ def main() -> None:
         time_decisions(contender)
     show(found)
     if options.store is not None:
-        import counting_store  # noqa: PLC0415  needs redis-py and a server
+        import counting_store  # needs redis-py and a server
 
         counting_store.show(options.store)
     if options.picture is not None:

@@ -1,7 +1,5 @@
 """The sixteen ways to dress an attack that the injection figures try, each a function of the text and a chance."""
 
-# ruff: noqa: ARG001, ARG005  every dress takes what some need
-
 from __future__ import annotations
 
 import base64
@@ -12,7 +10,7 @@ from urllib.parse import quote
 
 Dress = Callable[[str, Random], str]
 
-_CYRILLIC = str.maketrans("aeopcxyiAEOPCXBHKMT", "аеорсхуіАЕОРСХВНКМТ")  # noqa: RUF001
+_CYRILLIC = str.maketrans("aeopcxyiAEOPCXBHKMT", "аеорсхуіАЕОРСХВНКМТ")
 _LEET = str.maketrans("aeiost", "431057")
 FILLER = "The committee met on Tuesday to go through the budget for the coming season and the repairs of the roof. "
 
@@ -27,8 +25,9 @@ def _shuffle(text: str, chance: Random) -> str:
         if len(word) > 3 and word.isalpha():
             inner = list(word[1:-1])
             chance.shuffle(inner)
-            word = word[0] + "".join(inner) + word[-1]  # noqa: PLW2901
-        words.append(word)
+            words.append(word[0] + "".join(inner) + word[-1])
+        else:
+            words.append(word)
     return " ".join(words)
 
 

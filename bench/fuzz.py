@@ -55,7 +55,7 @@ def held_bytes() -> int:
 
 def fuzz(preset: str, bodies: int, checks: list[str]) -> Found:
     """Send so many mutated bodies through a preset."""
-    chance = random.Random(f"{SEED} {preset}")  # noqa: S311  no secret is made
+    chance = random.Random(f"{SEED} {preset}")  # no secret is made
     seeds = seeds_of(preset)
     others = [body for body, _ in seeds]
     clean: dict[str, Any] = {"sanitize": {}} if PRESETS[preset].request.rewritable else {}
@@ -97,8 +97,11 @@ def main() -> int:
     for preset in options.preset or BATTERIES:
         found = fuzz(preset, options.bodies, options.check)
         told = ", ".join(f"{count:,} {verdict}" for verdict, count in found.verdicts.most_common())
-        print(f"{preset}: {told}; mean {found.mean_s * 1e6:.0f} us, slowest {found.slowest_s * 1000:.1f} ms;"
-              f" memory {found.growth_bytes / 2**20:+.1f} MiB; {len(found.wrong)} wrong", flush=True)  # fmt: skip
+        print(
+            f"{preset}: {told}; mean {found.mean_s * 1e6:.0f} us, slowest {found.slowest_s * 1000:.1f} ms;"
+            f" memory {found.growth_bytes / 2**20:+.1f} MiB; {len(found.wrong)} wrong",
+            flush=True,
+        )
         for line in found.wrong[:5]:
             print(f"  {line}", file=sys.stderr, flush=True)
         failed = failed or bool(found.wrong)

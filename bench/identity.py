@@ -114,9 +114,15 @@ async def measure_first(house: House, alg: str) -> float:
 def sign(alg: str, subject: str) -> str:
     """Sign a token about `subject`."""
     claims = {
-        "iss": "https://login.example", "aud": "https://models.example", "sub": subject, "client_id": "app",
-        "exp": NOW + 600, "iat": NOW, "scope": "predict:read", "jti": subject,
-    }  # fmt: skip
+        "iss": "https://login.example",
+        "aud": "https://models.example",
+        "sub": subject,
+        "client_id": "app",
+        "exp": NOW + 600,
+        "iat": NOW,
+        "scope": "predict:read",
+        "jti": subject,
+    }
     parts = [{"alg": alg, "typ": "at+jwt", "kid": alg}, claims]
     signed = ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
     signature = JWSRegistry.algorithms[alg].sign(signed.encode(), KEYS[alg])
@@ -138,7 +144,7 @@ async def flood(house: House, registry: SqlRegistry) -> int:
         asked += 1
         return find_now(digest)
 
-    registry.find_now = count  # type: ignore[method-assign]
+    registry.find_now = count  # type: ignore[method-assign]  # it is only counted
     for number in range(FLOOD):
         noise = f"{KEY[:-6]}{number:06d}"
         await house.caller(house.keys, "x-api-key", noise, noise == KEY)()

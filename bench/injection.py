@@ -105,14 +105,14 @@ def print_evasions(judge: Judge, rows: Sequence[Row], logits: np.ndarray, at: di
     print("|---" * (1 + 2 * len(names)) + "|")
     plain = [(row, logit) for row, logit in zip(rows, logits, strict=True) if row["text"].isascii()]
     honest = [(row, logit) for row, logit in plain if not row["label"] and row["source"] not in BY_ROLE]
-    honest = Random(SEED).sample(honest, min(len(honest), 2 * MOST_DRESSED))  # noqa: S311
+    honest = Random(SEED).sample(honest, min(len(honest), 2 * MOST_DRESSED))
     means = [0.0] * len(names)
     for dress, change in EVASIONS.items():
         cells = []
         honest_dressed = _judge_all(judge, [row for row, _ in honest], change)
         for number, least in enumerate(at.values()):
             found = [row for row, logit in plain if row["label"] and logit >= least]
-            found = Random(SEED).sample(found, min(len(found), MOST_DRESSED))  # noqa: S311
+            found = Random(SEED).sample(found, min(len(found), MOST_DRESSED))
             kept = float((_judge_all(judge, found, change) >= least).mean())
             means[number] += kept / len(EVASIONS)
             rise = float((honest_dressed >= least).mean()) - sum(logit >= least for _, logit in honest) / len(honest)
@@ -122,7 +122,7 @@ def print_evasions(judge: Judge, rows: Sequence[Row], logits: np.ndarray, at: di
 
 
 def _judge_all(judge: Judge, rows: Sequence[Row], change: Callable[[str, Random], str]) -> np.ndarray:
-    chance = Random(SEED)  # noqa: S311
+    chance = Random(SEED)
     return np.array([judge.judge(read(change(row["text"], chance))).logit for row in rows])
 
 

@@ -8,8 +8,6 @@ growth is the exponent of time by length from 16 kB on: 1 is linear.  Exits with
 grows by more than 1.5 or costs more than 2 us a byte.
 """
 
-# ruff: noqa: S311  every maker takes what some need; chance here protects nothing
-
 from __future__ import annotations
 
 import argparse

@@ -158,11 +158,11 @@ def print_speed(probes: dict[str, str], spans_us: dict[str, np.ndarray]) -> None
 
 def draw(file: Path, judged: dict[str, Said], curves: dict[str, list[int]], count: int) -> None:
     """Draw what is found at both rates, and the time it takes."""
-    import matplotlib as mpl  # noqa: PLC0415  only who draws needs it
+    import matplotlib as mpl  # only who draws needs it
 
     mpl.use("svg")
     mpl.rcParams |= {"svg.hashsalt": "vallum", "svg.fonttype": "none", "font.size": 9}
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     order = sorted(judged, key=lambda name: (name == OURS, *curves[name]))
     places = np.arange(len(order))

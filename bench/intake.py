@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from vallum.checks.schema import Schema
 from vallum.codecs.json import Json
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source
-from vallum.core.content import Content
+from vallum.core.content import Content, Passage
 from vallum.core.decision import Allow
 from vallum.core.engine import Engine
 from vallum.core.exchange import Headers, Request
@@ -119,6 +120,10 @@ def main() -> int:
     assert form.schema is not None
     assert form.passages is not None
     find = form.passages
+
+    def find_all(document: Any) -> list[Passage]:
+        return list(find(document))
+
     schema = Schema(form.schema({name: bound.default for name, bound in form.bounds.items()}))
     codec = Json()
     failed = False
@@ -130,11 +135,11 @@ def main() -> int:
         if schema.inspect(content) is not None or schema.inspect(Content(document | {"top_k": 1})) is None:
             print(f"{name}: not judged as it should be", file=sys.stderr)
             return 1
-        alone = best_us(lambda body=body: msgspec.json.decode(body))  # type: ignore[misc]
-        parse = best_us(lambda body=body: codec.decode(body))  # type: ignore[misc]
-        shape = best_us(lambda document=document: Content(document, (), 32))  # type: ignore[misc]
-        held = best_us(lambda content=content: schema.inspect(content))  # type: ignore[misc]
-        said = best_us(lambda document=document: list(find(document)))  # type: ignore[misc]
+        alone = best_us(partial(msgspec.json.decode, body))
+        parse = best_us(partial(codec.decode, body))
+        shape = best_us(partial(Content, document, (), 32))
+        held = best_us(partial(schema.inspect, content))
+        said = best_us(partial(find_all, document))
         both = parse + held
         figures = " | ".join(f"{figure:.1f}" for figure in (alone, parse, shape, held, said))
         print(f"| {name} | {len(body)} | {figures} | **{both:.1f}** | {both / alone:.1f} |")

@@ -89,7 +89,7 @@ class Simulation:
         self._rate = load * SLOTS
         self._longer_at_s = span_s if longer_at_s is None else longer_at_s
         self._span_s = span_s
-        self._random = Random(seed)  # noqa: S311  a run that can be repeated
+        self._random = Random(seed)  # a run that can be repeated
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._working = 0
@@ -178,11 +178,11 @@ def main() -> None:
 
 def draw(outcomes: dict[str, Outcome], path: Path) -> None:
     """Draw the wait over time for every gate, and the adaptive limit."""
-    import matplotlib as mpl  # noqa: PLC0415  only who draws needs it
+    import matplotlib as mpl  # only who draws needs it
 
     mpl.use("svg")
     mpl.rcParams |= {"svg.hashsalt": "vallum", "svg.fonttype": "none", "font.size": 9}
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     figure, (above, below) = plt.subplots(2, 1, figsize=(7.5, 4.6), sharex=True, layout="constrained")
     for name, one in outcomes.items():

@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # for the tests' own PostgreSQL
 
-from tests.conftest import Postgres  # noqa: E402
+from tests.conftest import Postgres
 
-from vallum.cli.keys import issue  # noqa: E402
-from vallum.cli.main import vallum  # noqa: E402
-from vallum.core.apikey import DEFAULT_PREFIX  # noqa: E402
-from vallum.stores.registry import Keyring  # noqa: E402
-from vallum.stores.registry.database import Database  # noqa: E402
+from vallum.cli.keys import issue
+from vallum.cli.main import vallum
+from vallum.core.apikey import DEFAULT_PREFIX
+from vallum.stores.registry import Keyring
+from vallum.stores.registry.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -83,10 +83,16 @@ class Node:
 async def run_node(policy: Path) -> AsyncIterator[Node]:
     """Run a gateway in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "vallum", "serve", str(policy),
+        sys.executable,
+        "-m",
+        "vallum",
+        "serve",
+        str(policy),
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "COLUMNS": "300"},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=policy.parent,
-    )  # fmt: skip
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=policy.parent,
+    )
     assert process.stdout is not None
     try:
         said = ""

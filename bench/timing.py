@@ -135,12 +135,12 @@ def judge(samples: list[tuple[float, int]]) -> Result:
 def measure(port: int, pairs: tuple[tuple[str, bytes], tuple[str, bytes]], samples: int) -> Result:
     """Time both kinds in random order."""
     order = [number % 2 for number in range(samples)]
-    random.Random(7).shuffle(order)  # noqa: S311  an order, no secret
+    random.Random(7).shuffle(order)  # an order, no secret
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(20):
             ask(connection, *pairs[0])
-        rng = random.Random(8)  # noqa: S311
+        rng = random.Random(8)
         taken = []
         for kind in order:
             time.sleep(rng.random() * 0.002)  # whoever measures does not know the phase of our timers

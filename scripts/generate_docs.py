@@ -324,11 +324,15 @@ def _preset_facts(preset: Preset) -> str:
     facts.append("strict: what the format does not name is refused" if form.schema else "any members")
     if preset.meter is not None:
         facts.append("tokens are counted")
-    facts += [f"{words}: {_names(sorted(names))}" for words, names in (
-        ("header fields passed on", form.headers),
-        ("query parameters", form.query),
-        ("answers passed on unread", preset.answer.media_types),
-    ) if names]  # fmt: skip
+    facts += [
+        f"{words}: {_names(sorted(names))}"
+        for words, names in (
+            ("header fields passed on", form.headers),
+            ("query parameters", form.query),
+            ("answers passed on unread", preset.answer.media_types),
+        )
+        if names
+    ]
     if form.inputs:
         facts.append(f"the model's input: {_names(place.path for place in form.inputs)}")
     return "; ".join(facts) + "."

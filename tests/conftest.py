@@ -219,6 +219,16 @@ class Kit:
         return engine, x, engine.response_head(x, ResponseHead(status, Headers(headers)))
 
 
+def _kind_of(name: str) -> x509.GeneralName:
+    if "://" in name:
+        return x509.UniformResourceIdentifier(name)
+    if "@" in name:
+        return x509.RFC822Name(name)
+    if name.replace(".", "").isdigit():
+        return x509.IPAddress(ip_address(name))
+    return x509.DNSName(name)
+
+
 class Authority:
     """A certificate authority: issues certificates and lists of revoked ones, in PEM."""
 
@@ -233,22 +243,20 @@ class Authority:
     def _sign(issuer: Authority, name: x509.Name, key: Any, extensions: list[Any], days: float) -> x509.Certificate:
         now = datetime.now(UTC)  # noqa: TID251  what the machine's clock will judge
         builder = x509.CertificateBuilder(
-            issuer.name, name, key.public_key(), x509.random_serial_number(),
-            now - timedelta(days=9), now + timedelta(days=days),
-        )  # fmt: skip
+            issuer.name,
+            name,
+            key.public_key(),
+            x509.random_serial_number(),
+            now - timedelta(days=9),
+            now + timedelta(days=days),
+        )
         for extension in extensions:
             builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
         return builder.sign(issuer.key, hashes.SHA256())
 
     def issue(self, *names: str, days: float = 8, common_name: str = "", usage: Any = None, key: Any = None) -> Issued:
         """Issue a certificate: names with :// are URIs, with @ addresses of mail, others hosts."""
-        kinds = [
-            x509.UniformResourceIdentifier(name) if "://" in name
-            else x509.RFC822Name(name) if "@" in name
-            else x509.IPAddress(ip_address(name)) if name.replace(".", "").isdigit()
-            else x509.DNSName(name)
-            for name in names
-        ]  # fmt: skip
+        kinds = [_kind_of(name) for name in names]
         key = key or ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)] if common_name else [])
         extensions: list[Any] = [x509.BasicConstraints(ca=False, path_length=None)]
@@ -262,12 +270,14 @@ class Authority:
         """Return a list of what is revoked."""
         now = datetime.now(UTC)  # noqa: TID251  what the machine's clock will judge
         builder = x509.CertificateRevocationListBuilder(
-            self.name, now - timedelta(days=9), now + timedelta(days=days),
+            self.name,
+            now - timedelta(days=9),
+            now + timedelta(days=days),
             revoked_certificates=[
                 x509.RevokedCertificateBuilder(one.certificate.serial_number, now - timedelta(days=1)).build()
                 for one in issued
             ],
-        )  # fmt: skip
+        )
         return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
     @property
@@ -393,7 +403,7 @@ class Postgres:
 
     def execute(self, statement: str, url: str | None = None) -> list[Any]:
         """Run one statement, in the database at `url` or in the server's own."""
-        import psycopg  # noqa: PLC0415
+        import psycopg  # noqa: PLC0415  an extra: who lacks it skips these tests alone
 
         with psycopg.connect(url or f"postgresql://postgres@127.0.0.1:{self.port}/postgres", autocommit=True) as held:
             cursor = held.execute(statement.encode())

@@ -20,6 +20,10 @@ RULE = Throttle(Mode.ENFORCE)
 ALICE = "subject\x1falice"
 
 
+def agree(standings: MemoryStandings, raises: Any, rule: Throttle | None = RULE) -> Agreement:
+    return Agreement(standings, raises, lambda: rule, lambda: T0)
+
+
 class Raises:
     def __init__(self) -> None:
         self.found: list[Raise] | Exception = [Raise("alice", 2.0, T0 + 60)]
@@ -35,7 +39,7 @@ class Raises:
 
 async def test_what_is_known_stays_in_force_while_the_store_is_away(caplog: pytest.LogCaptureFixture) -> None:
     standings, raises = MemoryStandings(), Raises()
-    agreement = Agreement(standings, raises, lambda: RULE, lambda: T0)  # type: ignore[arg-type]
+    agreement = agree(standings, raises)
     await agreement.seek()
     raises.found = DependencyError("the database is away")
     with caplog.at_level(logging.WARNING):
@@ -49,15 +53,17 @@ async def test_what_is_known_stays_in_force_while_the_store_is_away(caplog: pyte
 
 
 async def test_a_slow_store_is_asked_once_at_a_time_and_once_more_at_the_end() -> None:
-    raises, asked, answering = Raises(), [], asyncio.Event()
+    raises: Any = Raises()
+    asked: list[float] = []
+    answering = asyncio.Event()
 
     async def find(now: float) -> list[Raise]:
         asked.append(now)
         await answering.wait()
         return []
 
-    raises.find = find  # type: ignore[method-assign]
-    agreement = Agreement(MemoryStandings(), raises, lambda: RULE, lambda: T0)  # type: ignore[arg-type]
+    raises.find = find
+    agreement = agree(MemoryStandings(), raises)
     for _ in range(3):
         agreement.beat()
         await asyncio.sleep(0)
@@ -65,7 +71,7 @@ async def test_a_slow_store_is_asked_once_at_a_time_and_once_more_at_the_end() -
     answering.set()
     await agreement.close()
     assert len(asked) == 2
-    await Agreement(MemoryStandings(), raises, lambda: RULE, lambda: T0).close()  # type: ignore[arg-type]
+    await agree(MemoryStandings(), raises).close()
 
 
 @pytest.mark.parametrize("rule", [RULE, None])
@@ -73,7 +79,7 @@ async def test_operators_see_who_is_below_the_plan(rule: Throttle | None) -> Non
     standings = MemoryStandings()
     for _ in range(9):
         standings.observe(ALICE, RULE, T0, Event(1.0, "request_rejected"))
-    agreement = Agreement(standings, Raises(), lambda: rule, lambda: T0)  # type: ignore[arg-type]
+    agreement = agree(standings, Raises(), rule)
     await agreement.seek()
     shown: Any = json.loads(agreement.show())
     assert [entry["subject"] for entry in shown] == (["alice"] if rule else [])

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / "src" / "vallum" / "demo"
 sys.path.insert(0, str(ROOT / "src"))
 
-from vallum.demo import chat, classifier  # noqa: E402  the package of this checkout, installed or not
+from vallum.demo import chat, classifier  # the package of this checkout, installed or not
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

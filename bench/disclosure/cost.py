@@ -26,10 +26,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "training"), str(ROOT / "src")]
 
-import demo_models  # noqa: E402  how texts are read, and what class they have
-from vallum.config.compile import load_policy  # noqa: E402
-from vallum.config.source import parse_source  # noqa: E402
-from vallum.demo.classifier import Classifier, buckets  # noqa: E402
+import demo_models  # how texts are read, and what class they have
+from vallum.config.compile import load_policy
+from vallum.config.source import parse_source
+from vallum.demo.classifier import Classifier, buckets
 
 SEEDS = (1, 2, 3)
 QUERIES = (25, 50, 100, 200, 400, 800, 1600, 3200)
@@ -206,11 +206,11 @@ def main() -> None:
 
 def draw(honest: dict[str, Honest], stolen: dict[str, dict[int, list[float]]], path: Path) -> None:
     """Draw how a copy grows with its queries, and what a score is worth to an honest user."""
-    import matplotlib as mpl  # noqa: PLC0415  only who draws needs it
+    import matplotlib as mpl  # only who draws needs it
 
     mpl.use("svg")
     mpl.rcParams |= {"svg.hashsalt": "vallum", "svg.fonttype": "none", "font.size": 9}
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(8.5, 3.6), layout="constrained", gridspec_kw={"width_ratios": [3, 2]}

@@ -26,7 +26,7 @@ from servers import (
     run_postgresql,
     run_valkey,
     skewed,
-)  # fmt: skip
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -143,9 +143,16 @@ class Outcome:
         before = [wait for wait in self.load.waits if wait.began < self.struck]
         during = [wait for wait in self.load.waits if self.struck - 0.1 <= wait.began < self.healed]
         cells = (
-            self.fault.name, self.fault.answer, self.most, "-" if self.fault.allowed is None else self.fault.allowed,
-            self.during, other or "none", latency(before), latency(during), f"{self.back_s:.1f} s",
-        )  # fmt: skip
+            self.fault.name,
+            self.fault.answer,
+            self.most,
+            "-" if self.fault.allowed is None else self.fault.allowed,
+            self.during,
+            other or "none",
+            latency(before),
+            latency(during),
+            f"{self.back_s:.1f} s",
+        )
         return "| " + " | ".join(map(str, cells)) + " |"
 
 

@@ -71,21 +71,21 @@ async def hold_contract(options: argparse.Namespace, folder: Path) -> bool:
 
 async def hold_faults(options: argparse.Namespace, folder: Path) -> bool:
     """Bring every fault about, and print what it did."""
-    from faults import run_faults  # noqa: PLC0415
+    from faults import run_faults
 
     return await run_faults(set(options.faults), folder)
 
 
 async def hold_chat(options: argparse.Namespace, folder: Path) -> bool:
     """Run `chat.yaml`, and kill a gateway in a stream."""
-    import chat  # noqa: PLC0415
+    import chat
 
     return await chat.hold_chat(options.gateways, folder)
 
 
 async def hold_hang(_: argparse.Namespace, folder: Path) -> bool:
     """Hang the store of a gateway's counters."""
-    import hang  # noqa: PLC0415
+    import hang
 
     return await hang.hold_hang(folder)
 

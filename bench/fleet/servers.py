@@ -148,8 +148,12 @@ class Gateway:
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "vallum", "serve", str(policy)],
-                cwd=folder, env=os.environ | settings | own, stdout=log, stderr=log, process_group=0,
-            )  # fmt: skip
+                cwd=folder,
+                env=os.environ | settings | own,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
         self.folder = folder
 
     def wait(self) -> None:

@@ -56,7 +56,7 @@ class Answer:
 
 def prompt_bodies() -> list[str]:
     """Write the request bodies of the load: about 1.1 KB of JSON each, all different, the same in every run."""
-    chance = random.Random(1)  # noqa: S311  the same prompts in every run
+    chance = random.Random(1)  # the same prompts in every run
     return [json.dumps({"input_text": _prompt(chance), "temperature": 0.7}, ensure_ascii=False) for _ in range(PROMPTS)]
 
 

@@ -130,7 +130,7 @@ class TestEveryHeader:
         ("Cert={cert};", "SANITIZE_SET"),
         ("Cert={pem}{pem}", "not one certificate"),
     ],
-)  # fmt: skip
+)
 def test_envoys_field_is_read_strictly(alice: Issued, authority: Authority, value: str, words: str) -> None:
     values: dict[str, Any] = {
         "hash": read_hash(alice),

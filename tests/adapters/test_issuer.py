@@ -83,11 +83,13 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     server.url = f"http://127.0.0.1:{port}" if tls is None else f"https://localhost:{port}"
     server.answers = {
         "/.well-known/openid-configuration": {
-            "issuer": server.url, "jwks_uri": f"{server.url}/jwks", "introspection_endpoint": f"{server.url}/ask?a=b",
+            "issuer": server.url,
+            "jwks_uri": f"{server.url}/jwks",
+            "introspection_endpoint": f"{server.url}/ask?a=b",
         },
         "/jwks": KEYS,
         "/ask?a=b": {"active": True},
-    }  # fmt: skip
+    }
     try:
         yield server
     finally:
@@ -143,9 +145,16 @@ class TestKeys:
 
     @pytest.mark.parametrize(
         ("said", "fresh_s"),
-        [(None, 600), ("max-age=1", 300), ("public, max-age=900", 900), ("max-age=99999999", 3600),
-         ("s-maxage=900", 600), ("max-age=x", 600), ("no-store", 600)],
-    )  # fmt: skip
+        [
+            (None, 600),
+            ("max-age=1", 300),
+            ("public, max-age=900", 900),
+            ("max-age=99999999", 3600),
+            ("s-maxage=900", 600),
+            ("max-age=x", 600),
+            ("no-store", 600),
+        ],
+    )
     async def test_are_fresh_for_what_the_issuer_says_within_bounds(
         self, server: Server, issuers: HttpIssuers, clock: Clock, said: str | None, fresh_s: int
     ) -> None:
@@ -288,10 +297,17 @@ class TestDiscovery:
 
     @pytest.mark.parametrize(
         "wrong",
-        [{"issuer": "https://other.example"}, {"issuer": None}, {"jwks_uri": None}, {"jwks_uri": "http://10.0.0.1/k"},
-         {"jwks_uri": "file:///etc/passwd"}, {"jwks_uri": "http://127.0.0.1/\r\nx: y"}, {"jwks_uri": ["x"]}],
+        [
+            {"issuer": "https://other.example"},
+            {"issuer": None},
+            {"jwks_uri": None},
+            {"jwks_uri": "http://10.0.0.1/k"},
+            {"jwks_uri": "file:///etc/passwd"},
+            {"jwks_uri": "http://127.0.0.1/\r\nx: y"},
+            {"jwks_uri": ["x"]},
+        ],
         ids=str,
-    )  # fmt: skip
+    )
     async def test_of_another_issuer_or_address_is_refused(
         self, server: Server, issuers: HttpIssuers, wrong: dict[str, Any]
     ) -> None:

@@ -83,7 +83,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, list[str]], str | None]] = [
     ("two URIs", SPIFFE, {"uris": ["spiffe://prod.example/a", "https://b"]}, None),
     ("a pattern of segments", NS, {"uris": ["spiffe://prod.example/ns/a"]}, "spiffe://prod.example/ns/a"),
     ("a deeper path", NS, {"uris": ["spiffe://prod.example/ns/a/b"]}, None),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("config", "names", "subject"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])

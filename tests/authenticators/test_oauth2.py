@@ -10,7 +10,7 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import pytest
@@ -55,9 +55,15 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 CLAIMS: dict[str, Any] = {
-    "iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 600, "iat": NOW, "sub": "ada", "client_id": "app",
-    "scope": "predict:read predict:write", "jti": "t-1",
-}  # fmt: skip
+    "iss": ISSUER,
+    "aud": AUDIENCE,
+    "exp": NOW + 600,
+    "iat": NOW,
+    "sub": "ada",
+    "client_id": "app",
+    "scope": "predict:read predict:write",
+    "jti": "t-1",
+}
 HEADER: dict[str, Any] = {"alg": "ES256", "typ": "at+jwt", "kid": "one"}
 
 
@@ -496,7 +502,13 @@ class TestKeys:
 
 
 class TestOpaque:
-    ACTIVE: dict[str, Any] = {"active": True, "sub": "ada", "scope": "a b", "aud": AUDIENCE, "exp": NOW + 600}  # noqa: RUF012
+    ACTIVE: ClassVar[dict[str, Any]] = {
+        "active": True,
+        "sub": "ada",
+        "scope": "a b",
+        "aud": AUDIENCE,
+        "exp": NOW + 600,
+    }
 
     def test_is_asked_about_and_remembered_for_half_a_minute(self, kit: Kit) -> None:
         tokens = opaque()
@@ -672,9 +684,11 @@ class TestConfig:
         [
             ({}, f'Bearer resource_metadata="{AUDIENCE}/.well-known/oauth-protected-resource"'),
             ({"audience": "api"}, "Bearer"),
-            ({"audience": "api", "resource": "https://a.example/v1"},
-             'Bearer resource_metadata="https://a.example/.well-known/oauth-protected-resource/v1"'),
+            (
+                {"audience": "api", "resource": "https://a.example/v1"},
+                'Bearer resource_metadata="https://a.example/.well-known/oauth-protected-resource/v1"',
+            ),
         ],
-    )  # fmt: skip
+    )
     def test_the_challenge_names_the_metadata(self, more: dict[str, Any], challenge: str) -> None:
         assert build(**more).challenge == challenge

@@ -1,7 +1,5 @@
 """Prompt injection: attacks in many languages and every dress are found; honest text that uses their words passes."""
 
-# ruff: noqa: RUF001  attacks and honest text in many scripts
-
 from __future__ import annotations
 
 import base64

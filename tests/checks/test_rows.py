@@ -15,8 +15,15 @@ from vallum.core.content import Content
 from vallum.core.decision import Reason
 
 BOUNDS = {
-    "rows": 4, "columns": 5, "elements": 12, "rank": 3, "text_chars": 8, "base64_chars": 8, "ragged": 0, "mixed": 0,
-}  # fmt: skip
+    "rows": 4,
+    "columns": 5,
+    "elements": 12,
+    "rank": 3,
+    "text_chars": 8,
+    "base64_chars": 8,
+    "ragged": 0,
+    "mixed": 0,
+}
 
 
 def inspect(document: Any, **bounds: int) -> str:
@@ -76,12 +83,12 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "base64 of twelve characters": ([{"b64": "YWJjYWJjYWJj"}], "maxLength"),
     "base64 that is cut": ([{"b64": "YQ="}], "base64"),
     "base64 with a line's end": ([{"b64": "YWJj\n"}], "base64"),
-    "base64 with signs": ([{"b64": "Y*==" }], "base64"),
+    "base64 with signs": ([{"b64": "Y*=="}], "base64"),
     "base64 with another member": ([{"b64": "YQ==", "x": 1}], "base64"),
     "base64 that is a list": ([{"b64": ["YQ=="]}], "base64"),
     "base64 beside another object": ([{"b64": "YQ=="}, {"x": 1}], "base64"),
     "a name that needs an escape": ([{"a/b~": [1]}, {"a/b~": "x"}], "mixed /a~1b~0"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given, settings
@@ -291,8 +292,8 @@ GOOD = {"limit": "5"}
     ],
 )
 def test_parameters_of_the_query(query: str, rule: str | None) -> None:
-    pairs = [tuple(part.split("=", 1)) for part in query.split("&") if part]
-    finding = Parameters(PARAMETERS).inspect({"id": "7"}, pairs)  # type: ignore[arg-type]
+    pairs = parse_qsl(query, keep_blank_values=True)
+    finding = Parameters(PARAMETERS).inspect({"id": "7"}, pairs)
     assert (finding and finding.rule) == rule
     if finding is not None and rule not in ("required", "additionalProperties"):
         assert finding.where.startswith(f"query.{query.rpartition('&')[2].partition('=')[0]}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
 import sys
 from base64 import urlsafe_b64encode
 from hashlib import sha256
@@ -204,8 +205,6 @@ def test_a_key_is_bound_to_a_certificate(shell: Shell, tmp_path: Path, certifica
 
 
 def _der(pem: bytes) -> bytes:
-    import ssl  # noqa: PLC0415
-
     return ssl.PEM_cert_to_DER_cert(pem.decode())
 
 

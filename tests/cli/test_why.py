@@ -57,10 +57,23 @@ def test_a_traceback_within_json_is_shown_line_by_line(capsys: pytest.CaptureFix
 
 
 WHOLE = DONE | {
-    "request_id": "r-1", "at": 0, "client": "10.0.0.9", "method": "POST", "path": "/predict", "route": "predict",
-    "mode": "shadow", "policy": "0123", "subject": "alice", "tenant": "acme", "credential": "key_1",
-    "upstream_status": 200, "received_bytes": 12, "total_us": 3000, "upstream_us": 2000, "head_us": 0,
-}  # fmt: skip
+    "request_id": "r-1",
+    "at": 0,
+    "client": "10.0.0.9",
+    "method": "POST",
+    "path": "/predict",
+    "route": "predict",
+    "mode": "shadow",
+    "policy": "0123",
+    "subject": "alice",
+    "tenant": "acme",
+    "credential": "key_1",
+    "upstream_status": 200,
+    "received_bytes": 12,
+    "total_us": 3000,
+    "upstream_us": 2000,
+    "head_us": 0,
+}
 REFUSED = WHOLE | {
     "decision": "deny",
     "status": 400,

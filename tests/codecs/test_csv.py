@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from typing import Any
 
 import pytest
@@ -23,6 +24,17 @@ TABLES = st.integers(1, 4).flatmap(
 )
 
 
+def has_end(text: str) -> bool:
+    """Say whether a text is no number, or a finite one."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return True
+
+
+WORDS = TEXTS.filter(bool).filter(has_end)
+
+
 @given(TABLES)
 def test_a_table_is_read_as_it_was_written(rows: list[list[Any]]) -> None:
     written = Csv().encode({"rows": rows})
@@ -36,15 +48,11 @@ def test_other_readers_find_the_same_cells(rows: list[list[Any]]) -> None:
     assert texts == [[cell if isinstance(cell, str) else repr(cell) for cell in row] for row in rows]
 
 
-@given(st.lists(st.lists(TEXTS.filter(bool), min_size=2, max_size=2), min_size=1, max_size=5), st.booleans())
+@given(st.lists(st.lists(WORDS, min_size=2, max_size=2), min_size=1, max_size=5), st.booleans())
 def test_what_another_writer_wrote_is_read(rows: list[list[str]], every: bool) -> None:
     out = io.StringIO()
     csv.writer(out, quoting=csv.QUOTE_ALL if every else csv.QUOTE_MINIMAL).writerows(rows)
-    try:
-        found = Csv().decode(out.getvalue().encode())["rows"]
-    except ValueError as error:
-        assert "finite" in str(error) or "long" in str(error)  # noqa: PT017
-        return
+    found = Csv().decode(out.getvalue().encode())["rows"]
     for row, got in zip(rows, found, strict=True):
         for cell, read in zip(row, got, strict=True):
             assert read == (cell if isinstance(read, str) else json.loads(cell))

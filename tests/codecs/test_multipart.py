@@ -85,8 +85,8 @@ async def test_aiohttp() -> None:
         async def write(self, piece: bytes) -> None:
             self.body += piece
 
-    sink = Sink()
-    await payload.write(sink)  # type: ignore[arg-type]
+    sink: Any = Sink()
+    await payload.write(sink)
 
     assert decode(sink.body, payload.headers["content-type"]) == READ
 

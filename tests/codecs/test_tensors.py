@@ -171,9 +171,17 @@ def test_json_behind_the_json() -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"\0", b"\0\0\0", b"\1\0\0\0", b"\xff\xff\xff\xff", b"\xff\xff\xff\xffabc", b"\2\0\0\0a", b"\1\0\0\0a\0\0\0",
-     b"\0\0\0\0\xff\xff\xff\x7f"],
-)  # fmt: skip
+    [
+        b"\0",
+        b"\0\0\0",
+        b"\1\0\0\0",
+        b"\xff\xff\xff\xff",
+        b"\xff\xff\xff\xffabc",
+        b"\2\0\0\0a",
+        b"\1\0\0\0a\0\0\0",
+        b"\0\0\0\0\xff\xff\xff\x7f",
+    ],
+)
 def test_texts_that_do_not_fill_their_tensor(raw: bytes) -> None:
     with pytest.raises(ValueError, match="longer than the tensor"):
         read({"inputs": [tensor(len(raw), datatype="BYTES")]}, raw)

@@ -350,7 +350,7 @@ def documents(policy: Policy) -> dict[str, dict[str, Any]]:
     for route in policy.routes:
         if route.responder is not None:
             with pytest.raises(StopIteration) as stopped:
-                next(route.responder.respond(None))  # type: ignore[arg-type]  # it looks at nothing
+                next(route.responder.respond(None))  # type: ignore[arg-type]  # it looks at nothing of an exchange
             pages[route.pattern.text] = json.loads(stopped.value.value.body)
     return pages
 

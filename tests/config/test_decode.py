@@ -116,18 +116,24 @@ def test_what_is_right(text: str, expected: Outer) -> None:
         ("{literal: offf}", ["1:11: literal: 'offf' is not one of: on, off (did you mean 'off'?)"]),
         ("{literal: zzz}", ["1:11: literal: 'zzz' is not one of: on, off"]),
         ("{names: x}", ["1:9: names: expected a list, got a text"]),
-        ("{names: [a, 1, b, 2]}", [
-            "1:13: names[1]: expected a text, got a whole number",
-            "1:19: names[3]: expected a text, got a whole number",
-        ]),
+        (
+            "{names: [a, 1, b, 2]}",
+            [
+                "1:13: names[1]: expected a text, got a whole number",
+                "1:19: names[3]: expected a text, got a whole number",
+            ],
+        ),
         ("{some: []}", ["1:8: some: expected at least 1, got 0"]),
         ("{some: {}}", ["1:8: some: expected a list, got a mapping"]),
         ("{some: [1]}", ["1:9: some[0]: expected a mapping, got a number"]),
         ("{inners: []}", ["1:10: inners: expected a mapping, got a list"]),
-        ("{inners: {a: 1, b: {size: 0}}}", [
-            "1:14: inners.a: expected a mapping, got a number",
-            "1:27: inners.b.size: expected a whole number >= 1",
-        ]),
+        (
+            "{inners: {a: 1, b: {size: 0}}}",
+            [
+                "1:14: inners.a: expected a mapping, got a number",
+                "1:27: inners.b.size: expected a whole number >= 1",
+            ],
+        ),
         ("{perhaps: x}", ["1:11: perhaps: expected a mapping, got a text"]),
         ("{either: [1]}", ["1:11: either[0]: expected a text, got a whole number"]),
         ("{either: [{sise: 1}]}", ["1:12: either[0].sise: unknown key (did you mean 'size'?)"]),
@@ -140,7 +146,7 @@ def test_what_is_right(text: str, expected: Outer) -> None:
         ("{pets: [{type: dog, name: x, lives: 1}]}", ["1:30: pets[0].lives: unknown key (keys: name)"]),
         ("{any_or: [1]}", ["1:10: any_or: expected a text, got a whole number"]),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named_at_its_place(text: str, faults: list[str]) -> None:
     assert run(text) == (None, faults)
 

@@ -63,8 +63,13 @@ def test_what_was_reserved_for_more_costs_no_less(a: int, b: int, price_in: int,
 def test_what_is_reserved() -> None:
     reserved = costs(bill().ask(ALL))
     assert reserved == {
-        "requests": 3, "tokens": 300, "bytes": 540, "slots": 1, "videos": 1, "money": 10_000 + 250 + 2000,
-    }  # fmt: skip
+        "requests": 3,
+        "tokens": 300,
+        "bytes": 540,
+        "slots": 1,
+        "videos": 1,
+        "money": 10_000 + 250 + 2000,
+    }
 
 
 def test_a_guess_of_an_answers_size_never_refuses_for_ever() -> None:

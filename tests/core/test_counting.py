@@ -457,9 +457,16 @@ def test_the_limit_in_force_is_never_nothing(limit: int | None, in_force: int) -
 
 @pytest.mark.parametrize(
     ("limit", "window_us", "burst", "months"),
-    [(0, 1, None, 0), (1, 0, None, 0), (MAX_UNITS + 1, 1, None, 0), (1, LONGEST_US + 1, None, 0), (1, 1, 2, 0),
-     (1, 1, 0, 0), (1, 1, None, -1)],
-)  # fmt: skip
+    [
+        (0, 1, None, 0),
+        (1, 0, None, 0),
+        (MAX_UNITS + 1, 1, None, 0),
+        (1, LONGEST_US + 1, None, 0),
+        (1, 1, 2, 0),
+        (1, 1, 0, 0),
+        (1, 1, None, -1),
+    ],
+)
 def test_a_quota_beyond_the_bounds_cannot_be_built(limit: int, window_us: int, burst: int | None, months: int) -> None:
     with pytest.raises(ValueError, match="q: "):
         Quota("q", limit, window_us, burst=burst, months=months)

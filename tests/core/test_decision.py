@@ -18,7 +18,7 @@ CONTRACT = """
 | 429 | `quota_exceeded` | with `Retry-After` |
 | 500 | `internal_error` | |
 | 502 / 503 / 504 | `upstream_error` `unavailable` `upstream_timeout` | |
-"""  # noqa: E501
+"""  # noqa: E501  as the contract has it
 
 
 def refusals(text: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from vallum.core.decision import Deny, Reason
 from vallum.core.exchange import Headers, ResponseHead
 from vallum.core.failure import FIELDS_MAX, Evidence, is_error, pass_fields
 from vallum.core.fieldpath import parse_path
-from vallum.core.policy import Mode, Outlet, Policy, Retention, unredacted
+from vallum.core.policy import Mode, Outlet, Policy, Retention, Sentry, unredacted
 from vallum.core.record import Timing, compose
 from vallum.core.relay import Text, Through
 
@@ -243,8 +243,6 @@ def test_plain_text_is_looked_at_where_leaks_are_looked_for(kit: Kit) -> None:
 
         def watch(self, content: Any) -> None:
             return None
-
-    from vallum.core.policy import Sentry  # noqa: PLC0415
 
     leaks = (Sentry(Nothing()),)
     text = [("content-type", "text/plain; charset=utf-8")]

@@ -221,9 +221,14 @@ def test_a_missing_scope_is_told_in_the_scheme_of_the_credential(
 ) -> None:
     shown = ("authorization", "DPoP t" if bond == BY_KEY else "Bearer t")
     _, talk = judge(
-        kit, bond, shown, certificate=CERT, prover=Proving(Proof("jkt")), reply=bond == BY_KEY or None,
+        kit,
+        bond,
+        shown,
+        certificate=CERT,
+        prover=Proving(Proof("jkt")),
+        reply=bond == BY_KEY or None,
         scopes=frozenset({"a"}),
-    )  # fmt: skip
+    )
     assert isinstance(talk.outcome, Deny)
     assert talk.outcome.headers == (("www-authenticate", f'{scheme} error="insufficient_scope", scope="a"'),)
 

@@ -1,7 +1,5 @@
 """Readings: what every disguise comes down to, and the bounds that hold for any text."""
 
-# ruff: noqa: RUF001  honest text in other scripts
-
 from __future__ import annotations
 
 import base64

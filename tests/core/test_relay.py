@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from hypothesis import example, given, settings
@@ -187,7 +187,9 @@ def test_scores_that_are_no_number_leave_as_null(
 
 
 def test_a_document_of_which_nothing_may_leave_is_refused_or_left_out(kit: Kit) -> None:
-    class Withholding(kit.Dropping):  # type: ignore[name-defined, misc]
+    class Withholding:
+        type: ClassVar[str] = "withholding"
+
         def apply(self, document: Any, removed: set[str]) -> Any:
             return NOTHING
 
@@ -199,7 +201,9 @@ def test_a_document_of_which_nothing_may_leave_is_refused_or_left_out(kit: Kit) 
 
 
 def test_what_is_nested_too_deeply_to_be_walked_is_refused(kit: Kit) -> None:
-    class Sinking(kit.Dropping):  # type: ignore[name-defined, misc]
+    class Sinking:
+        type: ClassVar[str] = "sinking"
+
         def apply(self, document: Any, removed: set[str]) -> Any:
             raise RecursionError
 
@@ -284,7 +288,9 @@ def test_the_same_leaves_however_it_was_cut(kit: Kit, body: tuple[Make, bytes], 
 def test_nothing_that_a_transform_removes_ever_leaves(kit: Kit, body: tuple[Make, bytes]) -> None:
     make, data = body
 
-    class Emptying(kit.Dropping):  # type: ignore[name-defined, misc]
+    class Emptying:
+        type: ClassVar[str] = "emptying"
+
         def apply(self, document: Any, removed: set[str]) -> Any:
             return 0
 

@@ -116,8 +116,9 @@ def test_lists_that_the_schema_does_not_take_are_not_searched(kit: Kit) -> None:
             return super().__iter__()
 
     refused = Finding("maxItems", "", reason=Reason.INVALID_REQUEST, public=True)
-    x = Exchange(kit.engine(route := kit.route(intake=kit.intake(asks=(PLAIN,), schema=lambda _: refused))).policy,
-                 kit.request())  # fmt: skip
+    x = Exchange(
+        kit.engine(route := kit.route(intake=kit.intake(asks=(PLAIN,), schema=lambda _: refused))).policy, kit.request()
+    )
     x.document, x.content = [Watched()], Content([])
     for stage in line_up(route).body[2:]:
         if stage.run(x, route) is not None:

@@ -171,9 +171,11 @@ def test_what_never_fits_and_is_no_token_has_no_place(kit: Kit) -> None:
 def test_what_does_not_fit_now_may_come_back(
     kit: Kit, quota: Quota, wait_us: int, retry_after_s: int, detail: str
 ) -> None:
-    engine, x, _ = ask(kit, route(kit, MINUTE, TOKENS, SLOTS), kit.refused(quota, MINUTE, wait_us=wait_us)._replace(
-        levels=((MINUTE, 0, 1), (TOKENS, 0, 1), (SLOTS, 0, 1))
-    ))  # fmt: skip
+    engine, x, _ = ask(
+        kit,
+        route(kit, MINUTE, TOKENS, SLOTS),
+        kit.refused(quota, MINUTE, wait_us=wait_us)._replace(levels=((MINUTE, 0, 1), (TOKENS, 0, 1), (SLOTS, 0, 1))),
+    )
     decision = x.decision
     assert isinstance(decision, Deny)
     assert (decision.reason, decision.control) == (Reason.QUOTA_EXCEEDED, f"quota:{quota.name}")
@@ -251,9 +253,15 @@ def test_what_could_not_be_read_is_unmetered_in_shadow(kit: Kit) -> None:
 
 @pytest.mark.parametrize(
     ("per", "holder"),
-    [(Per.PRINCIPAL, "alice"), (Per.KEY, "alice"), (Per.TENANT, "tenant\x1facme"), (Per.IP, "192.0.2.1"),
-     (Per.ROUTE, ""), (Per.GLOBAL, "")],
-)  # fmt: skip
+    [
+        (Per.PRINCIPAL, "alice"),
+        (Per.KEY, "alice"),
+        (Per.TENANT, "tenant\x1facme"),
+        (Per.IP, "192.0.2.1"),
+        (Per.ROUTE, ""),
+        (Per.GLOBAL, ""),
+    ],
+)
 def test_buckets_of_one_holder_lie_together(kit: Kit, per: Per, holder: str) -> None:
     quota = Quota("minute", 60, MINUTE_US, per)
     _, _, (take,) = ask(kit, kit.route(limits=(kit.limit(quota),)), kit.admitted(quota))

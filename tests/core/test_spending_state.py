@@ -25,6 +25,7 @@ from vallum.core.policy import Intake, Limit, OnOverrun, Outlet, Policy, Route, 
 from vallum.core.principal import Principal
 from vallum.core.quota import Quota, Strategy
 from vallum.core.target import Pattern
+from vallum.core.windows import Window
 from vallum.presets.openai.amounts import METERS
 from vallum.stores.memory import MemoryCounters
 
@@ -135,7 +136,8 @@ class Spending(RuleBasedStateMachine):
             ending = self.run_steps(self.engine.overrun(x))
             if ending is not None:
                 assert b"[DONE]" in ending
-                self.close(call, x.estimate.input_tokens + call.emitted)  # type: ignore[union-attr]
+                assert x.estimate is not None
+                self.close(call, x.estimate.input_tokens + call.emitted)
                 return
             call.extra.append((self.now_us, x.bill.extra_tokens - before))
             out = self.engine.response_chunk(x, b"")
@@ -237,8 +239,8 @@ class Spending(RuleBasedStateMachine):
             self.close(call, asked if call.x.relay is not None or call.x.called else 0)
         for key, bucket in self.counters._buckets.items():
             if key.split("\x1f")[1] == "day":
-                total = bucket.total + bucket.debt  # type: ignore[attr-defined]
-                assert total == self.used + killed
+                assert isinstance(bucket, Window)
+                assert bucket.total + bucket.debt == self.used + killed
         assert killed >= 0
 
 

@@ -30,9 +30,12 @@ def test_what_came_with_the_document_that_ran_over_leaves_before_anything_else_c
     assert relay.chunk(b"") == three[2]
 
 
-def test_a_line_that_comes_in_many_pieces_is_read_once(kit: Kit) -> None:
-    relay = Lines(kit.outlet(), set(), True)
-    line = b'{"a":"' + b"x" * 1_000_000
-    for at in range(0, len(line), 2):
-        relay.chunk(line[at : at + 2])
-    assert relay.chunk(b'"}\n') == line + b'"}\n'
+@pytest.mark.parametrize(("make", "begin", "end"), [(Events, b"data: ", b"\n\n"), (Lines, b"", b"\n")])
+def test_a_document_that_comes_in_many_pieces_is_read_once(
+    kit: Kit, make: type[Events | Lines], begin: bytes, end: bytes
+) -> None:
+    relay = make(kit.outlet(), set(), True)
+    written = begin + b'{"a":"' + b"x" * 1_000_000
+    for at in range(0, len(written), 2):
+        relay.chunk(written[at : at + 2])
+    assert relay.chunk(b'"}' + end) == written + b'"}' + end

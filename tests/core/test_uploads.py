@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -146,8 +147,6 @@ def encoded(*codings: str) -> Any:
 
 @pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate"])
 def test_a_coding_is_undone_and_the_plain_body_is_passed_on(kit: Kit, coding: str) -> None:
-    import zlib  # noqa: PLC0415
-
     packed = zlib.compress(b'{"a":1}') if coding == "deflate" else gzip.compress(b'{"a":1}')
     engine = kit.engine(kit.route(intake=kit.intake(codings=CODINGS)))
     request = kit.request(headers=[*encoded(coding), ("content-length", str(len(packed)))])
@@ -168,9 +167,21 @@ def test_a_plain_body_passes_where_codings_are_taken(kit: Kit) -> None:
 
 @pytest.mark.parametrize(
     "codings",
-    [("br",), ("zstd",), ("x-gzip",), ("compress",), ("gzip, identity",), ("gzip, gzip",), ("gzip", "gzip"),
-     ("gzip", "identity"), ("identity", "gzip"), ("",), ("gzip;q=1",), ("*",)],
-)  # fmt: skip
+    [
+        ("br",),
+        ("zstd",),
+        ("x-gzip",),
+        ("compress",),
+        ("gzip, identity",),
+        ("gzip, gzip",),
+        ("gzip", "gzip"),
+        ("gzip", "identity"),
+        ("identity", "gzip"),
+        ("",),
+        ("gzip;q=1",),
+        ("*",),
+    ],
+)
 def test_codings_that_are_not_taken(kit: Kit, codings: tuple[str, ...]) -> None:
     engine = kit.engine(kit.route(intake=kit.intake(codings=CODINGS)))
     headers = [*encoded(*codings), ("content-length", "2")]

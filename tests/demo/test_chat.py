@@ -164,8 +164,15 @@ def test_the_shapes_are_those_of_the_openai_library(model: ChatModel) -> None:
     whole = completion(model, request, tokens, answer_id="chatcmpl-1", created=1_700_000_000)
     assert ChatCompletion.model_validate(whole, strict=True).model_dump(exclude_unset=True) == whole
     assert list(whole) == [
-        "id", "object", "created", "model", "system_fingerprint", "service_tier", "choices", "usage",
-    ]  # fmt: skip
+        "id",
+        "object",
+        "created",
+        "model",
+        "system_fingerprint",
+        "service_tier",
+        "choices",
+        "usage",
+    ]
     for chunk in chunks(model, request, tokens, answer_id="chatcmpl-1", created=1_700_000_000):
         assert ChatCompletionChunk.model_validate(chunk, strict=True).model_dump(exclude_unset=True) == chunk
         assert json.loads(json.dumps(chunk)) == chunk

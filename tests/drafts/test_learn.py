@@ -23,6 +23,7 @@ from vallum.cli.watching import watch
 from vallum.config.compile import load_policy
 from vallum.config.source import read_source
 from vallum.core.content import Content
+from vallum.demo.upstream import SampleUpstream
 from vallum.drafts.propose import propose
 from vallum.drafts.seen import MEMBERS_MAX, WORDS_MAX, Seen
 from vallum.drafts.traffic import ROUTES_MAX, Sample, Traffic, template_of
@@ -79,7 +80,7 @@ def test_a_policy_after_a_thousand_requests(tmp_path: Path, kind: str) -> None:
         refused[way] += not takes(worse)
     ways = ", ".join(f"{way} {100 * refused[way] / met[way]:.1f}" for way in sorted(met))
     share = refused.total() / met.total()
-    print(f"\nlearn {kind}: held-out {100 * accepted:.2f}% accepted; mutations {100 * share:.2f}% refused ({ways})")  # noqa: T201
+    print(f"\nlearn {kind}: held-out {100 * accepted:.2f}% accepted; mutations {100 * share:.2f}% refused ({ways})")
     assert accepted >= 0.995
     assert share >= 0.95
 
@@ -226,8 +227,6 @@ def test_a_file_is_not_written_over(tmp_path: Path) -> None:
 
 
 async def test_an_upstream_is_watched() -> None:
-    from vallum.demo.upstream import SampleUpstream  # noqa: PLC0415
-
     loop = asyncio.get_running_loop()
     upstream = Listener(SampleUpstream().serve)
     server = await loop.create_server(upstream.connect, "127.0.0.1", 0)

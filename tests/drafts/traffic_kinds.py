@@ -116,7 +116,7 @@ class Mutator:
             if at in self._there and self._apply(way, worse, path, value, at, r):
                 return way, worse
 
-    def _apply(  # noqa: C901, PLR0917  one line a way
+    def _apply(  # noqa: C901  one line a way
         self, way: str, worse: Any, path: Path, value: Any, at: Path, r: Random
     ) -> bool:
         if way == "unknown member" and isinstance(value, dict) and at[-1:] != ("labels",):

@@ -18,7 +18,7 @@ from vallum.core.content import Content, Passage, Voice
 from vallum.core.exchange import Exchange, Headers, Request, ResponseHead
 from vallum.core.leaks import REACH, REPLACEMENT, Screen
 from vallum.core.policy import LeakAction, Mode, Outlet, Policy, Sentry
-from vallum.core.relay import Text, Whole
+from vallum.core.relay import Relay, Text, Whole
 from vallum.core.stream import Events, Lines
 from vallum.leaks.canaries import Canaries, CanariesConfig
 from vallum.leaks.keys import Keys, is_githubs
@@ -28,6 +28,8 @@ from vallum.leaks.redaction import Redactor
 from vallum.leaks.spans import SpanSet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vallum.core.decision import Deny
 
 
@@ -114,14 +116,14 @@ def events_of(documents: list[Any], end: bytes = b"data: [DONE]\n\n") -> bytes:
 
 
 def stream(
-    pieces: list[bytes], screen: Screen, outlet: Outlet, make: Any = Events, *, enforce: bool = True
+    pieces: list[bytes], screen: Screen, outlet: Outlet, make: Callable[..., Relay] = Events, *, enforce: bool = True
 ) -> bytes | Deny:
     relay = make(outlet, set(), enforce, None, screen)
     out = b""
     for piece in pieces:
         passed = relay.chunk(piece)
         if not isinstance(passed, bytes):
-            return passed  # type: ignore[no-any-return]
+            return passed
         out += passed
     rest = relay.end()
     return out + rest if isinstance(rest, bytes) else rest
@@ -175,7 +177,7 @@ PERSONAL = {
 @pytest.mark.parametrize("kind", PERSONAL)
 def test_personal_data_is_found(kind: str) -> None:
     text = f"Write to {PERSONAL[kind]}, or not. AND THEN"
-    (leak,) = Personal(PersonalConfig(kinds=[kind])).scan(text, True).leaks  # type: ignore[list-item]
+    (leak,) = Personal(msgspec.convert({"kinds": [kind]}, PersonalConfig)).scan(text, True).leaks
     assert (leak.rule, text[leak.start : leak.end]) == (kind, PERSONAL[kind])
 
 
@@ -257,7 +259,8 @@ def test_honest_streams_say_the_same_however_they_are_cut(text: str, places: lis
     x, screen, outlet = screen_of()
     out = stream([events_of(documents)], screen, outlet)
     assert said(out) == text
-    assert out.endswith(b"data: [DONE]\n\n")  # type: ignore[union-attr]
+    assert isinstance(out, bytes)
+    assert out.endswith(b"data: [DONE]\n\n")
     assert x.removed == set()
 
 

@@ -251,7 +251,7 @@ class Outer:
             self.records.append(record.compose(x, status, timing, sent_bytes))
             finish(x, status, timing, sent_bytes)
 
-        gateway.finish = keep  # type: ignore[method-assign]
+        gateway.finish = keep  # type: ignore[method-assign]  # to hear of every exchange
 
     async def ask(self, method: str, target: str, fields: Fields, body: bytes) -> Outcome:
         """Send one request and read its answer to the end of the connection."""

@@ -56,7 +56,7 @@ PLAIN: tuple[Any, ...] = (
     *("data:image/png;base64,", "data:image/png;base64,AAAA", "AAAA", "=", *NASTY, [[]], [None] * 50, [0] * 3000),
     *({"type": "text", "text": "x"}, {"role": "user", "content": "x"}, {"$ref": "#"}, [{}] * 500, {"": {"": []}}),
     *({f"k{index}": index for index in range(300)}, [["x"] * 40] * 40, ["x" * 50] * 400, {"pattern": "(a+)+$"}),
-)  # fmt: skip
+)
 VALUES = tuple(msgspec.Raw(json.dumps(value).encode()) for value in PLAIN)  # as text: nobody changes it
 TYPES = (
     "application/json; charset=utf-16",
@@ -84,14 +84,18 @@ def mutate(chance: random.Random, body: bytes, fields: Fields, others: list[byte
 def _mutate_head(chance: random.Random, fields: Fields) -> Fields:
     name, value = chance.choice(fields) if fields else ("content-type", "")
     others = [field for field in fields if field[0] != name]
-    return tuple(chance.choice((
-        [*others, (name, chance.choice(TYPES))],
-        [*others, (name, value + chance.choice(NASTY).encode("utf-8", "ignore").decode("latin-1"))],
-        [*others, (name, value), (name, value)],
-        [*others, (name, str(chance.choice((-1, 0, 1, 7, 2**63))))],
-        [*fields, ("content-encoding", chance.choice(CODINGS))],
-        others,
-    )))  # fmt: skip
+    return tuple(
+        chance.choice(
+            (
+                [*others, (name, chance.choice(TYPES))],
+                [*others, (name, value + chance.choice(NASTY).encode("utf-8", "ignore").decode("latin-1"))],
+                [*others, (name, value), (name, value)],
+                [*others, (name, str(chance.choice((-1, 0, 1, 7, 2**63))))],
+                [*fields, ("content-encoding", chance.choice(CODINGS))],
+                others,
+            )
+        )
+    )
 
 
 # --- members

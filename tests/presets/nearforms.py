@@ -133,8 +133,12 @@ def misspelt(form: dict[str, Any]) -> Iterator[NearMiss]:
             yield NearMiss(f"{name!r} twice", twice, MALFORMED, FORM_FIELDS)
     for words, odd in _PARTS.items():
         yield NearMiss(f"a part with {words}", odd + b"\r\n" + body, MALFORMED, FORM_FIELDS)
-        yield NearMiss(f"a last part with {words}", body.removesuffix(DELIMITER + b"--\r\n") + odd + b"\r\n"
-                       + DELIMITER + b"--\r\n", MALFORMED, FORM_FIELDS)  # fmt: skip
+        yield NearMiss(
+            f"a last part with {words}",
+            body.removesuffix(DELIMITER + b"--\r\n") + odd + b"\r\n" + DELIMITER + b"--\r\n",
+            MALFORMED,
+            FORM_FIELDS,
+        )
     many = (DELIMITER + b'\r\nContent-Disposition: form-data; name="x[]"\r\n\r\n1\r\n') * (PARTS_MAX + 1)
     yield NearMiss("too many parts", many + body, MALFORMED, FORM_FIELDS)
 

@@ -106,7 +106,7 @@ def quote(text: str, draw: Any) -> str:
 
 
 def blank(draw: Any) -> str:
-    return draw(st.sampled_from(["", " ", "\t"]))  # type: ignore[no-any-return]
+    return str(draw(st.sampled_from(["", " ", "\t"])))
 
 
 def run(relay: Relay, body: bytes, cuts: list[int]) -> bytes | Deny:

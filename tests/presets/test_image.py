@@ -82,7 +82,7 @@ def test_a_file_that_is_nearly_an_image(kit: Kit) -> None:
             item = head(f"image/{kind}", **{"content-encoding": coding})
             assert judge(kit, "image.raw", item, data, ()).partition(":")[0] == UNSUPPORTED
             verdicts[UNSUPPORTED] += 1
-    print(f"image.raw: near-misses refused: {dict(verdicts)}")  # noqa: T201  with -s
+    print(f"image.raw: near-misses refused: {dict(verdicts)}")
     assert verdicts.total() > 400
 
 
@@ -96,7 +96,7 @@ def test_a_form_with_a_file_that_is_nearly_an_image(kit: Kit) -> None:
             verdict = judge(kit, "image.multipart", head("multipart/form-data; boundary=b"), body, ())
             assert verdict.partition(":")[0] == code, (kind, words, verdict)
             count += 1
-    print(f"image.multipart: {count} near-misses of files refused")  # noqa: T201  with -s
+    print(f"image.multipart: {count} near-misses of files refused")
 
 
 WRONG_BYTES = (b"\n", b"\r", b"\0", b"--", b"--b", b";", b'"', b"\r\n", b"\xff")
@@ -113,5 +113,5 @@ def test_a_form_with_one_wrong_byte_is_refused_or_reads_the_same(kit: Kit) -> No
             verdict = judge(kit, "image.multipart", item, body[:at] + wrong + body[at + 1 :], ())
             codes[verdict.partition(":")[0]] += 1
             assert verdict.partition(":")[0] in (MALFORMED, INVALID, REJECTED, "allow"), verdict
-    print(f"image.multipart: {sum(codes.values())} forms with a wrong byte: {dict(codes)}")  # noqa: T201  with -s
+    print(f"image.multipart: {sum(codes.values())} forms with a wrong byte: {dict(codes)}")
     assert codes[MALFORMED] > 1000

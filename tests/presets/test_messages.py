@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vallum.checks.schema import Schema
-from vallum.core.content import Content, Voice
+from vallum.core.content import Content, Passage, Voice
 from vallum.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -302,10 +302,10 @@ def test_patterns_for_answers_are_the_policys_to_allow() -> None:
 # --- who says what ----------------------------------------------------------------------------------------------------
 
 
-def heard(name: str, body: Any) -> list[tuple[Voice, str, str]]:
+def heard(name: str, body: Any) -> list[Passage]:
     find = PRESETS[name].request.passages
     assert find is not None
-    return [tuple(passage) for passage in find(body)]  # type: ignore[misc]
+    return list(find(body))
 
 
 def test_anthropics_blocks_are_heard_by_who_speaks_them() -> None:

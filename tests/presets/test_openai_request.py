@@ -299,18 +299,26 @@ def test_every_text_of_a_chat_has_its_speaker() -> None:
         "prediction": {"type": "content", "content": "a guess"},
         "messages": [
             {"role": "system", "content": "be kind"},
-            {"role": "user", "name": "ann", "content": [
-                {"type": "text", "text": "look"},
-                {"type": "image_url", "image_url": {"url": "data:,"}},
-                {"type": "file", "file": {"filename": "a.pdf", "file_data": "AAAA"}},
-            ]},
-            {"role": "assistant", "content": None, "tool_calls": [
-                {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
-            ]},
+            {
+                "role": "user",
+                "name": "ann",
+                "content": [
+                    {"type": "text", "text": "look"},
+                    {"type": "image_url", "image_url": {"url": "data:,"}},
+                    {"type": "file", "file": {"filename": "a.pdf", "file_data": "AAAA"}},
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                ],
+            },
             {"role": "tool", "tool_call_id": "1", "content": "21"},
             {"role": "developer", "content": [{"type": "text", "text": "be brief"}]},
         ],
-    }  # fmt: skip
+    }
     assert passages("openai.chat", document) == [
         (Voice.OPERATOR, "/messages/0/content", "be kind"),
         (Voice.USER, "/messages/1/content/0/text", "look"),

@@ -321,7 +321,7 @@ async def test_what_was_settled_here_is_charged_as_it_was_settled() -> None:
     assert await house.admitted(10) == 7, "3 were used, and 24 reserved"
 
 
-async def test_what_was_charged_before_the_answer_was_lost_is_given_back() -> None:
+async def test_what_was_charged_before_the_answer_was_lost_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """One request, charged in both places: the shared store forgets its part when the request is settled."""
     house = House()
     take = house.store.take
@@ -330,9 +330,9 @@ async def test_what_was_charged_before_the_answer_was_lost_is_given_back() -> No
         await take(demands, id)
         raise LOST
 
-    house.store.take = loses_its_answer  # type: ignore[method-assign]
-    assert (await house.take(cost=8, id="one")).refused is None
-    house.store.take = take  # type: ignore[method-assign]
+    with monkeypatch.context() as losing:
+        losing.setattr(house.store, "take", loses_its_answer)
+        assert (await house.take(cost=8, id="one")).refused is None
     await house.failover.settle((Demand(TEN, "tenk", 2),), "one")
     await house.beat()
     assert await house.admitted(10) == 8
@@ -386,7 +386,7 @@ async def test_as_much_as_there_is_room_for_is_charged_and_leases_are_not() -> N
     assert (await house.store.take((Demand(lease, "leasek", 1),), "x")).levels[0][1] == 2
 
 
-async def test_a_store_that_falls_again_while_it_is_paid_is_paid_later() -> None:
+async def test_a_store_that_falls_again_while_it_is_paid_is_paid_later(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House()
     house.store.failure = SILENT
     await house.admitted(3)
@@ -394,7 +394,7 @@ async def test_a_store_that_falls_again_while_it_is_paid_is_paid_later() -> None
     async def beat() -> int:
         return 1
 
-    house.store.beat = beat  # type: ignore[method-assign]
+    monkeypatch.setattr(house.store, "beat", beat)
     await house.beat()
     assert not house.failover.condition.up
     house.store.failure = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vallum.core.effects import TakeQuota
 from vallum.core.errors import DependencyError
 from vallum.core.quota import Demand, Quota
 from vallum.stores.memory import SWEEP_EVERY, MemoryCounters
@@ -102,9 +103,10 @@ async def test_the_engine_denies_where_there_is_no_room(clock: Clock, kit: Kit) 
     kit.talk(engine.request_head(x))
     steps = engine.request_body(x, b"{}")
     effect = next(steps)
+    assert isinstance(effect, TakeQuota)
     counters = MemoryCounters(clock, max_buckets=0)
     with pytest.raises(DependencyError) as caught:
-        await counters.take(getattr(effect, "demands"))  # noqa: B009  an effect of this type has them
+        await counters.take(effect.demands)
     with pytest.raises(StopIteration) as stopped:
         steps.throw(caught.value)
     assert stopped.value.value.reason == "unavailable"

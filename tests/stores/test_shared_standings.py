@@ -52,7 +52,7 @@ class Link:
         self.asked += 1
         if self.cut:
             raise DependencyError("the store is down")
-        return await self.client.execute_command(*words)  # type: ignore[no-untyped-call]
+        return await self.client.execute_command(*words)  # type: ignore[no-untyped-call]  # the library has no type for it
 
 
 @pytest.fixture

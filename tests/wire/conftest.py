@@ -159,6 +159,16 @@ class Client:
         async with asyncio.timeout(PATIENCE_S):
             await self.writer.drain()
 
+    def pause(self) -> None:
+        """Read nothing more, not even that the connection has ended."""
+        transport: Any = self.writer.transport
+        transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        transport: Any = self.writer.transport
+        transport.resume_reading()
+
     async def try_send(self, data: bytes) -> bool:
         """Send to somebody who may have hung up; say whether it went."""
         try:
@@ -570,10 +580,17 @@ class Served:
         """Start it and wait until it has said where it listens."""
         self.said = ""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "vallum", "serve", *(arguments or (str(self.policy),)),
-            cwd=self.folder, env=self.environ,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "vallum",
+            "serve",
+            *(arguments or (str(self.policy),)),
+            cwd=self.folder,
+            env=self.environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
         self._listening = asyncio.ensure_future(self._listen())
         async with asyncio.timeout(30):
             self.port = int(await self._find(r"call https?://127\.0\.0\.1:(\d+)"))
@@ -651,10 +668,16 @@ class Served:
     async def command(self, *arguments: str, stdin: bytes = b"") -> tuple[int, str]:
         """Run another command on the same policy; return its exit code and what it printed."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "vallum", *arguments,
-            cwd=self.folder, env={**self.environ, "VALLUM_POLICY": str(self.policy)},
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "vallum",
+            *arguments,
+            cwd=self.folder,
+            env={**self.environ, "VALLUM_POLICY": str(self.policy)},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
         async with asyncio.timeout(30):
             out, errors = await process.communicate(stdin)
         return process.returncode or 0, (out or errors).decode()

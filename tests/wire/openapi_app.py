@@ -95,7 +95,7 @@ async def put_tree(tree: Annotated[int, Path(ge=1, le=10_000)], body: Node, dry:
 
 
 @app.get("/models/{name}/items")
-async def list_items(  # noqa: PLR0917
+async def list_items(
     name: Literal["small", "large"],
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
     ratio: Annotated[float | None, Query(ge=0, le=1)] = None,

@@ -10,7 +10,7 @@ import asyncio
 import gzip
 import json
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,7 +169,7 @@ async def test_a_length_that_no_machine_can_count(door: Door, request_bytes: Com
 @pytest.mark.parametrize("target", ["/api/v1/predict", "/raw"])
 async def test_chunks_without_end_are_cut_at_the_bound(door: Door, request_bytes: Compose, target: str) -> None:
     client = await door.connect()
-    async with door.untouched() if target != "/raw" else _nothing():
+    async with door.untouched() if target != "/raw" else nullcontext():
         await client.send(request_bytes("POST", target, door.key, headers=(JSON, CHUNKED)))
         piece = b"4000\r\n" + b"a" * 0x4000 + b"\r\n"
         grown = await flood(client, (piece for _ in range(4096)))  # 64 MiB
@@ -898,11 +898,3 @@ async def test_a_thousand_connections_that_say_nothing(opened: Opener, request_b
         client.close()
     refused.close()
     assert (await door.ask()).status == 200
-
-
-class _nothing:  # noqa: N801  it reads as a function
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(self, *_: object) -> None:
-        pass

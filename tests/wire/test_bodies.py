@@ -131,7 +131,7 @@ async def test_a_packed_body_arrives_plain(opened: Opener, request_bytes: Compos
         ("/form", "multipart/form-data; boundary=x", b"--y--", 400, "malformed_request", ()),
     ],
 )
-async def test_what_is_refused_never_arrives(  # noqa: PLR0917  pytest passes them by name
+async def test_what_is_refused_never_arrives(
     opened: Opener,
     request_bytes: Compose,
     target: str,

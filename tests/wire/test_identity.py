@@ -210,27 +210,41 @@ ROWS = [
     Row("an empty bearer", "----", raw(("Authorization", "Bearer "))),
     Row("a key in the query field", "----", lambda purse, _: Shown([("Proxy-Authorization", bearer(purse.key())[1])])),
     Row("half a key", "----", lambda purse, _: Shown([bearer(purse.key()[:-1])])),
-    *(Row(f"a key that is {how}", "----", sent(partial(Purse.ended_key, how=how)))
-      for how in ("expired", "revoked", "quarantined", "canary", "unknown")),
+    *(
+        Row(f"a key that is {how}", "----", sent(partial(Purse.ended_key, how=how)))
+        for how in ("expired", "revoked", "quarantined", "canary", "unknown")
+    ),
     Row("a key for something else", "s---", sent(lambda purse: purse.key(scope="other"))),
     Row("a key for another address", "----", sent(lambda purse: purse.key(allow_ip=("192.0.2.0/24",)))),
     Row("a key for another route", "s---", sent(lambda purse: purse.key(routes=("elsewhere",)))),
     Row("an unbound key with a proof", "----", both(Purse.key)),
-    Row("an unbound key as Bearer with a proof", "+---",
-        lambda p, path: Shown([bearer(p.key()), p.proof(path, p.key())])),
+    Row(
+        "an unbound key as Bearer with a proof",
+        "+---",
+        lambda p, path: Shown([bearer(p.key()), p.proof(path, p.key())]),
+    ),
     # keys that are bound to a certificate
     Row("a key bound to a certificate, with it", "+-++", sent(cert_key, held="alice")),
     Row("a key bound to a certificate, without", "----", sent(cert_key)),
     Row("a key bound to a certificate, with another", "--+-", sent(cert_key, held="mallory")),
-    Row("a key bound to a certificate, said in a header", "----",
-        lambda purse, _: Shown([bearer(cert_key(purse)), ("Client-Cert", "x"), ("X-Forwarded-Client-Cert", "x")])),
+    Row(
+        "a key bound to a certificate, said in a header",
+        "----",
+        lambda purse, _: Shown([bearer(cert_key(purse)), ("Client-Cert", "x"), ("X-Forwarded-Client-Cert", "x")]),
+    ),
     Row("a key bound to a certificate, with a proof", "----", both(cert_key)),
-    Row("a bound key for something else", "s-+s",
-        sent(lambda purse: purse.bound_key(certificate=True, scope="other"), held="alice")),
+    Row(
+        "a bound key for something else",
+        "s-+s",
+        sent(lambda purse: purse.bound_key(certificate=True, scope="other"), held="alice"),
+    ),
     # keys that are bound to a key
     Row("a key bound to a key, proved", "+--+", proved("key")),
-    Row("a key bound to a key, proved, in X-API-Key", "+--+",
-        lambda p, path: Shown([("X-API-Key", p.bound_key(key=True)), p.proof(path, p.bound_key(key=True))])),
+    Row(
+        "a key bound to a key, proved, in X-API-Key",
+        "+--+",
+        lambda p, path: Shown([("X-API-Key", p.bound_key(key=True)), p.proof(path, p.bound_key(key=True))]),
+    ),
     Row("a key bound to a key, in another spelling", "+--+", proved("key", "dpop")),
     Row("a key bound to a key, without a proof", "----", sent(TOKENS["key"], "DPoP")),
     Row("a key bound to a key, as Bearer", "----", sent(TOKENS["key"])),
@@ -241,10 +255,16 @@ ROWS = [
     Row("a proof of another path", "----", proved("key", htu=f"{HOST}/elsewhere")),
     Row("a proof of a path in other letters", "----", lambda p, path: proved("key", htu=HOST + path.upper())(p, path)),
     Row("a proof of a path and a slash", "----", lambda p, path: proved("key", htu=f"{HOST}{path}/")(p, path)),
-    Row("a proof of the path, encoded", "+--+",
-        lambda p, path: proved("key", htu=f"{HOST}/%{ord(path[1]):x}{path[2:]}")(p, path)),
-    Row("a proof of the host in capitals, with its port and a query", "+--+",
-        lambda p, path: proved("key", htu=f"HTTPS://MODEL.example:443{path}?a=b#c")(p, path)),
+    Row(
+        "a proof of the path, encoded",
+        "+--+",
+        lambda p, path: proved("key", htu=f"{HOST}/%{ord(path[1]):x}{path[2:]}")(p, path),
+    ),
+    Row(
+        "a proof of the host in capitals, with its port and a query",
+        "+--+",
+        lambda p, path: proved("key", htu=f"HTTPS://MODEL.example:443{path}?a=b#c")(p, path),
+    ),
     Row("a proof of another host", "----", lambda p, path: proved("key", htu=f"https://evil.example{path}")(p, path)),
     Row("a proof of another port", "----", lambda p, path: proved("key", htu=f"{HOST}:8443{path}")(p, path)),
     Row("a proof without TLS", "----", lambda p, path: proved("key", htu=f"http://model.example{path}")(p, path)),
@@ -268,8 +288,11 @@ ROWS = [
     Row("a token without its signature", "----", sent(lambda purse: purse.token().rpartition(".")[0] + ".")),
     Row("a token and a key", "----", lambda p, _: Shown([bearer(p.token()), ("X-API-Key", p.key())])),
     Row("a token of another issuer", "----", sent(Purse.signed)),
-    Row("a token of another issuer that says it is this one", "----",
-        sent(lambda purse: purse.signed(iss=purse.server.issuer))),
+    Row(
+        "a token of another issuer that says it is this one",
+        "----",
+        sent(lambda purse: purse.signed(iss=purse.server.issuer)),
+    ),
     Row("an opaque token, with nobody to ask", "----", sent(lambda purse: purse.token("opaque"))),
     Row("a token bound to a certificate, with it", "-+++", sent(cert_jwt, held="alice")),
     Row("a token bound to a certificate, without", "----", sent(cert_jwt)),
@@ -280,35 +303,50 @@ ROWS = [
     Row("a token bound to a key, as Bearer", "----", sent(TOKENS["jwt"])),
     Row("a token bound to a key, as Bearer with a proof", "----", proved("jwt", "Bearer")),
     Row("a token bound to a key, with another's proof", "----", proved("jwt", key=THEIRS)),
-    Row("a token bound to a key, with the proof for a key", "----",
-        lambda p, path: Shown([bearer(p.token(dpop=True), "DPoP"), p.proof(path, p.bound_key(key=True))])),
-    Row("a token bound to a key, in X-API-Key", "----",
-        lambda p, path: Shown([("X-API-Key", p.token(dpop=True)), p.proof(path, p.token(dpop=True))])),
-]  # fmt: skip
+    Row(
+        "a token bound to a key, with the proof for a key",
+        "----",
+        lambda p, path: Shown([bearer(p.token(dpop=True), "DPoP"), p.proof(path, p.bound_key(key=True))]),
+    ),
+    Row(
+        "a token bound to a key, in X-API-Key",
+        "----",
+        lambda p, path: Shown([("X-API-Key", p.token(dpop=True)), p.proof(path, p.token(dpop=True))]),
+    ),
+]
 
 OPAQUE = [
     Row("an opaque token", "-+--", sent(lambda purse: purse.token("opaque"))),
     Row("an opaque token that nobody gave", "----", sent(lambda _: "x" * 43)),
     Row("an opaque token in X-API-Key", "----", lambda purse, _: Shown([("X-API-Key", purse.token("opaque"))])),
     Row("an opaque token for something else", "-s--", sent(lambda purse: purse.token("opaque", scope="predict:write"))),
-    Row("an opaque token bound to a certificate, with it", "-+++",
-        sent(lambda purse: purse.token("opaque", certificate=True), held="alice")),
-    Row("an opaque token bound to a certificate, without", "----",
-        sent(lambda purse: purse.token("opaque", certificate=True))),
+    Row(
+        "an opaque token bound to a certificate, with it",
+        "-+++",
+        sent(lambda purse: purse.token("opaque", certificate=True), held="alice"),
+    ),
+    Row(
+        "an opaque token bound to a certificate, without",
+        "----",
+        sent(lambda purse: purse.token("opaque", certificate=True)),
+    ),
     Row("an opaque token bound to a key, proved", "-+-+", proved("opaque")),
     Row("an opaque token bound to a key, as Bearer", "----", sent(TOKENS["opaque"])),
     Row("an opaque token bound to a key, with another's proof", "----", proved("opaque", key=THEIRS)),
     Row("a token", "-+--", sent(Purse.token)),
     Row("a key", "+---", sent(Purse.key)),
-]  # fmt: skip
+]
 
 REVOKED = [
     Row("a certificate that holds", "--+-", raw(held="alice")),
     Row("a revoked certificate", "----", raw(held="mallory")),
     Row("a key, with a revoked certificate", "+---", sent(Purse.key, held="mallory")),
-    Row("a key bound to a revoked certificate, with it", "----",
-        sent(lambda purse: purse.key(confirmation=Confirmation(purse.mallory.thumbprint)), held="mallory")),
-]  # fmt: skip
+    Row(
+        "a key bound to a revoked certificate, with it",
+        "----",
+        sent(lambda purse: purse.key(confirmation=Confirmation(purse.mallory.thumbprint)), held="mallory"),
+    ),
+]
 
 ROTATED = [
     Row("a token by the first key", "-+--", sent(Purse.signed)),
@@ -417,7 +455,7 @@ async def run(*command: str, stdin: bytes = b"") -> str:
 
 
 @pytest.fixture
-def house_of(  # noqa: PLR0917  fixtures
+def house_of(
     serving: Server,
     authserver: AuthServer,
     rotating: Rotating,
@@ -432,7 +470,8 @@ def house_of(  # noqa: PLR0917  fixtures
         (tmp_path / "ca.pem").write_bytes(authority.pem)
         environ |= {"VALLUM_TLS_CERT": str(cert), "VALLUM_TLS_KEY": str(key), "VALLUM_ISSUER": issuer}
         served = await serving(policy, VALLUM_TLS_CLIENT_CA=str(tmp_path / "ca.pem"), **environ)
-        served.model.sample = Everywhere()  # type: ignore[assignment]
+        model: Any = served.model
+        model.sample = Everywhere()
         return House(served, Purse(served, authserver, rotating, authority), authority, request_bytes)
 
     return start

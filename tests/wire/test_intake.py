@@ -120,7 +120,7 @@ async def test_what_nobody_sees_or_is_too_long_to_read(door: Door, request_bytes
         ("DELETE", "/models/small?more=1", "query", "unknown_parameter"),
     ],
 )
-async def test_parameters(  # noqa: PLR0917
+async def test_parameters(
     door: Door, request_bytes: Compose, method: str, target: str, pointer: str, rule: str
 ) -> None:
     data = request_bytes(method, target, door.key)

@@ -78,10 +78,20 @@ routes:
     auth: {any_of: [keys]}
 """
 DTYPES: dict[str, Any] = {
-    "BOOL": np.bool_, "INT8": np.int8, "INT16": np.int16, "INT32": np.int32, "INT64": np.int64, "UINT8": np.uint8,
-    "UINT16": np.uint16, "UINT32": np.uint32, "UINT64": np.uint64, "FP16": np.float16, "FP32": np.float32,
-    "FP64": np.float64, "BF16": ml_dtypes.bfloat16,
-}  # fmt: skip
+    "BOOL": np.bool_,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "BF16": ml_dtypes.bfloat16,
+}
 
 
 OTHERS = {
@@ -362,7 +372,7 @@ CALLS = {
     "TorchServe, instances": ("/predictions/scorer", '{"instances": [{"data": [1, 2, 3]}, {"data": [4, 5]}]}'),
     "TorchServe, a text": ("/predictions/scorer", '{"data": "a good day"}'),
     "generate": ("/v2/models/m/generate", '{"text_input": "hi", "parameters": {"stream": false, "max_tokens": 5}}'),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64encode
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -266,8 +267,6 @@ class TestOutage:
 
 
 def encode(text: str) -> str:
-    from base64 import urlsafe_b64encode  # noqa: PLC0415
-
     return urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -149,8 +150,6 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 
 def _city() -> Any:
-    from pydantic import BaseModel, Field  # noqa: PLC0415  the SDK brings it
-
     class Weather(BaseModel):
         """The weather of a town."""
 

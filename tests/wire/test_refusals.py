@@ -187,7 +187,10 @@ def _keys(door: Door) -> dict[str, tuple[tuple[str, str], ...]]:
     database.close()
     registry._known.forget_all()
     flipped = door.key[:-1] + ("a" if door.key[-1] != "a" else "b")
-    bearer: Callable[[str], tuple[tuple[str, str], ...]] = lambda key: (("Authorization", f"Bearer {key}"),)  # noqa: E731
+
+    def bearer(key: str) -> tuple[tuple[str, str], ...]:
+        return (("Authorization", f"Bearer {key}"),)
+
     return {
         "unknown": bearer(unknown),
         "wrong checksum": bearer(flipped),
@@ -567,7 +570,7 @@ NO_WORDS = {"model": "m", "messages": [{"role": "assistant"}]}
         (NO_WORDS, True, (400, "invalid_request"), "invalid_request_error", None),  # the model's own 400
     ],
 )
-async def test_openai_routes_also_say_it_as_their_sdk_reads_it(  # noqa: PLR0917  pytest passes them by name
+async def test_openai_routes_also_say_it_as_their_sdk_reads_it(
     door: Door,
     request_bytes: Compose,
     document: dict[str, Any],

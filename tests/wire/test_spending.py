@@ -63,7 +63,8 @@ class Paced(SampleUpstream):
                 self.spoken += 1
             await send(data)
 
-        await super()._complete(Slow(incoming, paced), request, careless=careless)  # type: ignore[arg-type]
+        slow: Any = Slow(incoming, paced)
+        await super()._complete(slow, request, careless=careless)
 
 
 class Slow:
@@ -463,7 +464,7 @@ async def test_a_route_may_hide_how_its_quotas_stand(opened: Opener, request_byt
 
 
 async def test_settlements_under_way_are_seen_through_when_the_gateway_stops(
-    opened: Opener, paced: tuple[Paced, str], eventually: Eventually
+    opened: Opener, paced: tuple[Paced, str], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, url = paced
     door = await opened(CHAT, upstream=url)
@@ -479,7 +480,7 @@ async def test_settlements_under_way_are_seen_through_when_the_gateway_stops(
         await see_through(steps)
         settled.append("done")
 
-    ledger._see_through = slow  # type: ignore[method-assign]
+    monkeypatch.setattr(ledger, "_see_through", slow)
     await stream.close()
     await client.close()
     await eventually(lambda: model.left)

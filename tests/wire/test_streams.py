@@ -304,7 +304,7 @@ async def test_who_never_reads_is_let_go(opened: Opener, request_bytes: Compose)
     raw = await opened.raw(script)
     door = await opened(POLICY, upstream=raw.url, write_timeout_s=0.2)
     client = await begin(door, request_bytes, buffer_bytes=4096)
-    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    client.pause()
     async with asyncio.timeout(8):
         await raw.lost[0].wait()
     client.close()
@@ -330,8 +330,11 @@ async def test_lines_of_json_are_cleaned_one_by_one(opened: Opener, request_byte
         door = await opened(POLICY, upstream=raw.url)
         answer = await door.exchange(request_bytes("POST", CHAT, door.key, **HELLO, stream=True))
         assert [json.loads(line) for line in answer.body.splitlines()] == [
-            {"n": 1}, {"n": 2, "x": {}}, [{}], {"n": 3},
-        ]  # fmt: skip
+            {"n": 1},
+            {"n": 2, "x": {}},
+            [{}],
+            {"n": 3},
+        ]
         assert answer.get("content-type") == "application/x-ndjson"
 
 

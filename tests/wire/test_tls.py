@@ -489,11 +489,11 @@ async def test_a_large_answer_waits_for_a_slow_reader_and_arrives_whole(house: H
     raw = await house.opened.raw(script)
     door = await house.open(upstream=raw.url)
     client = await house.connect(house.alice)
-    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    client.pause()
     await client.send(house.request(headers=[("Connection", "close")]))
     listener: Any = door.gateway._listener
     await house.wait_for(lambda: any(c._unread_since is not None for c in listener.connections))
-    client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+    client.resume()
     answer = await client.answer()
     assert answer.body == body
     await house.wait_for(lambda: not listener.connections)
@@ -508,7 +508,7 @@ async def test_a_client_that_never_reads_is_cut(house: House) -> None:
     raw = await house.opened.raw(script)
     door = await house.open(upstream=raw.url, write_timeout_s=0.2)
     client = await house.connect(house.alice)
-    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    client.pause()
     await client.send(house.request())
     listener: Any = door.gateway._listener
     await house.wait_for(lambda: listener.connections)
@@ -535,7 +535,7 @@ async def test_an_idle_client_that_does_not_say_goodbye_holds_no_drain(house: Ho
     listener: Any = door.gateway._listener
     client = await house.connect(house.alice)
     assert (await house.on(client)).status == 200
-    client.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it will not hear of the end
+    client.pause()  # it will not hear of the end
     loop = asyncio.get_running_loop()
     began = loop.time()
     await listener.drain(9.0)

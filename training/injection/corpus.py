@@ -69,7 +69,7 @@ def read_rows(path: Path, *, share_alike: bool = False) -> list[Row]:
 
 def make_rows(rows: list[Row], seed: int) -> list[Row]:
     """Return sentences of our own; `rows` lends the honest text in which some of them hide."""
-    chance = Random(seed)  # noqa: S311
+    chance = Random(seed)
     attacks, honest = read_rules("attacks.txt"), read_rules("honest.txt")
     made = []
     for name, label, count in OWN:

@@ -98,7 +98,7 @@ def _read(source: str) -> Any:
     if len(text) > DOCUMENT_MAX_BYTES:
         raise OpenApiError(f"over {DOCUMENT_MAX_BYTES} bytes")
     try:
-        return json.loads(text) if text.lstrip()[:1] == b"{" else yaml.load(text, Loader=_Plain)  # noqa: S506  safe
+        return json.loads(text) if text.lstrip()[:1] == b"{" else yaml.load(text, Loader=_Plain)  # noqa: S506  a safe loader
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise OpenApiError("it is neither JSON nor YAML") from error
 

@@ -63,8 +63,11 @@ class Csv:
 def _has_header(headers: Headers | None) -> bool:
     """Say whether the media type promises a header (RFC 4180 3)."""
     _, *parameters = ((headers and headers.get("content-type")) or "").lower().split(";")
-    said = [value.strip().strip('"') for name, _, value in (text.partition("=") for text in parameters)
-            if name.strip() == "header"]  # fmt: skip
+    said = [
+        value.strip().strip('"')
+        for name, _, value in (text.partition("=") for text in parameters)
+        if name.strip() == "header"
+    ]
     if len(said) > 1 or not {"present", "absent"}.issuperset(said):
         raise ValueError("a header is present or absent")
     return said == ["present"]

@@ -29,10 +29,20 @@ LENGTH = re.compile(r"[1-9][0-9]{0,9}")
 PREFIX_BYTES = 4  # before each text of a BYTES tensor: its length, little-endian
 # As numbers lie in a body: little-endian, row by row.
 LAYOUTS = {
-    "BOOL": "u1", "FP16": "<f2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8",
-    "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
-    "UINT8": "u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
-}  # fmt: skip
+    "BOOL": "u1",
+    "FP16": "<f2",
+    "BF16": "<u2",
+    "FP32": "<f4",
+    "FP64": "<f8",
+    "INT8": "i1",
+    "INT16": "<i2",
+    "INT32": "<i4",
+    "INT64": "<i8",
+    "UINT8": "u1",
+    "UINT16": "<u2",
+    "UINT32": "<u4",
+    "UINT64": "<u8",
+}
 TEXTS_MAX = 65_536  # of one tensor: each costs a step
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
     from vallum.codecs.certificate import RevocationList
     from vallum.config.model import Config
     from vallum.config.model.doors import ClientCertificateConfig, TlsConfig
@@ -198,9 +200,8 @@ class _Reader:
         self.flaws.append(Flaw(place, message, hint))
 
 
-def _public_bytes(key: object) -> bytes:
-    encoded: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
-    return encoded
+def _public_bytes(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _no_passphrase() -> str:

@@ -76,7 +76,8 @@ def digest(text: str) -> str:
 
 def canonical_key(jwk: Any) -> str:
     """Write the public members of a key in the one form that its thumbprint is made of; raise JwsError."""
-    members = THUMBPRINT_MEMBERS.get(jwk.get("kty") if isinstance(jwk, dict) else None)  # type: ignore[arg-type]
+    kind = jwk.get("kty") if isinstance(jwk, dict) else None
+    members = THUMBPRINT_MEMBERS.get(kind) if isinstance(kind, str) else None
     if members is None:
         raise JwsError("not a key of a known type")
     if PRIVATE_MEMBERS & jwk.keys():

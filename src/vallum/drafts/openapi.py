@@ -58,8 +58,8 @@ def read_openapi(document: Any, *, loose: bool = False) -> Reading:
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for path, item in _mapping(document.get("paths")).items():
-        item = resolve(document, item)  # noqa: PLW2901
+    for path, written in _mapping(document.get("paths")).items():
+        item = resolve(document, written)
         for method in METHODS:
             if isinstance(item, dict) and isinstance(item.get(method), dict):
                 yield path, method, item

@@ -120,8 +120,9 @@ def template_of(path: str) -> str | None:
     for part in plain[1:].split("/"):
         if MADE_UP.fullmatch(part):
             count += 1
-            part = "{id}" if count == 1 else f"{{id{count}}}"  # noqa: PLW2901
-        parts.append(part)
+            parts.append("{id}" if count == 1 else f"{{id{count}}}")
+        else:
+            parts.append(part)
     template = "/" + "/".join(parts)
     try:
         Pattern.parse(template)

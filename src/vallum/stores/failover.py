@@ -205,11 +205,11 @@ class FailoverCounters:
                 self._reserved.setdefault(id, {}).update({demand.key: demand.cost for demand in demands})
         if skipped:
             known = iter(taken.levels)
-            levels = tuple([
+            together = [
                 next(known) if d.quota.on_store_failure is OnStoreFailure.LOCAL else (d.quota, _limit(d), 0)
                 for d in demands
-            ])  # fmt: skip
-            taken = taken._replace(levels=levels, skipped=skipped)
+            ]
+            taken = taken._replace(levels=tuple(together), skipped=skipped)
         return taken
 
     def _note_room(self, demands: tuple[Demand, ...], taken: Taken) -> None:

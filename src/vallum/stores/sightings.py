@@ -18,7 +18,7 @@ MAX_PROFILES = 20_000  # about 100 MB when every one is full; the one used longe
 class MemorySightings:
     """One small profile a credential, the last used last."""
 
-    def __init__(self, habits: Habits = Habits(), max_profiles: int = MAX_PROFILES) -> None:  # noqa: B008  a tuple
+    def __init__(self, habits: Habits = Habits(), max_profiles: int = MAX_PROFILES) -> None:  # noqa: B008  an immutable tuple
         """Judge by `habits`; hold at most `max_profiles`."""
         self.habits = habits
         self._max_profiles = max_profiles

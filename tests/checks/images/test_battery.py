@@ -47,7 +47,7 @@ def honest() -> tuple[tuple[str, bytes], ...]:
 def test_no_honest_image_is_refused() -> None:
     refused = [(name, rule) for name, data in honest() if (rule := judge(data))]
 
-    print(f"{len(honest())} honest images, {len(refused)} refused")  # noqa: T201  with -s
+    print(f"{len(honest())} honest images, {len(refused)} refused")
     assert len(honest()) > 250
     assert refused == []
 
@@ -504,5 +504,5 @@ def test_memory_stays_flat_over_the_battery(tmp_path: Path) -> None:
     peak_kib = int(run.stdout)
 
     largest = max(len(data) for data in battery)
-    print(f"peak over {len(battery)} files, the largest {largest} bytes: {peak_kib} KiB more")  # noqa: T201  with -s
+    print(f"peak over {len(battery)} files, the largest {largest} bytes: {peak_kib} KiB more")
     assert peak_kib * 1024 < largest + 16_000_000

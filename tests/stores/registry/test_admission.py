@@ -146,11 +146,12 @@ def test_any_life_of_any_keys_under_limits(postgres: Any, valkey: Valkey) -> Non
     Admissions.clean = lambda: postgres.execute("TRUNCATE keys", url)
     Admissions.asked.clear()
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    run_state_machine_as_test(
-        Admissions,
-        settings=settings(max_examples=50, stateful_step_count=50, deadline=None, suppress_health_check=checks),
-    )
-    print(f"\n{dict(Admissions.asked)}")  # noqa: T201
-    assert Admissions.asked["admitted"]
-    assert Admissions.asked["refused"]
-    assert Admissions.asked["over quota"]
+    for _ in range(4):  # what befalls a key is chance's
+        run_state_machine_as_test(
+            Admissions,
+            settings=settings(max_examples=50, stateful_step_count=50, deadline=None, suppress_health_check=checks),
+        )
+        if {"admitted", "refused", "over quota"} <= Admissions.asked.keys():
+            break
+    print(f"\n{dict(Admissions.asked)}")
+    assert {"admitted", "refused", "over quota"} <= Admissions.asked.keys()

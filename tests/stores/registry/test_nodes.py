@@ -48,7 +48,7 @@ async def nodes(url: str, count: int, clock: Any = time.monotonic) -> AsyncItera
 
 async def until(seen: Any) -> None:
     """Look again and again, as requests would."""
-    while not await seen():  # noqa: ASYNC110
+    while not await seen():  # noqa: ASYNC110  what it looks at is a request's answer
         await asyncio.sleep(0.0005)
 
 
@@ -77,9 +77,7 @@ async def test_a_revocation_reaches_every_node_well_within_a_second(postgres: An
             took_s.append(time.perf_counter() - began)
     operator.close()
     p99_s = quantiles(took_s, n=100)[-1]
-    print(  # noqa: T201
-        f"\nrevocation on {NODES} nodes: p50 {median(took_s) * 1e3:.1f} ms, p99 {p99_s * 1e3:.1f} ms"
-    )
+    print(f"\nrevocation on {NODES} nodes: p50 {median(took_s) * 1e3:.1f} ms, p99 {p99_s * 1e3:.1f} ms")
     assert p99_s < 1.0
 
 

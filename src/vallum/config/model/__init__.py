@@ -5,7 +5,7 @@ The JSON Schema of the file and the docs page of all keys are generated from her
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     CheckConfig = Any
     PresetName = str
 else:
-    AuthenticatorConfig = Union[AnonymousConfig, ApiKeyConfig, MintedConfig, MtlsConfig, OAuth2Config]  # noqa: UP007
-    CheckConfig = Union[PromptInjectionConfig, SqliConfig]  # noqa: UP007  the list grows
+    AuthenticatorConfig = AnonymousConfig | ApiKeyConfig | MintedConfig | MtlsConfig | OAuth2Config
+    CheckConfig = PromptInjectionConfig | SqliConfig
     PresetName = Literal[tuple(PRESETS)]
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta
 
@@ -16,7 +16,7 @@ from vallum.leaks.prompt import PromptConfig
 if TYPE_CHECKING:
     LeakConfig = Any
 else:
-    LeakConfig = Union[CanariesConfig, KeysConfig, PersonalConfig, PromptConfig]  # noqa: UP007  the list grows
+    LeakConfig = CanariesConfig | KeysConfig | PersonalConfig | PromptConfig
 
 
 class ConfidenceConfig(Base, frozen=True):

@@ -38,10 +38,10 @@ KINDS = {
     "reasoning": Voice.MODEL,
 }
 # Names of members whose strings are data, addresses, ids or words of the format.
-SILENT = frozenset({
-    "audio", "call_id", "data", "detail", "encrypted_content", "file_data", "file_id", "file_url", "format", "id",
-    "image_url", "input_audio", "logprobs", "result", "role", "status", "strict", "syntax", "tool_call_id", "type",
-})  # fmt: skip
+SILENT = frozenset(
+    "audio call_id data detail encrypted_content file_data file_id file_url format id image_url"
+    " input_audio logprobs result role status strict syntax tool_call_id type".split()
+)
 SAID_BEFORE = SILENT | {"content"}
 OPERATORS = ("instructions", "tools", "functions", "response_format", "text")
 

@@ -77,7 +77,7 @@ def chat_schema(bounds: Bounds) -> Mapping[str, Any]:
         # Only what templates of well-known models ask: any other word could be one of the template engine's own.
         chat_template_kwargs=record(enable_thinking=FLAG, thinking=FLAG, reasoning_effort=text(16)),
         include_reasoning=FLAG,
-    )  # fmt: skip
+    )
     members["response_format"] = _format(bounds)
     address = record("url", url=text(bounds["data_chars"], 1))
     more = {"video_url": record("video_url", video_url=address), "audio_url": record("audio_url", audio_url=address)}
@@ -136,12 +136,17 @@ def _sampling(bounds: Bounds) -> dict[str, Any]:
 
 def _format(bounds: Bounds) -> Shape:
     described = {"name": text(64, 1), "description": or_null(text(bounds["chars"])), "strict": or_null(FLAG)}
-    return by_kind("type", {
-        "text": record(),
-        "json_object": record(),
-        "json_schema": record("json_schema", json_schema=record("name", **described, schema=ANY_OBJECT)),
-        "structural_tag": record(structures=listed(ANY_OBJECT, 64), triggers=listed(text(256), 64), format=ANY_OBJECT),
-    })  # fmt: skip
+    return by_kind(
+        "type",
+        {
+            "text": record(),
+            "json_object": record(),
+            "json_schema": record("json_schema", json_schema=record("name", **described, schema=ANY_OBJECT)),
+            "structural_tag": record(
+                structures=listed(ANY_OBJECT, 64), triggers=listed(text(256), 64), format=ANY_OBJECT
+            ),
+        },
+    )
 
 
 FORMS: Mapping[str, RequestForm] = {

@@ -214,8 +214,10 @@ class Cluster:
                 server.close()
         if isinstance(reply, hiredis.ReplyError):
             raise LoginError(f"the counter store at {endpoint} is no node of a cluster, or does not let us see it")
-        ranges = [(first, last, Endpoint(node[0].decode() if node[0] else endpoint.host, node[1]))
-                  for first, last, node, *_ in reply]  # fmt: skip
+        ranges = [
+            (first, last, Endpoint(node[0].decode() if node[0] else endpoint.host, node[1]))
+            for first, last, node, *_ in reply
+        ]
         if sum(last - first + 1 for first, last, _ in ranges) < SLOTS:
             raise LinkLostError(f"{endpoint} does not see all slots of the cluster served")
         return ranges

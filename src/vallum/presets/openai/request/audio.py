@@ -42,14 +42,18 @@ def schema(bounds: Bounds) -> Mapping[str, Any]:
 
 def transcription_fields(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a form for transcriptions: a sound, and texts."""
-    return record("file model", **_fields(bounds), **{
-        "language": text(16),
-        "stream": one_of("true", "false"),
-        "include[]": listed(one_of("logprobs"), 1),
-        "timestamp_granularities[]": listed(one_of("word", "segment"), 2),
-        "chunking_strategy": one_of("auto"),
-        "known_speaker_names[]": listed(text(64), 4),
-    })  # fmt: skip
+    return record(
+        "file model",
+        **_fields(bounds),
+        **{
+            "language": text(16),
+            "stream": one_of("true", "false"),
+            "include[]": listed(one_of("logprobs"), 1),
+            "timestamp_granularities[]": listed(one_of("word", "segment"), 2),
+            "chunking_strategy": one_of("auto"),
+            "known_speaker_names[]": listed(text(64), 4),
+        },
+    )
 
 
 def translation_fields(bounds: Bounds) -> Mapping[str, Any]:

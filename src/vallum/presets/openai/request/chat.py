@@ -142,17 +142,23 @@ def definitions(bounds: Bounds, more: Mapping[str, Shape] | None = None) -> dict
     answered = either(
         text(bounds["chars"]),
         listed(
-            by_kind("type", {
-                "text": record("text", text=text(bounds["chars"]), prompt_cache_breakpoint=BREAKPOINT),
-                "refusal": record("refusal", refusal=text(bounds["chars"])),
-            }),
+            by_kind(
+                "type",
+                {
+                    "text": record("text", text=text(bounds["chars"]), prompt_cache_breakpoint=BREAKPOINT),
+                    "refusal": record("refusal", refusal=text(bounds["chars"])),
+                },
+            ),
             bounds["parts"],
         ),
-    )  # fmt: skip
-    calls = by_kind("type", {
-        "function": record("id function", id=ID, function=record("name arguments", **CALL)),
-        "custom": record("id custom", id=ID, custom=record("name input", name=text(128, 1), input=text(1_048_576))),
-    })  # fmt: skip
+    )
+    calls = by_kind(
+        "type",
+        {
+            "function": record("id function", id=ID, function=record("name arguments", **CALL)),
+            "custom": record("id custom", id=ID, custom=record("name input", name=text(128, 1), input=text(1_048_576))),
+        },
+    )
     roles = {
         "user": record("content", content=asked, name=name),
         "assistant": record(
@@ -208,16 +214,19 @@ def _voice() -> Shape:
 
 
 def _tool_choice(bounds: Bounds) -> Shape:
-    chosen = by_kind("type", {
-        "function": record("function", function=record("name", name=NAME)),
-        "custom": record("custom", custom=record("name", name=NAME)),
-        "allowed_tools": record(
-            "allowed_tools",
-            allowed_tools=record(
-                "mode tools", mode=one_of("auto", "required"), tools=listed(ANY_OBJECT, bounds["tools"])
+    chosen = by_kind(
+        "type",
+        {
+            "function": record("function", function=record("name", name=NAME)),
+            "custom": record("custom", custom=record("name", name=NAME)),
+            "allowed_tools": record(
+                "allowed_tools",
+                allowed_tools=record(
+                    "mode tools", mode=one_of("auto", "required"), tools=listed(ANY_OBJECT, bounds["tools"])
+                ),
             ),
-        ),
-    })  # fmt: skip
+        },
+    )
     return either({"type": "string", "pattern": "^(none|auto|required)$"}, chosen)
 
 

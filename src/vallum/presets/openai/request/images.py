@@ -36,17 +36,22 @@ BOUNDS: Mapping[str, Bound] = {
 
 def schema(bounds: Bounds) -> Mapping[str, Any]:
     """Write the schema of a request for images."""
-    return record("prompt", prompt=text(bounds["chars"], 1), **_drawn(bounds), **optional(
-        complexity=one_of("low", "medium", "high"),
-        frame_count=whole(2, 16),
-        frame_duration_ms=whole(1, 655_350),
-        moderation=one_of("low", "auto"),
-        partial_images=whole(0, 3),
-        stream=FLAG,
-        safety_identifier=text(256),
-        style=one_of("vivid", "natural"),
-        svg=record("model", model=ID, reasoning=or_null(record(effort=one_of(*EFFORTS, None)))),
-    ))  # fmt: skip
+    return record(
+        "prompt",
+        prompt=text(bounds["chars"], 1),
+        **_drawn(bounds),
+        **optional(
+            complexity=one_of("low", "medium", "high"),
+            frame_count=whole(2, 16),
+            frame_duration_ms=whole(1, 655_350),
+            moderation=one_of("low", "auto"),
+            partial_images=whole(0, 3),
+            stream=FLAG,
+            safety_identifier=text(256),
+            style=one_of("vivid", "natural"),
+            svg=record("model", model=ID, reasoning=or_null(record(effort=one_of(*EFFORTS, None)))),
+        ),
+    )
 
 
 def edit_fields(bounds: Bounds) -> Mapping[str, Any]:

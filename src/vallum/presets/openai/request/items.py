@@ -75,12 +75,20 @@ def item(bounds: Bounds) -> Shape:
         ),
         "code_interpreter_call": record(
             "id container_id",
-            id=ID, code=result, container_id=ID, status=text(32), outputs=or_null(listed(ANYTHING, 256)),
+            id=ID,
+            code=result,
+            container_id=ID,
+            status=text(32),
+            outputs=or_null(listed(ANYTHING, 256)),
         ),
         "image_generation_call": record("id", id=ID, status=text(32), result=or_null(text(bounds["data_chars"]))),
         "computer_call": record(
             "id call_id",
-            id=ID, call_id=ID, action=ANY_OBJECT, actions=listed(ANY_OBJECT, 64), status=STATUS,
+            id=ID,
+            call_id=ID,
+            action=ANY_OBJECT,
+            actions=listed(ANY_OBJECT, 64),
+            status=STATUS,
             pending_safety_checks=listed(ANYTHING, 64),
         ),
         "computer_call_output": record(
@@ -107,13 +115,17 @@ def item(bounds: Bounds) -> Shape:
         "mcp_approval_request": record("id server_label", **tool_server),
         "mcp_call": record(
             "id server_label",
-            output=result, error=ANYTHING, status=text(32), approval_request_id=or_null(ID), **tool_server,
+            output=result,
+            error=ANYTHING,
+            status=text(32),
+            approval_request_id=or_null(ID),
+            **tool_server,
         ),
         "mcp_approval_response": record(
             "approval_request_id approve", approval_request_id=REFUSED, approve=FLAG, id=or_null(ID), reason=result
         ),
         "item_reference": record("id", id=REFUSED),
-    }  # fmt: skip
+    }
     return by_kind("type", kinds, default=message)
 
 

@@ -126,11 +126,14 @@ def schema(bounds: Bounds) -> Mapping[str, Any]:
 def _format(bounds: Bounds) -> Shape:
     schema_format = {"name": NAME, "schema": ANY_OBJECT, "strict": or_null(FLAG)}
     described = or_null(text(bounds["chars"]))
-    return by_kind("type", {
-        "text": record(),
-        "json_object": record(),
-        "json_schema": record("name schema", **schema_format, description=described),
-    })  # fmt: skip
+    return by_kind(
+        "type",
+        {
+            "text": record(),
+            "json_object": record(),
+            "json_schema": record("name schema", **schema_format, description=described),
+        },
+    )
 
 
 RESPONSES = RequestForm(

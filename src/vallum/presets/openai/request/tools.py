@@ -114,13 +114,16 @@ def tool_choice(bounds: Bounds) -> Shape:
         "image_generation",
         "computer",
     )
-    chosen = by_kind("type", {
-        "function": record("name", name=NAME),
-        "custom": record("name", name=NAME),
-        "allowed_tools": record(
-            "mode tools", mode=one_of("auto", "required"), tools=listed(ANY_OBJECT, bounds["tools"])
-        ),
-        "mcp": record("server_label", server_label=REFUSED, name=or_null(text(128))),
-        **dict.fromkeys((*hosted, "web_search_preview_2025_03_11", "apply_patch", "shell"), record()),
-    })  # fmt: skip
+    chosen = by_kind(
+        "type",
+        {
+            "function": record("name", name=NAME),
+            "custom": record("name", name=NAME),
+            "allowed_tools": record(
+                "mode tools", mode=one_of("auto", "required"), tools=listed(ANY_OBJECT, bounds["tools"])
+            ),
+            "mcp": record("server_label", server_label=REFUSED, name=or_null(text(128))),
+            **dict.fromkeys((*hosted, "web_search_preview_2025_03_11", "apply_patch", "shell"), record()),
+        },
+    )
     return either({"type": "string", "pattern": "^(none|auto|required)$"}, chosen)
