@@ -24,8 +24,9 @@ def draw(secret: bytes, purpose: str, count: int) -> NDArray[np.uint32]:
 
 def draw_signs(secret: bytes, purpose: str, rows: int, columns: int) -> Floats:
     """Return a matrix of +1 and -1."""
-    bits = draw(secret, purpose, rows * columns) & np.uint32(1)
-    return (bits.astype(np.float32) * 2 - 1).reshape(rows, columns)
+    signs = np.ones(rows * columns, np.float32)
+    signs[draw(secret, purpose, rows * columns) % 2 == 1] = -1
+    return signs.reshape(rows, columns)
 
 
 def draw_normals(secret: bytes, purpose: str, rows: int, columns: int) -> Floats:

@@ -36,9 +36,8 @@ POOLS = 16  # of those at most: a day of creation each, the older ones together
 PUSHED_OUT = 32  # one in so many accounts goes, each time that room is made
 NONE = -1  # the code of who belongs to no cohort of a kind
 GIVEN = ("network", "agent", "client", "tenant")  # kinds of cohorts that an account's own facts make
-# Kinds that time makes: `created` is the day; `new` are accounts of the last two weeks, `woken` those that asked again,
-# or for the first time, after long silence.
-TIMED = ("created", "new", "woken")
+# Besides these, time makes three: `created` is the day; `new` are the accounts of the last two weeks; `woken` those
+# that asked again, or for the first time, after long silence.
 
 
 class Crowd:
@@ -133,8 +132,9 @@ class Crowd:
         lines += self._recent[:size]
         created, codes = self._created[:size].copy(), self._codes[:size].T.copy()
         cohorts = dict(zip(GIVEN, codes, strict=True))
-        timed = (created // DAY_S, _mark(at - created < NEW_S), _mark(at - self._woken[:size] < NEW_S))
-        cohorts.update((kind, code.astype(np.int32)) for kind, code in zip(TIMED, timed, strict=True))
+        cohorts["created"] = (created // DAY_S).astype(np.int32)
+        cohorts["new"] = _mark(at - created < NEW_S)
+        cohorts["woken"] = _mark(at - self._woken[:size] < NEW_S)
         return Snapshot(
             at,
             [account.name for account in self._accounts],
@@ -271,4 +271,4 @@ class Crowd:
 
 def _mark(those: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return a code that is one for these, and nobody's for the others."""
-    return np.where(those, 1, NONE)
+    return np.where(those, np.int32(1), np.int32(NONE))

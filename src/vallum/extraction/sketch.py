@@ -11,9 +11,9 @@ Rule 3: what is no sketch, or one of another scale, is refused as a whole.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from math import inf, isfinite
-from struct import Struct, error as StructError
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +29,7 @@ COUNT, SQUARES, ROWS = 0, 1, slice(2, None)
 COUNT_MAX = 1e9  # of inputs in one window: no account asks as many
 ROW_MAX = 4.0  # length of a row, and then some
 
-HEAD = Struct("<2sBBIiddd")  # mark, version, how many lines follow, scale, window, first, last, created
+HEAD = struct.Struct("<2sBBIiddd")  # mark, version, how many lines follow, scale, window, first, last, created
 MARK, VERSION = b"VL", 1
 PACKED_MAX_BYTES = HEAD.size + 4 * LINE + 8 + 2 * WIDTH
 
@@ -99,7 +99,7 @@ def unpack(data: bytes) -> Sketch:
     """Read what `pack` wrote; raise ValueError for anything else."""
     try:
         mark, version, lines, scale, window, first, last, created = HEAD.unpack_from(data)
-    except StructError as error:
+    except struct.error as error:
         raise ValueError("no sketch: too short") from error
     if mark != MARK or version != VERSION or lines not in {1, 2}:
         raise ValueError("no sketch, or one of another version")

@@ -9,6 +9,7 @@ Misses: what differs only between the numbers that are looked at.
 from __future__ import annotations
 
 from itertools import chain, islice
+from math import nan
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -24,13 +25,12 @@ WORD_MAX_CHARS = 256  # of a word among numbers that are looked at
 
 
 def read_numbers(value: Any) -> NDArray[np.float64] | None:
-    """Return the numbers of `value`, finite and bounded; None where there are none.  Never raises."""
+    """Return the numbers of `value`, bounded, a gap as NaN; None where there are none.  Never raises."""
     line = _line(value)
     if line is None or not line.size:
         return None
-    if not -LARGEST <= line.min() <= line.max() <= LARGEST:  # nor where one is NaN
-        line = np.nan_to_num(line, nan=0.0)
-        np.clip(line, -LARGEST, LARGEST, out=line)
+    np.minimum(line, LARGEST, out=line)  # half the time of np.clip; a gap stays one
+    np.maximum(line, -LARGEST, out=line)
     return line
 
 
@@ -47,7 +47,7 @@ def _line(value: Any) -> NDArray[np.float64] | None:
     if isinstance(value, np.ndarray):
         return _read_array(value)
     if isinstance(value, int | float):
-        return np.array([_number(value)])
+        return np.array([number(value)])
     return None
 
 
@@ -63,7 +63,7 @@ def _flatten(value: list[Any]) -> list[Any]:
 
 def _steps(value: list[Any]) -> list[int]:
     """Say which of an axis' items are looked at, axis by axis: the longest are thinned out first."""
-    sizes = []
+    sizes: list[int] = []
     part: Any = value
     while type(part) is list and part and len(sizes) < DEPTH_MAX:
         sizes.append(len(part))
@@ -100,11 +100,11 @@ def _read_array(array: NDArray[Any]) -> NDArray[np.float64] | None:
 
 def _read_slowly(flat: list[Any]) -> NDArray[np.float64]:
     """Read leaf by leaf what is no list of numbers."""
-    return np.array([_number(leaf) for leaf in flat[:NUMBERS_MAX]], np.float64)
+    return np.array([number(leaf) for leaf in flat[:NUMBERS_MAX]], np.float64)
 
 
-def _number(leaf: Any) -> float:
-    """Return a number for anything: words by their hash, within -1 and 1; nothing for what is nothing."""
+def number(leaf: Any) -> float:
+    """Return a number for anything: a word's hash, within -1 and 1; NaN for a gap, and for what is no value."""
     if isinstance(leaf, int | float):
         try:
             return float(leaf)
@@ -112,4 +112,4 @@ def _number(leaf: Any) -> float:
             return LARGEST if leaf > 0 else -LARGEST
     if isinstance(leaf, str):
         return crc32(leaf[:WORD_MAX_CHARS].encode("utf-8", "surrogatepass")) / 2**31 - 1
-    return 0.0
+    return nan
