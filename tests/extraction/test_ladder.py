@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vallum.core.extraction import CLEAR, DAY_S, Account, Grade, Terms
+from vallum.core.extraction import CLEAR, DAY_S, Account, Grade, Pardon, Terms
 from vallum.extraction.facts import Alarm, Findings, Named
-from vallum.extraction.ladder import Ladder, Pardon, cohorts_of
+from vallum.extraction.ladder import Ladder, cohorts_of
 
 T0 = 1_700_000_000.0
 MINUTE = 60.0
@@ -301,6 +301,9 @@ def test_every_change_is_told_once() -> None:
         (Grade.ALERT, Grade.CLEAR),
     ]
     assert {change.account for change in told} == {"subject\x1fthief"}
+    assert ladder.take_changes(T0) == told
+    assert ladder.take_changes(T0) == []
+    assert (ladder.sweeps, ladder.alarms) == (4, 0)
 
 
 # --- bounds

@@ -2,7 +2,7 @@
 
 An account is who asks; a query is one answered request of its; a verdict is what holds for an account now.  How a
 verdict is come by is the business of `vallum.extraction`; what it does to an exchange, of the engine's stage
-(suspicion.py).
+(verdicts.py).
 
 Rule: a verdict is read from this process's memory.  The request path never waits for a sweep, or for a store.
 """
@@ -79,6 +79,38 @@ class Verdict(NamedTuple):
 CLEAR = Verdict()
 
 
+class Pardon(NamedTuple):
+    """An operator's word that an account, or a whole cluster, may go on."""
+
+    whom: str  # an account's name, or `cluster` and a cluster's, parted like an account's
+    until: float  # Unix seconds
+    by: str = ""
+    because: str = ""
+
+
+class Change(NamedTuple):
+    """An account has another grade than before."""
+
+    account: str
+    cluster: str
+    before: Grade
+    after: Grade
+    at: float
+    evidence: str
+
+
+def name_account(name: str) -> str:
+    """Write an account, or a cluster, as people do: `subject:alice`, `ip:192.0.2.1`, `cluster:c0ffee`."""
+    return ":".join(name.split("\x1f", 1))
+
+
+def parse_account(text: str) -> str:
+    """Read what `name_account` wrote; a word without a kind is a subject."""
+    kind, colon, name = text.partition(":")
+    known = colon and name and kind in ("subject", "ip", "cluster")
+    return f"{kind}\x1f{name}" if known else f"subject\x1f{text}"
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What the ladder may do to whom, and when."""
@@ -100,12 +132,15 @@ class Terms:
 class Extraction:
     """What a route does against extraction."""
 
+    model: str  # what is watched: routes that name the same model are watched as one
     kind: str  # of its inputs: text, image, vector, table
     inputs: Callable[[Any], tuple[Any, ...]]  # finds them in a request's document
     watch: bool = True
     respond: Respond = Respond.OBSERVE
     terms: Terms = field(default_factory=Terms)
-    seed: bytes = b""  # what chance hangs on: the same on every replica, unknown to callers
+    seed: Callable[[], bytes] = (
+        bytes  # what chance hangs on: the same on every replica, unknown to callers; raises DependencyError
+    )
     established_s: float = 14 * DAY_S  # age from which an account is trusted
     verified: frozenset[str] = frozenset()  # subjects of whom an operator says who they are
     verified_tenants: frozenset[str] = frozenset()
@@ -114,6 +149,7 @@ class Extraction:
     work_s: float = 120.0  # in which a challenge is to be met
     sample: str = ""  # file of ordinary requests that calibration begins with
     calibrate_s: float = 7 * DAY_S  # of traffic that calibration takes, without a sample
+    embargo_s: float = 2 * DAY_S  # before what was asked counts as ordinary: attacks are found by then
     sensitivity: float = 1.0
     sweep_s: float = 60.0  # between two sweeps at most
     sweep_queries: int = 50  # of untrusted accounts between two sweeps

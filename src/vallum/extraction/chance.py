@@ -33,5 +33,6 @@ def draw_normals(secret: bytes, purpose: str, rows: int, columns: int) -> Floats
     """Return a matrix of normal numbers, mean 0 and deviation 1 (Box and Muller)."""
     count = rows * columns
     uniform = (draw(secret, purpose, 2 * count).astype(np.float64) + 0.5) / 2**32
-    normals = np.sqrt(-2 * np.log(uniform[:count])) * np.cos(2 * np.pi * uniform[count:])
-    return normals.astype(np.float32).reshape(rows, columns)
+    normals = np.empty(count, np.float32)
+    normals[:] = np.sqrt(-2 * np.log(uniform[:count])) * np.cos(2 * np.pi * uniform[count:])
+    return normals.reshape(rows, columns)

@@ -1,18 +1,20 @@
 """All sketches of a route, in preallocated arrays: a line an account, one for each of two windows.
 
-Memory: 1.2 KiB an account, claimed as accounts come: 60 MB at 50,000 accounts, and half as much again for what is owed
+Memory: 1.2 KB an account, claimed as accounts come: 60 MB at 50,000 accounts, and half as much again for what is owed
 to other replicas, where there are any.
 
 Who is pushed out when the crowd is full: first whoever is neither held (suspected, verified) nor known for two weeks,
-and of those who asked least in the time they are known.  A flood of accounts with one query each pushes out itself.
-What is pushed out stays in the sum of its day of creation, an account of its own (`POOL` begins its name).
+and of those who asked least in the time they are known.  A flood of accounts with one query each pushes out itself: a
+few hundredths of the places are all it can take from others.  What is pushed out stays in the sum of its day of
+creation, an account of its own (`POOL` begins its name).
 """
 
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import islice
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -38,6 +40,19 @@ NONE = -1  # the code of who belongs to no cohort of a kind
 GIVEN = ("network", "agent", "client", "tenant")  # kinds of cohorts that an account's own facts make
 # Besides these, time makes three: `created` is the day; `new` are the accounts of the last two weeks; `woken` those
 # that asked again, or for the first time, after long silence.
+
+
+class Kept(NamedTuple):
+    """All accounts of a crowd: line i of every array is account i's."""
+
+    scale: int
+    window: int
+    began: float
+    accounts: list[Account]
+    pools: list[str]  # names of those that are sums
+    recent: Floats
+    earlier: Floats
+    times: NDArray[np.float64]  # (5, accounts): inputs asked; then Unix seconds of first, last, created, woken
 
 
 class Crowd:
@@ -95,6 +110,7 @@ class Crowd:
             raise ValueError("a sketch of the future")
         self._turn(max(sketch.window, window_of(at)))
         slot = self._meet(account, min(sketch.first, at), min(sketch.last, at))
+        self._first[slot] = min(self._first[slot], sketch.first)
         self._created[slot] = min(self._created[slot], sketch.created)
         if sketch.window == self._window:
             self._recent[slot] += sketch.recent
@@ -103,14 +119,17 @@ class Crowd:
             self._earlier[slot] += sketch.recent
         self._asked[slot] += sketch.recent[COUNT] + sketch.earlier[COUNT]
 
-    def take(self) -> list[tuple[Account, Sketch]]:
-        """Return what was added here, and not merged, since the last time, for the other replicas."""
+    def take(self, most: int = ACCOUNTS_MAX) -> list[tuple[Account, Sketch]]:
+        """Return what was added here, and not merged, since the last time, for the other replicas.
+
+        Of more than `most` accounts, the others wait for the next time.
+        """
         due, self._due = self._due, []
-        for name in self._owing:
+        for name in list(islice(self._owing, most)):
             slot = self._slots[name]
             due.append((self._accounts[slot], self._sketch(slot, self._owed[slot].copy())))
             self._owed[slot] = 0
-        self._owing.clear()
+            self._owing.discard(name)
         return due
 
     def sketch(self, name: str) -> Sketch | None:
@@ -120,10 +139,55 @@ class Crowd:
             return None
         return self._sketch(slot, self._recent[slot].copy(), self._earlier[slot].copy())
 
+    def copy(self) -> Kept:
+        """Return all that is kept: copies, which another thread may read."""
+        size = len(self._accounts)
+        lines = (self._recent[:size].copy(), self._earlier[:size].copy())
+        times = np.stack([column[:size] for column in self._times()])
+        return Kept(self.scale, self._window, self._began, self._accounts.copy(), sorted(self._pools), *lines, times)
+
+    def fill(self, kept: Kept) -> None:
+        """Put this in the place of all accounts, those who asked most where there is no room for all.
+
+        What is owed to other replicas is forgotten.  Raise ValueError for what is on another scale.
+        """
+        if kept.scale != self.scale:
+            raise ValueError("a crowd of another scale")
+        asked = kept.times[0].copy()
+        asked[[account.name in kept.pools for account in kept.accounts]] = inf
+        order = np.sort(np.argsort(-asked, kind="stable")[: self._most + len(kept.pools)])
+        size = len(order)
+        self._accounts = [kept.accounts[place] for place in order.tolist()]
+        self._slots = {account.name: slot for slot, account in enumerate(self._accounts)}
+        self._pools = {name for name in kept.pools if name in self._slots}
+        self._owing.clear()
+        self._due.clear()
+        self._window, self._began = kept.window, kept.began
+        for column, lines in ((self._recent, kept.recent), (self._earlier, kept.earlier)):
+            column[:size], column[size:] = lines[order], 0
+        for times, numbers in zip(self._times(), kept.times, strict=True):
+            times[:size], times[size:] = numbers[order], 0
+        self._owed[:] = 0
+        self._held[:] = False
+        for slot, account in enumerate(self._accounts):
+            if account.name in self._pools:
+                self._codes[slot], self._verified[slot] = NONE, False
+            else:
+                self._describe(slot, account)
+
+    def _times(self) -> tuple[NDArray[np.float64], ...]:
+        return self._asked, self._first, self._last, self._created, self._woken
+
     def hold(self, names: Iterable[str]) -> None:
         """Keep these accounts whatever comes, and the verified ones; all others may be pushed out."""
         self._held[:] = False
         self._held[[slot for slot in map(self._slots.get, names) if slot is not None]] = True
+
+    def forget(self, name: str) -> None:
+        """Keep nothing of an account any more."""
+        slot = self._slots.get(name)
+        if slot is not None:
+            self._drop(np.array([slot]))
 
     def snapshot(self, at: float) -> Snapshot:
         """Return all accounts as they stand: copies, which another thread may read."""
@@ -177,7 +241,7 @@ class Crowd:
         self._accounts[slot] = account
         self._codes[slot] = [self._code(kind, value) for kind, value in zip(GIVEN, account[2:6], strict=True)]
         self._verified[slot] = account.verified
-        if account.created is not None:
+        if account.created is not None and account.created >= 0:
             self._created[slot] = min(self._created[slot], account.created)
 
     def _code(self, kind: str, value: str | None) -> int:
@@ -204,11 +268,9 @@ class Crowd:
         size = len(self._accounts)
         known, silent = at - self._first[:size], at - self._last[:size]
         worth = self._asked[:size] * (1 + np.maximum(known, 0) / DAY_S) / (1 + np.maximum(silent, 0) / DAY_S)
-        kept = self._held[:size] | self._verified[:size]
-        kept[[self._slots[name] for name in self._pools]] = True
-        rank = 2 * kept + (known >= NEW_S)
-        order = np.lexsort((worth, rank))[: self._most // PUSHED_OUT]
-        gone = order[rank[order] == rank[order[0]]]  # never one who is worth more for the sake of a round number
+        rank = 2 * (self._held[:size] | self._verified[:size]) + (known >= NEW_S)
+        rank[[self._slots[name] for name in self._pools]] = 4
+        gone = np.lexsort((worth, rank))[: self._most // PUSHED_OUT]  # many at once: it sorts them all
         for slot in gone.tolist():
             if self._accounts[slot].name in self._owing:
                 self._due.append((self._accounts[slot], self._sketch(slot, self._owed[slot].copy())))

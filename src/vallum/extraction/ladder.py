@@ -16,42 +16,23 @@ A clock that goes back stands still here.  State is bounded; what is least suspe
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from hashlib import sha256
 from math import isfinite, log2
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from vallum.core.extraction import CLEAR, Grade, Terms, Verdict
+from vallum.core.extraction import CLEAR, Change, Grade, Terms, Verdict
 from vallum.extraction.rung import Rung, join, read, rename, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from vallum.core.extraction import Account
+    from vallum.core.extraction import Account, Pardon
     from vallum.extraction.facts import Alarm, Findings, Named
 
 ACCOUNTS_MAX = 50_000  # about 20 MB
 COHORTS_MAX = 1_000
-
-
-class Pardon(NamedTuple):
-    """An operator's word that an account, or a whole cluster, may go on."""
-
-    whom: str  # an account's name, or `cluster` and a cluster's, parted like an account's
-    until: float  # Unix seconds
-    by: str = ""
-    because: str = ""
-
-
-class Change(NamedTuple):
-    """An account has another grade than before."""
-
-    account: str
-    cluster: str
-    before: Grade
-    after: Grade
-    at: float
-    evidence: str
+UNTOLD_MAX = 10_000  # changes that nobody has fetched; the oldest go first
 
 
 class Ladder:
@@ -67,7 +48,9 @@ class Ladder:
         self._leaks: dict[str, float] = {}  # by cluster or cohort: the share of the model that it holds by now
         self._pardons: dict[str, Pardon] = {}
         self._reported: dict[str, str] = {}  # by which names the clusters of the last sweep go here
+        self._untold: deque[Change] = deque(maxlen=UNTOLD_MAX)
         self._now = 0.0
+        self.sweeps = self.alarms = 0
 
     # --- what sweeps find
 
@@ -77,6 +60,8 @@ class Ladder:
         `leaks` is what each cluster or cohort is thought to hold of the model by now, from 0 to 1.
         """
         now = self._tick(now)
+        self.sweeps += 1
+        self.alarms += len(findings.alarms)
         if leaks is not None:
             self._leaks = {name: min(1.0, max(0.0, leak)) for name, leak in leaks.items() if isfinite(leak)}
         named = {one.name: one for one in sorted(findings.named, key=lambda one: one.score)}
@@ -116,7 +101,15 @@ class Ladder:
                 rung.told = grade
             if grade is Grade.CLEAR:
                 del self._rungs[name]
+        self._untold += changes
         return changes
+
+    def take_changes(self, now: float) -> list[Change]:
+        """Return all changes that were not fetched yet, oldest first."""
+        self.review(now)
+        taken = list(self._untold)
+        self._untold.clear()
+        return taken
 
     def _name(self, one: Named, cluster: str, others: int, now: float, *, calibrated: bool) -> None:
         rung = self._rungs.get(one.name)

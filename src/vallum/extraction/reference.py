@@ -35,6 +35,7 @@ NUMBERS_MAX = 1024  # of one input; a longer one is sampled
 FARTHEST = 8.0  # deviations from the middle, beyond which an input is as far as any
 TRIMMED = 0.1  # of each column's values, on either side, that say nothing
 UNTRIMMED = 1.51  # deviation of a normal column, over that of its middle eight tenths
+SELDOM, SELDOM_AT = 0.975, 2.24  # of a normal column's values that share lies within so many deviations
 FLAT = 0.25  # of the columns' middle deviation: what a column that never changed is taken to change
 PAIRED = 512  # inputs whose distances give the bandwidth
 LARGEST = 1e20  # of a number of an input: what is larger is taken for that
@@ -134,7 +135,7 @@ def fit(inputs: NDArray[np.floating], answers: NDArray[np.floating], secret: byt
     projection = _project_from(inputs.shape[1], secret)
     if projection is not None:
         near = near @ projection
-    answers = answers[np.isfinite(answers)]
+    answers = np.clip(answers[np.isfinite(answers)], -LARGEST, LARGEST)
     edges = np.quantile(answers, EDGES) if len(answers) else np.zeros(len(EDGES))
     return Scale(middle, deviation, _median_distance(near), edges.astype(np.float32), secret)
 
@@ -153,12 +154,14 @@ def _measure(inputs: Numbers) -> tuple[Floats, Floats]:
     cut = int(len(ordered) * TRIMMED)
     kept = ordered[cut : len(ordered) - cut]
     deviation = kept.std(axis=0) * (UNTRIMMED if cut else 1)
-    # A column that is nearly always the same is as wide as its values go, not as often as they do.
-    deviation = np.maximum(deviation, (ordered[-1 - cut // 4] - ordered[cut // 4]) / 8)
     moving = deviation[deviation > SMALLEST]
     flat = FLAT * float(np.median(moving)) if len(moving) else 1.0
+    # What most inputs have alike and a few have not is as wide as it goes, not as often as it does: up to a bound.
+    middle = kept.mean(axis=0)
+    rare = np.quantile(np.abs(ordered - middle), SELDOM, axis=0) / SELDOM_AT
+    deviation = np.maximum(deviation, np.minimum(rare, flat))
     deviation = np.where(deviation > SMALLEST, deviation, flat)
-    return kept.mean(axis=0).astype(np.float32), np.clip(deviation, SMALLEST, LARGEST).astype(np.float32)
+    return middle.astype(np.float32), np.clip(deviation, SMALLEST, LARGEST).astype(np.float32)
 
 
 def _standardise(inputs: Numbers, middle: NDArray[np.floating], inverse: NDArray[np.floating]) -> Floats:

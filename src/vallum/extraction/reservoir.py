@@ -60,6 +60,11 @@ class Reservoir:
         if place < SHARE_MAX:
             share[place] = sample
 
+    @property
+    def accounts(self) -> frozenset[str]:
+        """Whose inputs are kept."""
+        return frozenset(self._shares)
+
     def is_enough(self) -> bool:
         """Say whether a scale can be fitted."""
         return len(self) >= INPUTS_MIN and len(self._shares) >= ACCOUNTS_MIN

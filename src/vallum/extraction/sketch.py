@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ WINDOW_S = 604_800.0
 LINE = WIDTH + 2
 COUNT, SQUARES, ROWS = 0, 1, slice(2, None)
 COUNT_MAX = 1e9  # of inputs in one window: no account asks as many
+LATEST = 1e11  # Unix seconds: of no clock
 ROW_MAX = 4.0  # length of a row, and then some
 
 HEAD = struct.Struct("<2sBBIiddd")  # mark, version, how many lines follow, scale, window, first, last, created
@@ -49,12 +50,12 @@ def empty_line() -> Floats:
     return np.zeros(LINE, np.float32)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Sketch:
     """An account's sums."""
 
     scale: int  # which the rows come from: the `id` of a Scale
-    window: int  # whose sum is `recent`
+    window: int  # whose sum is `recent`: the number of weeks since 1970
     recent: Floats = field(default_factory=empty_line)
     earlier: Floats = field(default_factory=empty_line)  # of the window before
     first: float = inf  # Unix seconds of its first query
@@ -105,25 +106,27 @@ def unpack(data: bytes) -> Sketch:
         raise ValueError("no sketch, or one of another version")
     if len(data) != (PACKED_MAX_BYTES if lines == 2 else HEAD.size + 4 * LINE):
         raise ValueError("no sketch: of a wrong length")
-    if any(time != time for time in (first, last, created)):  # noqa: PLR0124  not a number
+    if not (0 <= first <= inf and -inf <= last <= LATEST and 0 <= created <= inf):  # nor where one is NaN
         raise ValueError("no sketch: times that cannot be")
     recent = np.frombuffer(data, "<f4", LINE, HEAD.size).astype(np.float32)
+    _check(recent)
     earlier = empty_line()
     if lines == 2:
         at = HEAD.size + 4 * LINE
         earlier[:2] = np.frombuffer(data, "<f4", 2, at)
-        earlier[ROWS] = np.frombuffer(data, "<f2", WIDTH, at + 8).astype(np.float32) * earlier[COUNT]
-    _check(recent)
+        _check(earlier)
+        with np.errstate(all="ignore"):
+            earlier[ROWS] = np.frombuffer(data, "<f2", WIDTH, at + 8).astype(np.float32) * earlier[COUNT]
     _check(earlier)
     return Sketch(scale, window, recent, earlier, first, last, created)
 
 
 def _check(line: Floats) -> None:
     """Refuse sums that no rows add up to."""
-    count, squares = float(line[COUNT]), float(line[SQUARES])
-    length = float(np.sqrt(line[ROWS].astype(np.float64) @ line[ROWS].astype(np.float64)))
-    if not (isfinite(count) and isfinite(squares) and isfinite(length)):
+    if not np.isfinite(line).all():
         raise ValueError("no sketch: numbers that cannot be")
+    count, squares = float(line[COUNT]), float(line[SQUARES])
+    length = float(np.linalg.norm(line[ROWS].astype(np.float64)))
     if not 0 <= count <= COUNT_MAX or not 0 <= squares <= count * ROW_MAX**2 + 1:
         raise ValueError("no sketch: counts that cannot be")
     if length > count * ROW_MAX + 1:

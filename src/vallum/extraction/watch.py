@@ -59,7 +59,7 @@ class Watch:
         self._crowd = Crowd(0, seed)
         self._peers = Contemporaries()
         self._sweeper = Sweeper(new_s=new_s, sensitivity=sensitivity)
-        self._ladder = Ladder(terms or Terms())
+        self.ladder = Ladder(terms or Terms())
         self._first: dict[str, float] = {}
         self._asked = 0  # by untrusted accounts, since the last sweep
         self._swept = self._fitted = self._usual_since = -np.inf
@@ -68,7 +68,7 @@ class Watch:
         """Say what holds for an account now, from memory."""
         if not self._sweeper.limits.calibrated:
             return CLEAR
-        return self._ladder.verdict(account, now, established=self._is_old(account, now))
+        return self.ladder.verdict(account, now, established=self._is_old(account, now))
 
     def note(self, query: Query) -> None:
         """Take an answered query into its account's sketch."""
@@ -98,7 +98,7 @@ class Watch:
         line = sketch.recent + sketch.earlier
         named = self._sweeper.glance(account.name, rows, float(line[COUNT]), line[ROWS])
         if named is not None:
-            self._ladder.join(named, now)
+            self.ladder.join(named, now)
 
     def sweep_due(self, now: float) -> bool:
         """Say whether enough was asked, or enough time has passed, since the last sweep."""
@@ -121,8 +121,8 @@ class Watch:
         if not limits.calibrated and now - self._usual_since >= self._calibrate_s:
             limits.calibrated = True
         findings = self._sweeper.sweep(snapshot, self._peers)
-        self._ladder.update(findings, now)
-        self._crowd.hold(name for name, _, _ in self._ladder.suspects(now))
+        self.ladder.update(findings, now)
+        self._crowd.hold(name for name, _, _ in self.ladder.suspects(now))
         return findings
 
     # --- calibration

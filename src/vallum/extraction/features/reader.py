@@ -54,16 +54,10 @@ class Vectors:
 
     def read(self, inputs: Sequence[Any], answer: Any) -> Floats | None:
         """Return a row for each input that has numbers."""
-        columns = self._scale.columns
         lines: list[Line] = []
         for value in inputs:
-            line = self._read(value)
-            if line is None:
-                continue
-            if len(line) != columns and type(value) is list and _is_batch(value, columns):
-                lines.extend(filter(None.__ne__, map(self._read, value[:BATCH_MAX])))  # type: ignore[arg-type]
-            else:
-                lines.append(line)
+            batch = value[:BATCH_MAX] if _is_batch(value, self._scale.columns) else (value,)
+            lines += [line for line in map(self._read, batch) if line is not None]
         if not lines:
             return None
         rows: Floats = np.empty((len(lines), WIDTH), np.float32)
@@ -103,8 +97,10 @@ class Features:
         return np.concatenate(rows)
 
 
-def _is_batch(value: list[Any], columns: int) -> bool:
-    """Say whether every item of a list has as many numbers as an input."""
+def _is_batch(value: Any, columns: int) -> bool:
+    """Say whether a value is a list whose every item has as many numbers as an input."""
+    if type(value) is not list or not value or type(value[0]) is not list:
+        return False
     return all(type(item) is list and len(item) == columns for item in value[:BATCH_MAX])
 
 
