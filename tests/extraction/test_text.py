@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.effort import peak_bytes, steps
 
-from vallum.core.content import Passage, Voice
+from vallum.core.inputs import Turn
 from vallum.extraction.facts import FEATURES, WIDTH
 from vallum.extraction.features.text import (
     CHARS_MAX,
+    INPUTS_MAX,
     MANNER,
-    PASSAGES_MAX,
     SKELETON,
     SYSTEM,
     TEXTS_MAX,
@@ -25,10 +25,6 @@ from vallum.extraction.features.text import (
 
 TEXTS = Texts(b"a secret")
 PROBLEM = "Solve this. Think step by step and show how you got there.\n\nProblem: {}\n\nReasoning:"
-
-
-def said(text: str, voice: Voice = Voice.USER, where: str = "/messages/1/content") -> Passage:
-    return Passage(voice, where, text)
 
 
 def row(*inputs: Any, answer: Any = None, texts: Texts = TEXTS) -> np.ndarray[Any, Any]:
@@ -82,55 +78,29 @@ def test_a_skeleton_is_blind_to_numbers_names_and_long_words() -> None:
 
 
 def test_a_row_is_of_length_one_at_most_beside_its_histogram() -> None:
-    system = said("You are a clerk.", Voice.OPERATOR, "/messages/0/content")
-    for inputs in (("hello",), (system, said("hello there, who are you?"))):
-        assert 0.8 < np.linalg.norm(row(*inputs)[:FEATURES]) <= 1 + 1e-6
+    for said in ("hello", Turn("hello there, who are you?", "You are a clerk.")):
+        assert 0.8 < np.linalg.norm(row(said)[:FEATURES]) <= 1 + 1e-6
 
 
 def test_the_system_prompt_has_columns_of_its_own() -> None:
-    alone = row(said("What is the capital of Peru?"))
-    under = row(
-        said("Always answer as a pirate.", Voice.OPERATOR, "/messages/0/content"), said("What is the capital of Peru?")
-    )
+    alone = row(Turn("What is the capital of Peru?"))
+    under = row(Turn("What is the capital of Peru?", "Always answer as a pirate."))
     assert not alone[SYSTEM].any()
     assert under[SYSTEM].any()
     for columns in (TURN, SKELETON, MANNER):
         np.testing.assert_array_equal(alone[columns], under[columns])
 
 
-def test_only_the_last_turn_counts_with_all_its_parts() -> None:
-    first = said("Tell me about whales.", where="/messages/0/content")
-    reply = said("They are large.", Voice.MODEL, "/messages/1/content")
-    last = [said(part, where=f"/messages/2/content/{n}/text") for n, part in enumerate(("And", "dolphins?"))]
-    np.testing.assert_array_equal(row(first, reply, *last), row("And\ndolphins?"))
-
-
-@pytest.mark.parametrize(
-    "inputs",
-    [
-        ("one prompt", "and another"),
-        (said("one prompt", where="/prompt/0"), said("and another", where="/prompt/1")),
-        (said("one prompt", where="/inputs/0/data/0"), said("and another", where="/inputs/0/data/1")),
-    ],
-    ids=["strings", "a list of prompts", "a tensor of texts"],
-)
-def test_texts_side_by_side_are_a_row_each(inputs: tuple[Any, ...]) -> None:
-    rows = TEXTS.read(inputs, None)
+def test_texts_side_by_side_are_a_row_each() -> None:
+    rows = TEXTS.read(("one prompt", Turn("and another"), 7, ""), None)
     assert rows is not None
     np.testing.assert_array_equal(rows, [row("one prompt"), row("and another")])
 
 
 @pytest.mark.parametrize(
     "inputs",
-    [
-        (),
-        ("",),
-        (" \n\t ",),
-        (b"bytes", 3, None, [1.0]),
-        (said("I am a tool", Voice.TOOL),),
-        (said("x", Voice.OPERATOR),),
-    ],
-    ids=["nothing", "empty", "blank", "no text", "a tool's words", "a system prompt alone"],
+    [(), ("",), (" \n\t ",), (b"bytes", 3, None, [1.0], ("a", "b")), (Turn("", "a system prompt"),)],
+    ids=["nothing", "empty", "blank", "no text", "a system prompt alone"],
 )
 def test_what_nobody_said_has_no_row(inputs: tuple[Any, ...]) -> None:
     assert TEXTS.read(inputs, None) is None
@@ -159,7 +129,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_text_has_a_finite_row(text: str) -> None:
-    found = row(text, said(text, Voice.OPERATOR))
+    found = row(Turn(text, text))
     assert np.isfinite(found).all()
     assert np.linalg.norm(found[:FEATURES]) <= 1 + 1e-6
 
@@ -178,17 +148,12 @@ def test_no_text_and_no_answer_breaks_it(texts: list[str], answer: Any) -> None:
     assert rows is None or (np.isfinite(rows).all() and rows.shape[1] == WIDTH)
 
 
-def test_a_pointer_of_any_form_is_taken() -> None:
-    for where in ("", "/", "messages", "/messages/1", "/messages//", "/messages/1/content/0/text/more (a key)"):
-        assert row(said("hello", where=where)).any()
-
-
 def test_many_texts_cost_what_some_do() -> None:
     rows = TEXTS.read(tuple(f"say {chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(500)), None)
     assert rows is not None
     assert len(rows) == TEXTS_MAX
     assert len({tuple(row) for row in rows.tolist()}) == TEXTS_MAX
-    assert TEXTS.read(("",) * PASSAGES_MAX + ("never looked at",), None) is None
+    assert TEXTS.read(("never looked at", *[""] * INPUTS_MAX)[::-1], None) is None
 
 
 def test_a_megabyte_costs_what_ten_kilobytes_do() -> None:

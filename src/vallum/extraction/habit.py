@@ -1,8 +1,8 @@
 """What is usual of accounts' habits: how far they lie apart, how far one strays from its own, and how seldom it does.
 
-An account's last queries have the mean r, those before the mean p (n of them); both are taken from the crowd's middle and
-turned into coordinates in which chance gives r the variance 1 and habits differ between accounts by the variance b.
-Whoever keeps its habit is expected at a p, where a = b / (b + c / n); whoever has none of its own, at the middle:
+An account's last queries have the mean r, those before, n of them, the mean p.  Both are taken from the crowd's middle,
+in coordinates in which chance gives r the variance 1, and habits differ between accounts by the variance b.  Whoever
+keeps its habit is expected at a p, where a = b / (b + c / n); whoever has none of its own, at the middle:
 
     strangeness = sum of (r - a p)^2 / (1 + b (1 - a)) - 1/2 sum of r^2 / (1 + b)
 
@@ -33,7 +33,7 @@ class Pair(NamedTuple):
 
     recent: Floats  # (WIDTH,) their mean
     past: Floats  # (WIDTH,)
-    count: float  # of those before
+    before: float  # how many those are
 
 
 class Habit(NamedTuple):
@@ -47,7 +47,7 @@ class Habit(NamedTuple):
     def strangeness(self, pair: Pair) -> float:
         """Say how far an account's last queries are from its own."""
         recent, past = (np.stack((pair.recent, pair.past)) - self.middle) @ self.basis
-        kept = self.spread / (self.spread + self.noise / max(pair.count, 1.0))
+        kept = self.spread / (self.spread + self.noise / max(pair.before, 1.0))
         strayed = recent - kept * past
         own = (strayed * strayed / (1 + self.spread * (1 - kept))).sum()
         return float(own - TYPICAL * (recent * recent / (1 + self.spread)).sum())
@@ -57,7 +57,7 @@ def fit(pairs: list[Pair]) -> Habit:
     """Fit to pairs of many accounts, some of each at most."""
     recent = np.array([pair.recent for pair in pairs], np.float64)
     past = np.array([pair.past for pair in pairs], np.float64)
-    counts = np.array([pair.count for pair in pairs])
+    counts = np.array([pair.before for pair in pairs])
     middle = np.median(past, axis=0)
     recent -= middle
     past -= middle

@@ -1,8 +1,8 @@
-"""An account against its own history: are these still its owner's questions?
+"""Sets an account against its own history: are these still its owner's questions?
 
-Of each account that has a history, the sum of its last queries is kept, in which a query fades to a half within ten; what
-it asked before is what its sketch holds beyond that.  How far the two are apart, and how seldom that happens to honest
-accounts, says how strange the last queries are: 0 as ever, 1 as no more than `RARE` of honest accounts are in a week.
+Of each account that has a history, the sum of its last queries is kept, in which a query fades to a half within nine;
+what it asked before is what its sketch holds beyond that.  How far the two are apart, and how seldom that happens to
+honest accounts, says how strange the last queries are: 0 as ever, 1 as only `RARE` of honest accounts are in a week.
 
 A strange account is told of, and, where nothing else speaks for a theft, asked to prove possession only at 1.  Signs of
 theft (core/theft.py: a new network, agent or scope) lower what content must show: 0.3 of them, 0.3 less.
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 ACCOUNTS_MAX = 10_000
 HISTORY_MIN = 60  # queries before the last ones
-FADES = 0.935  # to so much, an earlier query with each later one
-RECENT_MIN = 8.0  # weight of the last queries, of 15 at most, before they say anything
-RARE = 0.0008  # of accounts, in a week
+FADES = 0.92  # to so much, an earlier query with each later one
+RECENT_MIN = 8.0  # weight of the last queries, of 12 at most, before they say anything
+RARE = 0.002  # of accounts, in a week
 PAIRS_MIN, PAIRS_MAX = 600, 2000
 PAIR_EVERY, PAIRS_OF_ONE = 16, 12  # queries between two pairs of an account, and how many it may give
 WEEKS_MIN, WEEKS_MAX = 300, 4000
@@ -51,6 +51,7 @@ class Recent:
     total: Floats = field(default_factory=lambda: np.zeros(WIDTH, np.float32))  # of its last queries, fading
     weight: float = 0.0
     asked: int = 0
+    pairs: int = 0  # that it gave
     largest: float = -inf  # strangeness of this week
     week: int = 0
     strange: float = 0.0  # the most of late
@@ -109,6 +110,10 @@ class OwnHistory:
             return 0.0
         return kept.strange * min(1.0, max(0.0, 1 - (at - kept.at) / STAYS_S))
 
+    def clear(self, name: str) -> None:
+        """Take an account's last queries for its owner's, as an operator says."""
+        self._accounts.pop(name, None)
+
     def _find(self, name: str) -> Recent:
         kept = self._accounts.get(name)
         if kept is None:
@@ -121,19 +126,17 @@ class OwnHistory:
 
     def _gather(self, kept: Recent, pair: Pair) -> None:
         """Take a pair into what is usual, some of each account."""
-        if kept.asked % PAIR_EVERY == 0 and kept.asked <= PAIR_EVERY * PAIRS_OF_ONE:
+        if kept.asked % PAIR_EVERY == 0 and kept.pairs < PAIRS_OF_ONE and len(self._pairs) < PAIRS_MAX:
             self._pairs.append(pair)
-        if len(self._pairs) >= PAIRS_MAX:
-            self.fit()
+            kept.pairs += 1
 
-    def fit(self) -> bool:
-        """Say from here on what is usual, if enough is known; call off the request path."""
+    def fit(self) -> None:
+        """Say what is usual from here on, as far as enough is known; call off the request path, now and then."""
         if self._habit is None and len(self._pairs) >= PAIRS_MIN:
-            self._habit = fit(self._pairs)
+            self._habit = fit(self._pairs[:])
             self._pairs.clear()
         if self._habit is not None and len(self._weeks) >= WEEKS_MIN:
-            self._rarity = Rarity(np.array(self._weeks))
-        return self.calibrated
+            self._rarity = Rarity(np.array(self._weeks[:]))
 
     def _learn(self, kept: Recent, strangeness: float, at: float) -> None:
         """Take the largest strangeness of the account's last week into what is usual, once that week is over."""

@@ -10,17 +10,19 @@ What is usual is fitted again each day, so that it follows what slowly changes; 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vallum.core.extraction import CLEAR, Account, Terms
+from vallum.core.extraction import CLEAR, Account, Grade, Terms
 from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.crowd import Crowd
 from vallum.extraction.facts import Findings
 from vallum.extraction.features.answer import read_answer
-from vallum.extraction.features.reader import KINDS, READERS, Features
+from vallum.extraction.features.reader import KINDS, READERS, TEXT, Features
+from vallum.extraction.features.text import Texts
 from vallum.extraction.ladder import Ladder
+from vallum.extraction.own_history import OwnHistory
 from vallum.extraction.reservoir import Reservoir
 from vallum.extraction.sketch import COUNT, ROWS
 from vallum.extraction.sweep import NEW_S, Sweeper
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 DAY_S = 86_400.0
 CALIBRATE_S = 7 * DAY_S
 SWEEP_S, SWEEP_QUERIES = 60.0, 25
+FRESH = 1024, 32  # places for the last queries of untrusted accounts, and how many of them one account may hold
+UNLIKE = "what it asks is unlike what it asked before"
 QUIET_S = 3600.0  # between two sweeps where nothing was asked by untrusted accounts
 
 
@@ -58,6 +62,8 @@ class Watch:
         self._features: Features | None = None
         self._crowd = Crowd(0, seed)
         self._peers = Contemporaries()
+        self._fresh = Contemporaries(*FRESH)
+        self._own: OwnHistory | None = None  # for texts, of which alone it can tell much
         self._sweeper = Sweeper(new_s=new_s, sensitivity=sensitivity)
         self.ladder = Ladder(terms or Terms())
         self._first: dict[str, float] = {}
@@ -66,9 +72,14 @@ class Watch:
 
     def judge(self, account: Account, now: float) -> Verdict:
         """Say what holds for an account now, from memory."""
-        if not self._sweeper.limits.calibrated:
-            return CLEAR
-        return self.ladder.verdict(account, now, established=self._is_old(account, now))
+        verdict = CLEAR
+        if self._sweeper.limits.calibrated:
+            verdict = self.ladder.verdict(account, now, established=self._is_old(account, now))
+        strange = 0.0 if self._own is None else self._own.judge(account.name, now)
+        if not strange or verdict.pardoned:
+            return verdict
+        grade = max(verdict.grade, Grade.ALERT) if strange >= 1 else verdict.grade
+        return verdict._replace(grade=grade, strange=strange, evidence=verdict.evidence or UNLIKE)
 
     def note(self, query: Query) -> None:
         """Take an answered query into its account's sketch."""
@@ -77,17 +88,28 @@ class Watch:
             self._began = now
         if self._features is None:
             self._keep(query)
+        if self._features is None:
             return
         rows = self._features.read(query.inputs, query.answer)
         if rows is None:
             return
         self._crowd.add(account, rows, now)
+        if self._own is not None:
+            self._compare(self._own, account, rows, now)
         if self._is_old(account, now) and not self._sweeper.is_suspect(account.name):
             self._peers.note(account.name, now, rows[0])
             return
         self._asked += len(rows)
+        self._fresh.note(account.name, now, rows[0])
         if not account.verified:
             self._glance(account, rows, now)
+
+    def _compare(self, own: OwnHistory, account: Account, rows: Floats, now: float) -> None:
+        """Set an account against its own history."""
+        sketch = self._crowd.sketch(account.name)
+        if sketch is not None:
+            line = sketch.recent + sketch.earlier
+            own.note(account.name, rows, float(line[COUNT]), line[ROWS], now)
 
     def _glance(self, account: Account, rows: Floats, now: float) -> None:
         if not self._sweeper.stands:
@@ -120,7 +142,9 @@ class Watch:
         limits = self._sweeper.limits
         if not limits.calibrated and now - self._usual_since >= self._calibrate_s:
             limits.calibrated = True
-        findings = self._sweeper.sweep(snapshot, self._peers)
+        if self._own is not None:
+            self._own.fit()
+        findings = self._sweeper.sweep(snapshot, self._peers, self._fresh)
         self.ladder.update(findings, now)
         self._crowd.hold(name for name, _, _ in self.ladder.suspects(now))
         return findings
@@ -131,9 +155,16 @@ class Watch:
         answer = read_answer(query.answer)
         for value in query.inputs:
             kind = KINDS.get(type(value), "")
+            if kind == TEXT:  # of which nothing is to be fitted first
+                self._begin_with(Texts(self._seed))
+                return
             line = READERS[kind](value) if kind in READERS else None
             if line is not None:
                 self._reservoirs.setdefault(kind, Reservoir(self._seed)).offer(query.account.name, line, answer)
+
+    def _begin_with(self, texts: Texts) -> None:
+        self._features, self._own = Features({}, texts), OwnHistory()
+        self._crowd = Crowd(texts.id, self._seed)
 
     def _scale(self) -> None:
         scales = {kind: kept.fit(self._seed) for kind, kept in self._reservoirs.items() if kept.is_enough()}

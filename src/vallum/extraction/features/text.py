@@ -1,7 +1,7 @@
 """A text, or a conversation -> one row: what its last turn says, its template, its system prompt, and how it is put.
 
-What is fed is text (a string), or the passages of a request.  The last turn of a conversation is its row: what was said
-before was a row when it was said.  Texts that stand side by side (a list of prompts, of texts to embed) are a row each.
+An input is a string, or the last turn of a conversation with its system prompt (`core.inputs.Turn`): what was said
+before was a row when it was said.
 
 Nothing here is fitted: how rare a word is, is left to the whitening, which knows it of all accounts together.
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vallum.core.content import Passage, Voice
+from vallum.core.inputs import Turn
 from vallum.extraction.chance import draw, draw_signs
 from vallum.extraction.facts import FEATURES, WIDTH
 from vallum.extraction.features.answer import histogram
@@ -26,17 +26,17 @@ from vallum.extraction.features.manner import Manner
 from vallum.extraction.features.words import Hasher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from vallum.extraction.facts import Floats
     from vallum.extraction.features.words import Hashes
 
+VERSION = 1  # of all that a row hangs on
 CHARS_MAX = 2400
 CHARS_LEAST = 256  # of each of many texts
 STRETCHES = 4
 TEXTS_MAX = 16
-PASSAGES_MAX = 4096  # of a request
-CONVERSATIONS = frozenset(("messages", "input", "contents"))  # members whose items are messages
+INPUTS_MAX = 256  # that are looked at for texts
 # Columns of a row, and what each part weighs: its length, as the squares add up to 1.
 TURN, SKELETON, SYSTEM, MANNER = slice(0, 68), slice(68, 80), slice(80, 88), slice(88, FEATURES)
 TURN_WEIGHT, SKELETON_WEIGHT, SYSTEM_WEIGHT, MANNER_WEIGHT = (np.float32(part**0.5) for part in (0.5, 0.1, 0.1, 0.3))
@@ -56,18 +56,19 @@ class Texts:
         self._manner = Manner(secret, MANNER.stop - MANNER.start)
         self._signs = draw_signs(secret, "slots of texts", 1 << SLOTS_BITS, 1)[:, 0]
         self._places = draw(secret, "stretches of texts", 64)
+        self.id = int(draw(secret, f"texts, version {VERSION}", 1)[0])  # as a scale's: other texts' rows do not add up
 
-    def read(self, inputs: tuple[Any, ...], answer: Any) -> Floats | None:
-        """Return a row for the conversation, or for each text; None where nothing is said.  Never raises."""
-        pairs = list(_pair(inputs))
-        if not pairs:
+    def read(self, inputs: Sequence[Any], answer: Any) -> Floats | None:
+        """Return a row for each text; None where nothing is said.  Never raises."""
+        values = [Turn(value) if isinstance(value, str) else value for value in _some(inputs, INPUTS_MAX)]
+        said = [turn for turn in values if isinstance(turn, Turn) and turn.text and not turn.text.isspace()]
+        if not said:
             return None
-        if len(pairs) > TEXTS_MAX:
-            pairs = [pairs[at] for at in np.linspace(0, len(pairs) - 1, TEXTS_MAX).astype(int).tolist()]
-        most = max(CHARS_LEAST, CHARS_MAX // len(pairs))
-        rows = np.zeros((len(pairs), WIDTH), np.float32)
-        for row, (turn, system) in zip(rows, pairs, strict=True):
-            self._fill(row, self._sample(turn, most), self._sample(system, most))
+        turns = _some(said, TEXTS_MAX)
+        most = max(CHARS_LEAST, CHARS_MAX // len(turns))
+        rows: Floats = np.zeros((len(turns), WIDTH), np.float32)
+        for row, turn in zip(rows, turns, strict=True):
+            self._fill(row, self._sample(turn.text, most), self._sample(turn.system, most))
         rows[:, FEATURES:] = histogram(answer, EDGES)
         return rows
 
@@ -104,23 +105,8 @@ class Texts:
         return text.encode("utf-8", "replace")
 
 
-def _pair(inputs: tuple[Any, ...]) -> Iterator[tuple[str, str]]:
-    """Yield what is said last, or each text that stands by itself, and the system prompt it is said under."""
-    passages = [item for item in inputs[:PASSAGES_MAX] if isinstance(item, Passage)]
-    system = "\n".join(passage.text for passage in passages if passage.voice is Voice.OPERATOR)
-    said = [passage for passage in passages if passage.voice is Voice.USER]
-    turns = [_message(passage.where) for passage in said]
-    alone = [passage.text for passage, turn in zip(said, turns, strict=True) if turn is None]
-    alone += [item for item in inputs[:PASSAGES_MAX] if isinstance(item, str)]
-    last = next((turn for turn in reversed(turns) if turn is not None), None)
-    if last is not None:
-        alone.append("\n".join(passage.text for passage, turn in zip(said, turns, strict=True) if turn == last))
-    for text in alone:
-        if text and not text.isspace():
-            yield text, system
-
-
-def _message(where: str) -> str | None:
-    """Return which message of a conversation a pointer leads into: `/messages/3`; None where it leads into none."""
-    parts = where.split("/", 3)
-    return f"/{parts[1]}/{parts[2]}" if len(parts) == 4 and parts[1] in CONVERSATIONS else None
+def _some(values: Sequence[Any], most: int) -> Sequence[Any]:
+    """Return at most so many values, evenly over all."""
+    if len(values) <= most:
+        return values
+    return [values[index * len(values) // most] for index in range(most)]
