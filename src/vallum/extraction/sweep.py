@@ -44,7 +44,8 @@ SEARCHES = 3  # of one cohort, each without those found before
 ESTABLISHED_SURE = 25.0  # score from which an established account is named
 ALIKE = 0.6  # cosine of two clusters' means, from which they are one
 PEERS, WHOLE = (1, 2, 4), 16  # queries of an established customer that are scored for comparison
-SEEKING = 2.5  # deviations of one account's habit that a cluster goes, to be one
+APART = 3.0 * WIDTH  # a statistic that is an alarm without a cluster
+SEEKING = 2.0  # deviations of one account's habit that a cluster goes, to be one
 HELD, HELD_MAX = 3.0, 0.0  # less is needed of who was named before, and at most that much
 STREAK = 9.0  # from which an account's streak of queries names it: a streak has many chances to begin
 STREAK_EACH = 4.0  # that one query may add to it: one odd query is none
@@ -174,15 +175,19 @@ class Sweeper:
         for cohort in cohorts.list_cohorts(state.snapshot, state.fine & state.awake, KINDS):
             for view in (*cohorts.RECENT_S, np.inf) if cohort.kind == "new" else (np.inf,):
                 alarm = self._test(state, cohort.kind, cohort.code, view, cohort.members)
-                if alarm is not None and self.limits.calibrated:
+                if alarm is None or not self.limits.calibrated:
+                    continue
+                clusters = self._attribute(state, cohort, view)
+                found |= clusters
+                if clusters or alarm.statistic > APART:
                     alarms.append(alarm)
-                    found |= self._attribute(state, cohort, view)
         habit = self._test_habit(state)
         if habit is not None and self.limits.calibrated:
             alarms.append(habit)
         for place, cluster in enumerate(self.clusters):
             cluster.row = cluster.row + 1 if place in found else 0
             cluster.stands = cluster.stands or cluster.row >= SWEEPS
+        self.clusters = [cluster for cluster in self.clusters if cluster.stands or cluster.row]
         return alarms
 
     def _compare(self, state: _State, view: float, rows: NDArray[np.intp]) -> cohorts.Test:
@@ -197,7 +202,10 @@ class Sweeper:
         test = self._compare(state, view, rows)
         if test.accounts < cohorts.ACCOUNTS_MIN:
             return None
-        for name, statistic in (("seeking", test.seeking), ("apart", test.apart)):
+        tests = {"seeking": test.seeking}
+        if kind == "new":
+            tests["apart"] = test.apart
+        for name, statistic in tests.items():
             limit = self.limits.judge(name, f"{kind} {view / 3600:g}", statistic) / self._sensitivity
             if statistic > limit:
                 return Alarm(kind if kind in ("new", "woken") else f"{kind}:{code}", statistic, limit, round(test.accounts))
@@ -241,6 +249,8 @@ class Sweeper:
         if known >= 0 and _cosine(group.mean, start) < ALIKE:
             return rows[attribution.score(evidence, start) < 0], set()
         if self._seeking(state.usual, group) < SEEKING:
+            if known >= 0:
+                self.clusters[known].stands = False
             return rows, set()
         thresholds = attribution.thresholds(group.share, (*PEERS, WHOLE), state.honest(group.mean))
         scores = attribution.score(evidence, group.mean)
@@ -310,8 +320,7 @@ class Sweeper:
         if not standing:
             self._glance = None
             return
-        counts = np.arange(1, attribution.COUNTS + 1, dtype=np.float32)[:, None]
-        precision = 1 / (usual.habit + (1 - usual.habit) / counts)
+        precision = attribution.precision(usual, np.arange(1, attribution.COUNTS + 1, dtype=np.float32))
         means = np.stack([cluster.mean for cluster in standing])
         pulls = means[:, None, :] * precision
         if drift.size:
@@ -342,7 +351,7 @@ class Sweeper:
             cluster.follow(name, gain)
             for cluster, gain in zip(glance.clusters, single.tolist(), strict=True)
         ]
-        needed = glance.thresholds[:, place]
+        needed = attribution.needed(glance.thresholds, np.float32(count))
         scores = np.maximum(scores - needed, np.array(streaks) - STREAK)
         best = int(scores.argmax())
         if not scores[best] >= 0:
