@@ -8,10 +8,10 @@ A strange account is told of, and, where nothing else speaks for a theft, asked 
 theft (core/theft.py: a new network, agent or scope) lower what content must show: 0.3 of them, 0.3 less.
 
 Rule 1: never a block.  Who proves possession of a bound credential is let in, whatever is asked.
-Rule 2: nothing is said before `PAIRS_MIN` pairs of what is usual and `WEEKS_MIN` weeks of accounts are known.
+Rule 2: nothing is said before `PAIRS_MIN` pairs of what is usual, and `WEEKS_MIN` weeks of accounts, are known.
 Rule 3: a strange account stays so for a day, fading: a thief who goes on would soon be that account's history.
 
-Memory: 1.1 KiB an account with a history, `ACCOUNTS_MAX` of them; the one that was silent longest makes way.
+Memory: under 1 KiB an account with a history, `ACCOUNTS_MAX` of them; the one that was silent longest makes way.
 
 Misses: who asks as the owner does, or as many others do (another customer's credential, used for that customer's
 purposes); the first ten or so queries; accounts of less than `HISTORY_MIN` queries in two weeks.  Each replica sees the
@@ -38,9 +38,9 @@ HISTORY_MIN = 60  # queries before the last ones
 FADES = 0.92  # to so much, an earlier query with each later one
 RECENT_MIN = 8.0  # weight of the last queries, of 12 at most, before they say anything
 RARE = 0.002  # of accounts, in a week
-PAIRS_MIN, PAIRS_MAX = 600, 2000
-PAIR_EVERY, PAIRS_OF_ONE = 16, 12  # queries between two pairs of an account, and how many it may give
-WEEKS_MIN, WEEKS_MAX = 300, 4000
+PAIRS_MIN, PAIRS_MAX = 240, 2000
+PAIR_EVERY, PAIRS_OF_ONE = 12, 12  # queries between two pairs of an account, and how many it may give
+WEEKS_MIN, WEEKS_MAX = 80, 4000
 WEEK_S, STAYS_S = 604_800.0, 86_400.0
 
 
@@ -68,6 +68,7 @@ class OwnHistory:
         self._pairs: list[Pair] = []
         self._weeks: list[float] = []
         self._habit: Habit | None = None
+        self._fitted = 0  # to how many pairs
         self._rarity: Rarity | None = None
 
     @property
@@ -92,8 +93,8 @@ class OwnHistory:
         if kept.weight < RECENT_MIN or before < HISTORY_MIN:
             return self.judge(name, at)
         pair = Pair(kept.total / np.float32(kept.weight), (total - kept.total) / np.float32(before), before)
+        self._gather(kept, pair)
         if self._habit is None:
-            self._gather(kept, pair)
             return 0.0
         strangeness = self._habit.strangeness(pair)
         if self._rarity is not None:
@@ -132,9 +133,9 @@ class OwnHistory:
 
     def fit(self) -> None:
         """Say what is usual from here on, as far as enough is known; call off the request path, now and then."""
-        if self._habit is None and len(self._pairs) >= PAIRS_MIN:
-            self._habit = fit(self._pairs[:])
-            self._pairs.clear()
+        pairs = self._pairs[:]
+        if len(pairs) >= max(PAIRS_MIN, min(2 * self._fitted, PAIRS_MAX)) and self._fitted < PAIRS_MAX:
+            self._habit, self._fitted = fit(pairs), len(pairs)
         if self._habit is not None and len(self._weeks) >= WEEKS_MIN:
             self._rarity = Rarity(np.array(self._weeks[:]))
 
