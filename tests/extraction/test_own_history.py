@@ -12,6 +12,7 @@ from vallum.extraction import own_history
 from vallum.extraction.facts import WIDTH
 from vallum.extraction.habit import Pair, Rarity, fit
 from vallum.extraction.own_history import HISTORY_MIN, STAYS_S, WEEK_S, OwnHistory
+from vallum.extraction.state import pack_state, unpack_state
 
 Rows = NDArray[np.float32]
 TOPICS = 12
@@ -168,3 +169,26 @@ def test_a_fit_to_rows_all_alike_is_finite() -> None:
     habit = fit(pairs)
     assert all(np.isfinite(part).all() for part in (habit.basis, habit.spread, habit.noise))
     assert np.isfinite(habit.strangeness(Pair(np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32), 0.0)))
+
+
+def test_what_is_usual_outlives_a_restart(calibrated: tuple[World, Told]) -> None:
+    world, told = calibrated
+    later = Told()
+    later.own.take_state(unpack_state(pack_state(told.own.state())))
+    account(world, later, "stolen")
+    assert later.note("stolen", world.about(np.full(20, TOPICS)), 8 * WEEK_S + 60) == 1
+    empty = OwnHistory()
+    empty.take_state(unpack_state(pack_state(OwnHistory().state())))
+    assert not empty.calibrated
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"habit": [np.zeros(3, np.float32)] * 3 + [1.0]}, {"weeks": [1.0]}, {"weeks": np.array([np.nan])}, {"habit": [1]}],
+    ids=["of another width", "a list", "not a number", "too short"],
+)
+def test_what_is_no_state_is_refused_and_changes_nothing(calibrated: tuple[World, Told], broken: dict[str, Any]) -> None:
+    own = OwnHistory()
+    with pytest.raises(ValueError):  # noqa: PT011
+        own.take_state(calibrated[1].own.state() | broken)
+    assert not own.calibrated

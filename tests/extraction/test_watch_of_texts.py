@@ -6,10 +6,11 @@ import random
 
 import pytest
 
-from vallum.core.extraction import Account, Grade, Query
+from vallum.core.extraction import Account, Grade, Pardon, Query
 from vallum.core.inputs import Turn
 from vallum.extraction import own_history
 from vallum.extraction.own_history import WEEK_S
+from vallum.extraction.shared_watch import SharedWatch
 from vallum.extraction.watch import Watch
 
 TRADES = {
@@ -63,3 +64,28 @@ def test_rows_of_other_secrets_do_not_add_up() -> None:
         each.note(Query(Account("a"), 0.0, ("hello",)))
     scales = [each._crowd.scale for each in watches]
     assert scales[0] == scales[2] != scales[1]
+
+
+def test_a_crowd_of_texts_outlives_a_restart() -> None:
+    before, after = SharedWatch(b"seed", kind="text"), SharedWatch(b"seed", kind="text")
+    for n in range(5):
+        before.note(Query(Account("a"), float(n), (f"question {n}",)))
+    after.restore(after.unpack(before.capture()()))
+    after.note(Query(Account("a"), 9.0, ("one more",)))
+    kept = after._crowd.sketch("a")
+    assert kept is not None
+    assert kept.recent[0] == 6
+    other = SharedWatch(b"seed", kind="text")
+    other._crowd = other._open_crowd(7)
+    with pytest.raises(ValueError, match="another way"):
+        after.restore(after.unpack(other.capture()()))
+
+
+def test_an_operators_pardon_holds_for_what_is_strange(watch: Watch) -> None:
+    account, at = Account("user-3", created=0.0), 108 * WEEK_S
+    for n in range(20):
+        watch.note(Query(account, at, (PROBLEM.format(n + 3, n + 7, n + 1),)))
+    assert watch.judge(account, at).strange == 1
+    watch.ladder.pardon((Pardon("user-3", at + 1e6),))
+    assert watch._sweeper.limits.calibrated
+    assert watch.judge(account, at).strange == 0

@@ -1,4 +1,4 @@
-"""Sets an account against its own history: are these still its owner's questions?
+"""Sets an account against its own history, and says how unlike its owner what is asked is.
 
 Of each account that has a history, the sum of its last queries is kept, in which a query fades to a half within nine;
 what it asked before is what its sketch holds beyond that.  How far the two are apart, and how seldom that happens to
@@ -15,7 +15,8 @@ Memory: under 1 KiB an account with a history, `ACCOUNTS_MAX` of them; the one t
 
 Misses: who asks as the owner does, or as many others do (another customer's credential, used for that customer's
 purposes); the first ten or so queries; accounts of less than `HISTORY_MIN` queries in two weeks.  Each replica sees the
-queries that it answered itself: of four replicas, each notices after four times as many.
+queries that it answered itself: of four replicas, each notices after four times as many, and each learns what is usual
+by itself.  After a restart the first twenty queries of an account are those of its owner.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from math import inf, log
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vallum.extraction.facts import WIDTH
 from vallum.extraction.habit import Habit, Pair, Rarity, fit
+from vallum.extraction.state import check_array
 
 if TYPE_CHECKING:
     from vallum.extraction.facts import Floats
@@ -110,6 +112,26 @@ class OwnHistory:
         if kept is None:
             return 0.0
         return kept.strange * min(1.0, max(0.0, 1 - (at - kept.at) / STAYS_S))
+
+    def state(self) -> Any:
+        """Return what is usual, as far as it is known; of accounts, nothing."""
+        habit = None if self._habit is None else [*self._habit[:3], self._habit.noise]
+        return {"habit": habit, "fitted": self._fitted, "weeks": np.array(self._weeks)}
+
+    def take_state(self, state: Any) -> None:
+        """Go by what another knew.  Raise ValueError for what is no state."""
+        weeks, fitted = check_array(state["weeks"], np.float64, None), int(state["fitted"])
+        habit = None
+        if state["habit"] is not None:
+            middle, basis, spread, noise = state["habit"]
+            habit = Habit(
+                check_array(middle, np.float32, WIDTH),
+                check_array(basis, np.float32, WIDTH, WIDTH),
+                check_array(spread, np.float32, WIDTH),
+                float(noise),
+            )
+        self._habit, self._fitted, self._weeks = habit, fitted, weeks.tolist()[-WEEKS_MAX:]
+        self.fit()
 
     def clear(self, name: str) -> None:
         """Take an account's last queries for its owner's, as an operator says."""

@@ -18,12 +18,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import exp, log, log1p
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from vallum.extraction import attribution, calibration, cohorts
 from vallum.extraction.facts import WIDTH, Alarm, Findings, Named
+from vallum.extraction.state import check_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,6 +83,25 @@ class Cluster:
         return streak
 
 
+REMEMBERED = ("id", "shift", "since", "found", "row", "thresholds", "stands", "streaks")  # of a cluster
+
+
+def _read_cluster(usual: Usual | None, *state: Any) -> Cluster:
+    name, shift, since, found, row, thresholds, stands, streaks = state
+    shift = check_array(shift, np.float32, WIDTH)
+    return Cluster(
+        str(name),
+        shift,
+        float(since),
+        float(found),
+        int(row),
+        check_array(thresholds, np.float32, attribution.COUNTS),
+        stands=bool(stands),
+        mean=np.zeros(WIDTH, np.float32) if usual is None else (shift @ usual.basis).astype(np.float32),
+        streaks={str(account): float(streak) for account, streak in streaks.items()},
+    )
+
+
 class Glance(NamedTuple):
     """What turns a young account's sums into scores at once: row i of every array is cluster i."""
 
@@ -102,7 +122,12 @@ class Sweeper:
         self.limits = calibration.Limits()
         self.clusters: list[Cluster] = []
         self._glance: Glance | None = None
+        self._present: tuple[Floats, Floats] | None = None  # the centre of the last sweep, and where it moved
         self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last: they grow no older
+
+    def govern(self, new_s: float, sensitivity: float) -> None:
+        """Go by another age of trust, and another sensitivity, from now on."""
+        self._new_s, self._sensitivity = new_s, sensitivity
 
     # --- what is usual
 
@@ -299,7 +324,7 @@ class Sweeper:
             needed = np.where(held[None], np.minimum(needed - HELD, HELD_MAX), needed)
         beyond = np.where(state.fine[None], scores - needed, -np.inf)
         for place, cluster in enumerate(self.clusters):
-            long = {name for name, streak in cluster.streaks.items() if streak >= STREAK}
+            long = {name for name, streak in list(cluster.streaks.items()) if streak >= STREAK}
             if long:
                 beyond[place, [name in long for name in snapshot.names]] = 0.0
         best = beyond.argmax(axis=0)
@@ -312,10 +337,43 @@ class Sweeper:
                 self._suspects[snapshot.names[i]] = now
         return named
 
+    # --- other processes, and the next one
+
+    def state(self, *, whole: bool = True) -> Any:
+        """Return all that sweeps remember; without the whole, of what is usual only when it was fitted."""
+        usual = self.usual
+        return {
+            "usual": None if usual is None else usual.pack() if whole else usual.at,
+            "limits": (self.limits.calibrated, self.limits.reached),
+            "clusters": [[getattr(cluster, name) for name in REMEMBERED] for cluster in self.clusters],
+            "suspects": self._suspects,
+            "present": self._present,
+        }
+
+    def take_state(self, state: Any) -> None:
+        """Put another's memory in the place of this one.  Raise ValueError for what is none."""
+        usual = self.usual
+        if not isinstance(state["usual"], float):
+            usual = None if state["usual"] is None else calibration.unpack(state["usual"])
+        elif usual is None or usual.at != state["usual"]:
+            raise ValueError("what is usual to another is not known here")
+        clusters = [_read_cluster(usual, *cluster) for cluster in state["clusters"][:CLUSTERS_MAX]]
+        present = state["present"]
+        if present is not None:
+            centre, drift = present
+            present = check_array(centre, np.float32, WIDTH), check_array(drift, np.float32, WIDTH, None)
+        calibrated, reached = state["limits"]
+        limits = calibration.Limits(bool(calibrated), {str(test): float(most) for test, most in reached.items()})
+        suspects = {str(name): float(last) for name, last in state["suspects"].items()}
+        self.usual, self.limits, self.clusters, self._suspects = usual, limits, clusters, suspects
+        if usual is not None and present is not None:
+            self._prepare(usual, *present)
+
     # --- between sweeps
 
     def _prepare(self, usual: Usual, centre: Floats, drift: Floats) -> None:
         """Make ready what `glance` reads."""
+        self._present = centre, drift
         standing = [cluster for cluster in self.clusters if cluster.stands]
         if not standing:
             self._glance = None
