@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HASH_S = 1.4e-6  # one try at a proof of work, in Python on one core
 PATIENCE_S = 6 * HOUR_S  # of work that a thief lets pile up
+COARSENED = "coarsened" in Query._fields
 SAMPLED = 7  # every seventh call is timed
 CHAT = [{"choices": [{"message": {"content": "word " * n}}], "usage": {"completion_tokens": n}} for n in range(1, 400)]
 
@@ -157,7 +158,10 @@ class Loop:
                 return Outcome(None, grade=verdict.grade)
             self._used[budget] += 1
         left = answer if self.world.kind == "text" else coarsen(answer, verdict.coarsen)
-        self._timed("note", self.defence.note, Query(account, at, (document,), left))
+        query = Query(account, at, (document,), left)
+        if COARSENED:
+            query = query._replace(coarsened=verdict.coarsen)
+        self._timed("note", self.defence.note, query)
         return Outcome(left, verdict.work_bits, verdict.coarsen, verdict.grade)
 
     def sweep(self, at: float) -> None:
