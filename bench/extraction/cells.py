@@ -7,7 +7,8 @@
 WORLD: synth, digits, cancer, table, chat.  WAY: jbda, targeted, random, strange, active, natural; for chat questions,
 template, code, sentences, natural.  DRIFT: none, classes, brightness, launch, integration.
 MORE: half or most (camouflage of 50 or 80 %), alternate, dormant, slow (seven days, not three), weak (solves no more
-than 16 bits), and the route's form of answer: all, all2, round2 (as it is without a word), band, label.
+than 16 bits), renew (a fresh account for each that is known), poison (a first raid, by others, within calibration), and
+the route's form of answer: all, all2, round2 (as it is without a word), band, label.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Cell:
     form: str = "round2"
     drift: str = "none"
     weeks: int = 1
+    poisoned: bool = False  # a raid like it falls into calibration
     stolen: str = ""  # the way of who stole credentials
 
 
@@ -65,6 +67,10 @@ def _with(found: Cell, plan: Plan, word: str) -> Cell:
         return replace(found, plan=replace(plan, hours=168.0), weeks=2)
     if word == "weak":
         return replace(found, plan=replace(plan, most_bits=16))
+    if word == "poison":
+        return replace(found, poisoned=True)
+    if word == "renew":
+        return replace(found, plan=replace(plan, renews=True))
     if word == "dormant":
         return replace(found, plan=replace(plan, dormant=True))
     _known(word, ("alternate",))
@@ -83,7 +89,8 @@ THIN = [f"{raid}-1000" for raid in FOREIGN]
 HIDDEN = [f"{raid}-100-half" for raid in FOREIGN]
 OTHERS = [
     "synth-jbda-1", "synth-random-1", "synth-targeted-100", "synth-random-100-most", "synth-random-100-alternate",
-    "synth-random-100-dormant", "synth-random-100-slow", "synth-jbda-100-band", "synth-random-100-band",
+    "synth-random-100-dormant", "synth-random-100-slow", "synth-random-100-renew", "synth-random-100-poison",
+    "synth-jbda-100-poison", "synth-jbda-100-band", "synth-random-100-band",
     "cancer-random-100", "cancer-strange-100", "table-random-100", "table-strange-100", "table-jbda-100",
 ]  # fmt: skip
 CHATS = [f"chat-{way}-{n}" for way in ("questions", "template", "code", "sentences") for n in (10, 100)]
