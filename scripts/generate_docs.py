@@ -115,7 +115,7 @@ def _keys(struct: type[msgspec.Struct], place: str, tag: str | None) -> Iterator
     for field in msgspec.structs.fields(struct):
         kind = hints[field.name]
         meta = _metas(kind)
-        structs = tuple(_structs(kind))
+        structs = tuple(dict.fromkeys(_structs(kind)))
         described = [one.description for one in meta if one.description]
         text = described[-1] if described else _prose(structs[0]) if len(structs) == 1 else ""
         below = _join(place, field.encode_name) + _suffix(kind)
@@ -127,7 +127,9 @@ def _join(place: str, name: str) -> str:
 
 
 def _suffix(kind: Any) -> str:
-    """Say how the items of a list or mapping of structs are reached."""
+    """Say how the items of a list or mapping of structs are reached; one that may stand alone, by its name."""
+    if any(isinstance(_bare(part), type) and issubclass(_bare(part), msgspec.Struct) for part in _parts(kind)):
+        return ""
     for part in _parts(kind):
         if get_origin(part) is list and any(_structs(part)):
             return "[]"

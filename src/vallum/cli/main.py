@@ -10,6 +10,7 @@ from vallum import __version__
 from vallum.cli.check import check
 from vallum.cli.demo import demo
 from vallum.cli.drafts import import_openapi
+from vallum.cli.extraction import extraction
 from vallum.cli.init import init
 from vallum.cli.keys import keys
 from vallum.cli.learn import learn
@@ -37,7 +38,7 @@ def vallum() -> None:
     """
 
 
-for command in (demo, serve, check, keys, tokens, limits, why, schema, init, import_openapi, learn, tune):
+for command in (demo, serve, check, keys, tokens, limits, extraction, why, schema, init, import_openapi, learn, tune):
     vallum.add_command(command)
 
 
