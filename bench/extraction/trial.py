@@ -44,7 +44,7 @@ def prepare(cell: Cell, seed: int, data: Path | None, *, watched: bool = True) -
     """Let the honest weeks of calibration go by, once for all cells that share them."""
     begun = perf_counter()
     population = Population(world_of(cell.world, seed, data), seed)
-    watch = defences.watch(population.world.kind, seed) if watched else defences.Undefended()
+    watch = defences.watch(seed, cell.terms) if watched else defences.Undefended()
     loop = Loop(population, watch, cell.form, seed)
     raids = []
     if cell.poisoned and cell.plan:
@@ -63,7 +63,7 @@ def prepare(cell: Cell, seed: int, data: Path | None, *, watched: bool = True) -
 
 def shared(cell: Cell) -> tuple[Any, ...]:
     """Return what cells must have in common to share a calibration."""
-    return cell.world, cell.form, cell.plan if cell.poisoned else None
+    return cell.world, cell.form, cell.terms, cell.plan if cell.poisoned else None
 
 
 def run(cell: Cell, seed: int, ready: Ready, *, bare: bool = True) -> Figures:
