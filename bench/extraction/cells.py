@@ -8,7 +8,8 @@ WORLD: synth, digits, cancer, table, chat.  WAY: jbda, targeted, random, strange
 template, code, sentences, natural.  DRIFT: none, classes, brightness, launch, integration.
 MORE: half or most (camouflage of 50 or 80 %), alternate, dormant, slow (seven days, not three), weak (solves no more
 than 16 bits), renew (a fresh account for each that is known), poison (a first raid, by others, within calibration),
-proof (the policy allows every grade, and probation), and the route's form of answer: all, all2, round2 (as it is without a word), band, label.
+proof (the policy allows every grade, and probation), and the route's form of answer: all, all2, round2 (as it is
+without a word), band, label.
 """
 
 from __future__ import annotations

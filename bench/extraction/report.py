@@ -41,7 +41,7 @@ def _table(title: str, *columns: str) -> Table:
 def _raids(groups: dict[str, list[Figures]]) -> Table:
     table = _table(
         "raids: fidelity (answers)", "cell", "never asked", "undefended", "usual", "watched",
-        "answers until contained", "hours", "a day after", "named", "alarm, hours", "price",
+        "answers until contained", "hours", "a day after", "stay", "named", "clusters", "alarm, hours", "price",
     )  # fmt: skip
     for name, many in groups.items():
         last = many[0].watched
@@ -53,7 +53,9 @@ def _raids(groups: dict[str, list[Figures]]) -> Table:
             _worst((f.to_contain for f in many), "{:.0f}", never),
             _worst((f.contained_at_h for f in many), "{:.0f}", "-"),
             _worst((f.a_day_after for f in many), "{:.0f}", "-"),
+            _middle((f.held_after for f in many), "{:.0%}"),
             _middle((f.named for f in many), "{:.0%}"),
+            _middle((f.clusters for f in many), "{:.0f}"),
             _worst((f.alarm_h for f in many), "{:.1f}", "none"),
             _middle((f.work for f in many), "{:.1f}x"),
         )

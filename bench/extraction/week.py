@@ -60,6 +60,16 @@ class Tally:
         self.hashes += 2.0**outcome.work_bits if outcome.work_bits else 0.0
 
 
+class Hold(NamedTuple):
+    """How much of a raid is held at one moment."""
+
+    at: float
+    answers: int
+    contained: float  # share of the accounts
+    named: float
+    clusters: int
+
+
 @dataclass
 class Trace:
     """What is written down while time goes by."""
@@ -67,9 +77,7 @@ class Trace:
     honest: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     thieves: Tally = field(default_factory=Tally)
     times: list[float] = field(default_factory=list)  # of the thieves' answers
-    contained: list[tuple[float, int, float, float]] = field(
-        default_factory=list
-    )  # at, answers, share contained, named
+    holds: list[Hold] = field(default_factory=list)
     alarms: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
     suspected: set[str] = field(default_factory=set)  # established accounts that were not clear at some request
     trusted: set[str] = field(default_factory=set)  # established accounts that asked
@@ -258,9 +266,9 @@ class Raid:
             return
         self._watched = sweeps
         verdicts = [self._loop.defence.judge(account, at) for account in self._thief.accounts]
-        held, named = sum(map(holds, verdicts)), sum(bool(verdict.cluster) for verdict in verdicts)
-        count = len(verdicts)
-        trace.contained.append((at, len(trace.times), held / count, named / count))
+        count, clusters = len(verdicts), [verdict.cluster for verdict in verdicts if verdict.cluster]
+        held = sum(map(holds, verdicts)) / count
+        trace.holds.append(Hold(at, len(trace.times), held, len(clusters) / count, len(set(clusters))))
 
     def _plan_next(self, at: float) -> None:
         done = len(self._thief.asked)
