@@ -29,11 +29,13 @@ from vallum.cli.main import vallum
 from vallum.config.model import Config
 from vallum.core.decision import REASONS, Deny, Reason
 from vallum.core.exchange import Exchange, Headers, Request
+from vallum.core.extraction import Grade, Verdict
 from vallum.core.policy import Concurrency, Policy, Priority, Route, Throttle, Upstream
 from vallum.core.record import Timing
 from vallum.core.standing import Footing, Standing
 from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
+from vallum.extraction.watchers import Count
 from vallum.metrics import Metrics
 from vallum.presets import PRESETS
 from vallum.presets.paths import PATHS, method
@@ -483,6 +485,8 @@ def metrics_page() -> str:
     gate = Gate(Concurrency(1), lambda: 0.0)
     gate.shed[Priority.LOW] = 1
     metrics.gates = [("", gate)]
+    metrics.watches = [Count("", {Grade.ALERT: 1}, 1, 1)]
+    x.verdict = Verdict(Grade.ALERT)
     x.priority = Priority.LOW
     upstream = Upstream("", "")
     x.route = Route("", frozenset(), Pattern.parse("/"), upstream, (), throttle=Throttle())

@@ -81,6 +81,13 @@ def test_who_goes_on_goes_further_up() -> None:
     assert seen[24 * 7 + 2] == [Grade.REFUSED, Grade.COARSER]
 
 
+def test_who_may_do_nothing_but_work_works_after_a_day() -> None:
+    ladder = Ladder(Terms(grades=frozenset({Grade.PROOF})))
+    for hour in range(27):
+        sweep(ladder, T0 + hour * 3600, *name("thief"))
+        assert grades(ladder, T0 + hour * 3600, "thief") == [Grade.PROOF if hour > 24 else Grade.ALERT]
+
+
 def test_what_was_found_without_calibration_is_an_alert() -> None:
     ladder = Ladder(ALL)
     for number in range(5):

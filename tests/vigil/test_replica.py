@@ -57,11 +57,14 @@ class Counting:
         for account, sketch in unpack_notes(notes):
             self.crowd.merge(account, sketch, T0)
 
+    def judgement(self, *, whole: bool = True) -> bytes:
+        return self.judged
+
+    def weigh(self, judgement: bytes) -> bytes:
+        return judgement
+
     def adopt(self, judgement: bytes) -> None:
         self.judged = judgement
-
-    def judgement(self) -> bytes:
-        return self.judged
 
     def capture(self) -> Callable[[], bytes]:
         kept, judged = self.crowd.copy(), self.judged

@@ -30,9 +30,10 @@ ROUNDS = 8
 SHARE_MIN, SHARE_MAX = 0.02, 0.9  # of a cohort that its cluster is taken for
 SURE = 4.6  # log odds of 99 to 1
 SCORE_MIN, SCORE_MAX = 2.0, 40.0  # of a threshold
+TAIL = 2.0  # times what habits vary: some are odder than a normal distribution has them
 LONGER = 1.2  # that twice as many queries add to a threshold: habits are less normal than chance
 CHANCE = 0.995  # share of established customers' queries and accounts that a threshold lies above
-MEMBERS_MIN = 3
+MEMBERS_MIN = 5
 COUNTS = 32  # queries up to which each count has its own threshold
 FEW = 100  # scores that a quantile is taken of at least
 COUNT_MAX = 256.0  # queries beyond which an account's mean says no more
@@ -55,9 +56,15 @@ def weigh(usual: Usual, centre: Floats, counts: Floats, sums: Floats, drift: Flo
     near = (sums / counts[:, None] - centre) @ usual.basis
     if drift is not None and drift.size:
         near -= (near @ drift) @ drift.T
+    weight = precision(usual, counts)
+    return Evidence(weight, near * weight)
+
+
+def precision(usual: Usual, counts: Floats) -> Floats:
+    """Return one over the variance of honest accounts' means, for each number of queries."""
     spread = 1 / np.clip(counts, 1.0, COUNT_MAX)
-    precision = 1 / (usual.habit + spread[:, None] * (1 - usual.habit))
-    return Evidence(precision, near * precision)
+    found: Floats = 1 / (TAIL * usual.habit + spread[:, None] * (1 - usual.habit))
+    return found
 
 
 def score(evidence: Evidence, mean: Floats) -> Floats:
@@ -112,4 +119,4 @@ def thresholds(share: float, sizes: tuple[float, ...], honest: tuple[Floats, ...
 def needed(thresholds: Floats, counts: Floats) -> Floats:
     """Return the threshold for each account, by how many queries it asked."""
     found: Floats = thresholds[..., np.clip(counts, 1, COUNTS).astype(np.intp) - 1]
-    return found
+    return found + LONGER * np.log2(np.maximum(counts / COUNTS, 1))

@@ -85,10 +85,11 @@ def without_habit(usual: Usual, evidence: Evidence, counts: Floats, weights: Flo
     strong = usual.habit >= HABITUAL
     if not strong.any():
         return 0.0
-    precision, pull = evidence.precision[:, strong], evidence.pull[:, strong]
-    none = np.clip(counts, 1.0, None)[:, None] / (1 - usual.habit[strong])
-    near = pull / precision
-    ratios = 0.5 * (np.log(none / precision) - near * near * (none - precision)).sum(axis=1)
+    near = evidence.pull[:, strong] / evidence.precision[:, strong]
+    habit = usual.habit[strong]
+    none = np.clip(counts, 1.0, None)[:, None] / (1 - habit)
+    some = 1 / (habit + 1 / none)
+    ratios = 0.5 * (np.log(none / some) - near * near * (none - some)).sum(axis=1)
     mixed = np.logaddexp(np.log(1 - WITHOUT), np.log(WITHOUT) + np.clip(ratios, -50, 20))
     return float((weights * mixed).sum())
 

@@ -9,11 +9,12 @@ Rule 2: bounded: the oldest makes way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from vallum.extraction.facts import WIDTH
+from vallum.extraction.state import check_array
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -68,6 +69,29 @@ class Contemporaries:
         held.append(place)
         self._rows[place] = row
         self._times[place] = at
+
+    def copy(self) -> Contemporaries:
+        """Return another with the same rows, which another thread may read."""
+        other = Contemporaries(len(self._owners), self._each)
+        other._rows[:], other._times[:] = self._rows, self._times
+        other._owners = self._owners.copy()
+        other._held = {name: held.copy() for name, held in self._held.items()}
+        other._next, other._count = self._next, self._count
+        return other
+
+    def state(self) -> Any:
+        """Return what is held, the oldest first, to three digits."""
+        order = np.argsort(self._times[: self._count], kind="stable")
+        names = [self._owners[place] for place in order.tolist()]
+        return {"names": names, "times": self._times[order], "rows": self._rows[order].astype("<f2")}
+
+    def take_state(self, state: Any) -> None:
+        """Hold what another held.  Raise ValueError for what is no state."""
+        names = list(map(str, state["names"]))
+        times = check_array(state["times"], np.float64, len(names))
+        rows = check_array(state["rows"], np.float16, len(names), WIDTH).astype(np.float32)
+        for name, at, row in zip(names, times.tolist(), rows, strict=True):
+            self.note(name, at, row)
 
     def _leave(self, place: int) -> None:
         held = self._held.get(self._owners[place])

@@ -178,6 +178,11 @@ class Crowd:
     def _times(self) -> tuple[NDArray[np.float64], ...]:
         return self._asked, self._first, self._last, self._created, self._woken
 
+    def created(self, name: str) -> float | None:
+        """Return since when an account is known, at the latest: Unix seconds."""
+        slot = self._slots.get(name)
+        return None if slot is None else float(self._created[slot])
+
     def hold(self, names: Iterable[str]) -> None:
         """Keep these accounts whatever comes, and the verified ones; all others may be pushed out."""
         self._held[:] = False

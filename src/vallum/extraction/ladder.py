@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from vallum.core.extraction import Account, Pardon
     from vallum.extraction.facts import Alarm, Findings, Named
+    from vallum.extraction.rung import State
 
 ACCOUNTS_MAX = 50_000  # about 20 MB
 COHORTS_MAX = 1_000
@@ -119,7 +120,7 @@ class Ladder:
             rung = Rung(cluster, now, now, now, 0.0, 0, Grade.CLEAR, Grade.CLEAR, 0.0, 0, one.established)
             self._rungs[one.name] = rung
         grade = self._grade(rung, now)
-        if grade <= Grade.ALERT:
+        if grade <= Grade.ALERT and not rung.row:
             rung.acted = 0.0
         rung.cluster, rung.named, rung.others = cluster, now, others - 1
         rung.score = one.score if isfinite(one.score) else 0.0
@@ -319,6 +320,12 @@ class Ladder:
                 self._cohorts[name] = (row, held, over)
         for name, leak in leaks.items():
             self._leaks[name] = max(leak, self._leaks.get(name, 0.0))
+
+    def adopt(self, state: State) -> None:
+        """Put another replica's state, as `rung.read` read it, in the place of this one."""
+        now, rungs, cohorts, leaks = state
+        self._tick(now)
+        self._rungs, self._cohorts, self._leaks = rungs, cohorts, leaks
 
     def _tick(self, now: float) -> float:
         if isfinite(now):

@@ -8,11 +8,12 @@ their places ever more rarely, so that its share is an even sample of all it ask
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from vallum.extraction.reference import fit
+from vallum.extraction.state import check_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,19 +47,33 @@ class Reservoir:
         """Return how many inputs are kept."""
         return sum(map(len, self._shares.values()))
 
-    def offer(self, account: str, line: NDArray[np.floating], answer: float | None = None) -> None:
-        """Keep an input, or do not."""
+    def offer(self, account: str, line: NDArray[np.floating], answer: float | None = None) -> bool:
+        """Keep an input, or do not; say whether it is kept."""
         if account not in self._shares and not self._admit(account):
-            return
+            return False
         share = self._shares[account]
         seen = self._seen[account] = self._seen[account] + 1
         sample = Sample(line.astype(np.float32), np.nan if answer is None else answer)
         if len(share) < SHARE_MAX:
             share.append(sample)
-            return
+            return True
         place = self._hash(f"{seen} of {account}") % seen
         if place < SHARE_MAX:
             share[place] = sample
+        return place < SHARE_MAX
+
+    def state(self) -> Any:
+        """Return what is kept."""
+        shares = {name: [(each.line, each.answer) for each in share] for name, share in self._shares.items()}
+        return {"seen": self._seen, "shares": shares}
+
+    def take_state(self, state: Any) -> None:
+        """Keep what another kept.  Raise ValueError for what is no state."""
+        for name, share in dict(state["shares"]).items():
+            samples = [Sample(check_array(line, np.float32, None), float(answer)) for line, answer in share]
+            if self._admit(str(name)):
+                self._shares[str(name)] = samples[:SHARE_MAX]
+                self._seen[str(name)] = max(int(state["seen"][name]), len(samples))
 
     @property
     def accounts(self) -> frozenset[str]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Cohorts = dict[str, tuple[int, float, float]]
+    State = tuple[float, dict[str, "Rung"], Cohorts, dict[str, float]]  # now, rungs, cohorts, leaks
 
 FORMAT = 1
 
@@ -25,7 +26,7 @@ class Rung:
     first: float  # named, in this spell
     named: float  # last
     held: float  # last time that enough sweeps in a row had named it
-    acted: float  # since when it is beyond an alert; 0: it is not
+    acted: float  # since when enough sweeps have named it; 0: they have not
     row: int  # sweeps in a row that named it
     grade: Grade
     told: Grade  # the last that operators were told of
@@ -59,7 +60,7 @@ def write(now: float, rungs: Mapping[str, Rung], cohorts: Cohorts, leaks: Mappin
     return json.dumps([FORMAT, now, {name: astuple(rung) for name, rung in rungs.items()}, cohorts, leaks]).encode()
 
 
-def read(packed: bytes) -> tuple[float, dict[str, Rung], Cohorts, dict[str, float]]:
+def read(packed: bytes) -> State:
     """Read what was written; raise ValueError for what was not."""
     try:
         form, now, rungs, cohorts, leaks = json.loads(packed)

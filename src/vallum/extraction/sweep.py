@@ -18,12 +18,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import exp, log, log1p
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from vallum.extraction import attribution, calibration, cohorts
 from vallum.extraction.facts import WIDTH, Alarm, Findings, Named
+from vallum.extraction.state import check_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +45,8 @@ SEARCHES = 3  # of one cohort, each without those found before
 ESTABLISHED_SURE = 25.0  # score from which an established account is named
 ALIKE = 0.6  # cosine of two clusters' means, from which they are one
 PEERS, WHOLE = (1, 2, 4), 16  # queries of an established customer that are scored for comparison
-SEEKING = 2.5  # deviations of one account's habit that a cluster goes, to be one
+APART = 3.0 * WIDTH  # a statistic that is an alarm without a cluster
+SEEKING = 2.0  # deviations of one account's habit that a cluster goes, to be one
 HELD, HELD_MAX = 3.0, 0.0  # less is needed of who was named before, and at most that much
 STREAK = 9.0  # from which an account's streak of queries names it: a streak has many chances to begin
 STREAK_EACH = 4.0  # that one query may add to it: one odd query is none
@@ -81,6 +83,25 @@ class Cluster:
         return streak
 
 
+REMEMBERED = ("id", "shift", "since", "found", "row", "thresholds", "stands", "streaks")  # of a cluster
+
+
+def _read_cluster(usual: Usual | None, *state: Any) -> Cluster:
+    name, shift, since, found, row, thresholds, stands, streaks = state
+    shift = check_array(shift, np.float32, WIDTH)
+    return Cluster(
+        str(name),
+        shift,
+        float(since),
+        float(found),
+        int(row),
+        check_array(thresholds, np.float32, attribution.COUNTS),
+        stands=bool(stands),
+        mean=np.zeros(WIDTH, np.float32) if usual is None else (shift @ usual.basis).astype(np.float32),
+        streaks={str(account): float(streak) for account, streak in streaks.items()},
+    )
+
+
 class Glance(NamedTuple):
     """What turns a young account's sums into scores at once: row i of every array is cluster i."""
 
@@ -101,7 +122,12 @@ class Sweeper:
         self.limits = calibration.Limits()
         self.clusters: list[Cluster] = []
         self._glance: Glance | None = None
+        self._present: tuple[Floats, Floats] | None = None  # the centre of the last sweep, and where it moved
         self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last: they grow no older
+
+    def govern(self, new_s: float, sensitivity: float) -> None:
+        """Go by another age of trust, and another sensitivity, from now on."""
+        self._new_s, self._sensitivity = new_s, sensitivity
 
     # --- what is usual
 
@@ -174,15 +200,19 @@ class Sweeper:
         for cohort in cohorts.list_cohorts(state.snapshot, state.fine & state.awake, KINDS):
             for view in (*cohorts.RECENT_S, np.inf) if cohort.kind == "new" else (np.inf,):
                 alarm = self._test(state, cohort.kind, cohort.code, view, cohort.members)
-                if alarm is not None and self.limits.calibrated:
+                if alarm is None or not self.limits.calibrated:
+                    continue
+                clusters = self._attribute(state, cohort, view)
+                found |= clusters
+                if clusters or alarm.statistic > APART:
                     alarms.append(alarm)
-                    found |= self._attribute(state, cohort, view)
         habit = self._test_habit(state)
         if habit is not None and self.limits.calibrated:
             alarms.append(habit)
         for place, cluster in enumerate(self.clusters):
             cluster.row = cluster.row + 1 if place in found else 0
             cluster.stands = cluster.stands or cluster.row >= SWEEPS
+        self.clusters = [cluster for cluster in self.clusters if cluster.stands or cluster.row]
         return alarms
 
     def _compare(self, state: _State, view: float, rows: NDArray[np.intp]) -> cohorts.Test:
@@ -197,7 +227,10 @@ class Sweeper:
         test = self._compare(state, view, rows)
         if test.accounts < cohorts.ACCOUNTS_MIN:
             return None
-        for name, statistic in (("seeking", test.seeking), ("apart", test.apart)):
+        tests = {"seeking": test.seeking}
+        if kind == "new":
+            tests["apart"] = test.apart
+        for name, statistic in tests.items():
             limit = self.limits.judge(name, f"{kind} {view / 3600:g}", statistic) / self._sensitivity
             if statistic > limit:
                 return Alarm(kind if kind in ("new", "woken") else f"{kind}:{code}", statistic, limit, round(test.accounts))
@@ -241,6 +274,8 @@ class Sweeper:
         if known >= 0 and _cosine(group.mean, start) < ALIKE:
             return rows[attribution.score(evidence, start) < 0], set()
         if self._seeking(state.usual, group) < SEEKING:
+            if known >= 0:
+                self.clusters[known].stands = False
             return rows, set()
         thresholds = attribution.thresholds(group.share, (*PEERS, WHOLE), state.honest(group.mean))
         scores = attribution.score(evidence, group.mean)
@@ -289,7 +324,7 @@ class Sweeper:
             needed = np.where(held[None], np.minimum(needed - HELD, HELD_MAX), needed)
         beyond = np.where(state.fine[None], scores - needed, -np.inf)
         for place, cluster in enumerate(self.clusters):
-            long = {name for name, streak in cluster.streaks.items() if streak >= STREAK}
+            long = {name for name, streak in list(cluster.streaks.items()) if streak >= STREAK}
             if long:
                 beyond[place, [name in long for name in snapshot.names]] = 0.0
         best = beyond.argmax(axis=0)
@@ -302,16 +337,48 @@ class Sweeper:
                 self._suspects[snapshot.names[i]] = now
         return named
 
+    # --- other processes, and the next one
+
+    def state(self, *, whole: bool = True) -> Any:
+        """Return all that sweeps remember; without the whole, of what is usual only when it was fitted."""
+        usual = self.usual
+        return {
+            "usual": None if usual is None else usual.pack() if whole else usual.at,
+            "limits": (self.limits.calibrated, self.limits.reached),
+            "clusters": [[getattr(cluster, name) for name in REMEMBERED] for cluster in self.clusters],
+            "suspects": self._suspects,
+            "present": self._present,
+        }
+
+    def take_state(self, state: Any) -> None:
+        """Put another's memory in the place of this one.  Raise ValueError for what is none."""
+        usual = self.usual
+        if not isinstance(state["usual"], float):
+            usual = None if state["usual"] is None else calibration.unpack(state["usual"])
+        elif usual is None or usual.at != state["usual"]:
+            raise ValueError("what is usual to another is not known here")
+        clusters = [_read_cluster(usual, *cluster) for cluster in state["clusters"][:CLUSTERS_MAX]]
+        present = state["present"]
+        if present is not None:
+            centre, drift = present
+            present = check_array(centre, np.float32, WIDTH), check_array(drift, np.float32, WIDTH, None)
+        calibrated, reached = state["limits"]
+        limits = calibration.Limits(bool(calibrated), {str(test): float(most) for test, most in reached.items()})
+        suspects = {str(name): float(last) for name, last in state["suspects"].items()}
+        self.usual, self.limits, self.clusters, self._suspects = usual, limits, clusters, suspects
+        if usual is not None and present is not None:
+            self._prepare(usual, *present)
+
     # --- between sweeps
 
     def _prepare(self, usual: Usual, centre: Floats, drift: Floats) -> None:
         """Make ready what `glance` reads."""
+        self._present = centre, drift
         standing = [cluster for cluster in self.clusters if cluster.stands]
         if not standing:
             self._glance = None
             return
-        counts = np.arange(1, attribution.COUNTS + 1, dtype=np.float32)[:, None]
-        precision = 1 / (usual.habit + (1 - usual.habit) / counts)
+        precision = attribution.precision(usual, np.arange(1, attribution.COUNTS + 1, dtype=np.float32))
         means = np.stack([cluster.mean for cluster in standing])
         pulls = means[:, None, :] * precision
         if drift.size:
@@ -342,7 +409,7 @@ class Sweeper:
             cluster.follow(name, gain)
             for cluster, gain in zip(glance.clusters, single.tolist(), strict=True)
         ]
-        needed = glance.thresholds[:, place]
+        needed = attribution.needed(glance.thresholds, np.float32(count))
         scores = np.maximum(scores - needed, np.array(streaks) - STREAK)
         best = int(scores.argmax())
         if not scores[best] >= 0:

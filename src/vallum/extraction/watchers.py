@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.decision import Allow
 from vallum.core.extraction import CLEAR, Query
-from vallum.extraction.watch import Watch
+from vallum.extraction.shared_watch import SharedWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from vallum.core.exchange import Exchange
     from vallum.core.extraction import Account, Change, Extraction, Grade, Pardon, Verdict
@@ -33,12 +33,10 @@ class Count(NamedTuple):
 class Watchers:
     """Watches by the name of what they watch; each lives on when the policy is swapped."""
 
-    def __init__(
-        self, make: Callable[[Extraction], Watch] = lambda rule: Watch(seed=rule.seed(), terms=rule.terms)
-    ) -> None:
-        """Begin with none; `make` makes one."""
-        self._make = make
-        self._watches: dict[str, Watch] = {}
+    def __init__(self, *, shared: bool = False) -> None:
+        """Begin with none; `shared` if other processes watch the same."""
+        self._shared = shared
+        self._watches: dict[str, SharedWatch] = {}
         self._rules: dict[str, Extraction] = {}
 
     def keep(self, policy: Policy) -> None:
@@ -48,16 +46,19 @@ class Watchers:
         """
         rules = [route.extraction for route in policy.routes if route.extraction is not None]
         wanted = {rule.model: rule for rule in rules if rule.watch}
-        self._watches = {model: self._find(rule) or self._make(rule) for model, rule in wanted.items()}
+        self._watches = {model: self._find(rule) for model, rule in wanted.items()}
         self._rules = wanted
 
-    def _find(self, rule: Extraction) -> Watch | None:
+    def _find(self, rule: Extraction) -> SharedWatch:
         before = self._rules.get(rule.model)
-        if before is None or (before.kind, before.seed()) != (rule.kind, rule.seed()):
-            return None
-        return self._watches[rule.model]
+        if before is not None and (before.kind, before.seed()) == (rule.kind, rule.seed()):
+            watch = self._watches[rule.model]
+        else:
+            watch = SharedWatch(rule.seed(), shared=self._shared)
+        watch.govern(rule)
+        return watch
 
-    def all(self) -> Iterable[tuple[Extraction, Watch]]:
+    def all(self) -> Iterable[tuple[Extraction, SharedWatch]]:
         """Return every watch, with the rule that it goes by."""
         return [(rule, self._watches[model]) for model, rule in self._rules.items()]
 

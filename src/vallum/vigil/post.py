@@ -65,6 +65,11 @@ class Posts:
         self._folder = folder
         self._clock = clock
 
+    @property
+    def are_shared(self) -> bool:
+        """Say whether other processes keep the same watches."""
+        return self._store is not None
+
     def make(self, rule: Extraction, watch: Any, aside: Aside) -> Post:
         """Make the post of a watch by a route's rule."""
         name, secret = f"{rule.model}.{rule.kind}", rule.seed()

@@ -51,11 +51,14 @@ class Shared(Protocol):
     def add(self, notes: bytes) -> None:
         """Add what was noted elsewhere."""
 
-    def adopt(self, judgement: bytes) -> None:
-        """Judge as another does."""
+    def judgement(self, *, whole: bool = True) -> bytes:
+        """Return all that judging goes by, but for what was noted; without the whole, what sweeps change."""
 
-    def judgement(self) -> bytes:
-        """Return all that judging goes by, but for what was noted."""
+    def weigh(self, judgement: bytes) -> Any:
+        """Read a judgement, in any thread."""
+
+    def adopt(self, judgement: Any) -> None:
+        """Judge as another does, whose judgement was read."""
 
     def capture(self) -> Callable[[], bytes]:
         """Return what writes, in any thread, all that is known at this moment."""
@@ -140,11 +143,11 @@ class Replica:
                 self.watch.add(entry.content)
         self._knows = True
 
-    def publish(self) -> None:
+    def publish(self, *, whole: bool = True) -> None:
         """Tell the others what a sweep has come to."""
         if self.leads:
             self._knows = True
-            self._put(self.watch.judgement(), is_judgement=True)
+            self._put(self.watch.judgement(whole=whole), is_judgement=True)
 
     # --- the exchange
 
@@ -230,7 +233,7 @@ class Replica:
                 continue
             if entry.number > known + 1 and self._is_behind(entry.writer) and await self._restore():
                 return False
-            self._take_in(entry)
+            await self._take_in(entry)
         return True
 
     def _tell_again(self) -> None:
@@ -247,10 +250,10 @@ class Replica:
             self._refuse("an entry of a watch's log", error)
             return None
 
-    def _take_in(self, entry: Entry) -> None:
+    async def _take_in(self, entry: Entry) -> None:
         try:
             if entry.is_judgement:
-                self.watch.adopt(entry.content)
+                self.watch.adopt(await self._aside(self.watch.weigh, entry.content))
             elif entry.content:
                 self.watch.add(entry.content)
         except ValueError as error:

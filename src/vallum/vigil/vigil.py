@@ -40,6 +40,7 @@ log = logging.getLogger("vallum")
 START_S = 10.0
 EXCHANGE_S = 0.5
 KEEP_S = 60.0  # between two writings of a file
+SWEEP_PAUSE_S, SWEEP_PAUSES = 0.5, 9.0  # between two sweeps: so long, and so many times as long as one took
 RETRY_S = 10.0  # after a sweep that failed
 CLOSING_TRIES, CLOSING_PAUSE_S = 20, 0.05  # for the lease, of those who end at the same time
 
@@ -64,7 +65,7 @@ class Vigil:
 
         A policy that names no seed gets the one in the database at `registry`.
         """
-        self.watchers = Watchers()
+        self.watchers = Watchers(shared=posts.are_shared)
         self._making = posts
         self._registry = registry
         self._now = now
@@ -175,8 +176,9 @@ class Vigil:
             return
         self.figures.sweeps += 1
         self.figures.last_s = self._clock() - began
+        post.sweep_after = self._clock() + max(SWEEP_PAUSE_S, SWEEP_PAUSES * self.figures.last_s)
         if post.replica is not None:
-            post.replica.publish()
+            post.replica.publish(whole=False)
             post.exchange_due = 0.0
 
     async def _load(self, post: Post) -> None:
