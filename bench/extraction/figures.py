@@ -12,6 +12,7 @@ from bench.extraction.week import HASH_S, Tally, Trace
 
 CONTAINED = 0.99  # of the accounts
 REQUEST_S = 1e-3  # of a client's CPU: what a query costs who asks it, without a proof of work
+COURSE = 100  # steps of a raid that are kept
 APART_S = DAY_S  # alarms nearer than that are one
 
 
@@ -40,6 +41,7 @@ class Figures:
     held_after: float | None = None  # share of the accounts that stayed contained, on average
     clusters: int | None = None  # into which they fell, at the end
     named: float | None = None  # share of the accounts in a cluster at the end
+    course: list[tuple[float, int, float, float]] = field(default_factory=list)  # hours, answers, contained, named
     alarm_h: float | None = None  # hours until the first alarm
     work: float | None = None  # times the price of an answer, for the thief
     honest: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind: asked, and shares
@@ -83,6 +85,8 @@ def containment(figures: Figures, trace: Trace, start: float) -> None:
     held = next((hold for hold in trace.holds if hold.contained >= CONTAINED), None)
     last = trace.holds[-1] if trace.holds else None
     figures.named, figures.clusters = (last.named, last.clusters) if last else (0.0, 0)
+    steps = trace.holds[:: max(1, len(trace.holds) // COURSE)]
+    figures.course = [((hold.at - start) / HOUR_S, hold.answers, hold.contained, hold.named) for hold in steps]
     figures.alarm_h = next(((at - start) / HOUR_S for at, _ in trace.alarms if at >= start), None)
     answered = max(trace.thieves.asked - trace.thieves.refused, 1)
     figures.work = 1 + trace.thieves.hashes * HASH_S / answered / REQUEST_S

@@ -165,6 +165,29 @@ def draw(found: Sequence[Figures], folder: Path) -> None:
         _curves(axis, name, [f for f in curves if f.cell == name])
     axes.flat[0].legend(fontsize=7)
     figure.savefig(folder / "fidelity.svg", metadata={"Date": None})
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.4 * columns, 2.6 * rows), squeeze=False, layout="constrained", sharey=True
+    )
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes.flat, names, strict=False):
+        _course(axis, name, [f for f in curves if f.cell == name])
+    axes.flat[0].legend(fontsize=7)
+    figure.savefig(folder / "course.svg", metadata={"Date": None})
+
+
+def _course(axis: Any, name: str, many: list[Figures]) -> None:
+    for index, figures in enumerate(many):
+        hours = [step[0] for step in figures.course]
+        asked = figures.watched.answers if figures.watched else 1
+        for column, what, colour in (
+            (1, "answered, of all that was", "C3"),
+            (2, "contained", "C0"),
+            (3, "named", "C2"),
+        ):
+            shares = [step[column] / (asked if column == 1 else 1) for step in figures.course]
+            axis.plot(hours, shares, color=colour, linewidth=0.8, label=what if index == 0 else None)
+    axis.set(title=name, ylim=(0, 1.02), xlabel="hours")
 
 
 def _curves(axis: Any, name: str, many: list[Figures]) -> None:
