@@ -92,5 +92,3 @@ def without_habit(usual: Usual, evidence: Evidence, counts: Floats, weights: Flo
     ratios = 0.5 * (np.log(none / some) - near * near * (none - some)).sum(axis=1)
     mixed = np.logaddexp(np.log(1 - WITHOUT), np.log(WITHOUT) + np.clip(ratios, -50, 20))
     return float((weights * mixed).sum())
-
-

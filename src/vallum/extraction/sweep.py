@@ -176,7 +176,11 @@ class Sweeper:
             rows = np.array([state.rows.get(name, -1) for name in names], np.intp)
             known = rows >= 0
             known[known] = state.untrusted[rows[known]]
-            state.recent[tau_s] = rows[known], n[known], attribution.weigh(usual, present.centre, n[known], recent[known], drift)
+            state.recent[tau_s] = (
+                rows[known],
+                n[known],
+                attribution.weigh(usual, present.centre, n[known], recent[known], drift),
+            )
         self._suspects = {name: last for name, last in self._suspects.items() if now - last < REMEMBERED_S}
         alarms = self._search(state)
         named = self._name(state)
@@ -233,7 +237,9 @@ class Sweeper:
         for name, statistic in tests.items():
             limit = self.limits.judge(name, f"{kind} {view / 3600:g}", statistic) / self._sensitivity
             if statistic > limit:
-                return Alarm(kind if kind in ("new", "woken") else f"{kind}:{code}", statistic, limit, round(test.accounts))
+                return Alarm(
+                    kind if kind in ("new", "woken") else f"{kind}:{code}", statistic, limit, round(test.accounts)
+                )
         return None
 
     def _test_habit(self, state: _State) -> Alarm | None:
@@ -405,10 +411,7 @@ class Sweeper:
         place = min(max(round(count), 1), attribution.COUNTS) - 1
         scores = glance.weights[:, place] @ (sums / count) - glance.offsets[:, place]
         single = glance.weights[:, 0] @ rows.mean(axis=0) - glance.offsets[:, 0]
-        streaks = [
-            cluster.follow(name, gain)
-            for cluster, gain in zip(glance.clusters, single.tolist(), strict=True)
-        ]
+        streaks = [cluster.follow(name, gain) for cluster, gain in zip(glance.clusters, single.tolist(), strict=True)]
         needed = attribution.needed(glance.thresholds, np.float32(count))
         scores = np.maximum(scores - needed, np.array(streaks) - STREAK)
         best = int(scores.argmax())
