@@ -34,7 +34,7 @@ def tell(found: Sequence[Figures], console: Console) -> None:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        table.add_column(column, justify="left" if column == "cell" else "right", overflow="fold")
+        table.add_column(column, justify="left" if column == "cell" else "right", no_wrap=column == "cell")
     return table
 
 
