@@ -91,7 +91,7 @@ class Watch:
         if self._sweeper.limits.calibrated:
             verdict = self.ladder.verdict(account, now, established=self._is_old(account, now))
         strange = 0.0 if self._own is None else self._own.judge(account.name, now)
-        if not strange or verdict.pardoned:
+        if not strange or self.ladder.is_pardoned(account.name, now):
             return verdict
         grade = max(verdict.grade, Grade.ALERT) if strange >= 1 else verdict.grade
         return verdict._replace(grade=grade, strange=strange, evidence=verdict.evidence or UNLIKE)
