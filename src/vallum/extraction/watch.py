@@ -98,7 +98,7 @@ class Watch:
         """Say what holds for an account now, from memory."""
         verdict = self.ladder.verdict(account, now, established=self._is_old(account, now))
         strange = 0.0 if self._own is None else self._own.judge(account.name, now)
-        if not strange or verdict.pardoned or self.ladder.is_pardoned(account.name, now):
+        if not strange or self.ladder.is_pardoned(account.name, now):
             return verdict
         grade = max(verdict.grade, Grade.ALERT) if strange >= 1 else verdict.grade
         return verdict._replace(grade=grade, strange=strange, evidence=verdict.evidence or UNLIKE)
