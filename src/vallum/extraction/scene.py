@@ -43,6 +43,7 @@ class Scene:
         counts = np.where(fine, snapshot.counts, 1).astype(np.float32)
         sums = snapshot.sums if fine.all() else np.where(fine[:, None], snapshot.sums, present.centre)
         self.evidence = self._weigh(counts, sums)
+        self.enough: Floats = np.full(len(counts), np.inf, np.float32)  # the score that names each, however few asked
         self._peers: list[Evidence] = []
         self._recent: dict[float, tuple[Rows, Floats, Evidence]] = {}  # who asked of late, how much, and what
 

@@ -18,8 +18,8 @@ import numpy as np
 from vallum.core.extraction import Grade, Terms
 from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.crowd import Crowd
-from vallum.extraction.facts import Findings
-from vallum.extraction.features.answer import read_answer
+from vallum.extraction.facts import FEATURES, Findings
+from vallum.extraction.features.answer import NEUTRAL, read_answer
 from vallum.extraction.features.reader import KINDS, READERS, TEXT, Features
 from vallum.extraction.features.text import Texts
 from vallum.extraction.ladder import Ladder
@@ -115,6 +115,8 @@ class Watch:
         rows = self._features.read(query.inputs, query.answer)
         if rows is None:
             return
+        if query.coarsened:
+            self._forget_answer(account, rows)
         self._crowd.add(account, rows, now)
         if self._own is not None:
             self._compare(self._own, account, rows, now)
@@ -128,18 +130,27 @@ class Watch:
 
     def _compare(self, own: OwnHistory, account: Account, rows: Floats, now: float) -> None:
         """Set an account against its own history."""
-        sketch = self._crowd.sketch(account.name)
-        if sketch is not None:
-            line = sketch.recent + sketch.earlier
+        line = self._line(account)
+        if line is not None:
             own.note(account.name, rows, float(line[COUNT]), line[ROWS], now)
+
+    def _forget_answer(self, account: Account, rows: Floats) -> None:
+        """Take an answer that was made coarser for what this account's answers usually are: it says nothing."""
+        line = self._line(account)
+        rows[:, FEATURES:] = NEUTRAL if line is None else line[ROWS][FEATURES:] / line[COUNT]
+
+    def _line(self, account: Account) -> Floats | None:
+        """Return the sums of both windows of an account; None: nothing is known of it."""
+        sketch = self._crowd.sketch(account.name)
+        line = None if sketch is None else sketch.recent + sketch.earlier
+        return line if line is not None and line[COUNT] > 0 else None
 
     def _glance(self, account: Account, rows: Floats, now: float) -> None:
         if not self._sweeper.stands:
             return
-        sketch = self._crowd.sketch(account.name)
-        if sketch is None:
+        line = self._line(account)
+        if line is None:
             return
-        line = sketch.recent + sketch.earlier
         named = self._sweeper.glance(account.name, rows, float(line[COUNT]), line[ROWS])
         if named is not None:
             self._join(named, now)
