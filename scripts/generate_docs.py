@@ -35,6 +35,7 @@ from vallum.core.record import Timing
 from vallum.core.standing import Footing, Standing
 from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
+from vallum.extraction.leak_meter import Leak
 from vallum.extraction.watchers import Count
 from vallum.metrics import Metrics
 from vallum.presets import PRESETS
@@ -485,7 +486,7 @@ def metrics_page() -> str:
     gate = Gate(Concurrency(1), lambda: 0.0)
     gate.shed[Priority.LOW] = 1
     metrics.gates = [("", gate)]
-    metrics.watches = [Count("", {Grade.ALERT: 1}, 1, 1)]
+    metrics.watches = [Count("", {Grade.ALERT: 1}, 1, 1, [Leak("", 1, 1, 0.5, 0.5, 0.5, 0.5, ())])]
     x.verdict = Verdict(Grade.ALERT)
     x.priority = Priority.LOW
     upstream = Upstream("", "")

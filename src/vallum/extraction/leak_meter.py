@@ -14,9 +14,9 @@ The interval is that of the share among the inputs it was tested on (Wilson, 95 
     replicas    each estimates by the answers that it gave itself, along the curve to as many as all gave (`answered`);
                 it draws no lots but by the secret, so the same answers in the same order give the same estimate
 
-Misses: what a thief knows besides (a trained network, labelled data) helps it and not the student.  Without labels (a
-chat, a regression) nothing is estimated: answers, and how many of them were to inputs that nobody had asked before, are
-counted, and no more.
+Misses: answers before a restart are not learnt from after it.  What a thief knows besides (a trained network, labelled
+data) helps it and not the student.  Without labels (a chat, a regression) nothing is estimated: answers, and how many
+of them were to inputs that nobody had asked before, are counted, and no more.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ class _Group:
         self._seen = np.zeros(SEEN_BITS, np.bool_)
         self._lessons: list[Lesson] = []
         self._size = 0  # answers that the lessons under way are about
+        self.tested, self.nothing = 0, 0.0  # inputs of the last test, and what the commonest label would have come to
 
     def add(self, lot: _Lot | None, code: int) -> None:
         """Count an answer, and keep it or do not: each of all with the same chance."""
@@ -139,6 +140,7 @@ class _Group:
         if steps:  # left over: both have learnt it all
             inputs, labels = tests
             best = max(float((lesson.choose(inputs) == labels).mean()) for lesson in self._lessons)
+            self.tested, self.nothing = len(labels), float(np.bincount(labels).max() / len(labels))
             self.curve = [*self.curve[-CURVE_MAX + 1 :], (self._size, best)]
             self._lessons = []
         return steps
@@ -214,11 +216,9 @@ class LeakMeter:
         answers = max(group.answers, answered)
         if not group.curve:
             return Leak(cluster, answers, group.novel, None, None, None, None, ())
-        labels = [int(sample.answer) for sample in self._trusted.samples]
-        nothing = float(np.bincount(labels).max() / len(labels))
-        size, last = group.curve[-1]
+        nothing, (size, last) = group.nothing, group.curve[-1]
         further = _slope([(1, nothing), *group.curve]) * log(max(answers, size) / size)
-        low, high = _wilson(last, len(labels))
+        low, high = _wilson(last, group.tested)
         agreement = min(1.0, last + further)
         return Leak(
             cluster, answers, group.novel, agreement, low, min(1.0, high + 2 * further), nothing, tuple(group.curve)

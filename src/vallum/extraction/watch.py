@@ -1,7 +1,7 @@
 """The watch over one route: queries in, verdicts out, a sweep now and then.
 
     first        inputs are kept until a scale can be fitted to them (reservoir, reference)
-    then         rows go into accounts' sketches (crowd), and those of established accounts into the present (contemporaries)
+    then         rows go into accounts' sketches (crowd), those of established accounts into the present (contemporaries)
     then         what is usual is fitted, and sweeps are run to see what they reach when nothing is wrong (calibration)
     from then on sweeps name accounts, and the ladder says what becomes of them
 
@@ -22,6 +22,7 @@ from vallum.extraction.facts import Findings
 from vallum.extraction.features.answer import read_answer
 from vallum.extraction.features.reader import KINDS, READERS, Features
 from vallum.extraction.ladder import Ladder
+from vallum.extraction.leak_meter import LeakMeter
 from vallum.extraction.reservoir import Reservoir
 from vallum.extraction.sketch import COUNT, ROWS
 from vallum.extraction.sweep import NEW_S, Sweeper
@@ -38,6 +39,7 @@ CALIBRATE_S = 7 * DAY_S
 SWEEP_S, SWEEP_QUERIES = 60.0, 25
 ESTABLISHED, UNTRUSTED = "established", "untrusted"  # whose last queries are compared
 FRESH = 1024, 32  # places for the last queries of untrusted accounts, and how many of them one account may hold
+LEARNT = 300  # steps of the leak meter's students with each sweep: some 30 ms
 QUIET_S = 3600.0  # between two sweeps where nothing was asked by untrusted accounts
 
 
@@ -72,6 +74,7 @@ class Watch:
         self._asking = open_groups()
         self._sweeper = Sweeper(new_s=new_s, sensitivity=sensitivity)
         self.ladder = Ladder(terms or Terms())
+        self.meter = LeakMeter(None, seed)
         self._asked = 0  # by untrusted accounts, since the last sweep
         self._swept = self._fitted = self._usual_since = -np.inf
 
@@ -89,11 +92,14 @@ class Watch:
         if self._features is None:
             self._keep(query)
             return
-        rows = self._features.read(query.inputs, query.answer)
+        # An answer that was made coarser says how its caller is seen here, and nothing about what it asks.
+        rows = self._features.read(query.inputs, None if query.coarsened else query.answer)
         if rows is None:
             return
         self._crowd.add(account, rows, now)
-        if self._is_trusted(account, now):
+        trusted = self._is_trusted(account, now)
+        self.meter.note(account.name, query.inputs, query.answer, trusted=trusted)
+        if trusted:
             self._put(ESTABLISHED, account.name, now, rows[0])
             return
         self._asked += len(rows)
@@ -147,13 +153,23 @@ class Watch:
             self._usual_since = self._usual_since if np.isfinite(self._usual_since) else now
         if not limits.calibrated and np.isfinite(self._usual_since) and now - self._usual_since >= self._calibrate_s:
             limits.calibrated = True
+        self.meter.learn(LEARNT)
         return self._sweeper.sweep(snapshot, established, untrusted)
 
     def end_sweep(self, findings: Findings) -> Findings:
         """Put the verdicts right."""
-        self.ladder.update(findings, findings.at)
+        self.ladder.update(findings, findings.at, self.meter.shares())
         self._hold(findings.at)
+        self._follow(findings.at)
         return findings
+
+    def _follow(self, now: float) -> None:
+        """Have the leak meter estimate for every cluster, the largest first."""
+        clusters: dict[str, list[str]] = {}
+        for name, cluster, _ in self.ladder.suspects(now):
+            clusters.setdefault(cluster, []).append(name)
+        largest = sorted(clusters, key=lambda cluster: -len(clusters[cluster]))
+        self.meter.follow({cluster: clusters[cluster] for cluster in largest})
 
     def _hold(self, now: float) -> None:
         self._crowd.hold(name for name, _, _ in self.ladder.suspects(now))
@@ -180,7 +196,9 @@ class Watch:
     def _go_by(self, scales: dict[str, Scale]) -> None:
         """Place inputs on these scales from now on; what was kept of accounts on others is gone."""
         self._scales, self._features = scales, Features(scales)
-        self._crowd = self._open_crowd(next(iter(scales.values())).id)
+        kind, scale = next(iter(scales.items()))
+        self._crowd = self._open_crowd(scale.id)
+        self.meter = LeakMeter(scale, self._seed, kind)
         self._reservoirs.clear()
 
     def _open_crowd(self, scale: int) -> Crowd:
