@@ -35,6 +35,7 @@ from vallum.core.record import Timing
 from vallum.core.standing import Footing, Standing
 from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
+from vallum.extraction.leak_meter import Leak
 from vallum.extraction.watchers import Count
 from vallum.metrics import Metrics
 from vallum.presets import PRESETS
@@ -486,7 +487,8 @@ def metrics_page() -> str:
     gate = Gate(Concurrency(1), lambda: 0.0)
     gate.shed[Priority.LOW] = 1
     metrics.gates = [("", gate)]
-    metrics.note_watches([Count("", {Grade.ALERT: 1}, 1, 1)], Figures())
+    leak = Leak("", 1, 1, 0.5, 0.5, 0.5, 0.5, ())
+    metrics.note_watches([Count("", {Grade.ALERT: 1}, 1, 1, [leak])], Figures())
     x.verdict = Verdict(Grade.ALERT)
     x.priority = Priority.LOW
     upstream = Upstream("", "")

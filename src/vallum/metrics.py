@@ -245,13 +245,22 @@ def _watch_metrics(watches: Sequence[Count]) -> Iterator[Metric]:
     alarms = CounterMetricFamily(
         "vallum_extraction_alarms", "Cohorts that differed from established accounts.", labels=("model",)
     )
+    learnt = GaugeMetricFamily(
+        "vallum_extraction_learnt",
+        "How often a copy, made of what a cluster was answered, says what the model says: estimated. "
+        "`untrusted` are all accounts that are not established.",
+        labels=("model", "cluster"),
+    )
     for watch in watches:
+        for leak in watch.leaks:
+            if leak.agreement is not None:
+                learnt.add_metric((watch.model, leak.cluster or "untrusted"), leak.agreement)
         sweeps.add_metric((watch.model,), watch.sweeps)
         alarms.add_metric((watch.model,), watch.alarms)
         for grade, count in watch.accounts.items():
             if grade:
                 accounts.add_metric((watch.model, grade.name.lower()), count)
-    yield from (accounts, sweeps, alarms)
+    yield from (accounts, sweeps, alarms, learnt)
 
 
 def _vigil_metrics(figures: Figures) -> Iterator[Metric]:

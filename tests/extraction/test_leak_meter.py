@@ -74,6 +74,7 @@ def test_the_estimate_is_near_to_what_a_thief_has(count: int) -> None:
     assert leak.low < leak.agreement < leak.high < leak.low + 0.1
     assert leak.nothing is not None
     assert leak.nothing < leak.agreement
+    assert meter.shares()["cluster"] == leak.share == (leak.agreement - leak.nothing) / (1 - leak.nothing)
     assert leak.answers == count
     assert leak.novel > 0.9 * count
 
@@ -147,13 +148,14 @@ def test_an_established_member_is_no_test_any_more() -> None:
 
 
 def test_without_labels_or_tests_nothing_is_estimated_but_counted() -> None:
-    meter = LeakMeter(SCALE, b"secret", "text")
+    meter = LeakMeter(None, b"secret")
     for number in range(300):
         meter.note("thief", (f"prompt {number % 100}",), {"choices": [{"text": "hello"}]}, trusted=False)
     assert not meter.learn()
     leak = meter.estimate()
     assert leak is not None
     assert (leak.answers, leak.agreement, leak.curve) == (300, None, ())
+    assert meter.shares() == {UNTRUSTED: 0.0}
     assert 95 <= leak.novel <= 100
     untested = LeakMeter(SCALE, b"secret")
     ask(untested, "thief", 300)

@@ -9,14 +9,14 @@ When a cluster is found, what its members were answered before is taken from the
 answers than are kept, a sample is learnt from, and the estimate follows the student's own learning curve from there.
 The interval is that of the share among the inputs it was tested on (Wilson, 95 %), and the way along the curve.
 
-    train       off the request path, in pieces: `learn`
+    train       off the request path, in pieces, in any thread: `learn`
     memory      at most STUDENTS_MAX samples of KEPT_MAX answers, at half precision: 64 MiB at 1,024 numbers an input
     replicas    each estimates by the answers that it gave itself, along the curve to as many as all gave (`answered`);
                 it draws no lots but by the secret, so the same answers in the same order give the same estimate
 
-Misses: what a thief knows besides (a trained network, labelled data) helps it and not the student.  Without labels (a
-chat, a regression) nothing is estimated: answers, and how many of them were to inputs that nobody had asked before, are
-counted, and no more.
+Misses: answers before a restart are not learnt from after it.  What a thief knows besides (a trained network, labelled
+data) helps it and not the student.  Without labels (a chat, a regression) nothing is estimated: answers, and how many
+of them were to inputs that nobody had asked before, are counted, and no more.
 """
 
 from __future__ import annotations
@@ -69,6 +69,13 @@ class Leak(NamedTuple):
     nothing: float | None  # agreement of who always says the commonest label
     curve: tuple[tuple[int, float], ...]  # answers and agreement, lesson by lesson
 
+    @property
+    def share(self) -> float:
+        """How much it has of what cannot be had for nothing, from 0 to 1."""
+        if self.agreement is None or self.nothing is None or self.nothing >= 1:
+            return 0.0
+        return max(0.0, (self.agreement - self.nothing) / (1 - self.nothing))
+
     def facts(self) -> dict[str, Any]:
         """Return it for records, metrics and plots."""
         return {**self._asdict(), "curve": [list(point) for point in self.curve]}
@@ -96,6 +103,7 @@ class _Group:
         self._seen = np.zeros(SEEN_BITS, np.bool_)
         self._lessons: list[Lesson] = []
         self._size = 0  # answers that the lessons under way are about
+        self.tested, self.nothing = 0, 0.0  # inputs of the last test, and what the commonest label would have come to
 
     def add(self, lot: _Lot | None, code: int) -> None:
         """Count an answer, and keep it or do not: each of all with the same chance."""
@@ -126,12 +134,13 @@ class _Group:
         if not self._lessons:
             inputs, targets = _targets(self.kept, classes)
             self._lessons = [Lesson(inputs, targets, hidden) for hidden in (0, HIDDEN)]
-            self._size = len(self.kept)
+            self._size = len(inputs)
         for lesson in self._lessons:
             steps = lesson.go_on(steps)
         if steps:  # left over: both have learnt it all
             inputs, labels = tests
             best = max(float((lesson.choose(inputs) == labels).mean()) for lesson in self._lessons)
+            self.tested, self.nothing = len(labels), float(np.bincount(labels).max() / len(labels))
             self.curve = [*self.curve[-CURVE_MAX + 1 :], (self._size, best)]
             self._lessons = []
         return steps
@@ -140,10 +149,10 @@ class _Group:
 class LeakMeter:
     """What the suspected and the untrusted of one route could have learnt."""
 
-    def __init__(self, scale: Scale, secret: bytes, kind: str = "vector") -> None:
-        """Read inputs of one kind as their features do."""
+    def __init__(self, scale: Scale | None, secret: bytes, kind: str = "vector") -> None:
+        """Read inputs of one kind as their features do; without a scale, count them only."""
         self._scale = scale
-        self._read = READERS.get(kind)
+        self._read = READERS[kind]
         self._chance = np.random.default_rng(list(secret))
         self._labels: dict[str, int] = {}
         self._trusted = Reservoir(secret)  # established accounts' inputs: what students are tested on
@@ -189,14 +198,14 @@ class LeakMeter:
         The default is all that one student learns at once, 0.1 to 0.5 s of one core; fewer a call hold it up as long in
         all, and nobody for long.
         """
-        samples = self._trusted.samples
+        samples, classes = self._trusted.samples, len(self._labels)
         due = [group for group in self._groups.values() if group.is_due]
-        if len(samples) < TESTED_MIN or len(self._labels) < 2 or not due:
+        if len(samples) < TESTED_MIN or classes < 2 or not due:
             return False
         tests = np.array([sample.line for sample in samples]), np.array([int(sample.answer) for sample in samples])
         begun = [group for group in due if group.is_learning]
         group = begun[0] if begun else min(due, key=lambda group: group.curve[-1][0] if group.curve else 0)
-        group.learn(steps, len(self._labels), tests)
+        group.learn(steps, classes, tests)
         return True
 
     def estimate(self, cluster: str = UNTRUSTED, answered: int = 0) -> Leak | None:
@@ -207,11 +216,9 @@ class LeakMeter:
         answers = max(group.answers, answered)
         if not group.curve:
             return Leak(cluster, answers, group.novel, None, None, None, None, ())
-        labels = [int(sample.answer) for sample in self._trusted.samples]
-        nothing = float(np.bincount(labels).max() / len(labels))
-        size, last = group.curve[-1]
+        nothing, (size, last) = group.nothing, group.curve[-1]
         further = _slope([(1, nothing), *group.curve]) * log(max(answers, size) / size)
-        low, high = _wilson(last, len(labels))
+        low, high = _wilson(last, group.tested)
         agreement = min(1.0, last + further)
         return Leak(
             cluster, answers, group.novel, agreement, low, min(1.0, high + 2 * further), nothing, tuple(group.curve)
@@ -221,12 +228,15 @@ class LeakMeter:
         """Return what every cluster that is followed could have learnt, the untrusted first."""
         return [leak for leak in map(self.estimate, self._groups) if leak is not None]
 
+    def shares(self) -> dict[str, float]:
+        """Return how much every cluster has of what cannot be had for nothing: what budgets are measured in."""
+        return {leak.cluster: leak.share for leak in self.estimates()}
+
     def _take(self, value: Any, said: Said | None) -> tuple[_Lot | None, int]:
         """Return an input as it is learnt from, if it can be, and a number that tells it from others."""
-        line = None if self._read is None else self._read(value)
-        if line is None:
-            text = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b""
-            return None, crc32(text)
+        line = None if self._scale is None else self._read(value)
+        if self._scale is None or line is None:
+            return None, crc32(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b"")
         near = self._scale.standardise(stretch(line, self._scale.columns).reshape(1, -1))[0].astype(np.float16)
         label = None if said is None else self._number(said.label)
         if said is None or label is None:
@@ -244,12 +254,14 @@ class LeakMeter:
 
 def _targets(lots: list[_Lot], classes: int) -> tuple[Floats, Floats]:
     """Return inputs, and what a student would learn of each: a row of probabilities."""
+    lots = [lot for lot in lots if lot.label < classes]  # others may come while this is under way
     targets = np.empty((len(lots), classes), np.float32)
     for row, lot in zip(targets, lots, strict=True):
         row[:] = (1 - lot.sure) / (classes - 1)
         row[lot.label] = lot.sure
         for number, chance in lot.chances:
-            row[number] = chance
+            if number < classes:
+                row[number] = chance
     targets /= targets.sum(axis=1, keepdims=True)
     return np.array([lot.line for lot in lots], np.float32), targets
 

@@ -8,6 +8,7 @@ their places ever more rarely, so that its share is an even sample of all it ask
 from __future__ import annotations
 
 from hashlib import blake2b
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -83,7 +84,8 @@ class Reservoir:
     @property
     def samples(self) -> list[Sample]:
         """All inputs, in an order that hangs on nothing but them."""
-        return [sample for name in sorted(self._shares) for sample in self._shares[name]]
+        shares = sorted(self._shares.items(), key=itemgetter(0))  # in one step: accounts may come and go meanwhile
+        return [sample for _, share in shares for sample in share]
 
     def is_enough(self) -> bool:
         """Say whether a scale can be fitted."""

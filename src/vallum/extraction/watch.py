@@ -23,6 +23,7 @@ from vallum.extraction.features.answer import NEUTRAL, read_answer
 from vallum.extraction.features.reader import KINDS, READERS, TEXT, Features
 from vallum.extraction.features.text import Texts
 from vallum.extraction.ladder import Ladder
+from vallum.extraction.leak_meter import LeakMeter
 from vallum.extraction.own_history import OwnHistory
 from vallum.extraction.reservoir import Reservoir
 from vallum.extraction.sketch import COUNT, ROWS
@@ -43,6 +44,7 @@ SWEEP_S, SWEEP_QUERIES = 60.0, 25
 ESTABLISHED, UNTRUSTED = "established", "untrusted"  # whose last queries are compared
 FRESH = 1024, 32  # places for the last queries of untrusted accounts, and how many of them one account may hold
 UNLIKE = "what it asks is unlike what it asked before"
+LEARNT = 300  # steps of the leak meter's students with each sweep: some 30 ms
 QUIET_S = 3600.0  # between two sweeps where nothing was asked by untrusted accounts
 
 
@@ -82,6 +84,7 @@ class Watch:
         self._asking = open_groups()
         self._sweeper = Sweeper(new_s=new_s, sensitivity=sensitivity)
         self.ladder = Ladder(terms or Terms())
+        self.meter = LeakMeter(None, seed)
         self._asked = 0  # by untrusted accounts, since the last sweep
         self._swept = self._fitted = self._usual_since = -np.inf
         if kind == TEXT:
@@ -115,12 +118,14 @@ class Watch:
         rows = self._features.read(query.inputs, query.answer)
         if rows is None:
             return
-        if query.coarsened:
+        if query.coarsened:  # it says how its caller is seen here, and nothing about what it asks
             self._forget_answer(account, rows)
         self._crowd.add(account, rows, now)
         if self._own is not None:
             self._compare(self._own, account, rows, now)
-        if self._is_trusted(account, now):
+        trusted = self._is_trusted(account, now)
+        self.meter.note(account.name, query.inputs, query.answer, trusted=trusted)
+        if trusted:
             self._put(ESTABLISHED, account.name, now, rows[0])
             return
         self._asked += len(rows)
@@ -191,6 +196,7 @@ class Watch:
             limits.calibrated = True
         if self._own is not None:
             self._own.fit()
+        self.meter.learn(LEARNT)
         return self._sweeper.sweep(snapshot, established, untrusted)
 
     def end_sweep(self, found: Found) -> Findings:
@@ -199,9 +205,18 @@ class Watch:
             if found and self._features is None:
                 self._go_by(found)
             return Findings(self._swept)
-        self.ladder.update(found, found.at)
+        self.ladder.update(found, found.at, self.meter.shares())
         self._hold(found.at)
+        self._follow(found.at)
         return found
+
+    def _follow(self, now: float) -> None:
+        """Have the leak meter estimate for every cluster, the largest first."""
+        clusters: dict[str, list[str]] = {}
+        for name, cluster, _ in self.ladder.suspects(now):
+            clusters.setdefault(cluster, []).append(name)
+        largest = sorted(clusters, key=lambda cluster: -len(clusters[cluster]))
+        self.meter.follow({cluster: clusters[cluster] for cluster in largest})
 
     def _hold(self, now: float) -> None:
         self._crowd.hold(name for name, _, _ in self.ladder.suspects(now))
@@ -233,7 +248,9 @@ class Watch:
     def _go_by(self, scales: dict[str, Scale]) -> None:
         """Place inputs on these scales from now on; what was kept of accounts on others is gone."""
         self._scales, self._features = scales, Features(scales)
-        self._crowd = self._open_crowd(next(iter(scales.values())).id)
+        kind, scale = next(iter(scales.items()))
+        self._crowd = self._open_crowd(scale.id)
+        self.meter = LeakMeter(scale, self._seed, kind)
         self._reservoirs.clear()
 
     def _read_texts(self) -> None:

@@ -11,11 +11,12 @@ from vallum.core.extraction import CLEAR, Query
 from vallum.extraction.shared_watch import SharedWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from vallum.core.exchange import Exchange
     from vallum.core.extraction import Account, Change, Extraction, Grade, Pardon, Verdict
     from vallum.core.policy import Policy
+    from vallum.extraction.leak_meter import Leak
     from vallum.extraction.watch import Watch
 
 INPUTS_MAX = 256  # of one request that are looked at, evenly over all of them
@@ -29,6 +30,7 @@ class Count(NamedTuple):
     accounts: dict[Grade, int]
     sweeps: int
     alarms: int
+    leaks: Sequence[Leak] = ()  # what the untrusted, and each cluster, could have learnt
 
 
 class Watchers:
@@ -82,7 +84,7 @@ class Watchers:
     def count(self, now: float) -> list[Count]:
         """Count what operators look at, for each model."""
         return [
-            Count(model, watch.ladder.count(now), watch.ladder.sweeps, watch.ladder.alarms)
+            Count(model, watch.ladder.count(now), watch.ladder.sweeps, watch.ladder.alarms, watch.meter.estimates())
             for model, watch in self._watches.items()
         ]
 
