@@ -15,6 +15,7 @@ from vallum.cli.init import init
 from vallum.cli.keys import keys
 from vallum.cli.learn import learn
 from vallum.cli.limits import limits
+from vallum.cli.replay import replay
 from vallum.cli.schema import schema
 from vallum.cli.serve import serve
 from vallum.cli.terminal import DEPENDENCY, MISUSE, complain
@@ -38,7 +39,23 @@ def vallum() -> None:
     """
 
 
-for command in (demo, serve, check, keys, tokens, limits, extraction, why, schema, init, import_openapi, learn, tune):
+COMMANDS = (
+    demo,
+    serve,
+    check,
+    keys,
+    tokens,
+    limits,
+    extraction,
+    why,
+    schema,
+    init,
+    import_openapi,
+    learn,
+    tune,
+    replay,
+)
+for command in COMMANDS:
     vallum.add_command(command)
 
 

@@ -141,7 +141,7 @@ def demands(x: Exchange, route: Route) -> tuple[Demand, ...]:
     wanted, verdict, account = route.extraction, x.verdict, x.account
     if wanted is None or verdict is None or account is None:
         return ()
-    cost = max(1, len(x.inputs))
+    cost = max(1, len(x.inputs)) * x.weight
     if account.verified and wanted.verified_a_day is not None:
         key = f"\x1f{CONTROL}\x1f{wanted.model}\x1fverified\x1f{account.name}"
         quota = Quota(METER, wanted.verified_a_day, DAY_US, unit=ANSWERS)

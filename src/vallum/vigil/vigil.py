@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vallum.config.extraction import plant
 from vallum.core.errors import DependencyError
 from vallum.extraction.sample import live_through
+from vallum.extraction.shared_watch import SharedWatch
 from vallum.extraction.watchers import Watchers
 from vallum.stores.watch_secret import find_secret
 
@@ -56,6 +57,7 @@ class Figures:
     failed: int = 0
     last_s: float = 0.0
     refused: int = 0
+    leading: int = 0
 
 
 class Vigil:
@@ -66,7 +68,7 @@ class Vigil:
 
         A policy that names no seed gets the one in the database at `registry`.
         """
-        self.watchers = Watchers(shared=posts.are_shared)
+        self.watchers = Watchers(lambda rule: SharedWatch(rule.seed(), shared=posts.are_shared, now=now))
         self._making = posts
         self._registry = registry
         self._now = now
@@ -83,7 +85,7 @@ class Vigil:
     def follow(self, policy: Policy) -> None:
         """Watch what a policy names, which has its seed.  Raise DependencyError."""
         self.watchers.keep(policy)
-        self.keep(self.watchers.all())
+        self.keep(self.watchers.ruled())
 
     def keep(self, watches: Iterable[tuple[Extraction, Any]]) -> None:
         """Be on duty for these watches, and let go of all others.  Raise DependencyError."""
@@ -163,7 +165,9 @@ class Vigil:
             if post.trouble:
                 log.info("what is known of %s is shared again", post.name)
             post.trouble = ""
-        self.figures.refused = sum(each.replica.refused for each in self._posts.values() if each.replica is not None)
+        replicas = [each.replica for each in self._posts.values() if each.replica is not None]
+        self.figures.refused = sum(replica.refused for replica in replicas)
+        self.figures.leading = sum(replica.leads for replica in replicas)
 
     async def _sweep(self, post: Post) -> None:
         began = self._clock()
