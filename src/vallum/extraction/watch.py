@@ -115,7 +115,7 @@ class Watch:
             self._keep(query)
         if self._features is None:
             return
-        rows = self._features.read(query.inputs, query.answer)
+        rows = self._features.read(query.inputs, _plain_answer(query))
         if rows is None:
             return
         if query.coarsened:  # it says how its caller is seen here, and nothing about what it asks
@@ -224,7 +224,7 @@ class Watch:
     # --- calibration
 
     def _keep(self, query: Query) -> None:
-        answer = read_answer(query.answer)
+        answer = read_answer(_plain_answer(query))
         for value in query.inputs:
             kind = KINDS.get(type(value), "")
             if kind == TEXT:
@@ -270,3 +270,8 @@ class Watch:
         """Say whether an account is established."""
         created = self._crowd.created(account.name) if account.created is None else account.created
         return created is not None and now - created >= self._new_s
+
+
+def _plain_answer(query: Query) -> Any:
+    """Return what was answered, unless it was coarser for this caller: that would say how the gateway sees it."""
+    return None if query.coarsened else query.answer
