@@ -10,6 +10,7 @@ from vallum import __version__
 from vallum.cli.check import check
 from vallum.cli.demo import demo
 from vallum.cli.drafts import import_openapi
+from vallum.cli.estimate import estimate_command
 from vallum.cli.init import init
 from vallum.cli.keys import keys
 from vallum.cli.learn import learn
@@ -38,7 +39,10 @@ def vallum() -> None:
     """
 
 
-for command in (demo, serve, check, keys, tokens, limits, why, schema, init, import_openapi, learn, tune, replay):
+RUN = (serve, check, keys, tokens, limits, why)
+WRITE = (schema, init, import_openapi, learn, tune)
+JUDGE = (estimate_command, replay)
+for command in (demo, *RUN, *WRITE, *JUDGE):
     vallum.add_command(command)
 
 
