@@ -11,6 +11,7 @@ from vallum.cli.check import check
 from vallum.cli.demo import demo
 from vallum.cli.drafts import import_openapi
 from vallum.cli.estimate import estimate_command
+from vallum.cli.extraction import extraction
 from vallum.cli.init import init
 from vallum.cli.keys import keys
 from vallum.cli.learn import learn
@@ -39,7 +40,7 @@ def vallum() -> None:
     """
 
 
-RUN = (serve, check, keys, tokens, limits, why)
+RUN = (serve, check, keys, tokens, limits, extraction, why)
 WRITE = (schema, init, import_openapi, learn, tune)
 JUDGE = (estimate_command, replay)
 for command in (demo, *RUN, *WRITE, *JUDGE):

@@ -62,7 +62,15 @@ CODECS: Mapping[str, Callable[[], Codec]] = {
 REQUEST_HEADERS = frozenset("accept accept-language content-type traceparent tracestate".split())
 # What the adapters write themselves, and what belongs to one connection.
 FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
-NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "dpop", "forwarded", "x-api-key", "x-forwarded-for"}
+NEVER_FORWARDED = FRAMING | {
+    "authorization",
+    "cookie",
+    "dpop",
+    "forwarded",
+    "vallum-work",
+    "x-api-key",
+    "x-forwarded-for",
+}
 # How proxies begin the names of fields about a client's certificate: to an upstream these would be a claim.
 CERTIFICATE_HEADERS = (
     "client-cert",

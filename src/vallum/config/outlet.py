@@ -50,7 +50,16 @@ RESPONSE_HEADERS = frozenset(
 )
 # What the adapters write themselves, and what belongs to one connection.
 NEVER_ANSWERED = frozenset(
-    [*HOP_BY_HOP, *COST_FIELDS, "dpop-nonce", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate"]
+    [
+        *HOP_BY_HOP,
+        *COST_FIELDS,
+        "dpop-nonce",
+        "ratelimit",
+        "ratelimit-policy",
+        "retry-after",
+        "vallum-work",
+        "www-authenticate",
+    ]
 ) | {"x-request-id"}
 
 

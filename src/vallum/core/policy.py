@@ -10,6 +10,7 @@ from typing import Any
 from vallum.core.content import ANY_SHAPE, Content, Passage, Shape
 from vallum.core.cost import Meter, OutputBound, Tariff
 from vallum.core.decision import Finding
+from vallum.core.extraction import Extraction
 from vallum.core.fieldpath import Path
 from vallum.core.problem import ErrorFormat
 from vallum.core.protocols import (
@@ -242,6 +243,7 @@ class Route:
     output_bound: OutputBound | None = None  # of a request's answers; None: only where tokens are counted
     on_overrun: OnOverrun = OnOverrun.ALLOW
     shows_quotas: bool = True
+    extraction: Extraction | None = None  # what is done about copies of the model
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from vallum.core import verdicts
 from vallum.core.address import ip_partition
-from vallum.core.cost import OF_TOKENS, TAKEN_FOR_GOOD, Bill, OutputBound
+from vallum.core.cost import ANSWERS, OF_TOKENS, TAKEN_FOR_GOOD, Bill, OutputBound
 from vallum.core.decision import Deny, Finding, Reason
 from vallum.core.effects import Steps, TakeQuota, ask
 from vallum.core.exchange import NOBODY
@@ -90,10 +91,12 @@ def quotas(
 
     def run(x: Exchange, route: Route) -> Steps[Refusal | None]:
         demands, settles, write = plans.get((x.principal, x.request.client)) or make(x, route)
-        if not demands:
+        held = verdicts.demands(x, route) if not shadow and verdicts.acts(x, route) else ()
+        if not demands and not held:
             return None
         if x.factor != 1.0 or x.weight != 1:
             demands = _weighted(_narrow(demands, x.factor), x.weight)
+        demands += held  # at the end: what is written of the others goes by their places
         if settles:
             bill = _bill(x, route)
             demands = bill.ask(demands)
@@ -193,6 +196,8 @@ def _weigh(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny | Non
     refused = taken.refused
     if refused is None:
         return None
+    if refused.unit == ANSWERS:
+        return verdicts.over(demands, taken)
     cost = next((demand.cost for demand in demands if demand.quota.name == refused.name), 1)
     control = f"quota:{refused.name}"
     if taken.unavailable:

@@ -34,7 +34,7 @@ class Input(NamedTuple):
     """Where the model's input lies in a request, for whoever compares inputs."""
 
     path: str  # dotted, as in a policy: `inputs.*.data`
-    kind: str  # text, image, audio, vector
+    kind: str  # text, image, audio, vector, table
 
 
 @dataclass(frozen=True, kw_only=True)
