@@ -51,7 +51,11 @@ def test_the_whole_policy_holds_for_whoever_is_named() -> None:
     calls: list[Call] = []
 
     async def main() -> list[Told]:
-        house = gateway(lambda call: calls.append(call) or LABEL)
+        def answer(call: Call) -> Reply:
+            calls.append(call)
+            return LABEL
+
+        house = gateway(answer)
         told = [await house.ask("POST", "/predict", BODY, who=ALICE) for _ in range(2)]
         await asyncio.sleep(120)
         told.append(await house.ask("POST", "/predict", BODY, who=ALICE))
@@ -98,7 +102,7 @@ def test_every_query_is_shown_to_the_watch_and_it_sweeps_by_the_virtual_clock(mo
     noted: list[Any] = []
     swept: list[float] = []
     monkeypatch.setattr(SharedWatch, "note", lambda _, query: noted.append(query))
-    monkeypatch.setattr(SharedWatch, "sweep_due", lambda _, now: len(noted) % 2 == 0)
+    monkeypatch.setattr(SharedWatch, "sweep_due", lambda *_: len(noted) % 2 == 0)
     monkeypatch.setattr(SharedWatch, "sweep", lambda _, now: swept.append(now))
 
     async def main() -> None:

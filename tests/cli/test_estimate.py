@@ -169,7 +169,7 @@ def test_free_biases_give_the_width_away() -> None:
 
 
 def test_the_watch_stands_in_the_way_of_what_is_unlike_honest_use() -> None:
-    watched = {
+    watched: dict[str, Any] = {
         "extraction": {"watch": True, "respond": "graduated"},
         "request": {"features": {"path": "x", "kind": "vector"}},
     }

@@ -321,7 +321,7 @@ def _days(reach: _Reach, queries: int, accounts: int, watch: dict[str, Any] | No
     if watch is None:
         return reach.seconds(queries, accounts) / DAY_S
     free, rest = min(queries, watch["before"]), max(0, queries - watch["before"])
-    return reach.seconds(free, accounts) / DAY_S + rest / watch["a_day"]
+    return reach.seconds(free, accounts) / DAY_S + rest / float(watch["a_day"])
 
 
 def assumed(thief: Thief, costs: dict[str, Any]) -> list[str]:
