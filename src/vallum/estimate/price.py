@@ -320,7 +320,8 @@ def _price(goal: Goal, reach: _Reach, thief: Thief, price: float, watch: dict[st
 def _days(reach: _Reach, queries: int, accounts: int, watch: dict[str, Any] | None) -> float:
     if watch is None:
         return reach.seconds(queries, accounts) / DAY_S
-    free, rest = min(queries, watch["before"]), max(0, queries - watch["before"])
+    before = int(watch["before"])
+    free, rest = min(queries, before), max(0, queries - before)
     return reach.seconds(free, accounts) / DAY_S + rest / float(watch["a_day"])
 
 
