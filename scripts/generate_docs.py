@@ -40,6 +40,7 @@ from vallum.metrics import Metrics
 from vallum.presets import PRESETS
 from vallum.presets.paths import PATHS, method
 from vallum.stores.failover import Condition
+from vallum.vigil.vigil import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -485,7 +486,7 @@ def metrics_page() -> str:
     gate = Gate(Concurrency(1), lambda: 0.0)
     gate.shed[Priority.LOW] = 1
     metrics.gates = [("", gate)]
-    metrics.watches = [Count("", {Grade.ALERT: 1}, 1, 1)]
+    metrics.note_watches([Count("", {Grade.ALERT: 1}, 1, 1)], Figures())
     x.verdict = Verdict(Grade.ALERT)
     x.priority = Priority.LOW
     upstream = Upstream("", "")

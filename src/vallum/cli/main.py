@@ -40,10 +40,24 @@ def vallum() -> None:
     """
 
 
-RUN = (serve, check, keys, tokens, limits, extraction, why)
-WRITE = (schema, init, import_openapi, learn, tune)
-JUDGE = (estimate_command, replay)
-for command in (demo, *RUN, *WRITE, *JUDGE):
+COMMANDS = (
+    demo,
+    serve,
+    check,
+    keys,
+    tokens,
+    limits,
+    extraction,
+    why,
+    schema,
+    init,
+    import_openapi,
+    learn,
+    tune,
+    estimate_command,
+    replay,
+)
+for command in COMMANDS:
     vallum.add_command(command)
 
 

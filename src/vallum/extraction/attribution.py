@@ -5,8 +5,8 @@ each coordinate (calibration.py).  For members of a cluster it is near the clust
 
     score = log N(y; m, v) / N(y; 0, v) = sum over coordinates of (m y - m^2 / 2) / v
 
-which is Wald's sequential likelihood ratio when it is taken again after each query: past a threshold A, chance brings an
-honest account there with a probability below exp(-A).  What m is, is found by expectation and maximisation over two
+which is Wald's sequential likelihood ratio when it is taken again after each query: past a threshold A, chance brings
+an honest account there with a probability below exp(-A).  What m is, is found by expectation and maximisation over two
 components, members and others, from the cohort's own mean; coordinates that do not stand out of the noise are drawn
 towards 0 (the positive part of James and Stein's rule).
 
@@ -50,12 +50,10 @@ class Evidence(NamedTuple):
         return Evidence(self.precision[rows], self.pull[rows])
 
 
-def weigh(usual: Usual, centre: Floats, counts: Floats, sums: Floats, drift: Floats | None = None) -> Evidence:
+def weigh(usual: Usual, centre: Floats, counts: Floats, sums: Floats, drift: Floats) -> Evidence:
     """Return what accounts' sums say, against a centre; what lies along `drift` (WIDTH, some) says nothing."""
-    counts = np.clip(counts, 1e-3, None)
-    near = (sums / counts[:, None] - centre) @ usual.basis
-    if drift is not None and drift.size:
-        near -= (near @ drift) @ drift.T
+    near: Floats = (sums / np.maximum(counts, np.float32(1e-3))[:, None] - centre) @ usual.basis
+    near -= (near @ drift) @ drift.T
     weight = precision(usual, counts)
     return Evidence(weight, near * weight)
 
@@ -63,14 +61,14 @@ def weigh(usual: Usual, centre: Floats, counts: Floats, sums: Floats, drift: Flo
 def precision(usual: Usual, counts: Floats) -> Floats:
     """Return one over the variance of honest accounts' means, for each number of queries."""
     spread = 1 / np.clip(counts, 1.0, COUNT_MAX)
-    found: Floats = 1 / (TAIL * usual.habit + spread[:, None] * (1 - usual.habit))
-    return found
+    found = 1 / (TAIL * usual.habit + spread[:, None] * (1 - usual.habit))
+    return found.astype(np.float32, copy=False)
 
 
 def score(evidence: Evidence, mean: Floats) -> Floats:
     """Return how much each account speaks for a cluster's mean: log likelihood ratios."""
-    scores: Floats = evidence.pull @ mean - evidence.precision @ (mean * mean / 2)
-    return scores
+    scores = evidence.pull @ mean - evidence.precision @ (mean * mean / 2)
+    return scores.astype(np.float32, copy=False)
 
 
 class Gathered(NamedTuple):
@@ -112,11 +110,11 @@ def thresholds(share: float, sizes: tuple[float, ...], honest: tuple[Floats, ...
     least = SURE - float(np.log(share / (1 - share)))
     beyond = [max(least, float(np.quantile(scores, CHANCE))) if len(scores) >= FEW else least for scores in honest]
     steps = np.interp(np.log2(np.arange(1, COUNTS + 1)), np.log2(sizes), beyond)
-    found: Floats = np.clip(np.maximum(steps, LONGER * np.log2(np.arange(1, COUNTS + 1))), SCORE_MIN, SCORE_MAX)
-    return found.astype(np.float32)
+    longer = LONGER * np.log2(np.arange(1, COUNTS + 1))
+    return np.clip(np.maximum(steps, longer), SCORE_MIN, SCORE_MAX).astype(np.float32)
 
 
 def needed(thresholds: Floats, counts: Floats) -> Floats:
     """Return the threshold for each account, by how many queries it asked."""
     found: Floats = thresholds[..., np.clip(counts, 1, COUNTS).astype(np.intp) - 1]
-    return found + LONGER * np.log2(np.maximum(counts / COUNTS, 1))
+    return (found + LONGER * np.log2(np.maximum(counts / COUNTS, 1))).astype(np.float32)

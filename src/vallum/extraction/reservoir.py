@@ -80,6 +80,11 @@ class Reservoir:
         """Whose inputs are kept."""
         return frozenset(self._shares)
 
+    @property
+    def samples(self) -> list[Sample]:
+        """All inputs, in an order that hangs on nothing but them."""
+        return [sample for name in sorted(self._shares) for sample in self._shares[name]]
+
     def is_enough(self) -> bool:
         """Say whether a scale can be fitted."""
         return len(self) >= INPUTS_MIN and len(self._shares) >= ACCOUNTS_MIN
@@ -93,8 +98,7 @@ class Reservoir:
             for sample in share:
                 lengths[len(sample.line)] = lengths.get(len(sample.line), 0.0) + 1 / len(share)
         length = max(sorted(lengths), key=lambda key: lengths[key])
-        samples = [sample for name in sorted(self._shares) for sample in self._shares[name]]
-        alike = [sample for sample in samples if len(sample.line) == length]
+        alike = [sample for sample in self.samples if len(sample.line) == length]
         return fit(np.array([sample.line for sample in alike]), np.array([sample.answer for sample in alike]), secret)
 
     def _admit(self, account: str) -> bool:

@@ -1,7 +1,7 @@
 """The watch over one route: queries in, verdicts out, a sweep now and then.
 
     first        inputs are kept until a scale can be fitted to them (reservoir, reference)
-    then         rows go into accounts' sketches (crowd), and those of established accounts into the present (contemporaries)
+    then         rows go into accounts' sketches (crowd), and the last ones beside them (contemporaries)
     then         what is usual is fitted, and sweeps are run to see what they reach when nothing is wrong (calibration)
     from then on sweeps name accounts, and the ladder says what becomes of them
 
@@ -11,11 +11,11 @@ What is usual is fitted again each day, so that it follows what slowly changes; 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vallum.core.extraction import CLEAR, Terms
+from vallum.core.extraction import Terms
 from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.crowd import Crowd
 from vallum.extraction.facts import Findings
@@ -29,9 +29,11 @@ from vallum.extraction.sweep import NEW_S, Sweeper
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vallum.core.extraction import Account, Query, Verdict
+    from vallum.core.extraction import Account, Extraction, Query, Verdict
     from vallum.extraction.facts import Floats, Named, Snapshot
     from vallum.extraction.reference import Scale
+
+    Found = Findings | dict[str, Scale]
 
 DAY_S = 86_400.0
 CALIBRATE_S = 7 * DAY_S
@@ -75,10 +77,15 @@ class Watch:
         self._asked = 0  # by untrusted accounts, since the last sweep
         self._swept = self._fitted = self._usual_since = -np.inf
 
+    def govern(self, rule: Extraction) -> None:
+        """Go by a rule from now on; nothing is forgotten."""
+        self.ladder.terms = rule.terms
+        self._new_s, self._calibrate_s = rule.established_s, rule.calibrate_s
+        self._sweep_s, self._sweep_queries = rule.sweep_s, rule.sweep_queries
+        self._sweeper.govern(rule.established_s, rule.sensitivity)
+
     def judge(self, account: Account, now: float) -> Verdict:
         """Say what holds for an account now, from memory."""
-        if not self._sweeper.limits.calibrated:
-            return CLEAR
         return self.ladder.verdict(account, now, established=self._is_old(account, now))
 
     def note(self, query: Query) -> None:
@@ -131,12 +138,11 @@ class Watch:
         """Test the cohorts, attribute members, and put the verdicts right: all at once."""
         return self.end_sweep(self.begin_sweep(now)())
 
-    def begin_sweep(self, now: float) -> Callable[[], Findings]:
+    def begin_sweep(self, now: float) -> Callable[[], Found]:
         """Return what finds, in any thread and once, whatever is to be found at this moment."""
         self._asked, self._swept = 0, now
         if self._features is None:
-            self._fit_scales()
-            return lambda: Findings(now)
+            return partial(self._fit_scales, {kind: kept.state() for kind, kept in self._reservoirs.items()})
         asking = [group.copy() for group in self._asking.values()]
         return partial(self._find, self._crowd.snapshot(now), *asking)
 
@@ -145,15 +151,19 @@ class Watch:
         if now - self._fitted >= DAY_S and self._sweeper.fit(snapshot, established):
             self._fitted = now
             self._usual_since = self._usual_since if np.isfinite(self._usual_since) else now
-        if not limits.calibrated and now - self._usual_since >= self._calibrate_s:
+        if not limits.calibrated and np.isfinite(self._usual_since) and now - self._usual_since >= self._calibrate_s:
             limits.calibrated = True
         return self._sweeper.sweep(snapshot, established, untrusted)
 
-    def end_sweep(self, findings: Findings) -> Findings:
-        """Put the verdicts right."""
-        self.ladder.update(findings, findings.at)
-        self._hold(findings.at)
-        return findings
+    def end_sweep(self, found: Found) -> Findings:
+        """Put the verdicts right; or begin to place inputs on the scales that were found."""
+        if not isinstance(found, Findings):
+            if found and self._features is None:
+                self._go_by(found)
+            return Findings(self._swept)
+        self.ladder.update(found, found.at)
+        self._hold(found.at)
+        return found
 
     def _hold(self, now: float) -> None:
         self._crowd.hold(name for name, _, _ in self.ladder.suspects(now))
@@ -172,10 +182,12 @@ class Watch:
         """Keep an input for calibration, or do not; say whether it is kept."""
         return self._reservoirs.setdefault(kind, Reservoir(self._seed)).offer(account, line, answer)
 
-    def _fit_scales(self) -> None:
-        scales = {kind: kept.fit(self._seed) for kind, kept in self._reservoirs.items() if kept.is_enough()}
-        if scales:
-            self._go_by(scales)
+    def _fit_scales(self, states: dict[str, Any]) -> dict[str, Scale]:
+        """Fit a scale to the inputs of each kind of which there are enough."""
+        reservoirs = {kind: Reservoir(self._seed) for kind in states}
+        for kind, kept in reservoirs.items():
+            kept.take_state(states[kind])
+        return {kind: kept.fit(self._seed) for kind, kept in reservoirs.items() if kept.is_enough()}
 
     def _go_by(self, scales: dict[str, Scale]) -> None:
         """Place inputs on these scales from now on; what was kept of accounts on others is gone."""
