@@ -176,7 +176,7 @@ def test_what_is_remembered_goes_on_elsewhere(honest):
     sweeper, other = calibrated(honest), Sweeper()
     honest.raid(40)
     sweep(sweeper, honest)
-    other.take_state(sweeper.state())
+    other = other.twin(sweeper.state())
     strange = honest.world.strange(3)
     assert other.glance("late", strange[2:], 3.0, strange.sum(axis=0)) is not None
     assert named(sweep(other, honest, 1)) == named(sweep(sweeper, honest, 1))
