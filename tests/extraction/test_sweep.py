@@ -7,11 +7,11 @@ import pytest
 from tests.extraction.traffic import DAY_S, NOW, OLD, YOUNG, Traffic
 
 from vallum.extraction.contemporaries import Contemporaries
-from vallum.extraction.facts import WIDTH
+from vallum.extraction.facts import WIDTH, Findings
 from vallum.extraction.sweep import Sweeper
 
 
-def calibrated(traffic):
+def calibrated(traffic: Traffic) -> Sweeper:
     """A sweeper that has seen honest traffic."""
     sweeper = Sweeper()
     assert sweeper.fit(traffic.snapshot(), traffic.peers)
@@ -21,24 +21,23 @@ def calibrated(traffic):
 
 
 @pytest.fixture
-def honest():
+def honest() -> Traffic:
     traffic = Traffic()
     traffic.honest(250)
     traffic.honest(25, YOUNG, "newcomer", queries=12)
     return traffic
 
 
-def sweep(sweeper, traffic, times=2):
-    for turn in range(times):
-        findings = sweeper.sweep(traffic.snapshot(NOW + turn), traffic.peers, traffic.fresh)
-    return findings
+def sweep(sweeper: Sweeper, traffic: Traffic, times: int = 2) -> Findings:
+    found = [sweeper.sweep(traffic.snapshot(NOW + turn), traffic.peers, traffic.fresh) for turn in range(times)]
+    return found[-1]
 
 
-def named(findings):
+def named(findings: Findings) -> set[str]:
     return {one.name for one in findings.named}
 
 
-def test_honest_accounts_are_not_named(honest):
+def test_honest_accounts_are_not_named(honest: Traffic) -> None:
     findings = sweep(calibrated(honest), honest)
     assert findings.calibrated
     assert not findings.named
@@ -46,7 +45,7 @@ def test_honest_accounts_are_not_named(honest):
 
 
 @pytest.mark.parametrize(("many", "queries", "camouflage"), [(60, 3, 0), (10, 12, 0), (60, 5, 5)])
-def test_a_raid_is_named_and_nearly_nobody_else(honest, many, queries, camouflage):
+def test_a_raid_is_named_and_nearly_nobody_else(honest: Traffic, many: int, queries: int, camouflage: int) -> None:
     sweeper = calibrated(honest)
     honest.raid(many, queries, camouflage)
     findings = sweep(sweeper, honest, 3)
@@ -56,7 +55,7 @@ def test_a_raid_is_named_and_nearly_nobody_else(honest, many, queries, camouflag
     assert sweeper.stands
 
 
-def test_all_members_of_a_raid_are_one_cluster_that_keeps_its_name(honest):
+def test_all_members_of_a_raid_are_one_cluster_that_keeps_its_name(honest: Traffic) -> None:
     sweeper = calibrated(honest)
     honest.raid(40)
     first, second = sweep(sweeper, honest), sweep(sweeper, honest)
@@ -65,13 +64,13 @@ def test_all_members_of_a_raid_are_one_cluster_that_keeps_its_name(honest):
     assert clusters == {one.cluster for one in second.named}
 
 
-def test_two_replicas_with_the_same_sketches_find_the_same(honest):
+def test_two_replicas_with_the_same_sketches_find_the_same(honest: Traffic) -> None:
     one, other = calibrated(honest), calibrated(honest)
     honest.raid(40)
     assert sweep(one, honest) == sweep(other, honest)
 
 
-def test_a_launch_names_nobody(honest):
+def test_a_launch_names_nobody(honest: Traffic) -> None:
     sweeper = calibrated(honest)
     habit = np.zeros(12)
     habit[:2] = 0.5
@@ -79,7 +78,7 @@ def test_a_launch_names_nobody(honest):
     assert not sweep(sweeper, honest, 3).named
 
 
-def test_nothing_is_named_before_calibration(honest):
+def test_nothing_is_named_before_calibration(honest: Traffic) -> None:
     sweeper = Sweeper()
     honest.raid(60)
     assert not sweep(sweeper, honest).named
@@ -89,14 +88,14 @@ def test_nothing_is_named_before_calibration(honest):
     assert not findings.calibrated
 
 
-def test_a_verified_account_is_not_searched_among_the_untrusted(honest):
+def test_a_verified_account_is_not_searched_among_the_untrusted(honest: Traffic) -> None:
     sweeper = calibrated(honest)
     honest.raid(60)
     honest.protected = {f"thief-{number}" for number in range(60)}
     assert not sweep(sweeper, honest).named
 
 
-def test_who_is_named_does_not_become_established_by_waiting(honest):
+def test_who_is_named_does_not_become_established_by_waiting(honest: Traffic) -> None:
     sweeper = calibrated(honest)
     honest.raid(40)
     sweep(sweeper, honest)
@@ -109,7 +108,7 @@ def test_who_is_named_does_not_become_established_by_waiting(honest):
     assert sweeper.is_suspect("thief-0")
 
 
-def test_between_sweeps_a_new_account_is_named_at_its_first_queries_and_an_honest_one_is_not(honest):
+def test_between_sweeps_a_new_account_is_named_at_its_first_queries_and_an_honest_one_is_not(honest: Traffic) -> None:
     sweeper = calibrated(honest)
     honest.raid(40)
     sweep(sweeper, honest)
@@ -119,7 +118,7 @@ def test_between_sweeps_a_new_account_is_named_at_its_first_queries_and_an_hones
     assert sweeper.glance("nobody", ordinary, 0.0, ordinary.sum(axis=0)) is None
 
 
-def test_an_account_that_turns_after_a_long_honest_while_is_named_by_its_streak(honest):
+def test_an_account_that_turns_after_a_long_honest_while_is_named_by_its_streak(honest: Traffic) -> None:
     sweeper = calibrated(honest)
     honest.raid(40)
     sweep(sweeper, honest)
@@ -131,7 +130,7 @@ def test_an_account_that_turns_after_a_long_honest_while_is_named_by_its_streak(
 
 
 @pytest.mark.parametrize("names", [0, 1])
-def test_a_route_that_hardly_anybody_asks_is_swept_without_a_word(honest, names):
+def test_a_route_that_hardly_anybody_asks_is_swept_without_a_word(honest: Traffic, names: int) -> None:
     sweeper = calibrated(honest)
     few = Traffic(honest.world)
     few.honest(names)
@@ -139,7 +138,7 @@ def test_a_route_that_hardly_anybody_asks_is_swept_without_a_word(honest, names)
     assert not Sweeper().fit(few.snapshot(), few.peers)
 
 
-def test_sums_that_are_no_numbers_are_left_out(honest):
+def test_sums_that_are_no_numbers_are_left_out(honest: Traffic) -> None:
     sweeper = calibrated(honest)
     honest.raid(40)
     for value in (np.nan, np.inf):
@@ -149,7 +148,7 @@ def test_sums_that_are_no_numbers_are_left_out(honest):
     assert findings.named
 
 
-def test_inputs_that_are_all_the_same_break_nothing():
+def test_inputs_that_are_all_the_same_break_nothing() -> None:
     traffic = Traffic()
     row = traffic.world.honest(1)
     for number in range(200):
@@ -157,14 +156,14 @@ def test_inputs_that_are_all_the_same_break_nothing():
     assert not sweep(calibrated(traffic), traffic).named
 
 
-def test_without_anybody_to_compare_with_nothing_is_found(honest):
+def test_without_anybody_to_compare_with_nothing_is_found(honest: Traffic) -> None:
     sweeper = calibrated(honest)
     honest.raid(40)
     honest.peers = Contemporaries()
     assert not sweep(sweeper, honest).named
 
 
-def test_a_raid_among_a_fifth_of_those_calibrated_on_is_found_nevertheless(honest):
+def test_a_raid_among_a_fifth_of_those_calibrated_on_is_found_nevertheless(honest: Traffic) -> None:
     honest.raid(60, 20, prefix="planted", created=OLD)
     sweeper = calibrated(honest)
     honest.raid(60)
@@ -172,7 +171,7 @@ def test_a_raid_among_a_fifth_of_those_calibrated_on_is_found_nevertheless(hones
     assert sum(name.startswith("thief") for name in named(findings)) >= 50
 
 
-def test_what_is_remembered_goes_on_elsewhere(honest):
+def test_what_is_remembered_goes_on_elsewhere(honest: Traffic) -> None:
     sweeper, other = calibrated(honest), Sweeper()
     honest.raid(40)
     sweep(sweeper, honest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +11,13 @@ from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.facts import ANSWER_BINS, WIDTH, Snapshot
 from vallum.extraction.features.answer import WEIGHT
 from vallum.extraction.reference import fit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vallum.extraction.facts import Floats
+
+    Numbers = NDArray[Any]
 
 DAY_S = 86_400.0
 NOW = 100 * DAY_S
@@ -22,32 +30,34 @@ class World:
     """What is asked about: points of a few modes, answered surely; and what a thief asks."""
 
     def __init__(self, seed: int = 1) -> None:
+        """Choose the modes."""
         self.rng = np.random.default_rng(seed)
         self.modes = self.rng.normal(0, 2.0, (MODES, COLUMNS))
         inputs = self._points(self.rng.integers(MODES, size=600))
         self.scale = fit(inputs.astype(np.float32), self.rng.random(600).astype(np.float32), SECRET)
 
-    def _points(self, modes):
+    def _points(self, modes: Numbers) -> Numbers:
         return self.modes[modes] + self.rng.normal(0, 0.5, (len(modes), COLUMNS))
 
-    def honest(self, count, habit=None):
+    def honest(self, count: int, habit: Numbers | None = None) -> Floats:
         """Rows of an account with a habit."""
         points = self._points(self.rng.choice(MODES, count, p=habit))
         return self._rows(
             points, self.rng.choice(ANSWER_BINS, count, p=(0.02, 0.03, 0.05, 0.1, 0.15, 0.15, 0.25, 0.25))
         )
 
-    def strange(self, count):
+    def strange(self, count: int) -> Floats:
         """Rows of noise that the model is unsure of."""
         return self._rows(self.rng.normal(0, 3.0, (count, COLUMNS)), self.rng.integers(5, size=count))
 
-    def _rows(self, points, bins):
+    def _rows(self, points: Numbers, bins: Numbers) -> Floats:
         rows = np.zeros((len(points), WIDTH), np.float32)
         rows[:, : WIDTH - ANSWER_BINS] = self.scale.place(points.astype(np.float32))
         rows[np.arange(len(points)), WIDTH - ANSWER_BINS + bins] = WEIGHT
         return rows
 
-    def habit(self):
+    def habit(self) -> Numbers:
+        """Draw how often each mode."""
         return self.rng.dirichlet(np.full(MODES, 0.6))
 
 
@@ -56,15 +66,15 @@ class Traffic:
     """Accounts and what they asked, as a sweep sees them."""
 
     world: World = field(default_factory=World)
-    names: list = field(default_factory=list)
-    counts: list = field(default_factory=list)
-    sums: list = field(default_factory=list)
-    created: list = field(default_factory=list)
-    protected: set = field(default_factory=set)
+    names: list[str] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    sums: list[Floats] = field(default_factory=list)
+    created: list[float] = field(default_factory=list)
+    protected: set[str] = field(default_factory=set)
     peers: Contemporaries = field(default_factory=Contemporaries)
     fresh: Contemporaries = field(default_factory=lambda: Contemporaries(1024, 32))
 
-    def add(self, name, rows, created):
+    def add(self, name: str, rows: Floats, created: float) -> None:
         """Let an account ask, in the last hour."""
         self.names.append(name)
         self.counts.append(len(rows))
@@ -74,19 +84,26 @@ class Traffic:
         for place, row in enumerate(rows[:16]):
             group.note(name, NOW - 3600 + place, row)
 
-    def honest(self, many, created=OLD, prefix="user", queries=20, habit=None):
+    def honest(
+        self, many: int, created: float = OLD, prefix: str = "user", *, queries: int = 20, habit: Numbers | None = None
+    ) -> None:
+        """Let honest accounts ask."""
         for number in range(many):
             rows = self.world.honest(queries, self.world.habit() if habit is None else habit)
             self.add(f"{prefix}-{number}", rows, created)
 
-    def raid(self, many, queries=3, camouflage=0, prefix="thief", created=YOUNG):
+    def raid(
+        self, many: int, queries: int = 3, camouflage: int = 0, *, prefix: str = "thief", created: float = YOUNG
+    ) -> None:
+        """Let a thief's accounts ask, ordinary things among them."""
         for number in range(many):
             rows = [self.world.strange(queries)]
             if camouflage:
                 rows.append(self.world.honest(camouflage))
             self.add(f"{prefix}-{number}", np.concatenate(rows), created)
 
-    def snapshot(self, at=NOW):
+    def snapshot(self, at: float = NOW) -> Snapshot:
+        """Return all accounts, as if all had just asked."""
         created = np.array(self.created, np.float64)
         return Snapshot(
             at,
