@@ -18,12 +18,14 @@ from __future__ import annotations
 import asyncio
 from copy import copy
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from vallum.adapters.conduct import BodyError, conduct
 from vallum.adapters.driver import Driver
 from vallum.adapters.gates import Gates
 from vallum.authenticators.anonymous import Anonymous
+from vallum.config.extraction import plant
 from vallum.core import record
 from vallum.core.decision import Deny, Reason
 from vallum.core.engine import Engine
@@ -31,6 +33,7 @@ from vallum.core.errors import UpstreamTimeoutError
 from vallum.core.exchange import Headers, Request, ResponseHead
 from vallum.core.requestid import compose_id
 from vallum.core.target import parse_target
+from vallum.extraction.watchers import Watchers
 from vallum.stores.bank import Bank
 from vallum.stores.memory import MemoryCounters
 from vallum.stores.proofs import MemoryProofs
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
     from vallum.core.effects import Steps
     from vallum.core.exchange import Exchange
+    from vallum.core.extraction import Change
     from vallum.core.policy import Policy, Route, Upstream
     from vallum.core.principal import Credential, Principal
     from vallum.core.protocols import Sightings
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 EPOCH_S = 1_700_000_000.0  # what the wall clock says when a virtual loop starts, unless it is told
+CHANGES_MAX = 10_000
 BEAT_S = 5.0  # between two looks at leases, while an answer takes its time
 
 
@@ -289,8 +294,19 @@ class MemoryGateway:
         self.epoch_s = epoch_s
         counters = Bank(MemoryCounters(self._clock_us), self._clock_us)
         self.standings = MemoryStandings()
+        plant(trusting, sha256(trusting.digest.encode()).digest)  # no secret: nobody sees what is compared
+        self.watchers = Watchers()
+        self.watchers.keep(trusting)
+        self.changes: list[tuple[str, Change]] = []  # of grades, each with its model
         proofs = MemoryProofs(lambda: int(self.clock() * 1000))
-        self.driver = Driver(counters, Nobody(), proofs=proofs, sightings=sightings, standings=self.standings)
+        self.driver = Driver(
+            counters,
+            Nobody(),
+            proofs=proofs,
+            sightings=sightings,
+            standings=self.standings,
+            watcher=self.watchers,
+        )
         self.service = Upstreams(answer, self.driver.ledger.renew)
         self.gates = Gates(self.clock)
         self.gates.keep(policy.upstreams.values())
@@ -310,9 +326,20 @@ class MemoryGateway:
         """Keep the record of an exchange that has ended, and remember what it told about its caller."""
         told = record.compose(x, status, timing, sent_bytes)
         self.standings.note(x)
+        self._watch(x)
         self._records[x.request.id] = told
         if self._finish is not None:
             self._finish(x, told)
+
+    def _watch(self, x: Exchange) -> None:
+        """Show an exchange to the watch for extraction, and let it sweep where that is due."""
+        if x.account is None:
+            return
+        self.watchers.note(x)
+        for _, watch in self.watchers.all():
+            if watch.sweep_due(self.now):
+                watch.sweep(self.now)
+                self.changes += self.watchers.take_changes(self.now)[: CHANGES_MAX - len(self.changes)]
 
     async def ask(
         self,

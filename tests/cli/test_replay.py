@@ -227,7 +227,7 @@ def test_spellings() -> None:
     assert nested.reply.body == b'{"b": 2}'
     whole = read(principal={"subject": "s", "tenant": "t", "scopes": ["a", 5]}, body="{}", query="q=1")
     assert whole.who is not None
-    assert (whole.who.subject, whole.who.tenant, whole.who.scopes) == ("s", "t", {"a"})
+    assert (whole.who.subject, whole.who.tenant, whole.who.scopes) == ("s", "t", frozenset({"a"}))
     assert (whole.body, whole.target) == (b"{}", "/x?q=1")
     assert read(body="hello", headers=[["Content-Type", "text/plain"]]).body == b"hello"
     assert read(body="hello").body == b'"hello"'

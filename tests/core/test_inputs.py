@@ -103,15 +103,16 @@ def test_no_shape_of_a_document_breaks_it(document: Any, kind: str) -> None:
     ("said", "found"),
     [
         ("", []),
-        ("u1", ["1"]),
-        ("o0 u1 m2 u3", ["3"]),
-        ("u1 m2 u3 u4", ["3\n4"]),
-        ("u1 t2 u3", ["1\n3"]),
-        ("u1 m2", ["1"]),
+        ("u1", [("1", "")]),
+        ("o0 u1 m2 u3", [("3", "0")]),
+        ("u1 o2 u3 o4", [("1\n3", "2\n4")]),
+        ("u1 m2 u3 u4", [("3\n4", "")]),
+        ("u1 t2 u3", [("1\n3", "")]),
+        ("u1 m2", [("1", "")]),
         ("m2", []),
     ],
 )
-def test_of_a_conversation_the_last_turn_is_the_input(said: str, found: list[str]) -> None:
+def test_of_a_conversation_the_last_turn_is_the_input(said: str, found: list[tuple[str, str]]) -> None:
     voices = {"o": Voice.OPERATOR, "u": Voice.USER, "m": Voice.MODEL, "t": Voice.TOOL}
     passages = [Passage(voices[word[0]], "", word[1:]) for word in said.split()]
     assert list(of_conversation(lambda _: passages)(None)) == found

@@ -22,7 +22,7 @@ import pytest_asyncio
 
 from vallum.client import answer_challenge, solve
 from vallum.core.errors import DependencyError
-from vallum.core.extraction import Pardon, Query, Terms
+from vallum.core.extraction import Account, Pardon, Query, Terms, Verdict
 from vallum.extraction.facts import Findings, Named
 from vallum.extraction.watch import Watch
 
@@ -71,6 +71,9 @@ class Told(Watch):
         super().__init__(terms=terms)
         self.noted: list[Query] = []
 
+    def judge(self, account: Account, now: float) -> Verdict:
+        return self.ladder.verdict(account, now)
+
     def note(self, query: Query) -> None:
         self.noted.append(query)
 
@@ -91,7 +94,7 @@ class Vision:
         rule = door.gateway.engine.policy.routes[0].extraction
         assert rule is not None
         self.watch = Told(rule.terms)
-        door.gateway.watchers._watches["digits"] = self.watch
+        door.gateway.vigil.watchers._watches["digits"] = self.watch
 
     async def ask(
         self, key: str, given: Any = None, headers: tuple[tuple[str, str], ...] = (), body: bytes | None = None
@@ -322,7 +325,7 @@ class Working(httpx.HTTPTransport):
 async def test_the_openai_sdk_works_and_streams_are_noted(opened: Opener, request_bytes: Any) -> None:
     door = await opened(CHAT)
     watch = Told(door.gateway.engine.policy.routes[0].extraction.terms)  # type: ignore[union-attr]
-    door.gateway.watchers._watches["digits"] = watch
+    door.gateway.vigil.watchers._watches["digits"] = watch
     watch.name("thief")
     watch.ladder._now += 1
     watch.name("thief")

@@ -10,6 +10,7 @@ from vallum import __version__
 from vallum.cli.check import check
 from vallum.cli.demo import demo
 from vallum.cli.drafts import import_openapi
+from vallum.cli.estimate import estimate_command
 from vallum.cli.extraction import extraction
 from vallum.cli.init import init
 from vallum.cli.keys import keys
@@ -53,6 +54,7 @@ COMMANDS = (
     import_openapi,
     learn,
     tune,
+    estimate_command,
     replay,
 )
 for command in COMMANDS:

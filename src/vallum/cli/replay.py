@@ -23,10 +23,11 @@ from vallum.replay.tally import Tally
 from vallum.stores.sightings import MemorySightings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 LINE_MAX_BYTES = 16_777_216
 NAME_MAX_CHARS = 28
+FOUND_SHOWN = 20
 
 
 @click.command(short_help="Play recorded exchanges through POLICY.")
@@ -54,7 +55,7 @@ def replay(ctx: click.Context, policy: Path, log: Path, as_json: bool, as_html: 
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("replaying", total=log.stat().st_size)
         lines = Log(read_lines(log, lambda size: progress.advance(task, size)))
-        play(lines, compiled, tally.add, sightings=MemorySightings(habits(config)))
+        tally.changes = play(lines, compiled, tally.add, sightings=MemorySightings(habits(config)))
     report = tally.tell(lines, compiled.digest, log.name)
     if not report["lines"]["played"]:
         _tell_broken(report)
@@ -117,6 +118,10 @@ def _show(report: dict[str, Any]) -> None:
         )
         refused = f"{report['callers_refused']:,} of {report['callers_in_all']:,} callers were refused something."
         out.print(refused, style="dim")
+    if report["found"]:
+        found = [(row["account"], row["cluster"], row["grade"], moment(row["first_at"])) for row in report["found"]]
+        _table(("caller", "cluster", "gravest", "first"), found[:FOUND_SHOWN])
+        out.print(f"{len(found):,} accounts were found by the watch for extraction.", style="dim")
     _tell_broken(report)
     out.print("\nTaken for granted:")
     for words in report["assumed"]:
@@ -136,7 +141,7 @@ def _row(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
     return (name, row["asked"], row["answers"], row["refused"], row["newly"], row["coarsened"], row["flagged"])
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for head in heads:
         named = head in ("control", "rule", "route", "caller")

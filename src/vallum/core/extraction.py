@@ -73,7 +73,7 @@ class Verdict(NamedTuple):
     evidence: str = ""  # for the record: a sentence
     until: float | None = None  # Unix seconds: when it is a grade lower, if no sweep names the account before
     pardoned: bool = False  # an operator has said that it may: nothing is done
-    step_up: bool = False  # what it asks is not like its own history: it is to prove that it holds its credential
+    strange: float = 0.0  # how unlike its own history what it asks is, 0 to 1: at 1 that alone is a sign of theft
 
 
 CLEAR = Verdict()

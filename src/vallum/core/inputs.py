@@ -2,7 +2,7 @@
 
 A place may hold one input or a batch, so both count as what they are:
 
-    text     a string, or a list of tokens' numbers; a list holds one each
+    text     a string, or a list of tokens' numbers; a list holds one each; of a conversation, its last turn
     image    an upload, its base64, or its pixels as nested lists
     vector   a list of numbers; a list of lists holds one each, at any depth; a tensor that lies flat beside its
              `shape`, or came as bytes, one for each step of its first axis
@@ -13,7 +13,7 @@ Rule: nothing is assumed of a document's shape, which nobody has checked yet, an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.content import Upload, Voice
 from vallum.core.fieldpath import places
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from vallum.core.fieldpath import Path
 
 ROWS_MAX = 65_536  # of one tensor that are told apart: more than any budget
+
+
+class Turn(NamedTuple):
+    """What a user says last in a conversation."""
+
+    text: str
+    system: str = ""  # what the operator said, wherever in the conversation
 
 
 def at_places(kind: str, paths: tuple[Path, ...]) -> Callable[[Any], tuple[Any, ...]]:
@@ -68,16 +75,19 @@ def of_conversation(passages: Callable[[Any], Iterable[Passage]]) -> Callable[[A
 
     def find(document: Any) -> tuple[Any, ...]:
         turn: list[str] = []
+        system: list[str] = []
         spoke = False  # the model has, since
         for passage in passages(document):
             if passage.voice is Voice.MODEL:
                 spoke = True
+            elif passage.voice is Voice.OPERATOR:
+                system.append(passage.text)
             elif passage.voice is Voice.USER:
                 if spoke:
                     turn.clear()
                 spoke = False
                 turn.append(passage.text)
-        return ("\n".join(turn),) if turn else ()
+        return (Turn("\n".join(turn), "\n".join(system)),) if turn else ()
 
     return find
 

@@ -96,7 +96,7 @@ def _tell_verdict(x: Exchange, record: dict[str, Any]) -> None:
     }
     if x.account is not None:
         told["account"] = name_account(x.account.name)
-    for name in ("cluster", "coarsen", "answers_a_day", "work_bits", "until", "pardoned", "step_up"):
+    for name in ("cluster", "coarsen", "answers_a_day", "work_bits", "until", "pardoned", "strange"):
         if getattr(said, name):
             told[name] = getattr(said, name)
     record["extraction"] = told

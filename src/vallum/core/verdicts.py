@@ -92,10 +92,16 @@ def read(x: Exchange, route: Route) -> Steps[Refusal | None]:
         now = x.request.now
         wait_s = ceil(min(DAY_S, max(1.0, (verdict.until or now) - now)))
         return Deny(Reason.QUOTA_EXCEEDED, CONTROL, verdict.evidence, wait_s, should_retry=False)
-    if verdict.step_up and x.principal.confirmation is None and x.principal.credential_id is not None:
+    if _is_stolen(x, verdict) and x.principal.confirmation is None and x.principal.credential_id is not None:
         asked = dpop_challenge(x.policy.prover, "invalid_token", verdict.evidence, WANTED)
         return Challenge(asked.scheme, CONTROL, verdict.evidence)
     return None
+
+
+def _is_stolen(x: Exchange, verdict: Verdict) -> bool:
+    """Say whether what is asked, and the signs of theft beside it (theft.py), are too much for an owner."""
+    signs = 0.0 if x.suspicion is None else x.suspicion.score
+    return verdict.strange > 0 and verdict.strange + signs >= 1
 
 
 def inputs(x: Exchange, route: Route) -> None:

@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 ROUNDS = 8
 SHARE_MIN, SHARE_MAX = 0.02, 0.9  # of a cohort that its cluster is taken for
 SURE = 4.6  # log odds of 99 to 1
+LIKELY = 2.2  # log odds of 9 to 1, which are enough for who came with many others
+TOGETHER = 3.0  # odds from which somebody did
 SCORE_MIN, SCORE_MAX = 2.0, 40.0  # of a threshold
 TAIL = 2.0  # times what habits vary: some are odder than a normal distribution has them
 LONGER = 1.2  # that twice as many queries add to a threshold: habits are less normal than chance
 CHANCE = 0.995  # share of established customers' queries and accounts that a threshold lies above
+CAUGHT, POISONED = 8.0, 0.03  # where more of those taken for honest score as much, they are members themselves
 MEMBERS_MIN = 5
 COUNTS = 32  # queries up to which each count has its own threshold
 FEW = 100  # scores that a quantile is taken of at least
@@ -52,10 +55,10 @@ class Evidence(NamedTuple):
 
 def weigh(usual: Usual, centre: Floats, counts: Floats, sums: Floats, drift: Floats) -> Evidence:
     """Return what accounts' sums say, against a centre; what lies along `drift` (WIDTH, some) says nothing."""
-    near: Floats = (sums / np.maximum(counts, np.float32(1e-3))[:, None] - centre) @ usual.basis
-    near -= (near @ drift) @ drift.T
+    near = (sums / np.maximum(counts, np.float32(1e-3))[:, None] - centre) @ usual.basis
+    near = near - (near @ drift) @ drift.T
     weight = precision(usual, counts)
-    return Evidence(weight, near * weight)
+    return Evidence(weight, (near * weight).astype(np.float32, copy=False))
 
 
 def precision(usual: Usual, counts: Floats) -> Floats:
@@ -108,10 +111,24 @@ def thresholds(share: float, sizes: tuple[float, ...], honest: tuple[Floats, ...
     `honest` is what established customers score for the same mean, in groups of queries of the given sizes.
     """
     least = SURE - float(np.log(share / (1 - share)))
-    beyond = [max(least, float(np.quantile(scores, CHANCE))) if len(scores) >= FEW else least for scores in honest]
+    beyond = [max(least, _highest(scores)) for scores in honest]
     steps = np.interp(np.log2(np.arange(1, COUNTS + 1)), np.log2(sizes), beyond)
     longer = LONGER * np.log2(np.arange(1, COUNTS + 1))
     return np.clip(np.maximum(steps, longer), SCORE_MIN, SCORE_MAX).astype(np.float32)
+
+
+def _highest(scores: Floats) -> float:
+    """Return what nearly no honest score reaches, though a part of those who are taken for honest be none."""
+    caught = scores > CAUGHT
+    if len(scores) and caught.mean() > POISONED:
+        scores = scores[~caught]
+    return float(np.quantile(scores, CHANCE)) if len(scores) >= FEW else -np.inf
+
+
+def needed_of(odds: Floats) -> Floats:
+    """Return the score that is enough for who came with many others, by its odds (arrivals.py)."""
+    with np.errstate(divide="ignore"):
+        return np.where(odds > TOGETHER, LIKELY - np.log(odds), np.inf).astype(np.float32)
 
 
 def needed(thresholds: Floats, counts: Floats) -> Floats:

@@ -160,7 +160,7 @@ def shrink(deviations: NDArray[np.float64]) -> NDArray[np.float64]:
 
 # What a threshold may not leave, however quiet or loud the weeks of calibration were.
 BOUNDS = {"seeking": (8.0, 40.0), "apart": (0.5 * WIDTH, 2.0 * WIDTH), "habit": (16.0, 60.0)}
-MARGIN = 1.3  # of a threshold over what benign sweeps reached
+MARGIN = 1.2  # of a threshold over what benign sweeps reached
 
 
 @dataclass(slots=True)

@@ -94,15 +94,15 @@ class Glance(NamedTuple):
     offsets: Floats  # (clusters, COUNTS)
     thresholds: Floats  # (clusters, COUNTS)
 
-    def score(self, name: str, rows: Floats, count: float, sums: Floats) -> Named | None:
-        """Score an untrusted account after a query of its; None: it belongs to none, so far."""
+    def score(self, name: str, rows: Floats, count: float, sums: Floats, most: float) -> Named | None:
+        """Score an untrusted account after a query of its, of whom no more than `most` is needed; None: of none."""
         if not count > 0:
             return None
         place = min(max(round(count), 1), COUNTS) - 1
         scores = self.weights[:, place] @ (sums / count) - self.offsets[:, place]
         gains = self.weights[:, 0] @ rows.mean(axis=0) - self.offsets[:, 0]
         streaks = [cluster.follow(name, gain) for cluster, gain in zip(self.clusters, gains.tolist(), strict=True)]
-        needed = attribution.needed(self.thresholds, np.array(count, np.float32))
+        needed = np.minimum(attribution.needed(self.thresholds, np.array(count, np.float32)), most)
         beyond = np.maximum(scores - needed, np.array(streaks) - STREAK)
         best = int(beyond.argmax())
         if not beyond[best] >= 0:

@@ -1,12 +1,13 @@
 """Which accounts are tested together, and how far each such cohort is from established accounts of the same hours.
 
 A cohort's mean, with each account's weight w and precision 1/v in a coordinate, is m = sum(w y / v) / sum(w / v); by
-chance it has the variance sum(w^2 / v) / sum(w / v)^2, plus b (a whole cohort may share one honest habit: one customer
-with many keys, a tutorial that everybody tries), plus that of the centre it is compared with.  Two statistics:
+chance it has the variance sum(w^2 / v) / sum(w / v)^2, plus b (a whole cohort may share one honest habit: one
+customer with many keys, a tutorial that everybody tries), plus that of the centre it is compared with. Two
+statistics:
 
-    seeking     how far m goes towards doubt, and towards what is strange: the sum of the squares of both, in deviations,
-                where they are positive.  Who copies a model asks where it hesitates, or where nobody else asks; what
-                is only new, or only asked more often, goes neither way.
+    seeking     how far m goes towards doubt, and towards what is strange: the sum of the squares of both, in
+                deviations, where they are positive.  Who copies a model asks where it hesitates, or where nobody else
+                asks; what is only new, or only asked more often, goes neither way.
     apart       the sum over all coordinates of m^2 over its variance: Hotelling's T^2 with a random effect for the
                 cohort.  It opens a search; without a cluster it is an alarm only where nothing honest reaches.
 

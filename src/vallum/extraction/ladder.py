@@ -276,6 +276,10 @@ class Ladder:
         """Put these pardons in the place of those before."""
         self._pardons = {pardon.whom: pardon for pardon in pardons}
 
+    def is_pardoned(self, account: str, now: float) -> bool:
+        """Say whether an account by itself is pardoned, whatever it is suspected of."""
+        return self._pardon(account, "", now) is not None
+
     def _pardon(self, account: str, cluster: str, now: float) -> Pardon | None:
         if not self._pardons:
             return None

@@ -18,7 +18,7 @@ def live_through(rule: Extraction, now: float) -> bytes:
 
     It takes seconds, for a week of many accounts half a minute: call it in a thread.
     """
-    watch = SharedWatch(rule.seed(), shared=False)
+    watch = SharedWatch(rule.seed(), kind=rule.kind, shared=False)
     watch.govern(rule)
     late_s = now - rule.sample[-1].at
     swept = rule.sample[0].at + late_s

@@ -43,6 +43,7 @@ class Scene:
         counts = np.where(fine, snapshot.counts, 1).astype(np.float32)
         sums = snapshot.sums if fine.all() else np.where(fine[:, None], snapshot.sums, present.centre)
         self.evidence = self._weigh(counts, sums)
+        self.enough: Floats = np.full(len(counts), np.inf, np.float32)  # the score that names each, however few asked
         self._peers: list[Evidence] = []
         self._recent: dict[float, tuple[Rows, Floats, Evidence]] = {}  # who asked of late, how much, and what
 
@@ -88,12 +89,17 @@ class Scene:
 
 
 def _moved(usual: Usual, snapshot: Snapshot, trusted: Marks, centre: Floats) -> Floats:
-    """Return the ways in which established accounts have moved of late: along them, new ones tell nothing."""
+    """Return the ways in which established accounts have moved of late: along them, new ones tell nothing.
+
+    But never the ways that raids go: attackers among established accounts could hide all others behind themselves.
+    """
     if trusted.sum() < calibration.ACCOUNTS_MIN:
         return np.zeros((WIDTH, 0), np.float32)
     weights = np.minimum(snapshot.counts[trusted], calibration.COUNT_MAX)
     before = (weights / snapshot.counts[trusted]) @ snapshot.sums[trusted] / weights.sum()
     moved = np.stack([(centre - before) @ usual.basis, (centre - usual.centre) @ usual.basis], axis=1)
-    turned, _ = np.linalg.qr(moved.astype(np.float64) + 1e-9)
+    plane, _ = np.linalg.qr(usual.seeking.T.astype(np.float64))
+    moved = moved - plane @ (plane.T @ moved)
+    turned, _ = np.linalg.qr(moved + 1e-9)
     found: Floats = turned.astype(np.float32)
     return found

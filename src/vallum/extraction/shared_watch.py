@@ -17,6 +17,7 @@ from vallum.extraction import reference, rung
 from vallum.extraction.crowd import Crowd
 from vallum.extraction.keeping import pack_crowd, unpack_crowd
 from vallum.extraction.notes import Notes, read_piece
+from vallum.extraction.own_history import OwnHistory
 from vallum.extraction.reservoir import Reservoir
 from vallum.extraction.state import pack_state, refusing, unpack_state
 from vallum.extraction.watch import Watch, open_groups
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from vallum.extraction.rung import State
     from vallum.extraction.sweep import Sweeper
 
-VERSION = 1
+VERSION = 2
 JOINED_MAX = 256
 TIMES = ("_began", "_swept", "_fitted", "_usual_since")
 
@@ -54,6 +55,7 @@ class Whole(NamedTuple):
     crowd: Crowd
     asking: dict[str, Contemporaries]
     reservoirs: dict[str, Reservoir]
+    own: OwnHistory
 
 
 class SharedWatch(Watch):
@@ -172,34 +174,41 @@ class SharedWatch(Watch):
         judged = self.judgement()
         reservoirs = pack_state({kind: kept.state() for kind, kept in self._reservoirs.items()})
         kept, asking = self._crowd.copy(), {group: rows.copy() for group, rows in self._asking.items()}
+        own = pack_state(None if self._own is None else self._own.state())
 
         def write() -> bytes:
             rows = {group: each.state() for group, each in asking.items()}
-            return pack_state([VERSION, judged, pack_crowd(kept), rows, reservoirs])
+            return pack_state([VERSION, judged, pack_crowd(kept), rows, reservoirs, own])
 
         return write
 
     def unpack(self, packed: bytes) -> Whole:
         """Read what was captured.  Raise ValueError for anything else."""
         with refusing():
-            version, judged, kept, rows, reservoirs = unpack_state(packed)
+            version, judged, kept, rows, reservoirs, own = unpack_state(packed)
             if version != VERSION:
                 raise ValueError("what another version has kept")
             known = unpack_crowd(kept)
-            whole = Whole(self.weigh(judged), self._open_crowd(known.scale), open_groups(), {})
+            whole = Whole(self.weigh(judged), self._open_crowd(known.scale), open_groups(), {}, OwnHistory())
             whole.crowd.fill(known)
             for group, state in rows.items():
                 whole.asking[group].take_state(state)
             for kind, state in unpack_state(reservoirs).items():
                 whole.reservoirs.setdefault(kind, Reservoir(self._seed)).take_state(state)
+            histories = unpack_state(own)
+            if histories is not None:
+                whole.own.take_state(histories)
             return whole
 
     def restore(self, unpacked: Whole) -> None:
         """Put what was unpacked in the place of all that is known.  Raise ValueError for what cannot be."""
-        judgement, crowd, asking, reservoirs = unpacked
+        judgement, crowd, asking, reservoirs, own = unpacked
         if judgement.scales and crowd.scale != next(iter(judgement.scales.values())).id:
             raise ValueError("a crowd of another scale than its watch's")
+        if self._own is not None and crowd.scale != self._crowd.scale:
+            raise ValueError("a crowd of texts that were read in another way")
         self.adopt(judgement)
+        self._own = None if self._own is None else own
         self._crowd, self._asking, self._reservoirs = crowd, asking, reservoirs
         self._hold(self._swept)
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from vallum.extraction import attribution, calibration, cohorts
 from vallum.extraction import cluster as clusters
+from vallum.extraction.arrivals import Arrivals
 from vallum.extraction.cluster import Cluster, Glance, cosine
 from vallum.extraction.facts import WIDTH, Alarm, Findings, Named
 from vallum.extraction.scene import ALL_S, PEERS, WHOLE, Scene
@@ -54,7 +55,7 @@ ALIKE = 0.6  # cosine of two clusters' means, from which they are one
 FADED = 0.05  # that an account counts in a search at least, however long ago it asked
 APART = 3.0 * WIDTH  # a statistic that is an alarm without a cluster
 SEEKING = 2.0  # deviations of one account's habit that a cluster goes, to be one
-HELD, HELD_MAX = 3.0, 0.0  # less is needed of who was named before, and at most that much
+HELD, HELD_MAX = 3.0, -2.0  # less is needed of who was named before, and at most that much
 
 
 class Sweeper:
@@ -70,6 +71,9 @@ class Sweeper:
         self._glance: Glance | None = None
         self._present: tuple[Floats, Floats] | None = None  # the centre of the last sweep, and where it moved
         self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last
+        self._arrivals = Arrivals()
+        self._enough: dict[str, float] = {}  # the score that names each account that came with many others
+        self._enough_now = np.inf  # and one that comes now
 
     def govern(self, new_s: float, sensitivity: float) -> None:
         """Go by another age of trust, and another sensitivity, from now on."""
@@ -86,7 +90,10 @@ class Sweeper:
 
     def glance(self, name: str, rows: Floats, count: float, sums: Floats) -> Named | None:
         """Score an untrusted account for the clusters that stand, after its query; None: it belongs to none, so far."""
-        return None if self._glance is None else self._glance.score(name, rows, count, sums)
+        if self._glance is None:
+            return None
+        most = self._enough.get(name, np.inf) if self._arrivals.knows(name) else self._enough_now
+        return self._glance.score(name, rows, count, sums, most)
 
     # --- what is usual
 
@@ -125,6 +132,12 @@ class Sweeper:
         self._suspects = {name: last for name, last in self._suspects.items() if now - last < REMEMBERED_S}
         scene = Scene(usual, snapshot, present, self._trusted(snapshot))
         scene.look(peers, fresh)
+        came = self._arrivals.meet(snapshot)
+        together = np.where(scene.untrusted, came, -np.inf)
+        odds = self._arrivals.odds(together, np.append(together, now), now)
+        enough = attribution.needed_of(odds)
+        scene.enough, self._enough_now = enough[:-1], float(enough[-1])
+        self._enough = {snapshot.names[row]: float(enough[row]) for row in np.flatnonzero(np.isfinite(enough[:-1]))}
         alarms = self._test_all(scene)
         if not self.limits.calibrated:
             return Findings(now)
@@ -248,6 +261,8 @@ class Sweeper:
             return []
         scores = np.stack([attribution.score(scene.evidence, known.mean) for known in self.clusters])
         needed = attribution.needed(np.stack([known.thresholds for known in self.clusters]), snapshot.counts)
+        stands = np.array([known.stands for known in self.clusters])[:, None]
+        needed = np.where(stands, np.minimum(needed, scene.enough), needed)
         needed = np.where(scene.untrusted, needed, ESTABLISHED_SURE)
         needed = np.where(self._marks(snapshot, self._suspects), np.minimum(needed - HELD, HELD_MAX), needed)
         beyond = np.where(scene.fine, scores - needed, -np.inf)
@@ -280,6 +295,7 @@ class Sweeper:
             "clusters": [known.state() for known in self.clusters],
             "suspects": self._suspects,
             "present": self._present,
+            "arrivals": self._arrivals.state(),
         }
 
     def twin(self, state: Any) -> Sweeper:
@@ -303,6 +319,7 @@ class Sweeper:
         calibrated, reached = state["limits"]
         limits = calibration.Limits(bool(calibrated), {str(test): float(most) for test, most in reached.items()})
         suspects = {str(name): float(last) for name, last in state["suspects"].items()}
+        self._arrivals.take_state(*state["arrivals"])
         self.usual, self.limits, self.clusters, self._suspects = usual, limits, known, suspects
         if usual is not None and present is not None:
             self._prepare(usual, *present)

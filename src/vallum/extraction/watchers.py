@@ -36,7 +36,9 @@ class Count(NamedTuple):
 class Watchers:
     """Watches by the name of what they watch; each lives on when the policy is swapped."""
 
-    def __init__(self, make: Callable[[Extraction], Watch] = lambda rule: SharedWatch(rule.seed())) -> None:
+    def __init__(
+        self, make: Callable[[Extraction], Watch] = lambda rule: SharedWatch(rule.seed(), kind=rule.kind)
+    ) -> None:
         """Begin with none; `make` makes one."""
         self._make = make
         self._watches: dict[str, Watch] = {}

@@ -26,6 +26,7 @@ AT = ("at", "ts", "time", "timestamp", "@timestamp", "datetime", "date", "start_
 SUBJECT = ("subject", "principal", "user", "user_id", "account", "consumer", "sub", "remote_user")
 KEY = ("credential", "credential_id", "key_id", "api_key_id", "key")
 TENANT = ("tenant", "org", "organization", "organisation")
+CREATED = ("created", "created_at", "account_created")
 ADDRESS = ("client", "ip", "client_ip", "remote_addr", "remote_ip", "source_ip", "address")
 METHOD = ("method", "http_method", "verb", "request_method")
 PATH = ("path", "url", "uri", "target", "request_uri", "endpoint")
@@ -179,7 +180,9 @@ def _who(flat: Mapping[str, Any]) -> Principal | None:
         return None
     scopes = more.get("scopes")
     held = frozenset([scope for scope in scopes if isinstance(scope, str)]) if isinstance(scopes, list) else frozenset()
-    return Principal(subject or key or "", _name(_find(more, TENANT)), held, key, "replay")
+    since = _find(more, CREATED)
+    who = Principal(subject or key or "", _name(_find(more, TENANT)), held, key, "replay")
+    return who if since is None else who._replace(created=_read_time(since))
 
 
 def _name(value: Any) -> str | None:

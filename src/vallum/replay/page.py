@@ -25,6 +25,7 @@ svg { width: 100%; height: auto } svg text { font: 11px system-ui, sans-serif; f
 COLOURS = {"allowed": "#7fb08f", "refused": "#c4483c", "failed": "#9aa7b4"}
 WIDE, HIGH, FOOT = 900, 180, 20
 CHARS_MAX = 200
+FOUND = 100  # accounts on a page
 
 
 def write_page(report: dict[str, Any]) -> str:
@@ -65,6 +66,10 @@ def write_page(report: dict[str, Any]) -> str:
         _table(("route", *COUNTS.values()), [_counts(name, row) for name, row in report["routes"].items()]),
         f"<h2>By caller</h2><p class=dim>{callers}</p>",
         _table(("caller", *COUNTS.values()), [_counts(row["caller"], row) for row in report["callers"]]),
+        "<h2>Found by the watch for extraction</h2>",
+        _table(
+            ("account", "model", "cluster", "gravest", "first", "why"), list(map(_suspect, report["found"][:FOUND]))
+        ),
         "<h2>What was taken for granted</h2><ul>",
         *[f"<li>{_text(words)}" for words in report["assumed"]],
         "</ul>",
@@ -89,6 +94,10 @@ COUNTS = {
 def moment(at: float | None) -> str:
     """Write a time for people, in UTC."""
     return "-" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _suspect(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["account"], row["model"], row["cluster"], row["grade"], moment(row["first_at"]), row["evidence"]
 
 
 def _counts(name: str, row: dict[str, Any]) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from vallum.core.exchange import Exchange
+    from vallum.core.extraction import Change
     from vallum.core.policy import Policy
     from vallum.core.protocols import Sightings
 
@@ -84,9 +85,9 @@ def play(
     *,
     sightings: Sightings | None = None,
     finish: Callable[[Exchange, dict[str, Any]], None] | None = None,
-) -> None:
-    """Play a log through `policy`, and tell `note` what came of each line."""
-    run(_play(log, policy, note, sightings, finish))
+) -> list[tuple[str, Change]]:
+    """Play a log through `policy`, and tell `note` what came of each line; return whom the watch found, by model."""
+    return run(_play(log, policy, note, sightings, finish))
 
 
 async def _play(
@@ -95,7 +96,7 @@ async def _play(
     note: Callable[[Played], None],
     sightings: Sightings | None,
     finish: Callable[[Exchange, dict[str, Any]], None] | None,
-) -> None:
+) -> list[tuple[str, Change]]:
     gateway: MemoryGateway | None = None
     in_hand: set[asyncio.Task[None]] = set()
     for number, line in log:
@@ -116,6 +117,7 @@ async def _play(
         await asyncio.sleep(0)
     if in_hand:
         await asyncio.wait(in_hand)
+    return [] if gateway is None else gateway.changes
 
 
 async def _ask(gateway: MemoryGateway, number: int, line: Line, late_s: float, note: Callable[[Played], None]) -> None:

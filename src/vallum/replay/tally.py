@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vallum.core.decision import Reason
+from vallum.core.extraction import Grade, name_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from vallum.core.extraction import Change
     from vallum.replay.play import Log, Played
 
 CALLERS_MAX = 20_000
@@ -101,6 +103,7 @@ class Tally:
         self.late = 0
         self.latest_s = 0.0
         self.unread = self.unanswered = self.nameless = 0
+        self.changes: list[tuple[str, Change]] = []  # whom the watch for extraction found
 
     def add(self, played: Played) -> None:
         """Count one line."""
@@ -134,6 +137,20 @@ class Tally:
             control.callers.add(who)
         if len(control.first) < 5:
             control.first.append(number)
+
+    def _found(self) -> list[dict[str, Any]]:
+        """Return whom the watch for extraction found: the gravest grade of each, and when it was first."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for model, change in self.changes:
+            row = found.setdefault(
+                (model, change.account),
+                {"model": model, "account": name_account(change.account), "cluster": change.cluster, "grade": 0},
+            )
+            row.setdefault("first_at", change.at)
+            row["grade"] = max(row["grade"], int(change.after))
+            row["evidence"] = change.evidence
+        rows = sorted(found.values(), key=lambda row: (-row["grade"], row["first_at"]))
+        return [row | {"grade": Grade(row["grade"]).name.lower()} for row in rows]
 
     def tell(self, log: Log, digest: str, name: str) -> dict[str, Any]:
         """Return the report, as JSON has it."""
@@ -173,6 +190,7 @@ class Tally:
             "callers": [{"caller": who} | count.tell() for who, count in worst[:SHOWN]],
             "callers_in_all": len(self.callers),
             "callers_refused": sum(count.refused > 0 for count in self.callers.values()),
+            "found": self._found(),
             "span_s": self.times.span_s,
             "times": [
                 {"at": slot * self.times.span_s} | count.tell() for slot, count in sorted(self.times.counts.items())
@@ -217,6 +235,7 @@ def assumed(tally: Tally) -> list[str]:
     said = [
         "Who asked is whoever the log names: no credential was checked, and each had the scopes of the route.",
         "Counters, standings and habits began empty; no store, registry or upstream of the policy's was touched.",
+        "An account is as old as its first line, unless the log says `created`; nothing was known of what is usual.",
         "Callers are taken to have asked the same whatever they were told: nobody waits, retries or gives up.",
     ]
     if tally.unread:

@@ -68,7 +68,9 @@ class Vigil:
 
         A policy that names no seed gets the one in the database at `registry`.
         """
-        self.watchers = Watchers(lambda rule: SharedWatch(rule.seed(), shared=posts.are_shared, now=now))
+        self.watchers = Watchers(
+            lambda rule: SharedWatch(rule.seed(), kind=rule.kind, shared=posts.are_shared, now=now)
+        )
         self._making = posts
         self._registry = registry
         self._now = now

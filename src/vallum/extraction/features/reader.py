@@ -1,6 +1,6 @@
 """All features of one route's queries: each input by what it is, and the answer beside it.
 
-    str            text, by a featuriser of its own
+    str, Turn      text, by a featuriser of its own
     bytes          image (or any other file)
     tuple, dict    table: a row
     list, array    vector; lists of as many numbers as the reference's inputs have are a batch of them
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vallum.core.inputs import Turn
 from vallum.extraction.chance import draw_signs
 from vallum.extraction.facts import FEATURES, WIDTH
 from vallum.extraction.features.answer import histogram
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 BATCH_MAX = 256  # inputs in one list that are looked at
 TEXT = "text"
 KINDS: dict[type, str] = {
-    str: TEXT, bytes: "image", tuple: "table", dict: "table", list: "vector", np.ndarray: "vector", int: "vector",
-    float: "vector",
+    str: TEXT, Turn: TEXT, bytes: "image", tuple: "table", dict: "table", list: "vector", np.ndarray: "vector",
+    int: "vector", float: "vector",
 }  # fmt: skip
 READERS: Mapping[str, Callable[[Any], Line | None]] = {"image": read_file, "table": read_row, "vector": read_numbers}
 
