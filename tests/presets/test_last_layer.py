@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.presets.batteries import JSON_FIELDS, compile_route, pass_through
+from tests.presets.batteries import compile_route, pass_through
+from tests.presets.nearmiss import JSON_FIELDS
 
 from vallum.core.decision import Allow, Deny
 from vallum.presets import PRESETS
@@ -90,8 +91,11 @@ def test_tgi_holds_no_answer_to_a_grammar_where_scores_leave() -> None:
 
 @pytest.mark.parametrize("preset", ["vllm.classify", "vllm.pooling", "vllm.rerank", "vllm.score", "vllm.embeddings"])
 def test_scores_are_not_asked_for_without_their_activation(preset: str) -> None:
-    sides = {"vllm.rerank": {"query": "a", "documents": ["b"]}, "vllm.score": {"text_1": "a", "text_2": "b"}}
-    body = {"model": "m"} | sides.get(preset, {"input": "a"})
+    sides: dict[str, dict[str, Any]] = {
+        "vllm.rerank": {"query": "a", "documents": ["b"]},
+        "vllm.score": {"text_1": "a", "text_2": "b"},
+    }
+    body: dict[str, Any] = {"model": "m"} | sides.get(preset, {"input": "a"})
     assert isinstance(judge(preset, body | {"use_activation": True}), Allow)
     assert isinstance(judge(preset, body | {"use_activation": False}), Deny)
 
