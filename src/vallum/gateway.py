@@ -352,7 +352,7 @@ class Gateway:
         self.metrics.records_lost = self.records.lost
         self.metrics.callers_below = self.agreement.count_below()
         self.metrics.gates = self.gates.all()
-        self.metrics.watches = self.watchers.count(time.time())
+        self.metrics.note_watches(self.watchers.count(time.time()), self.vigil.figures)
         if self.shared is not None:
             self.metrics.note_store(self.shared.failover.condition, self.shared.counters.spared)
         return self.metrics.render()

@@ -32,6 +32,7 @@ from vallum.core.principal import Confirmation, Principal
 from vallum.core.problem import problem
 from vallum.core.quota import Taken
 from vallum.core.record import Timing, compose
+from vallum.core.theft import Suspicion
 from vallum.core.verdicts import BUDGET, METER, account_of, demands, read, work
 
 if TYPE_CHECKING:
@@ -319,7 +320,7 @@ def test_without_a_seed_there_is_no_challenge(kit: Kit) -> None:
 
 def test_without_a_verdict_nothing_is_asked(kit: Kit) -> None:
     x = kit.engine().open(kit.request())
-    assert kit.talk(work(x, kit.route())).outcome is None
+    assert work(x, kit.route()) is None
     assert demands(x, kit.route()) == ()
 
 
@@ -340,18 +341,24 @@ def test_who_is_refused_learns_no_more_than_of_a_quota(kit: Kit, until: float | 
 
 
 @pytest.mark.parametrize(
-    ("who", "asked"),
+    ("who", "strange", "signs", "asked"),
     [
-        (WHO, True),
-        (WHO._replace(confirmation=Confirmation(certificate="t")), False),
-        (WHO._replace(credential_id=None), False),
+        (WHO, 1.0, None, True),
+        (WHO, 0.9, None, False),
+        (WHO, 0.7, Suspicion(0.3, ("new_network",)), True),
+        (WHO, 0.6, Suspicion(0.3, ("new_network",)), False),
+        (WHO, 0.0, Suspicion(1.0, ("new_network", "new_agent")), False),  # theft.py's own matter
+        (WHO._replace(confirmation=Confirmation(certificate="t")), 1.0, None, False),
+        (WHO._replace(credential_id=None), 1.0, None, False),
     ],
 )
-def test_who_is_not_like_itself_is_to_prove_its_credential(kit: Kit, who: Principal, asked: bool) -> None:
+def test_who_is_not_like_itself_is_to_prove_its_credential(
+    kit: Kit, who: Principal, strange: float, signs: Suspicion | None, asked: bool
+) -> None:
     engine = kit.engine(route_of(kit))
     x = engine.open(kit.request())
-    x.principal = who
-    talk = kit.talk(read(x, route_of(kit)), Verdict(Grade.ALERT, evidence="unlike itself", step_up=True))
+    x.principal, x.suspicion = who, signs
+    talk = kit.talk(read(x, route_of(kit)), Verdict(Grade.ALERT, evidence="unlike itself", strange=strange))
     assert isinstance(talk.outcome, Challenge) is asked
 
 

@@ -172,10 +172,10 @@ def test_a_raid_among_a_fifth_of_those_calibrated_on_is_found_nevertheless(hones
 
 
 def test_what_is_remembered_goes_on_elsewhere(honest: Traffic) -> None:
-    sweeper, other = calibrated(honest), Sweeper()
+    sweeper = calibrated(honest)
     honest.raid(40)
     sweep(sweeper, honest)
-    other.take_state(sweeper.state())
+    other = Sweeper().twin(sweeper.state())
     strange = honest.world.strange(3)
     assert other.glance("late", strange[2:], 3.0, strange.sum(axis=0)) is not None
     assert named(sweep(other, honest, 1)) == named(sweep(sweeper, honest, 1))

@@ -96,13 +96,15 @@ def _tell_verdict(x: Exchange, record: dict[str, Any]) -> None:
     }
     if x.account is not None:
         told["account"] = name_account(x.account.name)
-    for name in ("cluster", "coarsen", "answers_a_day", "work_bits", "until", "pardoned", "step_up"):
+    for name in ("cluster", "coarsen", "answers_a_day", "work_bits", "until", "pardoned", "strange"):
         if getattr(said, name):
             told[name] = getattr(said, name)
     record["extraction"] = told
 
 
 def _tell_paid(x: Exchange, record: dict[str, Any]) -> None:
+    if x.weight != 1:
+        record["counted_as"] = x.weight
     if x.bill is not None:
         record |= _spent(x.bill)
     if x.amended:

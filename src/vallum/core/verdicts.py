@@ -31,7 +31,7 @@ from vallum.core.theft import agent_family
 if TYPE_CHECKING:
     from vallum.core.decision import Refusal
     from vallum.core.exchange import Exchange
-    from vallum.core.extraction import Extraction
+    from vallum.core.extraction import Extraction, Verdict
     from vallum.core.policy import Route
     from vallum.core.quota import Taken
 
@@ -92,10 +92,16 @@ def read(x: Exchange, route: Route) -> Steps[Refusal | None]:
         now = x.request.now
         wait_s = ceil(min(DAY_S, max(1.0, (verdict.until or now) - now)))
         return Deny(Reason.QUOTA_EXCEEDED, CONTROL, verdict.evidence, wait_s, should_retry=False)
-    if verdict.step_up and x.principal.confirmation is None and x.principal.credential_id is not None:
+    if _is_stolen(x, verdict) and x.principal.confirmation is None and x.principal.credential_id is not None:
         asked = dpop_challenge(x.policy.prover, "invalid_token", verdict.evidence, WANTED)
         return Challenge(asked.scheme, CONTROL, verdict.evidence)
     return None
+
+
+def _is_stolen(x: Exchange, verdict: Verdict) -> bool:
+    """Say whether what is asked, and the signs of theft beside it (theft.py), are too much for an owner."""
+    signs = 0.0 if x.suspicion is None else x.suspicion.score
+    return verdict.strange > 0 and verdict.strange + signs >= 1
 
 
 def inputs(x: Exchange, route: Route) -> None:
@@ -108,11 +114,17 @@ def inputs(x: Exchange, route: Route) -> None:
         x.unscanned.append(f"{CONTROL} (no input where the policy says that it lies)")
 
 
-def work(x: Exchange, route: Route) -> Steps[Refusal | None]:
+def work(x: Exchange, route: Route) -> Steps[Refusal | None] | None:
     """Have each answer cost a proof of work, where the verdict says so."""
-    verdict, wanted = x.verdict, route.extraction
-    if verdict is None or wanted is None or x.account is None or not verdict.work_bits:
+    if x.verdict is None or not x.verdict.work_bits:
         return None
+    return _ask_for_work(x, route, x.verdict)
+
+
+def _ask_for_work(x: Exchange, route: Route, verdict: Verdict) -> Steps[Refusal | None]:
+    wanted = route.extraction
+    assert wanted is not None  # else nobody had a verdict
+    assert x.account is not None
     seed, request = wanted.seed(), x.request
     asked = proofs.Asked(wanted.model, x.account.name, x.body, len(x.inputs))
     fields = request.headers.all(proofs.FIELD)
@@ -135,7 +147,7 @@ def demands(x: Exchange, route: Route) -> tuple[Demand, ...]:
     wanted, verdict, account = route.extraction, x.verdict, x.account
     if wanted is None or verdict is None or account is None:
         return ()
-    cost = max(1, len(x.inputs))
+    cost = max(1, len(x.inputs)) * x.weight
     if account.verified and wanted.verified_a_day is not None:
         key = f"\x1f{CONTROL}\x1f{wanted.model}\x1fverified\x1f{account.name}"
         quota = Quota(METER, wanted.verified_a_day, DAY_US, unit=ANSWERS)

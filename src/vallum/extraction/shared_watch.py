@@ -17,6 +17,7 @@ from vallum.extraction import reference, rung
 from vallum.extraction.crowd import Crowd
 from vallum.extraction.keeping import pack_crowd, unpack_crowd
 from vallum.extraction.notes import Notes, read_piece
+from vallum.extraction.own_history import OwnHistory
 from vallum.extraction.reservoir import Reservoir
 from vallum.extraction.state import pack_state, refusing, unpack_state
 from vallum.extraction.watch import Watch, open_groups
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     from vallum.extraction.facts import Floats, Named
     from vallum.extraction.reference import Scale
     from vallum.extraction.rung import State
+    from vallum.extraction.sweep import Sweeper
 
-VERSION = 1
+VERSION = 2
 JOINED_MAX = 256
 TIMES = ("_began", "_swept", "_fitted", "_usual_since")
 
@@ -41,7 +43,7 @@ class Judgement(NamedTuple):
 
     scales: dict[str, Scale]
     times: list[float | None]
-    sweeper: Any
+    sweeper: Sweeper
     ladder: State
     joined: frozenset[tuple[float, str]]  # accounts that queries gave away, of which it knows
 
@@ -53,13 +55,20 @@ class Whole(NamedTuple):
     crowd: Crowd
     asking: dict[str, Contemporaries]
     reservoirs: dict[str, Reservoir]
+    own: OwnHistory
 
 
 class SharedWatch(Watch):
     """A watch that can be shared and kept."""
 
-    def __init__(self, seed: bytes = b"", *, shared: bool = True, **settings: Any) -> None:
-        """Watch by a Watch's settings; with `shared`, note what other processes have to know."""
+    def __init__(
+        self, seed: bytes = b"", *, shared: bool = True, now: Callable[[], float] | None = None, **settings: Any
+    ) -> None:
+        """Watch by a Watch's settings; with `shared`, note what other processes have to know.
+
+        What others note is taken for of their time, unless `now` tells a better one: then not what is of the future.
+        """
+        self._now = now
         self._notes = Notes() if shared else None
         self._joined: deque[tuple[float, Named]] = deque(maxlen=JOINED_MAX)  # what queries gave away, of late
         self._told: Usual | None = None  # what is usual, as the others know it
@@ -108,8 +117,9 @@ class SharedWatch(Watch):
         if self._features is None or piece.scale != self._crowd.scale:
             self._began = piece.at if self._began is None else min(self._began, piece.at)
             return
+        at = piece.at if self._now is None else self._now()
         for who, sketch in piece.sums:
-            self._crowd.merge(who, sketch, piece.at)
+            self._crowd.merge(who, sketch, at)
             if not self._is_trusted(who, piece.at):
                 self._asked += int(sketch.recent[0])
         for group, name, at, row in piece.rows:
@@ -140,13 +150,11 @@ class SharedWatch(Watch):
             if len(others) != len(TIMES) - 1 or None in others:
                 raise ValueError("a judgement without its times")
             known = frozenset((float(at), str(name)) for at, name in joined)
-            return Judgement(read, [began, *others], sweeper, rung.read(ladder), known)
+            return Judgement(read, [began, *others], self._sweeper.twin(sweeper), rung.read(ladder), known)
 
     def adopt(self, judgement: Judgement) -> None:
-        """Judge as another does.  Raise ValueError for what cannot be judged by."""
-        scales, times, sweeper, ladder, joined = judgement
-        with refusing():
-            self._sweeper.take_state(sweeper)
+        """Judge as another does, from what was read since the last sweep."""
+        scales, times, self._sweeper, ladder, joined = judgement
         self._told = self._sweeper.usual
         self.ladder.adopt(ladder)
         for at, named in self._joined:
@@ -166,34 +174,41 @@ class SharedWatch(Watch):
         judged = self.judgement()
         reservoirs = pack_state({kind: kept.state() for kind, kept in self._reservoirs.items()})
         kept, asking = self._crowd.copy(), {group: rows.copy() for group, rows in self._asking.items()}
+        own = pack_state(None if self._own is None else self._own.state())
 
         def write() -> bytes:
             rows = {group: each.state() for group, each in asking.items()}
-            return pack_state([VERSION, judged, pack_crowd(kept), rows, reservoirs])
+            return pack_state([VERSION, judged, pack_crowd(kept), rows, reservoirs, own])
 
         return write
 
     def unpack(self, packed: bytes) -> Whole:
         """Read what was captured.  Raise ValueError for anything else."""
         with refusing():
-            version, judged, kept, rows, reservoirs = unpack_state(packed)
+            version, judged, kept, rows, reservoirs, own = unpack_state(packed)
             if version != VERSION:
                 raise ValueError("what another version has kept")
             known = unpack_crowd(kept)
-            whole = Whole(self.weigh(judged), self._open_crowd(known.scale), open_groups(), {})
+            whole = Whole(self.weigh(judged), self._open_crowd(known.scale), open_groups(), {}, OwnHistory())
             whole.crowd.fill(known)
             for group, state in rows.items():
                 whole.asking[group].take_state(state)
             for kind, state in unpack_state(reservoirs).items():
                 whole.reservoirs.setdefault(kind, Reservoir(self._seed)).take_state(state)
+            histories = unpack_state(own)
+            if histories is not None:
+                whole.own.take_state(histories)
             return whole
 
     def restore(self, unpacked: Whole) -> None:
         """Put what was unpacked in the place of all that is known.  Raise ValueError for what cannot be."""
-        judgement, crowd, asking, reservoirs = unpacked
+        judgement, crowd, asking, reservoirs, own = unpacked
         if judgement.scales and crowd.scale != next(iter(judgement.scales.values())).id:
             raise ValueError("a crowd of another scale than its watch's")
+        if self._own is not None and crowd.scale != self._crowd.scale:
+            raise ValueError("a crowd of texts that were read in another way")
         self.adopt(judgement)
+        self._own = None if self._own is None else own
         self._crowd, self._asking, self._reservoirs = crowd, asking, reservoirs
         self._hold(self._swept)
 

@@ -300,8 +300,14 @@ class Sweeper:
             "arrivals": self._arrivals.state(),
         }
 
-    def take_state(self, state: Any) -> None:
-        """Put another's memory in the place of this one.  Raise ValueError for what is none."""
+    def twin(self, state: Any) -> Sweeper:
+        """Return another with these settings that remembers a state.  Raise ValueError for what is none."""
+        other = Sweeper(new_s=self._new_s, sensitivity=self._sensitivity)
+        other.usual = self.usual
+        other._take_state(state)
+        return other
+
+    def _take_state(self, state: Any) -> None:
         usual = self.usual
         if not isinstance(state["usual"], float):
             usual = None if state["usual"] is None else calibration.unpack(state["usual"])
