@@ -23,6 +23,7 @@ import pytest_asyncio
 from vallum.client import answer_challenge, solve
 from vallum.core.errors import DependencyError
 from vallum.core.extraction import Account, Pardon, Query, Terms, Verdict
+from vallum.core.inputs import Turn
 from vallum.extraction.facts import Findings, Named
 from vallum.extraction.watch import Watch
 
@@ -349,7 +350,7 @@ async def test_the_openai_sdk_works_and_streams_are_noted(opened: Opener, reques
     text, parts = await asyncio.to_thread(talk, Working())
     assert text
     assert parts
-    assert [query.inputs for query in watch.noted] == [("a good day",)] * 2, "the last turn alone"
+    assert [query.inputs for query in watch.noted] == [(Turn("a good day"),)] * 2, "the last turn alone"
     assert watch.noted[0].tokens > 0
 
 
