@@ -187,8 +187,10 @@ def test_what_is_usual_outlives_a_restart(calibrated: tuple[World, Told]) -> Non
     [{"habit": [np.zeros(3, np.float32)] * 3 + [1.0]}, {"weeks": [1.0]}, {"weeks": np.array([np.nan])}, {"habit": [1]}],
     ids=["of another width", "a list", "not a number", "too short"],
 )
-def test_what_is_no_state_is_refused_and_changes_nothing(calibrated: tuple[World, Told], broken: dict[str, Any]) -> None:
+def test_what_is_no_state_is_refused_and_changes_nothing(
+    calibrated: tuple[World, Told], broken: dict[str, Any]
+) -> None:
     own = OwnHistory()
-    with pytest.raises(ValueError):  # noqa: PT011
+    with pytest.raises(ValueError):
         own.take_state(calibrated[1].own.state() | broken)
     assert not own.calibrated
