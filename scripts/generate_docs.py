@@ -35,11 +35,13 @@ from vallum.core.record import Timing
 from vallum.core.standing import Footing, Standing
 from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
+from vallum.extraction.leak_meter import Leak
 from vallum.extraction.watchers import Count
 from vallum.metrics import Metrics
 from vallum.presets import PRESETS
 from vallum.presets.paths import PATHS, method
 from vallum.stores.failover import Condition
+from vallum.vigil.vigil import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -485,7 +487,8 @@ def metrics_page() -> str:
     gate = Gate(Concurrency(1), lambda: 0.0)
     gate.shed[Priority.LOW] = 1
     metrics.gates = [("", gate)]
-    metrics.watches = [Count("", {Grade.ALERT: 1}, 1, 1)]
+    leak = Leak("", 1, 1, 0.5, 0.5, 0.5, 0.5, ())
+    metrics.note_watches([Count("", {Grade.ALERT: 1}, 1, 1, [leak])], Figures())
     x.verdict = Verdict(Grade.ALERT)
     x.priority = Priority.LOW
     upstream = Upstream("", "")

@@ -107,6 +107,9 @@ class Suspects:
 
 
 class Watched:
+    def all(self) -> Any:
+        return (("digits", self),)
+
     """Watchers with changes to tell."""
 
     def __init__(self) -> None:

@@ -7,7 +7,9 @@
 WORLD: synth, digits, cancer, table, chat.  WAY: jbda, targeted, random, strange, active, natural; for chat questions,
 template, code, sentences, natural.  DRIFT: none, classes, brightness, launch, integration.
 MORE: half or most (camouflage of 50 or 80 %), alternate, dormant, slow (seven days, not three), weak (solves no more
-than 16 bits), and the route's form of answer: all, all2, round2 (as it is without a word), band, label.
+than 16 bits), renew (a fresh account for each that is known), poison (a first raid, by others, within calibration),
+proof (the policy allows every grade, and probation), and the route's form of answer: all, all2, round2 (as it is
+without a word), band, label.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ class Cell:
     form: str = "round2"
     drift: str = "none"
     weeks: int = 1
+    terms: str = "graduated"  # of the policy: what may be done to whom
+    poisoned: bool = False  # a raid like it falls into calibration
     stolen: str = ""  # the way of who stole credentials
 
 
@@ -65,6 +69,12 @@ def _with(found: Cell, plan: Plan, word: str) -> Cell:
         return replace(found, plan=replace(plan, hours=168.0), weeks=2)
     if word == "weak":
         return replace(found, plan=replace(plan, most_bits=16))
+    if word == "proof":
+        return replace(found, terms=word)
+    if word == "poison":
+        return replace(found, poisoned=True)
+    if word == "renew":
+        return replace(found, plan=replace(plan, renews=True))
     if word == "dormant":
         return replace(found, plan=replace(plan, dormant=True))
     _known(word, ("alternate",))
@@ -83,7 +93,8 @@ THIN = [f"{raid}-1000" for raid in FOREIGN]
 HIDDEN = [f"{raid}-100-half" for raid in FOREIGN]
 OTHERS = [
     "synth-jbda-1", "synth-random-1", "synth-targeted-100", "synth-random-100-most", "synth-random-100-alternate",
-    "synth-random-100-dormant", "synth-random-100-slow", "synth-jbda-100-band", "synth-random-100-band",
+    "synth-random-100-dormant", "synth-random-100-slow", "synth-random-100-renew", "synth-random-100-poison",
+    "synth-jbda-100-poison", "synth-jbda-100-band", "synth-random-100-band",
     "cancer-random-100", "cancer-strange-100", "table-random-100", "table-strange-100", "table-jbda-100",
 ]  # fmt: skip
 CHATS = [f"chat-{way}-{n}" for way in ("questions", "template", "code", "sentences") for n in (10, 100)]
@@ -91,6 +102,7 @@ CHATS += ["chat-questions-500", "chat-template-500", "chat-template-100-half", "
 HONEST = [f"honest-{world}-none-4" for world in WORLD_NAMES]
 DRIFTING = [f"honest-{world}-{drift}-4" for world in ("synth", "digits", "chat") for drift in DRIFTS[1:]]
 ORDINARY = ["synth-natural-10", "synth-natural-100", "synth-natural-1000", "synth-active-100", "digits-natural-100"]
+ORDINARY += ["synth-natural-100-proof", "synth-natural-1000-proof"]
 STOLEN = [f"stolen-chat-{way}" for way in ("questions", "template", "code", "sentences", "natural")]
 YEAR = ["honest-synth-none-52", "honest-digits-none-52", "honest-chat-none-52"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from vallum.core.extraction import CLEAR, Account, Query, Verdict
+from vallum.core.extraction import CLEAR, Account, Grade, Query, Terms, Verdict
 from vallum.extraction.watch import Watch
 
 USUAL_A_DAY = 100
@@ -53,7 +53,12 @@ class Usual(Undefended):
         return Verdict(cluster=account.name, answers_a_day=USUAL_A_DAY)
 
 
-def watch(kind: str, seed: int) -> Any:
-    """Return a watch over a route whose features are of a kind; the one place that knows how one is made."""
-    _ = kind
-    return Watch(seed=seed.to_bytes(8, "big"))
+TERMS = {
+    "graduated": Terms(),
+    "proof": Terms(grades=frozenset(Grade), probation=True),  # every grade, and work for cohorts that stand out
+}
+
+
+def watch(seed: int, terms: str) -> Any:
+    """Return a watch over a route; the one place that knows how one is made."""
+    return Watch(seed=seed.to_bytes(8, "big"), terms=TERMS[terms])

@@ -12,6 +12,7 @@ from bench.extraction.week import HASH_S, Tally, Trace
 
 CONTAINED = 0.99  # of the accounts
 REQUEST_S = 1e-3  # of a client's CPU: what a query costs who asks it, without a proof of work
+COURSE = 100  # steps of a raid that are kept
 APART_S = DAY_S  # alarms nearer than that are one
 
 
@@ -37,7 +38,10 @@ class Figures:
     to_contain: int | None = None  # answers before 99 % of the accounts were contained; None: never
     contained_at_h: float | None = None  # hours from the raid's beginning
     a_day_after: float | None = None  # the most answers in any 24 hours after it
+    held_after: float | None = None  # share of the accounts that stayed contained, on average
+    clusters: int | None = None  # into which they fell, at the end
     named: float | None = None  # share of the accounts in a cluster at the end
+    course: list[tuple[float, int, float, float]] = field(default_factory=list)  # hours, answers, contained, named
     alarm_h: float | None = None  # hours until the first alarm
     work: float | None = None  # times the price of an answer, for the thief
     honest: dict[str, dict[str, float]] = field(default_factory=dict)  # by kind: asked, and shares
@@ -78,14 +82,18 @@ def _shares(tally: Tally) -> dict[str, float]:
 
 def containment(figures: Figures, trace: Trace, start: float) -> None:
     """Fill in when the accounts were contained, and what was answered after."""
-    held = next((entry for entry in trace.contained if entry[2] >= CONTAINED), None)
-    figures.named = trace.contained[-1][3] if trace.contained else 0.0
+    held = next((hold for hold in trace.holds if hold.contained >= CONTAINED), None)
+    last = trace.holds[-1] if trace.holds else None
+    figures.named, figures.clusters = (last.named, last.clusters) if last else (0.0, 0)
+    steps = trace.holds[:: max(1, len(trace.holds) // COURSE)]
+    figures.course = [((hold.at - start) / HOUR_S, hold.answers, hold.contained, hold.named) for hold in steps]
     figures.alarm_h = next(((at - start) / HOUR_S for at, _ in trace.alarms if at >= start), None)
     answered = max(trace.thieves.asked - trace.thieves.refused, 1)
     figures.work = 1 + trace.thieves.hashes * HASH_S / answered / REQUEST_S
     if held is None:
         return
-    at, figures.to_contain, _, _ = held
+    at, figures.to_contain = held.at, held.answers
+    figures.held_after = float(np.mean([hold.contained for hold in trace.holds if hold.at >= at]))
     figures.contained_at_h = (at - start) / HOUR_S
     after = [time for time in trace.times if time > at]
     figures.a_day_after = max((sum(0 <= b - a < DAY_S for b in after) for a in after), default=0)

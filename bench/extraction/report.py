@@ -34,14 +34,14 @@ def tell(found: Sequence[Figures], console: Console) -> None:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        table.add_column(column, justify="left" if column == "cell" else "right", overflow="fold")
+        table.add_column(column, justify="left" if column == "cell" else "right", no_wrap=column == "cell")
     return table
 
 
 def _raids(groups: dict[str, list[Figures]]) -> Table:
     table = _table(
         "raids: fidelity (answers)", "cell", "never asked", "undefended", "usual", "watched",
-        "answers until contained", "hours", "a day after", "named", "alarm, hours", "price",
+        "answers until contained", "hours", "a day after", "stay", "named", "clusters", "alarm, hours", "price",
     )  # fmt: skip
     for name, many in groups.items():
         last = many[0].watched
@@ -53,7 +53,9 @@ def _raids(groups: dict[str, list[Figures]]) -> Table:
             _worst((f.to_contain for f in many), "{:.0f}", never),
             _worst((f.contained_at_h for f in many), "{:.0f}", "-"),
             _worst((f.a_day_after for f in many), "{:.0f}", "-"),
+            _middle((f.held_after for f in many), "{:.0%}"),
             _middle((f.named for f in many), "{:.0%}"),
+            _middle((f.clusters for f in many), "{:.0f}"),
             _worst((f.alarm_h for f in many), "{:.1f}", "none"),
             _middle((f.work for f in many), "{:.1f}x"),
         )
@@ -163,6 +165,29 @@ def draw(found: Sequence[Figures], folder: Path) -> None:
         _curves(axis, name, [f for f in curves if f.cell == name])
     axes.flat[0].legend(fontsize=7)
     figure.savefig(folder / "fidelity.svg", metadata={"Date": None})
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.4 * columns, 2.6 * rows), squeeze=False, layout="constrained", sharey=True
+    )
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes.flat, names, strict=False):
+        _course(axis, name, [f for f in curves if f.cell == name])
+    axes.flat[0].legend(fontsize=7)
+    figure.savefig(folder / "course.svg", metadata={"Date": None})
+
+
+def _course(axis: Any, name: str, many: list[Figures]) -> None:
+    for index, figures in enumerate(many):
+        hours = [step[0] for step in figures.course]
+        asked = figures.watched.answers if figures.watched else 1
+        for column, what, colour in (
+            (1, "answered, of all that was", "C3"),
+            (2, "contained", "C0"),
+            (3, "named", "C2"),
+        ):
+            shares = [step[column] / (asked if column == 1 else 1) for step in figures.course]
+            axis.plot(hours, shares, color=colour, linewidth=0.8, label=what if index == 0 else None)
+    axis.set(title=name, ylim=(0, 1.02), xlabel="hours")
 
 
 def _curves(axis: Any, name: str, many: list[Figures]) -> None:

@@ -18,7 +18,7 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is there: one core each
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,19 +51,19 @@ class Job(NamedTuple):
 
 def jobs_of(cells: list[Cell], seeds: list[int], options: argparse.Namespace) -> list[Job]:
     """Put cells together that share a calibration."""
-    groups: dict[tuple[int, str, str], list[Cell]] = {}
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
     for seed in seeds:
         for cell in cells:
-            groups.setdefault((seed, cell.world, cell.form), []).append(cell)
+            groups.setdefault((seed, *trial.shared(cell)), []).append(cell)
     watched, bare = not options.no_watch, not options.only_watch
-    return [Job(some, seed, options.data, watched, bare) for (seed, _, _), some in groups.items()]
+    return [Job(some, seed, options.data, watched, bare) for (seed, *_), some in groups.items()]
 
 
 def measure(job: Job, tell: Callable[[str], None] = lambda _: None) -> list[Figures]:
     """Calibrate, and run a job's cells; `tell` is told what comes next."""
     first = job.cells[0]
     tell(f"calibrating {first.world}, seed {job.seed}")
-    ready = trial.prepare(first.world, job.seed, first.form, job.data, watched=job.watched)
+    ready = trial.prepare(first, job.seed, job.data, watched=job.watched)
     found = []
     for cell in job.cells:
         tell(f"{cell.name}, seed {job.seed}")

@@ -9,10 +9,10 @@ import numpy as np
 from bench.extraction.chat import Chat
 from bench.extraction.learners import Rng
 from bench.extraction.population import DAY_S, NEW_S, START, WEEK_S, Population
-from bench.extraction.week import Loop
+from bench.extraction.week import Loop, is_suspect
 from bench.extraction.worlds import plain
 
-from vallum.core.extraction import Account, Grade
+from vallum.core.extraction import Account
 
 STOLEN, QUERIES, HISTORY = 30, 20, 60  # accounts; asked of each by who stole it; asked by its owner before
 OVER_S = 3600.0
@@ -34,11 +34,11 @@ class Theft:
         """Send the next query, and see whether it was noticed."""
         loop, at = self._loop, self.next_at
         if not self.asked:
-            self.suspect_before = loop.defence.judge(self.account, at).grade > Grade.CLEAR
+            self.suspect_before = is_suspect(loop.defence.judge(self.account, at))
         row = self._inputs[self.asked : self.asked + 1]
         loop.ask(self.account, at, loop.world.documents(row)[0], loop.answer(row[0]), most_bits=0)
         self.asked += 1
-        if self.noticed_after is None and loop.defence.judge(self.account, at).grade > Grade.CLEAR:
+        if self.noticed_after is None and is_suspect(loop.defence.judge(self.account, at)):
             self.noticed_after = self.asked
         self.next_at = self._start + self.asked * OVER_S / QUERIES if self.asked < QUERIES else np.inf
 

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 from vallum.core.extraction import Account
 
 HOUR_S = 3600.0
+THIEF = "thief"  # what its accounts are called
 SEEDS = 60  # natural inputs that JBDA starts from
 ROUND = 300  # queries between two trainings of who chooses by its student
 STEP = 0.05  # of a number's range: how far JBDA goes along a slope
+RENEWED = 5  # times as many accounts as it began with, at most
 POOL = 6000  # natural inputs among which an active thief chooses
 WAYS = ("jbda", "targeted", "random", "strange", "active", "natural", "questions", "template", "code", "sentences")
 
@@ -39,6 +41,7 @@ class Plan:
     camouflage: float = 0.0  # share of natural requests among them
     alternate: bool = False  # natural on one day, the attack on the next
     dormant: bool = False  # bought accounts, old and never used
+    renews: bool = False  # leaves an account at the first sign that it is known, for one that it opens then
     most_bits: int = 22  # of a proof of work; beyond it, the thief gives an account up for the day
     cores: int = 8  # that solve
 
@@ -51,6 +54,7 @@ class Thief:
     world: World
     rng: Rng
     start: float
+    name: str = THIEF
     accounts: list[Account] = field(default_factory=list)
     asked: list[Any] = field(default_factory=list)  # inputs that were answered
     heard: list[Answer] = field(default_factory=list)
@@ -59,10 +63,20 @@ class Thief:
 
     def __post_init__(self) -> None:
         """Open the accounts, each of a network of its own."""
-        for number in range(self.plan.accounts):
+        for _ in range(self.plan.accounts):
             age_s = self.rng.uniform(100, 900) * DAY_S if self.plan.dormant else self.rng.random() * NEW_S * 0.9
-            network = f"172.{16 + number // 250}.{number % 250}.0/24"
-            self.accounts.append(some_account(f"thief-{number}", self.start - age_s, network, self.rng))
+            self.open_account(self.start - age_s)
+
+    def open_account(self, created: float) -> int:
+        """Open an account on a network of its own, and return its number."""
+        number = len(self.accounts)
+        network = f"172.{16 + number // 250}.{number % 250}.0/24"
+        self.accounts.append(some_account(f"{self.name}-{number}", created, network, self.rng))
+        return number
+
+    def may_renew(self) -> bool:
+        """Say whether it opens another account for one that is known."""
+        return self.plan.renews and len(self.accounts) < RENEWED * self.plan.accounts
 
     @property
     def classes(self) -> int:

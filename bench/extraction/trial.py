@@ -15,7 +15,7 @@ from bench.extraction.cells import Cell
 from bench.extraction.figures import Figures, Side, containment, episodes, shares, times_us
 from bench.extraction.population import DAY_S, START, WEEK_S, Population
 from bench.extraction.thefts import thefts
-from bench.extraction.thieves import Thief, fidelity
+from bench.extraction.thieves import THIEF, Thief, fidelity
 from bench.extraction.week import Loop, Raid
 from bench.extraction.worlds import WORLDS, World, plain
 
@@ -40,19 +40,30 @@ def world_of(name: str, seed: int, data: Path | None) -> World:
     return cast("World", made)
 
 
-def prepare(name: str, seed: int, form: str, data: Path | None, *, watched: bool = True) -> Ready:
-    """Let the honest weeks of calibration go by, once for all cells of a world, seed and form of answer."""
+def prepare(cell: Cell, seed: int, data: Path | None, *, watched: bool = True) -> Ready:
+    """Let the honest weeks of calibration go by, once for all cells that share them."""
     begun = perf_counter()
-    population = Population(world_of(name, seed, data), seed)
-    watch = defences.watch(population.world.kind, seed) if watched else defences.Undefended()
-    loop = Loop(population, watch, form, seed)
+    population = Population(world_of(cell.world, seed, data), seed)
+    watch = defences.watch(seed, cell.terms) if watched else defences.Undefended()
+    loop = Loop(population, watch, cell.form, seed)
+    raids = []
+    if cell.poisoned and cell.plan:
+        thief = Thief(
+            cell.plan, population.world, np.random.default_rng([seed, 44]), START + 3 * DAY_S, f"{THIEF}-first"
+        )
+        raids.append(Raid(thief, loop))
     history: Counter[str] = Counter()
     for week in range(CALIBRATION):
-        events = loop.run(week)
+        events = loop.run(week, raids)
         names = [account.name for account in population.users.accounts]
         history.update(names[who] for who in events.who.tolist())
     population.world.turn_over()
     return Ready(population, watch, history, perf_counter() - begun)
+
+
+def shared(cell: Cell) -> tuple[Any, ...]:
+    """Return what cells must have in common to share a calibration."""
+    return cell.world, cell.form, cell.terms, cell.plan if cell.poisoned else None
 
 
 def run(cell: Cell, seed: int, ready: Ready, *, bare: bool = True) -> Figures:

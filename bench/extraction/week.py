@@ -17,7 +17,7 @@ import numpy as np
 from bench.extraction.answers import coarsen, say
 from bench.extraction.defences import Defence
 from bench.extraction.population import DAY_S, START, WEEK_S, Events, Population
-from bench.extraction.thieves import HOUR_S, Thief
+from bench.extraction.thieves import HOUR_S, THIEF, Thief
 
 from vallum.core.extraction import Account, Grade, Query, Verdict
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 HASH_S = 1.4e-6  # one try at a proof of work, in Python on one core
 PATIENCE_S = 6 * HOUR_S  # of work that a thief lets pile up
+COARSENED = "coarsened" in Query._fields
 SAMPLED = 7  # every seventh call is timed
 CHAT = [{"choices": [{"message": {"content": "word " * n}}], "usage": {"completion_tokens": n}} for n in range(1, 400)]
 
@@ -36,7 +37,8 @@ class Outcome(NamedTuple):
     answer: Any = None  # None: refused
     work_bits: int = 0
     coarsened: int = 0
-    grade: int = 0
+    suspected: bool = False  # the verdict was not clear
+    stepped_up: bool = False  # is to prove that it holds its credential
 
 
 @dataclass
@@ -54,8 +56,18 @@ class Tally:
         self.asked += 1
         self.refused += outcome.answer is None
         self.coarsened += outcome.coarsened > 0
-        self.challenged += outcome.work_bits > 0
+        self.challenged += outcome.work_bits > 0 or outcome.stepped_up
         self.hashes += 2.0**outcome.work_bits if outcome.work_bits else 0.0
+
+
+class Hold(NamedTuple):
+    """How much of a raid is held at one moment."""
+
+    at: float
+    answers: int
+    contained: float  # share of the accounts
+    named: float
+    clusters: int
 
 
 @dataclass
@@ -65,9 +77,7 @@ class Trace:
     honest: dict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     thieves: Tally = field(default_factory=Tally)
     times: list[float] = field(default_factory=list)  # of the thieves' answers
-    contained: list[tuple[float, int, float, float]] = field(
-        default_factory=list
-    )  # at, answers, share contained, named
+    holds: list[Hold] = field(default_factory=list)
     alarms: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
     suspected: set[str] = field(default_factory=set)  # established accounts that were not clear at some request
     trusted: set[str] = field(default_factory=set)  # established accounts that asked
@@ -79,6 +89,16 @@ class Trace:
 def holds(verdict: Verdict) -> bool:
     """Say whether an account is contained: it shares a budget, must work, or is refused."""
     return verdict.answers_a_day is not None or verdict.work_bits > 0 or verdict.grade >= Grade.BUDGET
+
+
+def stepped_up(verdict: Verdict) -> bool:
+    """Say whether an account is to prove that it holds its credential."""
+    return bool(getattr(verdict, "step_up", False))
+
+
+def is_suspect(verdict: Verdict) -> bool:
+    """Say whether anything at all is held against an account."""
+    return verdict.grade > Grade.CLEAR or stepped_up(verdict)
 
 
 class Raider(Protocol):
@@ -123,7 +143,7 @@ class Loop:
         trace.honest[kind].count(outcome)
         if kind == "established":
             trace.trusted.add(name)
-            if outcome.grade:
+            if outcome.suspected:
                 trace.suspected.add(name)
 
     @staticmethod
@@ -149,16 +169,20 @@ class Loop:
         if at - self._swept >= self._least_s and self.defence.sweep_due(at):
             self.sweep(at)
         verdict = self._timed("judge", self.defence.judge, account, at)
+        known = {"suspected": is_suspect(verdict), "stepped_up": stepped_up(verdict)}
         if verdict.grade >= Grade.REFUSED or verdict.work_bits > most_bits:
-            return Outcome(None, verdict.work_bits, grade=verdict.grade)
+            return Outcome(None, verdict.work_bits, **known)
         if verdict.answers_a_day is not None:
             budget = (verdict.cluster or account.name, int(at // DAY_S))
             if self._used[budget] >= verdict.answers_a_day:
-                return Outcome(None, grade=verdict.grade)
+                return Outcome(None, **known)
             self._used[budget] += 1
         left = answer if self.world.kind == "text" else coarsen(answer, verdict.coarsen)
-        self._timed("note", self.defence.note, Query(account, at, (document,), left))
-        return Outcome(left, verdict.work_bits, verdict.coarsen, verdict.grade)
+        query = Query(account, at, (document,), left)
+        if COARSENED:
+            query = query._replace(coarsened=verdict.coarsen)
+        self._timed("note", self.defence.note, query)
+        return Outcome(left, verdict.work_bits, verdict.coarsen, **known)
 
     def sweep(self, at: float) -> None:
         """Sweep, and write down what was found."""
@@ -171,7 +195,7 @@ class Loop:
         if findings.alarms and findings.calibrated:
             self.trace.alarms.append((at, tuple(alarm.cohort for alarm in findings.alarms)))
         for named in findings.named:
-            if not named.name.startswith("thief-"):
+            if not named.name.startswith(THIEF):
                 self.trace.accused["established" if named.established else "new"].add(named.name)
 
     def _timed(self, name: str, call: Any, *arguments: Any) -> Any:
@@ -193,7 +217,8 @@ class Raid:
         self._times = thief.times().tolist()
         self._step = thief.plan.hours * HOUR_S / thief.plan.queries
         self._turn = 0
-        self._waits = [0.0] * len(thief.accounts)  # until when each account was told to wait
+        self._seats = list(range(len(thief.accounts)))  # which account sits where
+        self._waits = [0.0] * len(thief.accounts)  # until when each seat's account was told to wait
         self._busy_until = 0.0
         self._watched = 0
         self.next_at = self._times[0]
@@ -218,16 +243,20 @@ class Raid:
         thief, loop = self._thief, self._loop
         row = thief.next_input(at)
         document = loop.world.documents(row[None] if loop.world.kind != "text" else [row])[0]
-        outcome = loop.ask(thief.accounts[number], at, document, loop.answer(row), most_bits=thief.plan.most_bits)
+        outcome = loop.ask(
+            thief.accounts[self._seats[number]], at, document, loop.answer(row), most_bits=thief.plan.most_bits
+        )
         loop.trace.thieves.count(outcome)
         if outcome.work_bits and outcome.answer is not None:
             self._busy_until = max(at, self._busy_until) + 2.0**outcome.work_bits * HASH_S / thief.plan.cores
         if outcome.answer is None:
             self._waits[number] = (at // DAY_S + 1) * DAY_S + 60.0 * (number % 60)
             thief.put_back(row)
-            return
-        thief.hear(row, outcome.answer)
-        loop.trace.times.append(at)
+        else:
+            thief.hear(row, outcome.answer)
+            loop.trace.times.append(at)
+        if outcome.suspected and thief.may_renew():
+            self._seats[number], self._waits[number] = thief.open_account(at), at
 
     def _observe(self, at: float) -> None:
         """After each sweep, and each hundredth request, see how many of the accounts are held."""
@@ -237,9 +266,9 @@ class Raid:
             return
         self._watched = sweeps
         verdicts = [self._loop.defence.judge(account, at) for account in self._thief.accounts]
-        held, named = sum(map(holds, verdicts)), sum(bool(verdict.cluster) for verdict in verdicts)
-        count = len(verdicts)
-        trace.contained.append((at, len(trace.times), held / count, named / count))
+        count, clusters = len(verdicts), [verdict.cluster for verdict in verdicts if verdict.cluster]
+        held = sum(map(holds, verdicts)) / count
+        trace.holds.append(Hold(at, len(trace.times), held, len(clusters) / count, len(set(clusters))))
 
     def _plan_next(self, at: float) -> None:
         done = len(self._thief.asked)

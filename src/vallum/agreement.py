@@ -104,7 +104,7 @@ class Agreement:
     async def _find_pardons(self) -> None:
         """Write down whose grade has changed, and hear whom operators have pardoned."""
         suspects, watchers, now = self._suspects, self._watchers, self._now()
-        if suspects is None or watchers is None:
+        if suspects is None or watchers is None or not watchers.all():
             return
         for model, change in watchers.take_changes(now):
             self._unwritten.append((model, change))

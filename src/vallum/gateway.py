@@ -97,6 +97,7 @@ class Gateway:
         self.standings = MemoryStandings() if self.shared is None else SharedStandings(self.shared.store.ask)
         posts = Posts(None if url == MEMORY else url, watch_folder(config), self.clock)
         self.vigil = Vigil(posts, time.time, self.clock, config.registry)
+        self.watchers = self.vigil.watchers
         self.vigil.plant(policy)
         self.vigil.follow(policy)
         self.driver = Driver(
@@ -107,7 +108,7 @@ class Gateway:
             sightings=self.sightings,
             standings=self.standings,
             records=self.records,
-            watcher=self.vigil.watchers,
+            watcher=self.watchers,
         )
         create_signing_key(config)
         self._counting: asyncio.Future[None] | None = None
@@ -120,7 +121,7 @@ class Gateway:
             lambda: self.engine.policy.throttle,
             time.time,
             suspects=SqlSuspects(config.registry),
-            watchers=self.vigil.watchers,
+            watchers=self.watchers,
         )
         self._source = source
         self._stamp = stamp(source)
@@ -147,7 +148,7 @@ class Gateway:
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
         self.standings.note(x)
-        self.vigil.watchers.note(x)
+        self.watchers.note(x)
         key_id = x.principal.credential_id
         if key_id is not None:
             self.registry.note_use(key_id, x.request.now)
@@ -351,7 +352,7 @@ class Gateway:
         self.metrics.records_lost = self.records.lost
         self.metrics.callers_below = self.agreement.count_below()
         self.metrics.gates = self.gates.all()
-        self.metrics.watches = self.vigil.watchers.count(time.time())
+        self.metrics.note_watches(self.watchers.count(time.time()), self.vigil.figures)
         if self.shared is not None:
             self.metrics.note_store(self.shared.failover.condition, self.shared.counters.spared)
         return self.metrics.render()

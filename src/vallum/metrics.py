@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vallum.core.record import Timing
     from vallum.extraction.watchers import Count
     from vallum.stores.failover import Condition
+    from vallum.vigil.vigil import Figures
 
 WAITED_BUCKETS_S = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 GATEWAY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -69,7 +70,8 @@ class Metrics(Collector):
         self.records_lost = 0
         self.callers_below = 0
         self.gates: Iterable[tuple[str, Gate]] = ()
-        self.watches: Sequence[Count] = ()
+        self._watches: Sequence[Count] = ()
+        self._vigil: Figures | None = None
         self._exchanges: Counter[tuple[str, str, str, str]] = Counter()
         self._shadowed: Counter[tuple[str, str]] = Counter()
         self._suspected: Counter[tuple[str, str]] = Counter()
@@ -142,6 +144,10 @@ class Metrics(Collector):
         """Count a change of the TLS files: `swapped`, or `kept` when the new ones did not hold."""
         self._material[(outcome,)] += 1
 
+    def note_watches(self, watches: Sequence[Count], vigil: Figures) -> None:
+        """Take what there is to say of watches, where there are any."""
+        self._watches, self._vigil = watches, vigil if watches else None
+
     def note_store(self, condition: Condition, spared: int) -> None:
         """Note how the shared counter store stands, and how many refusals were answered without it."""
         self._store = (condition, spared)
@@ -157,7 +163,9 @@ class Metrics(Collector):
             "vallum_callers_below_plan", "Callers whose standing lowers their limits.", value=self.callers_below
         )
         yield from _gate_metrics(self.gates)
-        yield from _watch_metrics(self.watches)
+        yield from _watch_metrics(self._watches)
+        if self._vigil is not None:
+            yield from _vigil_metrics(self._vigil)
         yield GaugeMetricFamily("vallum_records_lost", "Records that could not be written.", value=self.records_lost)
         if self._store is not None:
             yield from _show_store(*self._store)
@@ -237,13 +245,36 @@ def _watch_metrics(watches: Sequence[Count]) -> Iterator[Metric]:
     alarms = CounterMetricFamily(
         "vallum_extraction_alarms", "Cohorts that differed from established accounts.", labels=("model",)
     )
+    learnt = GaugeMetricFamily(
+        "vallum_extraction_learnt",
+        "How often a copy, made of what a cluster was answered, says what the model says: estimated. "
+        "`untrusted` are all accounts that are not established.",
+        labels=("model", "cluster"),
+    )
     for watch in watches:
+        for leak in watch.leaks:
+            if leak.agreement is not None:
+                learnt.add_metric((watch.model, leak.cluster or "untrusted"), leak.agreement)
         sweeps.add_metric((watch.model,), watch.sweeps)
         alarms.add_metric((watch.model,), watch.alarms)
         for grade, count in watch.accounts.items():
             if grade:
                 accounts.add_metric((watch.model, grade.name.lower()), count)
-    yield from (accounts, sweeps, alarms)
+    yield from (accounts, sweeps, alarms, learnt)
+
+
+def _vigil_metrics(figures: Figures) -> Iterator[Metric]:
+    for name, text, count in (
+        ("vallum_extraction_sweeps_failed", "Sweeps that failed: verdicts stayed as they were.", figures.failed),
+        ("vallum_extraction_refused", "What others handed in or kept, and was refused as broken.", figures.refused),
+    ):
+        yield CounterMetricFamily(name, text, value=count)
+    yield GaugeMetricFamily(
+        "vallum_extraction_sweep_seconds", "How long the last sweep took, off the event loop.", value=figures.last_s
+    )
+    yield GaugeMetricFamily(
+        "vallum_extraction_leading", "Models that this process sweeps for all processes.", value=figures.leading
+    )
 
 
 FACTOR_BOUNDS = (0.1, 0.25, 0.5, 0.75, 1.0)

@@ -57,9 +57,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def raid(monkeypatch: pytest.MonkeyPatch, verdict: Verdict, seed: int = 1, **plan: Any) -> Any:
     monkeypatch.setattr(defences, "watch", lambda *_: Strict(verdict))
-    ready = trial.prepare("cancer", seed, "round2", None)
     cell = cells.Cell("it", "cancer", thieves.Plan("random", **{"accounts": 10, "queries": 300} | plan))
-    return trial.run(cell, seed, ready, bare=False)
+    return trial.run(cell, seed, trial.prepare(cell, seed, None), bare=False)
 
 
 BUDGET = Verdict(Grade.BUDGET, coarsen=3, cluster="all", answers_a_day=20)
@@ -97,9 +96,22 @@ def test_a_proof_dearer_than_the_thief_can_pay_ends_the_raid_and_a_cheap_one_slo
     assert cheap.honest["new"]["challenged"] > 0
 
 
+def test_who_renews_its_accounts_gets_three_answers_more_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    stays, renews = (raid(monkeypatch, BUDGET, queries=600, renews=renews) for renews in (False, True))
+    assert renews.watched.answers > stays.watched.answers + 30
+
+
+def test_a_raid_within_calibration_is_of_other_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defences, "watch", lambda *_: Strict(CLEAR))
+    cell = cells.Cell("it", "cancer", thieves.Plan("random", accounts=5, queries=50), poisoned=True)
+    names = set(trial.prepare(cell, 1, None).watch.asked)
+    assert {f"thief-first-{number}" for number in range(5)} <= names
+    assert trial.shared(cell) != trial.shared(cells.cell("cancer-random-10"))
+
+
 def test_without_a_defence_all_is_answered_and_the_usual_one_holds_each_account_alone() -> None:
-    ready = trial.prepare("cancer", 1, "round2", None, watched=False)
-    found = trial.run(cells.Cell("it", "cancer", thieves.Plan("random", accounts=1, queries=900)), 1, ready)
+    cell = cells.Cell("it", "cancer", thieves.Plan("random", accounts=1, queries=900))
+    found = trial.run(cell, 1, trial.prepare(cell, 1, None, watched=False))
     assert found.undefended.answers == 900
     assert found.usual.answers == 600, "six days"
     assert found.to_contain is None

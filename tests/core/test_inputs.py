@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,34 @@ def test_one_place_holds_one_or_many(kind: str, document: Any, found: list[Any])
     assert find(kind, {"input": document}, "input") == found
     assert find(kind, document, "") == found
     assert find(kind, {"other": document}, "input") == []
+
+
+@pytest.mark.parametrize(
+    ("tensor", "found"),
+    [
+        ({"data": [1, 2, 3, 4], "shape": [2, 2]}, [[1, 2], [3, 4]]),
+        ({"data": [1, 2, 3, 4], "shape": [1, 2, 2]}, [[1, 2, 3, 4]]),
+        ({"data": [1, 2, 3, 4], "shape": [4]}, [[1, 2, 3, 4]]),
+        ({"data": [1, 2, 3], "shape": [2, 2]}, [[1, 2, 3]]),
+        ({"data": [1, 2], "shape": [3, 0]}, [[1, 2]]),
+        ({"data": [1, 2], "shape": ["2", 1]}, [[1, 2]]),
+        ({"data": [1, 2], "shape": 2}, [[1, 2]]),
+        ({"data": [[1], [2]], "shape": [2, 1]}, [[1], [2]]),
+        ({"data": [], "shape": [2, 2]}, []),
+        ({"data": "1,2", "shape": [2, 2]}, []),
+        ({"data": np.arange(4), "shape": [2, 2]}, [[0, 1], [2, 3]]),
+        ({"data": np.arange(4), "shape": [4]}, [[0, 1, 2, 3]]),
+        ({"data": np.arange(4)}, [[0, 1, 2, 3]]),
+        ({"data": np.arange(0), "shape": [2, 2]}, []),
+    ],
+)
+def test_a_flat_tensor_is_cut_by_its_first_axis(tensor: Any, found: list[Any]) -> None:
+    rows = find("vector", {"inputs": [tensor]}, "inputs.*.data")
+    assert [list(row) for row in rows] == found
+
+
+def test_a_tensor_of_a_million_rows_costs_little() -> None:
+    assert len(find("vector", {"data": [0.0] * 1_000_000, "shape": [1_000_000, 1]}, "data")) == 62_500
 
 
 def test_several_places_are_all_looked_at_in_any_case() -> None:

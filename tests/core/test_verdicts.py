@@ -320,7 +320,7 @@ def test_without_a_seed_there_is_no_challenge(kit: Kit) -> None:
 
 def test_without_a_verdict_nothing_is_asked(kit: Kit) -> None:
     x = kit.engine().open(kit.request())
-    assert kit.talk(work(x, kit.route())).outcome is None
+    assert work(x, kit.route()) is None
     assert demands(x, kit.route()) == ()
 
 

@@ -45,7 +45,6 @@ def lengths(rows: Any) -> list[float]:
 
 
 HOSTILE: dict[str, Any] = {
-    "empty lists": [[], []],
     "not a number": [float("nan")] * 24,
     "infinite": [float("inf")] * 23 + [float("-inf")],
     "the largest there are": [1e308, -1e308] * 12,
@@ -73,6 +72,7 @@ HOSTILE: dict[str, Any] = {
 }
 NOTHING: dict[str, Any] = {
     "an empty list": [],
+    "empty lists": [[], []],
     "an array of texts": np.array(["a"]),
     "an array without axes": np.array(3.0),
     "an empty array": np.zeros((0, 24)),
@@ -242,6 +242,9 @@ def test_a_bare_label_is_a_number_of_its_own() -> None:
     assert dog is not None
     assert cat != dog
     assert 0 <= cat < 1
+    assert read_answer({"prediction": 7}) == read_answer("7") != read_answer({"prediction": 8})
+    assert read_answer({"prediction": 10**5000}) is None
+    assert read_answer({"label": "cat", "confidence": "high"}) == read_answer({"confidence": "high", "label": "dog"})
 
 
 def test_an_answer_falls_into_one_bin_and_an_unread_one_into_all() -> None:

@@ -359,7 +359,7 @@ async def _run(text: str, folder: Path) -> AsyncIterator[Both]:
     gateway = Gateway(config, aimed, Source(path, text.encode()))
     await gateway.start()
     try:
-        yield Both(House(aimed, gateway.registry, gateway.watchers), Outer(gateway, model))
+        yield Both(House(aimed, gateway.registry, gateway.vigil.watchers), Outer(gateway, model))
     finally:
         await gateway.stop()
         server.close()

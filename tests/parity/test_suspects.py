@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from vallum.client import solve
-from vallum.core.extraction import Query, Terms
+from vallum.core.extraction import Account, Query, Terms, Verdict
 from vallum.extraction.facts import Findings, Named
 from vallum.extraction.watch import Watch
 
@@ -103,6 +103,9 @@ class Told(Watch):
         for seconds in (3, 2, 1):
             self.ladder.update(Findings(now - seconds, named=tuple(named), calibrated=True), now - seconds)
 
+    def judge(self, account: Account, now: float) -> Verdict:
+        return self.ladder.verdict(account, now)
+
     def note(self, query: Query) -> None:
         self.noted.append(query)
 
@@ -126,7 +129,7 @@ async def send(way: House | Outer, row: Row, keys: dict[str, str]) -> Outcome:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 async def test_both_ways_hold_a_suspect_alike(both: Both, row: Row) -> None:
-    watchers = both.outer.gateway.watchers
+    watchers = both.outer.gateway.vigil.watchers
     keys = {name: both.issue(name) for name in ("thief", "mate", "old", "honest")}
     keys["thief2"] = both.issue("thief")
     outcomes, noted = [], []

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from tests.vigil.test_replica import Fleet, fleet, lab, server  # noqa: F401
 
 from vallum.core.errors import DependencyError
 from vallum.core.extraction import Account, Grade, Query
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tests.stores.conftest import Valkey
+    from tests.vigil.conftest import Fleet
+
     from vallum.vigil.replica import Replica
 
 T0, DAY_S = 1_700_000_000.0, 86_400.0
@@ -212,3 +213,29 @@ async def test_all_end_and_the_next_know_who_was_named_at_once(fleet: Fleet, ask
     await late.exchange()
     assert grades(watched(late), last) == before
     assert watched(late).judge(Account(THIEVES[0], T0 + 3 * DAY_S), last).grade >= Grade.COARSER
+
+
+async def test_a_clock_that_goes_back_or_is_a_month_ahead_changes_nothing_for_the_others(
+    fleet: Fleet, asked: list[Query]
+) -> None:
+    last = asked[-1].at
+    here, there, wrong = (
+        fleet.join(SharedWatch(b"secret", calibrate_s=CALIBRATE_S, now=lambda: last))  # type: ignore[arg-type]
+        for _ in range(3)
+    )
+    for now, those in hours(asked):
+        for number, query in enumerate(those):
+            watched((here, there)[number % 2]).note(query)
+        await sweep(fleet, now)
+    before, named = watched(here)._crowd.snapshot(last).counts.sum(), held(grades(watched(here), last))
+    assert named
+    for shift_s in (-2 * SWEEP_S, 30 * DAY_S):
+        watched(wrong).note(asked[0]._replace(at=last + shift_s))
+        await fleet.beat(3)
+        assert held(grades(watched(there), last)) == named
+    after = watched(there)._crowd.snapshot(last).counts.sum()
+    assert after == pytest.approx(before + 1, abs=0.1), "what is of the future is refused"
+    assert here.refused == there.refused == 1
+    for member in (here, there):
+        watched(member).sweep(last - SWEEP_S)
+        assert held(grades(watched(member), last)) == named

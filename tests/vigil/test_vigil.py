@@ -8,7 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.vigil.test_replica import NAMES, Counting, server  # noqa: F401
+from tests.vigil.conftest import NAMES, Counting
 
 from vallum.core.extraction import Extraction
 from vallum.stores.seal import Seal

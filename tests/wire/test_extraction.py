@@ -21,7 +21,8 @@ import pytest
 import pytest_asyncio
 
 from vallum.client import answer_challenge, solve
-from vallum.core.extraction import Pardon, Query, Terms
+from vallum.core.errors import DependencyError
+from vallum.core.extraction import Account, Pardon, Query, Terms, Verdict
 from vallum.extraction.facts import Findings, Named
 from vallum.extraction.watch import Watch
 
@@ -70,6 +71,9 @@ class Told(Watch):
         super().__init__(terms=terms)
         self.noted: list[Query] = []
 
+    def judge(self, account: Account, now: float) -> Verdict:
+        return self.ladder.verdict(account, now)
+
     def note(self, query: Query) -> None:
         self.noted.append(query)
 
@@ -90,7 +94,7 @@ class Vision:
         rule = door.gateway.engine.policy.routes[0].extraction
         assert rule is not None
         self.watch = Told(rule.terms)
-        door.gateway.watchers._watches["digits"] = self.watch
+        door.gateway.vigil.watchers._watches["digits"] = self.watch
 
     async def ask(
         self, key: str, given: Any = None, headers: tuple[tuple[str, str], ...] = (), body: bytes | None = None
@@ -321,7 +325,7 @@ class Working(httpx.HTTPTransport):
 async def test_the_openai_sdk_works_and_streams_are_noted(opened: Opener, request_bytes: Any) -> None:
     door = await opened(CHAT)
     watch = Told(door.gateway.engine.policy.routes[0].extraction.terms)  # type: ignore[union-attr]
-    door.gateway.watchers._watches["digits"] = watch
+    door.gateway.vigil.watchers._watches["digits"] = watch
     watch.name("thief")
     watch.ladder._now += 1
     watch.name("thief")
@@ -385,3 +389,72 @@ async def test_another_route_to_the_same_model_is_no_way_round(vision: Any) -> N
     body = json.dumps({"input": digit(1)}).encode()
     other = it.compose(target="/twin", key=key, body=body, headers=(("Content-Type", "application/json"),))
     assert [*statuses, (await it.door.exchange(other)).status] == [200, 200, 429]
+
+
+# --- two nodes, and their store
+
+
+@pytest.fixture
+def pair(opened: Opener, request_bytes: Any, valkey: Any, tmp_path: Path) -> Callable[..., Any]:
+    """Start two gateways on one registry and one counter store."""
+
+    async def start(extraction: str) -> list[Vision]:
+        text = VISION.read_text().replace("respond: graduated  ", f"respond: graduated\n{extraction}  ")
+        text = text.replace("${VALLUM_COUNTERS:-memory://}", f"unix://{valkey.path}?db=5&timeout_ms=5000")
+        raw = await opened.raw(classify)
+        registry = f"sqlite:///{tmp_path}/shared.db"
+        doors = [await opened(text, upstream=raw.url, registry=registry) for _ in range(2)]
+        return [Vision(door, raw, request_bytes) for door in doors]
+
+    return start
+
+
+async def test_two_nodes_give_a_cluster_one_budget(pair: Any) -> None:
+    one, two = await pair("      answers_a_day: 7")
+    thieves = [f"pair-{n}" for n in range(6)]
+    for node in (one, two):
+        node.watch.name(*thieves)
+    keys = [one.door.issue(name) for name in thieves]
+    answers = await asyncio.gather(*(node.ask(key) for key in keys for node in (one, two)))
+    assert sorted(answer.status for answer in answers) == [200] * 7 + [429] * 5
+
+
+async def test_two_nodes_take_a_solution_once(pair: Any) -> None:
+    nodes = await pair(WORK)
+    for node in nodes:
+        node.watch.name("both")
+        node.watch.ladder._now += 1
+        node.watch.name("both")
+    key, body = nodes[0].door.issue("both"), json.dumps({"input": digit(1)}).encode()
+    asked = (await nodes[0].ask(key)).get("vallum-work")
+    solved = (("Vallum-Work", solve(asked, body)),)
+    answers = await asyncio.gather(*(node.ask(key, headers=solved, body=body) for node in nodes * 5))
+    assert sorted(answer.status for answer in answers) == [200] + [428] * 9, "one seed, and one use"
+
+
+class Away:
+    """A store that cannot be reached."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def fail(*words: Any) -> Any:
+            raise DependencyError("the store is away")
+
+        return fail
+
+
+async def test_without_the_store_a_budget_is_shared_out_and_work_is_not_taken(pair: Any) -> None:
+    nodes = await pair(WORK.replace("[proof]", "[budget, proof]") + "\n      answers_a_day: 40")
+    for node in nodes:
+        node.watch.name("lone")
+        await node.door.gateway.shared.failover.beat()
+        node.door.gateway.shared.failover._shared = Away()
+    key = nodes[0].door.issue("lone")
+    served = [[(await node.ask(key)).status for _ in range(45)].count(200) for node in nodes]
+    assert all(1 <= count <= 20 for count in served), served
+    one = nodes[0]
+    one.watch.ladder._now += 1
+    one.watch.name("lone")
+    asked = (await one.ask(key)).get("vallum-work")
+    body = json.dumps({"input": digit(1)}).encode()
+    answer = await one.ask(key, headers=(("Vallum-Work", solve(asked, body)),), body=body)
+    answer.check_refusal(503, "unavailable")

@@ -19,7 +19,7 @@ from vallum.config.decode import decode
 from vallum.config.doors import check_doors
 from vallum.config.extraction import build_extraction
 from vallum.config.faults import Faults
-from vallum.config.intake import FRAMING, TOKEN, build_intake
+from vallum.config.intake import FRAMING, TOKEN, build_factors, build_intake
 from vallum.config.limits import (
     build_concurrency,
     build_limits,
@@ -189,6 +189,7 @@ class _Compiler:
             faults.note(
                 (*place, "preset_version"), f"{preset.name} is at version {preset.version}", "see docs/presets.md"
             )
+        intake = build_intake(faults, route, place)
         return Route(
             name=route.name,
             methods=frozenset(route.match.methods),
@@ -197,7 +198,7 @@ class _Compiler:
             authenticators=tuple(filter(None, authenticators)),
             scopes=frozenset(route.auth.scopes),
             limits=limits,
-            intake=build_intake(faults, route, place),
+            intake=intake,
             outlet=build_outlet(faults, route, place),
             mode=route.mode,
             on_error=route.on_error,
@@ -208,6 +209,7 @@ class _Compiler:
             throttle=self._throttle,
             priority=Priority[route.priority.upper()],
             tariff=tariff,
+            factors=build_factors(intake, route.preset),
             meter=preset.meter,
             output_bound=build_output_bound(route, limits),
             on_overrun=route.response.on_overrun,

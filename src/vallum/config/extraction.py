@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vallum.core.errors import DependencyError
-from vallum.core.extraction import DAY_S, Extraction, Grade, Respond, Terms
+from vallum.core.extraction import DAY_S, Account, Extraction, Grade, Query, Respond, Terms
 from vallum.core.fieldpath import parse_path
 from vallum.core.inputs import PARTS, at_places, of_conversation
 from vallum.presets import PRESETS
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from vallum.presets.preset import RequestForm
 
 
+SAMPLE_LINES = 500_000
+WARM_UP_S = 2 * DAY_S  # before calibration: in which the watch learns what inputs look like
+LATEST_S = 4_102_444_800.0  # 2100
+
+
 def build_extraction(faults: Faults, route: RouteConfig, place: Place) -> Extraction | None:
     """Return what a route does about extraction; None where it says nothing of it."""
     wanted = route.extraction
@@ -31,9 +37,12 @@ def build_extraction(faults: Faults, route: RouteConfig, place: Place) -> Extrac
     if not wanted.watch and wanted.respond is not Respond.OBSERVE:
         hint = "watch, or leave respond out"
         faults.note((*place, "extraction", "respond"), "without a watch nobody is ever named", hint)
-    sample = wanted.calibration.sample
-    if sample is not None:
-        faults.read_file(sample, (*place, "extraction", "calibration", "sample"))
+    at = (*place, "extraction", "calibration", "sample")
+    file = wanted.calibration.sample
+    recorded = None if file is None else faults.read_file(file, at)
+    sample = (
+        None if recorded is None else faults.attempt(at, read_sample, recorded, inputs, wanted.established_days * DAY_S)
+    )
     return Extraction(
         model=wanted.model or route.name,
         kind=kind,
@@ -48,9 +57,8 @@ def build_extraction(faults: Faults, route: RouteConfig, place: Place) -> Extrac
         bound_is_verified=wanted.verified.bound,
         verified_a_day=wanted.verified.answers_a_day,
         work_s=wanted.work.expires_s,
-        sample="" if sample is None else str(faults.source.path.parent / sample),
+        sample=sample or (),
         calibrate_s=wanted.calibration.days * DAY_S,
-        embargo_s=wanted.calibration.embargo_days * DAY_S,
         sensitivity=wanted.sweep.sensitivity,
         sweep_s=wanted.sweep.every_s,
         sweep_queries=wanted.sweep.queries,
@@ -131,9 +139,50 @@ def find_limits(extraction: Extraction, outlet: Outlet) -> list[str]:
         found.append("no scores are known that could be made coarser: name them in response.confidence")
     if Grade.PROOF in extraction.terms.grades or extraction.terms.probation:
         found.append("clients must know how to answer a Vallum-Work challenge")
-    if extraction.sample == "":
-        found.append(f"names nobody but to operators for the first {extraction.calibrate_s / DAY_S:g} days")
+    span_s = extraction.sample[-1].at - extraction.sample[0].at if extraction.sample else 0.0
+    wait_s = extraction.calibrate_s + WARM_UP_S - span_s
+    if wait_s > 0:
+        found.append(f"names nobody but to operators for {wait_s / DAY_S:.2g} days")
     return found
+
+
+def read_sample(text: bytes, find: Callable[[Any], tuple[Any, ...]], old_s: float) -> tuple[Query, ...]:
+    """Read recorded requests, a JSON object a line; raise ValueError that names the line.
+
+    Who asked in it is taken for an account older than `old_s` before its first line, unless `created` says otherwise.
+    """
+    rows: list[tuple[float, str, float | None, Any, Any]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if number > SAMPLE_LINES:
+            raise ValueError(f"over {SAMPLE_LINES} lines")
+        if line.strip():
+            rows.append(_read_line(line, number))
+    if not rows:
+        raise ValueError("no line in it is a request")
+    rows.sort(key=lambda row: row[0])
+    began = rows[0][0] - old_s - DAY_S
+    return tuple(
+        [
+            Query(Account(f"subject\x1f{subject}", began if created is None else created), at, find(body), answer)
+            for at, subject, created, body, answer in rows
+        ]
+    )
+
+
+def _read_line(line: bytes, number: int) -> tuple[float, str, float | None, Any, Any]:
+    try:
+        row = json.loads(line)
+        at, subject, created = row["at"], row["subject"], row.get("created")
+        times = [one for one in (at, created) if one is not None]
+        if not all(type(one) in (int, float) and 0 <= one < LATEST_S for one in times) or not times:
+            raise TypeError("a time that is none")
+        if not isinstance(subject, str) or not subject:
+            raise TypeError("a subject that is none")
+        return float(at), subject, created, row["body"], row.get("answer")
+    except KeyError as missing:
+        raise ValueError(f"line {number} has no {missing.args[0]!r}") from missing
+    except (TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise ValueError(f"line {number} is no recorded request: `at` in Unix seconds, `subject`, `body`") from error
 
 
 class Seed:

@@ -155,6 +155,7 @@ class Exchange:
         "upstream_status",
         "verdict",
         "waited_s",
+        "weight",
     )
 
     def __init__(self, policy: Policy, request: Request) -> None:
@@ -175,6 +176,7 @@ class Exchange:
         self.quota_fields: Fields = ()
         self.proof_fields: Fields = ()  # of the answer: a nonce for the caller's next proof
         self.suspicion: Suspicion | None = None  # how far this use of the credential is from its habits
+        self.weight = 1  # how many answers the request counts as (weight.py)
         self.estimate: Estimate | None = None  # tokens, on a route that counts them
         self.bill: Bill | None = None  # what is to be settled at the end; None: nothing
         self.called = False  # the upstream was asked

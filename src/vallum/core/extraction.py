@@ -147,9 +147,8 @@ class Extraction:
     bound_is_verified: bool = False  # so is who holds a bound credential
     verified_a_day: int | None = None  # answers that each of them may have; None: as many as the route's quotas let
     work_s: float = 120.0  # in which a challenge is to be met
-    sample: str = ""  # file of ordinary requests that calibration begins with
+    sample: tuple[Query, ...] = ()  # recorded, in their order, from which the watch begins
     calibrate_s: float = 7 * DAY_S  # of traffic that calibration takes, without a sample
-    embargo_s: float = 2 * DAY_S  # before what was asked counts as ordinary: attacks are found by then
     sensitivity: float = 1.0
     sweep_s: float = 60.0  # between two sweeps at most
     sweep_queries: int = 50  # of untrusted accounts between two sweeps

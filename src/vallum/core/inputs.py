@@ -4,7 +4,8 @@ A place may hold one input or a batch, so both count as what they are:
 
     text     a string, or a list of tokens' numbers; a list holds one each; of a conversation, its last turn
     image    an upload, its base64, or its pixels as nested lists
-    vector   a list of numbers; a list of lists holds one each, at any depth
+    vector   a list of numbers; a list of lists holds one each, at any depth; a tensor that lies flat beside its
+             `shape`, or came as bytes, one for each step of its first axis
     table    a row of cells, a list or an object; a list of those holds one each
 
 Rule: nothing is assumed of a document's shape, which nobody has checked yet, and nothing is copied.
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from vallum.core.content import Passage
     from vallum.core.fieldpath import Path
+
+ROWS_MAX = 65_536  # of one tensor that are told apart: more than any budget
 
 
 class Turn(NamedTuple):
@@ -41,10 +44,30 @@ def at_places(kind: str, paths: tuple[Path, ...]) -> Callable[[Any], tuple[Any, 
             if not path:
                 part(document, found)
             for container, key in places(document, path) if path else ():
-                part(container[key], found)
+                rows = _cut(container, container[key]) if kind == "vector" else None
+                if rows is None:
+                    part(container[key], found)
+                else:
+                    found += rows
         return tuple(found)
 
     return find
+
+
+def _cut(container: Any, value: Any) -> list[Any] | None:
+    """Return the rows of a tensor that lies flat, or came as bytes; None for what is no such thing.
+
+    Its first axis is the batch; without a shape it is one input.
+    """
+    is_array = hasattr(value, "dtype")  # of a library that the core does not know
+    shape = container.get("shape") if isinstance(container, dict) else None
+    rows = shape[0] if isinstance(shape, list) and len(shape) > 1 else 1
+    if not is_array and (not isinstance(value, list) or not value or isinstance(value[0], list)):
+        return None
+    if type(rows) is not int or not 1 < rows <= len(value) or len(value) % rows:
+        return [value] if is_array and len(value) else None
+    width = max(len(value) // rows, -(-len(value) // ROWS_MAX))
+    return [value[at : at + width] for at in range(0, len(value), width)]
 
 
 def of_conversation(passages: Callable[[Any], Iterable[Passage]]) -> Callable[[Any], tuple[Any, ...]]:
@@ -91,10 +114,14 @@ def _vectors(value: Any, found: list[Any]) -> None:
     rest = [value]
     while rest:
         item = rest.pop()
+        if list not in set(map(type, item)):  # the usual case, and cheap for thousands of numbers
+            if item:
+                found.append(item)
+            continue
         inner = [one for one in item if isinstance(one, list)]
         rest += reversed(inner)
         if len(inner) < len(item):
-            found.append([one for one in item if not isinstance(one, list)] if inner else item)
+            found.append([one for one in item if not isinstance(one, list)])
 
 
 def _rows(value: Any, found: list[Any]) -> None:

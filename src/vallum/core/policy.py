@@ -27,6 +27,7 @@ from vallum.core.protocols import (
 from vallum.core.quota import Quota
 from vallum.core.sidedoor import Ask
 from vallum.core.target import Pattern, folded
+from vallum.core.weight import Factor
 
 
 class Mode(StrEnum):
@@ -237,6 +238,7 @@ class Route:
     throttle: Throttle | None = None
     priority: Priority = Priority.NORMAL
     tariff: Tariff = field(default_factory=Tariff)
+    factors: tuple[Factor, ...] = ()  # what makes a request count as several
     meter: Meter | None = None  # reads tokens in this route's format
     output_bound: OutputBound | None = None  # of a request's answers; None: only where tokens are counted
     on_overrun: OnOverrun = OnOverrun.ALLOW

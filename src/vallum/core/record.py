@@ -103,6 +103,8 @@ def _tell_verdict(x: Exchange, record: dict[str, Any]) -> None:
 
 
 def _tell_paid(x: Exchange, record: dict[str, Any]) -> None:
+    if x.weight != 1:
+        record["counted_as"] = x.weight
     if x.bill is not None:
         record |= _spent(x.bill)
     if x.amended:

@@ -19,6 +19,7 @@ from vallum.core.quota import SECOND_US, Demand, Per, Quota, Strategy, Taken
 from vallum.core.quota_fields import openai_writer, quota_writer
 from vallum.core.stages import found
 from vallum.core.standing import in_force
+from vallum.core.weight import weigh as count_answers
 
 if TYPE_CHECKING:
     from vallum.core.decision import Refusal
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     Writer = Callable[[tuple[Quota, ...]], Callable[[Taken], Fields]]
 
 PLANS_KEPT = 4096  # callers whose buckets' names are kept ready
+
+
+def weigh(x: Exchange, route: Route) -> None:
+    """Count the answers that a request asks for: what a quota of requests takes for it."""
+    x.weight = count_answers(x.document, route.factors)
 
 
 def meter(x: Exchange, route: Route) -> Refusal | None:
@@ -88,8 +94,8 @@ def quotas(
         held = verdicts.demands(x, route) if not shadow and verdicts.acts(x, route) else ()
         if not demands and not held:
             return None
-        if x.factor != 1.0:
-            demands = _narrow(demands, x.factor)
+        if x.factor != 1.0 or x.weight != 1:
+            demands = _weighted(_narrow(demands, x.factor), x.weight)
         demands += held  # at the end: what is written of the others goes by their places
         if settles:
             bill = _bill(x, route)
@@ -110,13 +116,28 @@ def quotas(
 
 def _narrow(demands: tuple[Demand, ...], factor: float) -> tuple[Demand, ...]:
     """Put the limits in force that this caller has for now: at least 1 of each."""
+    if factor == 1.0:
+        return demands
     return tuple([demand._replace(limit=in_force(demand.quota.limit, factor)) for demand in demands])
+
+
+def _weighted(demands: tuple[Demand, ...], weight: int) -> tuple[Demand, ...]:
+    """Ask a quota of requests for as many as a request counts as; all else is counted as it is."""
+    if weight == 1:
+        return demands
+    return tuple(
+        [
+            demand._replace(cost=demand.cost * weight) if demand.quota.unit in TAKEN_FOR_GOOD else demand
+            for demand in demands
+        ]
+    )
 
 
 def _bill(x: Exchange, route: Route) -> Bill:
     if x.bill is None:
         received = len(x.body) if route.intake.codecs else _announced(x, route)
-        x.bill = Bill(route.tariff, received, route.meter, x.estimate)
+        tariff = route.tariff._replace(requests=route.tariff.requests * x.weight)
+        x.bill = Bill(tariff, received, route.meter, x.estimate)
         enforced = route.mode is Mode.ENFORCE
         x.bill.cuts = enforced and route.on_overrun is OnOverrun.CUT
     return x.bill

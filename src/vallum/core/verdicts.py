@@ -114,11 +114,17 @@ def inputs(x: Exchange, route: Route) -> None:
         x.unscanned.append(f"{CONTROL} (no input where the policy says that it lies)")
 
 
-def work(x: Exchange, route: Route) -> Steps[Refusal | None]:
+def work(x: Exchange, route: Route) -> Steps[Refusal | None] | None:
     """Have each answer cost a proof of work, where the verdict says so."""
-    verdict, wanted = x.verdict, route.extraction
-    if verdict is None or wanted is None or x.account is None or not verdict.work_bits:
+    if x.verdict is None or not x.verdict.work_bits:
         return None
+    return _ask_for_work(x, route, x.verdict)
+
+
+def _ask_for_work(x: Exchange, route: Route, verdict: Verdict) -> Steps[Refusal | None]:
+    wanted = route.extraction
+    assert wanted is not None  # else nobody had a verdict
+    assert x.account is not None
     seed, request = wanted.seed(), x.request
     asked = proofs.Asked(wanted.model, x.account.name, x.body, len(x.inputs))
     fields = request.headers.all(proofs.FIELD)
@@ -141,7 +147,7 @@ def demands(x: Exchange, route: Route) -> tuple[Demand, ...]:
     wanted, verdict, account = route.extraction, x.verdict, x.account
     if wanted is None or verdict is None or account is None:
         return ()
-    cost = max(1, len(x.inputs))
+    cost = max(1, len(x.inputs)) * x.weight
     if account.verified and wanted.verified_a_day is not None:
         key = f"\x1f{CONTROL}\x1f{wanted.model}\x1fverified\x1f{account.name}"
         quota = Quota(METER, wanted.verified_a_day, DAY_US, unit=ANSWERS)

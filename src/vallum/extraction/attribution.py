@@ -5,8 +5,8 @@ each coordinate (calibration.py).  For members of a cluster it is near the clust
 
     score = log N(y; m, v) / N(y; 0, v) = sum over coordinates of (m y - m^2 / 2) / v
 
-which is Wald's sequential likelihood ratio when it is taken again after each query: past a threshold A, chance brings an
-honest account there with a probability below exp(-A).  What m is, is found by expectation and maximisation over two
+which is Wald's sequential likelihood ratio when it is taken again after each query: past a threshold A, chance brings
+an honest account there with a probability below exp(-A).  What m is, is found by expectation and maximisation over two
 components, members and others, from the cohort's own mean; coordinates that do not stand out of the noise are drawn
 towards 0 (the positive part of James and Stein's rule).
 
@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 ROUNDS = 8
 SHARE_MIN, SHARE_MAX = 0.02, 0.9  # of a cohort that its cluster is taken for
 SURE = 4.6  # log odds of 99 to 1
+LIKELY = 2.2  # log odds of 9 to 1, which are enough for who came with many others
+TOGETHER = 3.0  # odds from which somebody did
 SCORE_MIN, SCORE_MAX = 2.0, 40.0  # of a threshold
 TAIL = 2.0  # times what habits vary: some are odder than a normal distribution has them
 LONGER = 1.2  # that twice as many queries add to a threshold: habits are less normal than chance
 CHANCE = 0.995  # share of established customers' queries and accounts that a threshold lies above
+CAUGHT, POISONED = 8.0, 0.03  # where more of those taken for honest score as much, they are members themselves
 MEMBERS_MIN = 5
 COUNTS = 32  # queries up to which each count has its own threshold
 FEW = 100  # scores that a quantile is taken of at least
@@ -50,27 +53,25 @@ class Evidence(NamedTuple):
         return Evidence(self.precision[rows], self.pull[rows])
 
 
-def weigh(usual: Usual, centre: Floats, counts: Floats, sums: Floats, drift: Floats | None = None) -> Evidence:
+def weigh(usual: Usual, centre: Floats, counts: Floats, sums: Floats, drift: Floats) -> Evidence:
     """Return what accounts' sums say, against a centre; what lies along `drift` (WIDTH, some) says nothing."""
-    counts = np.clip(counts, 1e-3, None)
-    near = (sums / counts[:, None] - centre) @ usual.basis
-    if drift is not None and drift.size:
-        near -= (near @ drift) @ drift.T
+    near = (sums / np.maximum(counts, np.float32(1e-3))[:, None] - centre) @ usual.basis
+    near = near - (near @ drift) @ drift.T
     weight = precision(usual, counts)
-    return Evidence(weight, near * weight)
+    return Evidence(weight, (near * weight).astype(np.float32, copy=False))
 
 
 def precision(usual: Usual, counts: Floats) -> Floats:
     """Return one over the variance of honest accounts' means, for each number of queries."""
     spread = 1 / np.clip(counts, 1.0, COUNT_MAX)
-    found: Floats = 1 / (TAIL * usual.habit + spread[:, None] * (1 - usual.habit))
-    return found
+    found = 1 / (TAIL * usual.habit + spread[:, None] * (1 - usual.habit))
+    return found.astype(np.float32, copy=False)
 
 
 def score(evidence: Evidence, mean: Floats) -> Floats:
     """Return how much each account speaks for a cluster's mean: log likelihood ratios."""
-    scores: Floats = evidence.pull @ mean - evidence.precision @ (mean * mean / 2)
-    return scores
+    scores = evidence.pull @ mean - evidence.precision @ (mean * mean / 2)
+    return scores.astype(np.float32, copy=False)
 
 
 class Gathered(NamedTuple):
@@ -110,13 +111,27 @@ def thresholds(share: float, sizes: tuple[float, ...], honest: tuple[Floats, ...
     `honest` is what established customers score for the same mean, in groups of queries of the given sizes.
     """
     least = SURE - float(np.log(share / (1 - share)))
-    beyond = [max(least, float(np.quantile(scores, CHANCE))) if len(scores) >= FEW else least for scores in honest]
+    beyond = [max(least, _highest(scores)) for scores in honest]
     steps = np.interp(np.log2(np.arange(1, COUNTS + 1)), np.log2(sizes), beyond)
-    found: Floats = np.clip(np.maximum(steps, LONGER * np.log2(np.arange(1, COUNTS + 1))), SCORE_MIN, SCORE_MAX)
-    return found.astype(np.float32)
+    longer = LONGER * np.log2(np.arange(1, COUNTS + 1))
+    return np.clip(np.maximum(steps, longer), SCORE_MIN, SCORE_MAX).astype(np.float32)
+
+
+def _highest(scores: Floats) -> float:
+    """Return what nearly no honest score reaches, though a part of those who are taken for honest be none."""
+    caught = scores > CAUGHT
+    if len(scores) and caught.mean() > POISONED:
+        scores = scores[~caught]
+    return float(np.quantile(scores, CHANCE)) if len(scores) >= FEW else -np.inf
+
+
+def needed_of(odds: Floats) -> Floats:
+    """Return the score that is enough for who came with many others, by its odds (arrivals.py)."""
+    with np.errstate(divide="ignore"):
+        return np.where(odds > TOGETHER, LIKELY - np.log(odds), np.inf).astype(np.float32)
 
 
 def needed(thresholds: Floats, counts: Floats) -> Floats:
     """Return the threshold for each account, by how many queries it asked."""
     found: Floats = thresholds[..., np.clip(counts, 1, COUNTS).astype(np.intp) - 1]
-    return found + LONGER * np.log2(np.maximum(counts / COUNTS, 1))
+    return (found + LONGER * np.log2(np.maximum(counts / COUNTS, 1))).astype(np.float32)

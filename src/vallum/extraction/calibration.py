@@ -1,13 +1,13 @@
 """What is usual among honest accounts of a route: fitted to the operator's own traffic, and what is far from it.
 
 An honest account has a habit of its own, so its mean over n queries is not as near to everybody's as n queries drawn
-from everybody's would be.  With rows whitened (so that one query's covariance over all accounts is I), and turned until
-habits are uncorrelated, the mean y of an account with n queries has in coordinate k the variance
+from everybody's would be.  With rows whitened (so that one query's covariance over all accounts is I), and turned
+until habits are uncorrelated, the mean y of an account with n queries has in coordinate k the variance
 
     b_k + (1 - b_k) / n        b_k: the share of habit in the spread of single queries (intraclass correlation)
 
-This is the one-way random-effects model (Searle, Casella and McCulloch, Variance Components, 1992).  A direction in which
-honest accounts never differ (b near 0) tells after a few queries; one in which they do (a class, a style), never.
+This is the one-way random-effects model (Searle, Casella and McCulloch, Variance Components, 1992).  A direction in
+which honest accounts never differ (b near 0) tells after a few queries; one in which they do (a class, a style), never.
 The covariance of single queries is shrunk towards a multiple of I (Ledoit and Wolf, 2004); b comes from accounts with
 several queries, by moments.
 
@@ -20,7 +20,8 @@ poisoned weeks cannot lift it out of reach, and quiet ones cannot bring it down 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from struct import Struct, error as StructError
+from struct import Struct
+from struct import error as struct_error
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ def unpack(data: bytes) -> Usual:
     """Read what `pack` wrote; raise ValueError for anything else."""
     try:
         mark, version, width, at = HEAD.unpack_from(data)
-    except StructError as error:
+    except struct_error as error:
         raise ValueError("no calibration: too short") from error
     if (mark, version, width) != (MARK, VERSION, WIDTH) or len(data) != HEAD.size + 4 * WIDTH * (WIDTH + 2):
         raise ValueError("no calibration, or one of another version")
@@ -76,8 +77,8 @@ def unpack(data: bytes) -> Usual:
 def complete(at: float, centre: Floats, basis: Floats, habit: Floats) -> Usual:
     """Return what is usual, with the ways that only who copies goes.
 
-    Doubt is a low bin of the answer's histogram.  The inner product of a row with the centre is a kernel estimate of how
-    much is asked near it, so what is strange lies where that is least.
+    Doubt is a low bin of the answer's histogram.  The inner product of a row with the centre is a kernel estimate of
+    how much is asked near it, so what is strange lies where that is least.
     """
     ways = np.zeros((2, WIDTH))
     ways[0, FEATURES:] = np.linspace(1, -1, ANSWER_BINS)
@@ -96,8 +97,8 @@ def fit(at: float, rows: Floats, owners: NDArray[np.int64], counts: Floats, sums
     if use.sum() < ACCOUNTS_MIN:
         return None
     fine = np.isfinite(rows).all(axis=1)
-    rows, owners = rows[fine].astype(np.float64), owners[fine]
-    means = sums.astype(np.float64) / np.maximum(counts, 1)[:, None]
+    rows, owners = rows[fine], owners[fine]
+    means = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
     kept = use.copy()
     usual: Usual | None = None
     for _ in range(ROUNDS):
@@ -124,8 +125,8 @@ def distances(usual: Usual, counts: Floats, means: Floats) -> Floats:
     return far
 
 
-def _fit_once(at: float, rows: NDArray[np.float64], counts: Floats, means: NDArray[np.float64]) -> Usual:
-    centre = rows.mean(axis=0)
+def _fit_once(at: float, rows: Floats, counts: Floats, means: Floats) -> Usual:
+    centre = rows.mean(axis=0, dtype=np.float64)
     values, vectors = np.linalg.eigh(shrink(rows - centre))
     white = vectors / np.sqrt(values)
     several = counts >= 4
@@ -159,7 +160,7 @@ def shrink(deviations: NDArray[np.float64]) -> NDArray[np.float64]:
 
 # What a threshold may not leave, however quiet or loud the weeks of calibration were.
 BOUNDS = {"seeking": (8.0, 40.0), "apart": (0.5 * WIDTH, 2.0 * WIDTH), "habit": (16.0, 60.0)}
-MARGIN = 1.3  # of a threshold over what benign sweeps reached
+MARGIN = 1.2  # of a threshold over what benign sweeps reached
 
 
 @dataclass(slots=True)

@@ -1,17 +1,24 @@
 """Which accounts are tested together, and how far each such cohort is from established accounts of the same hours.
 
 A cohort's mean, with each account's weight w and precision 1/v in a coordinate, is m = sum(w y / v) / sum(w / v); by
-chance it has the variance sum(w^2 / v) / sum(w / v)^2, plus b (a whole cohort may share one honest habit: one customer with
-many keys, a tutorial that everybody tries), plus that of the centre it is compared with.  The statistic is the sum over
-coordinates of m^2 over that variance: Hotelling's T^2 with a random effect for the cohort.
+chance it has the variance sum(w^2 / v) / sum(w / v)^2, plus b (a whole cohort may share one honest habit: one
+customer with many keys, a tutorial that everybody tries), plus that of the centre it is compared with. Two
+statistics:
 
-Two views: the last hours (an account weighs exp(-t / 3 h), t since its last query), and all that is remembered (a slow
-attack).
+    seeking     how far m goes towards doubt, and towards what is strange: the sum of the squares of both, in
+                deviations, where they are positive.  Who copies a model asks where it hesitates, or where nobody else
+                asks; what is only new, or only asked more often, goes neither way.
+    apart       the sum over all coordinates of m^2 over its variance: Hotelling's T^2 with a random effect for the
+                cohort.  It opens a search; without a cluster it is an alarm only where nothing honest reaches.
+
+Three views: the last hours, in which a query weighs exp(-t / 2 h), and exp(-t / 8 h); and all that is remembered of
+each account, for a slow attack.
 
 *Without a habit.*  Who copies a model with natural inputs asks about everything alike: many accounts, and each as near
-to the middle as only everybody together is.  For one account the log likelihood ratio of "no habit" (variance (1 - b) / n)
-against "some habit" (v) is summed over coordinates, over those in which habits are strong; the statistic is that of a mixture, in which a share of the
-cohort has none.  This raises an alarm.  It names nobody: an honest account may be without a habit too.
+to the middle as only everybody together is.  For one account the log likelihood ratio of "no habit" (variance
+(1 - b) / n) against "some habit" (v) is summed over the coordinates in which habits are strong; the statistic is that
+of a mixture, in which a share of the cohort has none.  This raises an alarm.  It names nobody: an honest account may be
+without a habit too.
 """
 
 from __future__ import annotations
@@ -19,7 +26,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,5 +98,3 @@ def without_habit(usual: Usual, evidence: Evidence, counts: Floats, weights: Flo
     ratios = 0.5 * (np.log(none / some) - near * near * (none - some)).sum(axis=1)
     mixed = np.logaddexp(np.log(1 - WITHOUT), np.log(WITHOUT) + np.clip(ratios, -50, 20))
     return float((weights * mixed).sum())
-
-

@@ -56,6 +56,8 @@ class Contemporaries:
 
     def note(self, name: str, at: float, row: Floats) -> None:
         """Take one row: into the account's own oldest place, where it holds as many as it may, else into the next."""
+        if not np.isfinite(row).all():
+            return
         held = self._held.get(name, [])
         if len(held) >= self._each:
             place = held.pop(0)

@@ -11,6 +11,7 @@ creation, an account of its own (`POOL` begins its name).
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import blake2b
 from itertools import islice
 from math import inf
@@ -124,8 +125,8 @@ class Crowd:
 
         Of more than `most` accounts, the others wait for the next time.
         """
-        due, self._due = self._due, []
-        for name in list(islice(self._owing, most)):
+        due, self._due = self._due[:most], self._due[most:]
+        for name in list(islice(self._owing, most - len(due))):
             slot = self._slots[name]
             due.append((self._accounts[slot], self._sketch(slot, self._owed[slot].copy())))
             self._owed[slot] = 0
@@ -169,11 +170,12 @@ class Crowd:
             times[:size], times[size:] = numbers[order], 0
         self._owed[:] = 0
         self._held[:] = False
+        # Of many accounts few facts differ.
+        code = cache(self._code)
         for slot, account in enumerate(self._accounts):
-            if account.name in self._pools:
-                self._codes[slot], self._verified[slot] = NONE, False
-            else:
-                self._describe(slot, account)
+            is_pool = account.name in self._pools
+            self._verified[slot] = account.verified and not is_pool
+            self._codes[slot] = NONE if is_pool else [code(*given) for given in zip(GIVEN, account[2:6], strict=True)]
 
     def _times(self) -> tuple[NDArray[np.float64], ...]:
         return self._asked, self._first, self._last, self._created, self._woken

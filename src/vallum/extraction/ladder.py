@@ -53,6 +53,18 @@ class Ladder:
         self._now = 0.0
         self.sweeps = self.alarms = 0
 
+    @property
+    def terms(self) -> Terms:
+        """What may be done to whom, and when; a new policy may say otherwise."""
+        return self._terms
+
+    @terms.setter
+    def terms(self, terms: Terms) -> None:
+        self._terms = terms
+        self._ranks = sorted({Grade.CLEAR, Grade.ALERT, *terms.grades})
+        # The highest grade that may be used, by the one that is wanted.
+        self._usable = {wanted: max(grade for grade in self._ranks if grade <= wanted) for wanted in Grade}
+
     # --- what sweeps find
 
     def update(self, findings: Findings, now: float, leaks: Mapping[str, float] | None = None) -> list[Change]:
@@ -141,17 +153,14 @@ class Ladder:
             wanted = Grade.REFUSED
         elif now - rung.acted >= terms.proof_after_s:
             wanted = max(wanted, Grade.PROOF)
-        return max(grade for grade in self._ranks() if grade <= wanted)
-
-    def _ranks(self) -> list[Grade]:
-        return sorted({Grade.CLEAR, Grade.ALERT, *self.terms.grades})
+        return self._usable[wanted]
 
     def _grade(self, rung: Rung, now: float) -> Grade:
         """Return the grade at `now`: a step lower for each `lasts_s` since it was held up."""
-        steps = int(max(0.0, now - rung.held) / self.terms.lasts_s)
-        if not steps:
+        steps = int((now - rung.held) / self._terms.lasts_s)
+        if steps <= 0:
             return rung.grade
-        ranks = [grade for grade in self._ranks() if grade <= rung.grade]
+        ranks = [grade for grade in self._ranks if grade <= rung.grade]
         return ranks[max(0, len(ranks) - 1 - steps)]
 
     # --- clusters

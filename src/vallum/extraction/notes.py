@@ -1,6 +1,6 @@
 """What a process notes that the others have to know: sums of accounts, and between them single rows and names.
 
-Bounded: of rows and samples a replica hands in what has room in one piece, the first it saw since the last; of sums all.
+Bounded: of rows and samples a replica hands in what has room in one piece, the first since the last; of sums all.
 """
 
 from __future__ import annotations

@@ -92,6 +92,12 @@ class Scale:
         features *= AMPLITUDE
         return features
 
+    def standardise(self, inputs: Numbers) -> Floats:
+        """Return inputs (any number, columns) in deviations from the middle; a gap lies in it."""
+        near = _standardise(inputs, *self._standard)
+        near[np.isnan(near)] = 0
+        return near
+
     def _turn(self, near: Floats) -> Floats:
         if self._projection is not None:
             near = near @ self._projection

@@ -8,6 +8,7 @@ their places ever more rarely, so that its share is an even sample of all it ask
 from __future__ import annotations
 
 from hashlib import blake2b
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -80,6 +81,12 @@ class Reservoir:
         """Whose inputs are kept."""
         return frozenset(self._shares)
 
+    @property
+    def samples(self) -> list[Sample]:
+        """All inputs, in an order that hangs on nothing but them."""
+        shares = sorted(self._shares.items(), key=itemgetter(0))  # in one step: accounts may come and go meanwhile
+        return [sample for _, share in shares for sample in share]
+
     def is_enough(self) -> bool:
         """Say whether a scale can be fitted."""
         return len(self) >= INPUTS_MIN and len(self._shares) >= ACCOUNTS_MIN
@@ -93,8 +100,7 @@ class Reservoir:
             for sample in share:
                 lengths[len(sample.line)] = lengths.get(len(sample.line), 0.0) + 1 / len(share)
         length = max(sorted(lengths), key=lambda key: lengths[key])
-        samples = [sample for name in sorted(self._shares) for sample in self._shares[name]]
-        alike = [sample for sample in samples if len(sample.line) == length]
+        alike = [sample for sample in self.samples if len(sample.line) == length]
         return fit(np.array([sample.line for sample in alike]), np.array([sample.answer for sample in alike]), secret)
 
     def _admit(self, account: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,8 @@ def join(mine: Rung, other: Rung) -> Rung:
 
 def write(now: float, rungs: Mapping[str, Rung], cohorts: Cohorts, leaks: Mapping[str, float]) -> bytes:
     """Write a ladder's state down."""
-    return json.dumps([FORMAT, now, {name: astuple(rung) for name, rung in rungs.items()}, cohorts, leaks]).encode()
+    rows = {name: [getattr(rung, field) for field in Rung.__slots__] for name, rung in rungs.items()}
+    return json.dumps([FORMAT, now, rows, cohorts, leaks]).encode()
 
 
 def read(packed: bytes) -> State:

@@ -25,12 +25,13 @@ from vallum.extraction.watch import Watch, open_groups
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vallum.core.extraction import Extraction, Query
+    from vallum.core.extraction import Query
     from vallum.extraction.calibration import Usual
     from vallum.extraction.contemporaries import Contemporaries
     from vallum.extraction.facts import Floats, Named
     from vallum.extraction.reference import Scale
     from vallum.extraction.rung import State
+    from vallum.extraction.sweep import Sweeper
 
 VERSION = 2
 JOINED_MAX = 256
@@ -42,7 +43,7 @@ class Judgement(NamedTuple):
 
     scales: dict[str, Scale]
     times: list[float | None]
-    sweeper: Any
+    sweeper: Sweeper
     ladder: State
     joined: frozenset[tuple[float, str]]  # accounts that queries gave away, of which it knows
 
@@ -60,19 +61,18 @@ class Whole(NamedTuple):
 class SharedWatch(Watch):
     """A watch that can be shared and kept."""
 
-    def __init__(self, seed: bytes = b"", *, shared: bool = True, **settings: Any) -> None:
-        """Watch by a Watch's settings; with `shared`, note what other processes have to know."""
+    def __init__(
+        self, seed: bytes = b"", *, shared: bool = True, now: Callable[[], float] | None = None, **settings: Any
+    ) -> None:
+        """Watch by a Watch's settings; with `shared`, note what other processes have to know.
+
+        What others note is taken for of their time, unless `now` tells a better one: then not what is of the future.
+        """
+        self._now = now
         self._notes = Notes() if shared else None
         self._joined: deque[tuple[float, Named]] = deque(maxlen=JOINED_MAX)  # what queries gave away, of late
         self._told: Usual | None = None  # what is usual, as the others know it
         super().__init__(seed=seed, **settings)
-
-    def govern(self, rule: Extraction) -> None:
-        """Go by a rule from now on; nothing is forgotten."""
-        self.ladder.terms = rule.terms
-        self._new_s, self._calibrate_s = rule.established_s, rule.calibrate_s
-        self._sweep_s, self._sweep_queries = rule.sweep_s, rule.sweep_queries
-        self._sweeper.govern(rule.established_s, rule.sensitivity)
 
     # --- what is seen
 
@@ -117,8 +117,9 @@ class SharedWatch(Watch):
         if self._features is None or piece.scale != self._crowd.scale:
             self._began = piece.at if self._began is None else min(self._began, piece.at)
             return
+        at = piece.at if self._now is None else self._now()
         for who, sketch in piece.sums:
-            self._crowd.merge(who, sketch, piece.at)
+            self._crowd.merge(who, sketch, at)
             if not self._is_trusted(who, piece.at):
                 self._asked += int(sketch.recent[0])
         for group, name, at, row in piece.rows:
@@ -149,13 +150,11 @@ class SharedWatch(Watch):
             if len(others) != len(TIMES) - 1 or None in others:
                 raise ValueError("a judgement without its times")
             known = frozenset((float(at), str(name)) for at, name in joined)
-            return Judgement(read, [began, *others], sweeper, rung.read(ladder), known)
+            return Judgement(read, [began, *others], self._sweeper.twin(sweeper), rung.read(ladder), known)
 
     def adopt(self, judgement: Judgement) -> None:
-        """Judge as another does.  Raise ValueError for what cannot be judged by."""
-        scales, times, sweeper, ladder, joined = judgement
-        with refusing():
-            self._sweeper.take_state(sweeper)
+        """Judge as another does, from what was read since the last sweep."""
+        scales, times, self._sweeper, ladder, joined = judgement
         self._told = self._sweeper.usual
         self.ladder.adopt(ladder)
         for at, named in self._joined:

@@ -11,11 +11,13 @@ from vallum.core.extraction import CLEAR, Query
 from vallum.extraction.shared_watch import SharedWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from vallum.core.exchange import Exchange
     from vallum.core.extraction import Account, Change, Extraction, Grade, Pardon, Verdict
     from vallum.core.policy import Policy
+    from vallum.extraction.leak_meter import Leak
+    from vallum.extraction.watch import Watch
 
 INPUTS_MAX = 256  # of one request that are looked at, evenly over all of them
 FILE_MAX_CHARS = 16_777_216  # of one in base64
@@ -28,15 +30,18 @@ class Count(NamedTuple):
     accounts: dict[Grade, int]
     sweeps: int
     alarms: int
+    leaks: Sequence[Leak] = ()  # what the untrusted, and each cluster, could have learnt
 
 
 class Watchers:
     """Watches by the name of what they watch; each lives on when the policy is swapped."""
 
-    def __init__(self, *, shared: bool = False) -> None:
-        """Begin with none; `shared` if other processes watch the same."""
-        self._shared = shared
-        self._watches: dict[str, SharedWatch] = {}
+    def __init__(
+        self, make: Callable[[Extraction], Watch] = lambda rule: SharedWatch(rule.seed(), kind=rule.kind)
+    ) -> None:
+        """Begin with none; `make` makes one."""
+        self._make = make
+        self._watches: dict[str, Watch] = {}
         self._rules: dict[str, Extraction] = {}
 
     def keep(self, policy: Policy) -> None:
@@ -49,17 +54,21 @@ class Watchers:
         self._watches = {model: self._find(rule) for model, rule in wanted.items()}
         self._rules = wanted
 
-    def _find(self, rule: Extraction) -> SharedWatch:
+    def _find(self, rule: Extraction) -> Watch:
         before = self._rules.get(rule.model)
         if before is not None and (before.kind, before.seed()) == (rule.kind, rule.seed()):
             watch = self._watches[rule.model]
         else:
-            watch = SharedWatch(rule.seed(), kind=rule.kind, shared=self._shared)
+            watch = self._make(rule)
         watch.govern(rule)
         return watch
 
-    def all(self) -> Iterable[tuple[Extraction, SharedWatch]]:
-        """Return every watch, with the rule that it goes by."""
+    def all(self) -> Iterable[tuple[str, Watch]]:
+        """Return every watch with its name."""
+        return tuple(self._watches.items())
+
+    def ruled(self) -> Iterable[tuple[Extraction, Watch]]:
+        """Return every watch with the rule that it goes by."""
         return [(rule, self._watches[model]) for model, rule in self._rules.items()]
 
     def pardon(self, pardons: Iterable[Pardon]) -> None:
@@ -75,7 +84,7 @@ class Watchers:
     def count(self, now: float) -> list[Count]:
         """Count what operators look at, for each model."""
         return [
-            Count(model, watch.ladder.count(now), watch.ladder.sweeps, watch.ladder.alarms)
+            Count(model, watch.ladder.count(now), watch.ladder.sweeps, watch.ladder.alarms, watch.meter.estimates())
             for model, watch in self._watches.items()
         ]
 
@@ -91,7 +100,7 @@ class Watchers:
         if rule is None or watch is None or x.account is None or not x.inputs or not was_answered(x):
             return
         tokens = 0 if x.bill is None else x.bill.output_tokens
-        inputs = tuple([_read(rule.kind, value) for value in _some(x.inputs)])
+        inputs = read_inputs(rule.kind, x.inputs)
         watch.note(Query(x.account, x.request.now, inputs, x.answer, x.coarsen, tokens, x.request.id))
 
 
@@ -100,6 +109,11 @@ def was_answered(x: Exchange) -> bool:
     answered = x.called and x.upstream_status is not None and 200 <= x.upstream_status < 300
     # A refusal in place of an answer that was held gave nothing; a stream that was broken off has.
     return answered and x.relay is not None and (isinstance(x.decision, Allow) or not x.relay.holds)
+
+
+def read_inputs(kind: str, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return inputs as featurisers take them, as many as are looked at."""
+    return tuple([_read(kind, value) for value in _some(inputs)])
 
 
 def _some(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

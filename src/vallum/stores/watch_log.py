@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     Ask = Callable[..., Awaitable[Any]]  # (key, *words of a command) -> reply; raises DependencyError
 
 ENTRIES_MAX = 1_024  # of the stream
-ENTRY_MAX_BYTES = 65_536
 READ_AT_ONCE = 4  # entries: others wait for their replies meanwhile
 PART_BYTES = 262_144
 PARTS_MAX = 1_024  # of a snapshot

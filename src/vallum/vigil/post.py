@@ -46,6 +46,7 @@ class Post:
     name: str
     watch: Swept
     seal: Seal
+    rule: Extraction | None = None
     replica: Replica | None = None  # None: nobody shares it
     file: WatchFile | None = None
     duty: asyncio.Task[None] | None = None
@@ -73,7 +74,7 @@ class Posts:
     def make(self, rule: Extraction, watch: Any, aside: Aside) -> Post:
         """Make the post of a watch by a route's rule."""
         name, secret = f"{rule.model}.{rule.kind}", rule.seed()
-        post = Post(rule.model, watch, Seal(secret, name))
+        post = Post(rule.model, watch, Seal(secret, name), rule)
         if self._folder is not None:
             post.file = WatchFile(self._folder / f"{quote(name, safe='')}.watch")
         if self._store is not None:

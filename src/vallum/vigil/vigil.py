@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vallum.config.extraction import plant
 from vallum.core.errors import DependencyError
+from vallum.extraction.sample import live_through
+from vallum.extraction.shared_watch import SharedWatch
 from vallum.extraction.watchers import Watchers
 from vallum.stores.watch_secret import find_secret
 
@@ -55,6 +57,7 @@ class Figures:
     failed: int = 0
     last_s: float = 0.0
     refused: int = 0
+    leading: int = 0
 
 
 class Vigil:
@@ -65,7 +68,9 @@ class Vigil:
 
         A policy that names no seed gets the one in the database at `registry`.
         """
-        self.watchers = Watchers(shared=posts.are_shared)
+        self.watchers = Watchers(
+            lambda rule: SharedWatch(rule.seed(), kind=rule.kind, shared=posts.are_shared, now=now)
+        )
         self._making = posts
         self._registry = registry
         self._now = now
@@ -82,7 +87,7 @@ class Vigil:
     def follow(self, policy: Policy) -> None:
         """Watch what a policy names, which has its seed.  Raise DependencyError."""
         self.watchers.keep(policy)
-        self.keep(self.watchers.all())
+        self.keep(self.watchers.ruled())
 
     def keep(self, watches: Iterable[tuple[Extraction, Any]]) -> None:
         """Be on duty for these watches, and let go of all others.  Raise DependencyError."""
@@ -146,7 +151,8 @@ class Vigil:
         """Begin with what the others know, or with what the file has."""
         await self._share(post)
         post.has_learnt = True
-        await self._load(post)
+        if not await self._load(post):
+            await self._live_through(post)
 
     async def _share(self, post: Post) -> None:
         if post.replica is None:
@@ -161,7 +167,9 @@ class Vigil:
             if post.trouble:
                 log.info("what is known of %s is shared again", post.name)
             post.trouble = ""
-        self.figures.refused = sum(each.replica.refused for each in self._posts.values() if each.replica is not None)
+        replicas = [each.replica for each in self._posts.values() if each.replica is not None]
+        self.figures.refused = sum(replica.refused for replica in replicas)
+        self.figures.leading = sum(replica.leads for replica in replicas)
 
     async def _sweep(self, post: Post) -> None:
         began = self._clock()
@@ -181,23 +189,41 @@ class Vigil:
             post.replica.publish(whole=False)
             post.exchange_due = 0.0
 
-    async def _load(self, post: Post) -> None:
-        """Begin with what the file has, unless others know better."""
-        if post.file is None or (post.replica is not None and post.replica.knows):
-            return
+    async def _load(self, post: Post) -> bool:
+        """Begin with what the file has, unless others know better; say whether anything is known now."""
+        if post.replica is not None and post.replica.knows:
+            return True
+        if post.file is None:
+            return False
         try:
             content = await self.aside(post.file.load)
             if content is None:
-                return
-            unpacked = await self.aside(self._unpack, post, content)
-            if post.replica is None:
-                post.watch.restore(unpacked)
-            else:
-                post.replica.begin_with(unpacked)
+                return False
+            self._begin_with(post, await self.aside(self._unpack, post, content))
         except (DependencyError, ValueError) as error:
             aside = post.file.set_aside()
             begins = "its watch begins anew, and only reports until it has calibrated"
             log.error("WHAT WAS KNOWN OF %s IS LOST: %s; it is set aside as %s; %s", post.name, error, aside, begins)
+            return False
+        return True
+
+    async def _live_through(self, post: Post) -> None:
+        """Begin with what a watch knows that has lived through the policy's sample, if it has one."""
+        rule = post.rule
+        if rule is None or not rule.sample:
+            return
+        log.info("the watch of %s lives through %d recorded requests", post.name, len(rule.sample))
+        try:
+            lived = await self.aside(live_through, rule, self._now())
+            self._begin_with(post, await self.aside(post.watch.unpack, lived))
+        except Exception as error:  # noqa: BLE001  arithmetic on a file: what cannot be learnt from it is waited for
+            log.error("the sample of %s teaches nothing: %s: %s", post.name, type(error).__name__, error)
+
+    def _begin_with(self, post: Post, unpacked: Any) -> None:
+        if post.replica is None:
+            post.watch.restore(unpacked)
+        else:
+            post.replica.begin_with(unpacked)
 
     def _unpack(self, post: Post, content: bytes) -> Any:
         return post.watch.unpack(post.seal.open(content))

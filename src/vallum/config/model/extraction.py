@@ -42,13 +42,12 @@ class CalibrationConfig(Base, frozen=True):
 
     sample: Annotated[
         str | None,
-        Meta(description="file of ordinary requests beside the policy, a JSON body a line: no waiting for traffic"),
+        Meta(
+            description="file beside the policy of recorded ordinary requests, a JSON object a line: `at`, `subject`, "
+            "`body`, and perhaps `answer` and `created`; what it spans need not be waited for"
+        ),
     ] = None
     days: Annotated[Days, Meta(description="of traffic that calibration takes, without a sample")] = 7.0
-    embargo_days: Annotated[
-        float,
-        Meta(ge=0, le=90, description="before traffic counts as ordinary: an attack is found by then, and left out"),
-    ] = 2.0
 
 
 class WorkConfig(Base, frozen=True):

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 WEIGHT = np.float32(0.5**0.5)  # of the histogram, beside features of length 1
 VALUES_MAX = 512  # of an answer that are looked at
 SURE = frozenset("confidence confidences score scores probability probabilities prob probs predictions softmax".split())
+LABELS = ("prediction", "predictions", "label", "labels", "class", "class_name", "class_id", "predicted_class",
+          "category", "result", "results", "output", "outputs", "decision")  # fmt: skip
 SPOKEN = frozenset("completion_tokens output_tokens generated_tokens eval_count".split())
-SPOKEN_MAX = 1e9
+SPOKEN_MAX = NUMBER_MAX = 1_000_000_000  # tokens, or the number of a class
 LABEL_MAX_CHARS = 256
 
 # Of an answer that nobody read: what the reference's answers come to.
@@ -46,19 +48,21 @@ def histogram(answer: Any, edges: Floats) -> Floats:
 def read_answer(answer: Any) -> float | None:
     """Return the number that stands for an answer, or None where there is nothing to go by.  Never raises."""
     sure = spoken = -1.0
-    label = None
+    band = label = ""
     for name, value in _values(answer):
         if isinstance(value, str):
-            label = label or value
+            band, label = (band or value, label) if name in SURE else (band, label or value)
         elif name in SURE and 0 <= value <= 1:
             sure = max(sure, value)
         elif name in SPOKEN and 0 <= value <= SPOKEN_MAX:
             spoken = max(spoken, value)
+        elif name in LABELS and isinstance(value, int) and -NUMBER_MAX < value < NUMBER_MAX:
+            label = label or str(value)
     if sure >= 0:
         return float(sure)
     if spoken >= 0:
         return float(spoken)
-    return None if label is None else hash_label(label)
+    return hash_label(band or label) if band or label else None
 
 
 def hash_label(label: str) -> float:
@@ -71,7 +75,7 @@ def _values(answer: Any) -> Iterator[tuple[str, Any]]:
     stack: list[tuple[str, Any]] = [("", answer)]
     for _ in range(VALUES_MAX):
         if not stack:
-            return
+            break
         name, item = stack.pop()
         kind = type(item)
         if kind is float or kind is int or kind is str:

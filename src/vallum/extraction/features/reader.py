@@ -24,7 +24,7 @@ from vallum.extraction.facts import FEATURES, WIDTH
 from vallum.extraction.features.answer import histogram
 from vallum.extraction.features.image import read_file
 from vallum.extraction.features.table import read_row
-from vallum.extraction.features.vector import read_numbers
+from vallum.extraction.features.vector import read_numbers, stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +70,7 @@ class Vectors:
         columns = self._scale.columns
         if len(lines) == 1 and len(lines[0]) == columns:
             return self._scale.place(lines[0].reshape(1, -1))
-        features = self._scale.place(np.array([_stretch(line, columns) for line in lines]))
+        features = self._scale.place(np.array([stretch(line, columns) for line in lines]))
         for index, line in enumerate(lines):
             if len(line) != columns:
                 features[index] = (features[index] + _unlike(self._scale.secret, len(line))) / 2
@@ -103,13 +103,6 @@ def _is_batch(value: Any, columns: int) -> bool:
     if type(value) is not list or not value or type(value[0]) is not list:
         return False
     return all(type(item) is list and len(item) == columns for item in value[:BATCH_MAX])
-
-
-def _stretch(line: Line, columns: int) -> Line:
-    """Return `columns` numbers of a line of any length, evenly spread over it."""
-    if len(line) == columns:
-        return line
-    return line[np.linspace(0, len(line) - 1, columns).astype(np.intp)]
 
 
 @lru_cache(maxsize=64)

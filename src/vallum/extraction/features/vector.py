@@ -34,16 +34,22 @@ def read_numbers(value: Any) -> NDArray[np.float64] | None:
     return line
 
 
+def stretch(line: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
+    """Return `columns` numbers of a line of any length, evenly spread over it."""
+    if len(line) == columns:
+        return line
+    return line[np.linspace(0, len(line) - 1, columns).astype(np.intp)]
+
+
 def _line(value: Any) -> NDArray[np.float64] | None:
     if type(value) is list:
         flat = value
-        if value and (type(value[0]) is list or len(value) > NUMBERS_MAX):
+        if value and (type(value[0]) is list or len(value) > NUMBERS_MAX) and not _is_grid(value):
             flat = _flatten(value)
         try:
-            line = np.array(flat, np.float64)
+            return np.array(flat, np.float64).reshape(-1)[:NUMBERS_MAX]
         except (ValueError, TypeError, OverflowError):  # ragged, words, integers of a thousand digits
-            return _read_slowly(flat)
-        return line if line.ndim == 1 else _read_slowly(flat)
+            return _read_slowly(_flatten(value))
     if isinstance(value, np.ndarray):
         return _read_array(value)
     if isinstance(value, int | float):
@@ -51,12 +57,22 @@ def _line(value: Any) -> NDArray[np.float64] | None:
     return None
 
 
+def _is_grid(value: list[Any]) -> bool:
+    """Say whether a list holds lists of one length, and all together no more than is looked at."""
+    width = len(value[0]) if type(value[0]) is list else 0
+    if not 0 < width * len(value) <= NUMBERS_MAX or type(value[0][0]) is list:
+        return False
+    return set(map(type, value)) == {list} and set(map(len, value)) == {width}
+
+
 def _flatten(value: list[Any]) -> list[Any]:
     """Return the leaves of nested lists in order, or an even sample of them; as deep as the first leaf lies."""
     steps = _steps(value)
     level = value[:: steps[0]]
     for step in steps[1:]:
-        parts = [part[::step] if type(part) is list else (part,) for part in level[:NUMBERS_MAX]]
+        parts: Any = level[:NUMBERS_MAX]
+        if step > 1 or set(map(type, parts)) != {list}:
+            parts = [part[::step] if type(part) is list else (part,) for part in parts]
         level = list(islice(chain.from_iterable(parts), 2 * NUMBERS_MAX))
     return level[:NUMBERS_MAX]
 
