@@ -1,4 +1,4 @@
-"""Stolen credentials on a route of texts: who is noticed within twenty queries, by content alone and with signs of theft.
+"""Stolen credentials on a route of texts: who is noticed within twenty queries, by content and by signs of theft.
 
     PYTHONPATH=src:. python -m bench.extraction.text_histories --data DIR [--seed 51] [--volume 4]
 
@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from bench.extraction.chat import Chat
-from bench.extraction.population import DAY_S, NEW_S, START, WEEK_S, Population
+from bench.extraction.population import DAY_S, NEW_S, START, WEEK_S, Population, Users
 from bench.extraction.worlds import plain
 
 from vallum.core.theft import Habits, Profile, Sighting
@@ -75,9 +74,7 @@ class Route:
     def copy_for(self, name: str) -> Route:
         """Return a route on which one account may be stolen, without a trace on this one."""
         other = copy.copy(self)
-        other.own = copy.copy(self.own)
-        accounts = {name: copy.deepcopy(self.own._accounts[name])} if name in self.own._accounts else {}
-        other.own._accounts, other.own._pairs, other.own._weeks = OrderedDict(accounts), [], []
+        other.own = self.own.copy_for(name)
         other.kept = {name: copy.deepcopy(self.kept[name])}
         return other
 
@@ -115,10 +112,7 @@ def _live(chat: Chat, population: Population, route: Route, volume: float) -> An
     for week in range(WEEKS):
         if week == FRESH_FROM:
             chat.turn_over()
-        for number, account in enumerate(users.accounts):
-            if users.kinds[number] == "usual" and account.name not in louder:
-                louder.add(account.name)
-                users.volumes[number] = min(users.volumes[number] * volume, 600.0)
+        _raise_voices(users, louder, volume)
         events, calibrated, of_week = population.week(week), route.own.calibrated, dict[str, float]()
         for index, (at, who, text) in enumerate(zip(events.at, events.who, events.inputs, strict=True)):
             if users.kinds[who] == "heavy":
@@ -133,6 +127,14 @@ def _live(chat: Chat, population: Population, route: Route, volume: float) -> An
             for kept in route.kept.values():
                 kept.turn()
     return np.array(largest)
+
+
+def _raise_voices(users: Users, louder: set[str], volume: float) -> None:
+    """Let users who are new here ask so many times as often."""
+    for number, account in enumerate(users.accounts):
+        if users.kinds[number] == "usual" and account.name not in louder:
+            louder.add(account.name)
+            users.volumes[number] = min(users.volumes[number] * volume, 600.0)
 
 
 def _steal(chat: Chat, population: Population, route: Route, way: str, rng: np.random.Generator) -> Any:
