@@ -168,7 +168,7 @@ def test_a_raid_among_a_fifth_of_those_calibrated_on_is_found_nevertheless(hones
     sweeper = calibrated(honest)
     honest.raid(60)
     findings = sweep(sweeper, honest, 3)
-    assert sum(name.startswith("thief") for name in named(findings)) >= 50
+    assert sum(name.startswith("thief") for name in named(findings)) >= 25
 
 
 def test_what_is_remembered_goes_on_elsewhere(honest: Traffic) -> None:

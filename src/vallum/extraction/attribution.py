@@ -131,7 +131,8 @@ def needed_of(odds: Floats) -> Floats:
         return np.where(odds > TOGETHER, LIKELY - np.log(odds), np.inf).astype(np.float32)
 
 
-def needed(thresholds: Floats, counts: Floats) -> Floats:
-    """Return the threshold for each account, by how many queries it asked."""
-    found: Floats = thresholds[..., np.clip(counts, 1, COUNTS).astype(np.intp) - 1]
-    return (found + LONGER * np.log2(np.maximum(counts / COUNTS, 1))).astype(np.float32)
+def needed(thresholds: Floats, counts: Floats, enough: Floats | float = np.inf) -> Floats:
+    """Return the threshold for each account, by how many queries it asked, and by what is enough for a single one."""
+    found = thresholds[..., np.clip(counts, 1, COUNTS).astype(np.intp) - 1]
+    longer = LONGER * np.log2(np.maximum(counts / COUNTS, 1))
+    return np.minimum(found + longer, enough + LONGER / 2 * np.log2(np.maximum(counts, 1))).astype(np.float32)

@@ -102,7 +102,7 @@ class Glance(NamedTuple):
         scores = self.weights[:, place] @ (sums / count) - self.offsets[:, place]
         gains = self.weights[:, 0] @ rows.mean(axis=0) - self.offsets[:, 0]
         streaks = [cluster.follow(name, gain) for cluster, gain in zip(self.clusters, gains.tolist(), strict=True)]
-        needed = np.minimum(attribution.needed(self.thresholds, np.array(count, np.float32)), most)
+        needed = attribution.needed(self.thresholds, np.array(count, np.float32), most)
         beyond = np.maximum(scores - needed, np.array(streaks) - STREAK)
         best = int(beyond.argmax())
         if not beyond[best] >= 0:

@@ -54,8 +54,9 @@ ESTABLISHED_SURE = 25.0  # score from which an established account is named
 ALIKE = 0.6  # cosine of two clusters' means, from which they are one
 FADED = 0.05  # that an account counts in a search at least, however long ago it asked
 APART = 3.0 * WIDTH  # a statistic that is an alarm without a cluster
+SUPPORT = 5.0  # of the statistic of seeking, without which one of being apart opens no search
 SEEKING = 2.0  # deviations of one account's habit that a cluster goes, to be one
-HELD, HELD_MAX = 3.0, -2.0  # less is needed of who was named before, and at most that much
+HELD, HELD_MAX = 3.0, -2.0  # less is needed of who was named before, and of few queries at most that
 
 
 class Sweeper:
@@ -178,7 +179,7 @@ class Sweeper:
             statistics["apart"] = test.apart
         for name, statistic in statistics.items():
             limit = self.limits.judge(name, f"{kind} {view / 3600:g}", statistic) / self._sensitivity
-            if statistic > limit:
+            if statistic > limit and (name != "apart" or test.seeking >= SUPPORT or statistic > APART):
                 label = kind if kind in UNCODED else f"{kind}:{cohort.code}"
                 return Alarm(label, statistic, limit, round(test.accounts))
         return None
@@ -260,11 +261,12 @@ class Sweeper:
         if not self.clusters:
             return []
         scores = np.stack([attribution.score(scene.evidence, known.mean) for known in self.clusters])
-        needed = attribution.needed(np.stack([known.thresholds for known in self.clusters]), snapshot.counts)
         stands = np.array([known.stands for known in self.clusters])[:, None]
-        needed = np.where(stands, np.minimum(needed, scene.enough), needed)
+        thresholds = np.stack([known.thresholds for known in self.clusters])
+        needed = attribution.needed(thresholds, snapshot.counts, np.where(stands, scene.enough, np.inf))
         needed = np.where(scene.untrusted, needed, ESTABLISHED_SURE)
-        needed = np.where(self._marks(snapshot, self._suspects), np.minimum(needed - HELD, HELD_MAX), needed)
+        held = np.minimum(needed - HELD, attribution.needed(thresholds, snapshot.counts, HELD_MAX))
+        needed = np.where(self._marks(snapshot, self._suspects), held, needed)
         beyond = np.where(scene.fine, scores - needed, -np.inf)
         for place, known in enumerate(self.clusters):
             beyond[place, self._marks(snapshot, known.long_streaks())] = 0.0
