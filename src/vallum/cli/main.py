@@ -14,6 +14,7 @@ from vallum.cli.init import init
 from vallum.cli.keys import keys
 from vallum.cli.learn import learn
 from vallum.cli.limits import limits
+from vallum.cli.probe import probe
 from vallum.cli.schema import schema
 from vallum.cli.serve import serve
 from vallum.cli.terminal import DEPENDENCY, MISUSE, complain
@@ -37,7 +38,7 @@ def vallum() -> None:
     """
 
 
-for command in (demo, serve, check, keys, tokens, limits, why, schema, init, import_openapi, learn, tune):
+for command in (demo, serve, check, keys, tokens, limits, why, schema, init, import_openapi, learn, tune, probe):
     vallum.add_command(command)
 
 
