@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Iterator
 from functools import cache, partial
@@ -160,8 +161,11 @@ async def framing(session: Session) -> Outcome:
             data = data.replace(f"<{name}>", value)
         return data.encode()
 
-    for label, form in session.some(list(read_corpus("malformed")["framing"].items()), 9):
-        tally.add(label, await session.send(partial(fill, form), label=label))
+    samples = session.some(list(read_corpus("malformed")["framing"].items()), 9)
+    # All at once: after each of them a second answer is waited for.
+    sent = (session.send(partial(fill, form), label=label) for label, form in samples)
+    for (label, _), answer in zip(samples, await asyncio.gather(*sent), strict=True):
+        tally.add(label, answer)
     return tally.judge("requests whose end is in doubt")
 
 
