@@ -41,13 +41,13 @@ async def test_predict(probed: Prober, guard: Guard) -> None:
             refused_keys=(door.issue("stranger"),),
             promises=promises,
         )
+    for f in sorted(seen.findings.values(), key=lambda f: -f.took_s)[:9]:
+        print(f.name, round(f.took_s, 2), f.requests)
     assert not seen.weak, seen.why()
     assert seen.untested == {"flood.amplification"}, seen.why()
 
 
-async def test_predict_before_a_server_that_parses_loosely(
-    probed: Prober, guard: Guard
-) -> None:
+async def test_predict_before_a_server_that_parses_loosely(probed: Prober, guard: Guard) -> None:
     text = (EXAMPLES / "predict.yaml").read_text()
     async with run_server(["loose framing"], guarded=False) as server, guard(text, server.url) as door:
         keys = tuple(door.issue(f"caller-{number}", "predict:read") for number in range(8))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,6 +83,8 @@ class Session:
             elif self.honest.status in (400, 415, 422):
                 hint = "; give it an honest request, with --body or --preset"
             raise StoppedError(f"an honest request was not served: {self.honest}{hint}")
+        if self.honest.ended != "whole":
+            raise StoppedError("the honest answer has no end within the bounds, so answers cannot be compared")
         patience_s = max(ATTACK_LEAST_S, ATTACK_FACTOR * self.honest.took_s)
         self.bounds = self.bounds._replace(answer_s=min(self.bounds.answer_s, patience_s))
         if not self.promises.limits and not self.promises.source:
@@ -124,6 +126,23 @@ class Session:
             return compose(verb, target or self._own_target(), named, None if verb in ("GET", "HEAD") else body)
 
         return await self._send(write, key, label, verb == "HEAD", listen_on=listen_on)
+
+    async def served(self, tries: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+        """Ask in each of these ways and return the names of those that were served.
+
+        What was found counts, even where the others can no longer be asked.
+        """
+        found: list[str] = []
+        for name, how in tries:
+            try:
+                answer = await self.ask(**{"key": None, **how})
+            except UntestableError:
+                if found:
+                    break
+                raise
+            if answer.ok:
+                found.append(name)
+        return found
 
     async def send(self, write: Callable[[str | None], bytes], *, label: str = "", listen_on: bool = True) -> Answer:
         """Send what `write` makes of a good key, as it is; return the answer, and what came after it."""

@@ -41,7 +41,7 @@ async def wrong_keys(session: Session) -> Outcome:
             "a space within": good[:4] + " " + good[4:],
             "a wildcard in place of its end": good[:4] + "*",
         }
-    served = [name for name, text in tries.items() if text != good and (await session.ask(key=text)).ok]
+    served = await session.served((name, {"key": text}) for name, text in tries.items() if text != good)
     return _judge(served, len(tries), "keys that are not quite a key")
 
 
@@ -51,7 +51,7 @@ async def refused_keys(session: Session) -> Outcome:
     keys = session.target.refused_keys
     if not keys:
         raise UntestableError("no revoked, expired or foreign key was given; name some with --refused-keys")
-    served = [f"refused key {number}" for number, key in enumerate(keys, 1) if (await session.ask(key=key)).ok]
+    served = await session.served((f"refused key {number}", {"key": key}) for number, key in enumerate(keys, 1))
     return _judge(served, len(keys), "keys that must be refused")
 
 
@@ -64,7 +64,7 @@ async def two_keys(session: Session) -> Outcome:
     field = session.target.key_fields(good)[0]
     bad = session.target.key_fields("vallum-probe-no-key")[0]
     tries = {"a wrong field before the right one": [bad, field], "a wrong field after the right one": [field, bad]}
-    served = [name for name, fields in tries.items() if (await session.ask(key=None, fields=fields, label=name)).ok]
+    served = await session.served((name, {"fields": fields}) for name, fields in tries.items())
     return _judge(served, len(tries), "requests with two credentials")
 
 
@@ -75,14 +75,11 @@ async def methods(session: Session) -> Outcome:
     names = session.some(["GET", "PUT", "PATCH", "HEAD", "DELETE", "TRACE", "POSTx", "post"], 5)
     fields = [(field, name) for field in read_corpus("authentication")["overrides"] for name in ("GET", "OPTIONS")]
     fields = session.some(fields, 3)
-    served = [name for name in names if (await session.ask(key=None, method=name)).ok]
-    served += [": ".join(field) for field in fields if (await session.ask(key=None, fields=[field])).ok]
-    served += [
-        f"POST / with {name}"
-        for name in NAMED_PATHS
-        if (await session.ask(key=None, fields=[(name, path)], target="/")).ok
-    ]
-    return _judge(served, len(names) + len(fields) + len(NAMED_PATHS), "other methods and overrides")
+    tries: list[tuple[str, dict[str, Any]]] = [(name, {"method": name}) for name in names]
+    tries += [(": ".join(field), {"fields": [field]}) for field in fields]
+    tries += [(f"POST / with {name}", {"fields": [(name, path)], "target": "/"}) for name in NAMED_PATHS]
+    served = await session.served(tries)
+    return _judge(served, len(tries), "other methods and overrides")
 
 
 async def paths(session: Session) -> Outcome:
@@ -100,7 +97,7 @@ async def paths(session: Session) -> Outcome:
         "slashes": path.replace("/", "%2f"),
     }
     targets = [form.format(**parts) for form in session.some(read_corpus("authentication")["paths"], 6)]
-    served = [target for target in targets if (await session.ask(key=None, target=target, label="a path")).ok]
+    served = await session.served((target, {"target": target, "label": "a path"}) for target in targets)
     return _judge(served, len(targets), "other spellings of the path")
 
 
@@ -111,11 +108,8 @@ async def key_in_query(session: Session) -> Outcome:
     if good is None:
         raise UntestableError("no key was given to put there")
     names = session.some(read_corpus("authentication")["query"], 3)
-    served = [
-        name
-        for name in names
-        if (await session.ask(key=None, target=f"{session.target.path}?{name}={good}", label="a key in the query")).ok
-    ]
+    path = session.target.path
+    served = await session.served((name, {"target": f"{path}?{name}={good}"}) for name in names)
     return _judge(served, len(names), "keys in the query")
 
 
@@ -123,7 +117,7 @@ async def claimed_identity(session: Session) -> Outcome:
     """Claim in header fields to be somebody, to come from within, or to have been checked."""
     await _need_closed(session)
     claims = session.some([tuple(claim) for claim in read_corpus("authentication")["claims"]], 6)
-    served = [f"{name}: {value}" for name, value in claims if (await session.ask(key=None, fields=[(name, value)])).ok]
+    served = await session.served((": ".join(claim), {"fields": [claim]}) for claim in claims)
     return _judge(served, len(claims), "claims in header fields")
 
 
@@ -131,7 +125,7 @@ async def other_schemes(session: Session) -> Outcome:
     """Present credentials of other schemes, empty and broken ones."""
     await _need_closed(session)
     values = session.some(read_corpus("authentication")["schemes"], 5)
-    served = [value for value in values if (await session.ask(key=None, fields=[("Authorization", value)])).ok]
+    served = await session.served((value, {"fields": [("Authorization", value)]}) for value in values)
     return _judge(served, len(values), "credentials of other schemes")
 
 
@@ -139,11 +133,9 @@ async def forged_tokens(session: Session) -> Outcome:
     """Present tokens that nobody signed: no algorithm, an empty key, a key that the token itself names."""
     await _need_closed(session)
     tokens = dict(session.some(list(_forge(session).items()), 6))
-    served = [
-        name
-        for name, token in tokens.items()
-        if (await session.ask(key=None, fields=[("Authorization", f"Bearer {token}")])).ok
-    ]
+    served = await session.served(
+        (name, {"fields": [("Authorization", f"Bearer {token}")]}) for name, token in tokens.items()
+    )
     return _judge(served, len(tokens), "forged tokens")
 
 

@@ -135,7 +135,7 @@ async def edge(session: Session) -> Outcome:
     key = _fresh(session, limit)
     if key.served_within(limit.window_s, time.monotonic()):
         raise UntestableError("every key was used within the window; give more keys with --keys")
-    lead_s = min(LEAD_S, limit.window_s / 4)
+    lead_s = min(LEAD_S, limit.window_s / 3)
     if limit.window_s + LEFT_S > session.budget.left_s:
         raise UntestableError(
             f"a window of {limit.window_s:g} s is longer than the time left; give more with --max-time"
