@@ -39,6 +39,10 @@ WEAKNESSES = {
     "pages": {"leakage.error_shape"},
     "talkative fields": {"leakage.headers"},
     "logits": {"leakage.scores"},
+    "builds": {"leakage.versions"},
+    "exact scores": {"leakage.precision"},
+    "repeats": {"leakage.echo"},
+    "compares slowly": {"leakage.timing"},
     "open documents": {"leakage.documents"},
     "tells why": {"leakage.unknown_or_wrong"},
     "half a key": {"authentication.wrong_keys"},
@@ -49,6 +53,8 @@ WEAKNESSES = {
     "loose framing": {"malformed.framing"},
     "unbounded": {"malformed.size"},
     "no filter": {"injection.plain", "injection.encoded", "injection.split", "injection.indirect"},
+    "echoes markup": {"injection.markup"},
+    "opens files": {"injection.files"},
     "evaluates": {"injection.templates"},
     "no limit": {"flood.number", "extraction.pace"},
     "counts by address": {"flood.bypass"},
@@ -115,6 +121,8 @@ class Server:
         if "open documents" in self.weak and (method, path) == ("GET", "/openapi.json"):
             return Reply(200, {"openapi": "3.1.0"})
         if self.guarded:
+            if "compares slowly" in self.weak and any(key[:-1] in str(named["authorization"]) for key in KEYS):
+                await asyncio.sleep(0.01)
             refusal = self._authenticate(named, query)
             if isinstance(refusal, Reply):
                 return refusal
@@ -179,12 +187,22 @@ class Server:
             if not 0 <= float(document.get("temperature", 0.0)) <= 2:
                 raise ValueError("temperature")
         except (ValueError, KeyError, TypeError, RecursionError):
+            if "repeats" in self.weak:
+                return bad._replace(document={"error": body.decode("utf-8", "replace")[:200]})
             return bad._replace(document={"error": traceback.format_exc()}) if "traces" in self.weak else bad
         if "no filter" not in self.weak and _filter().inspect(Content({"input_text": text})) is not None:
             return Reply(403, {"error": "rejected"})
         answer: dict[str, Any] = {"prediction": "delivery", "confidence": "high"}
         if "logits" in self.weak:
             answer["logits"] = [3, 1, -2]
+        if "builds" in self.weak:
+            answer["model_version"] = "7.1"
+        if "exact scores" in self.weak:
+            answer["confidence"] = 0.9182736455
+        if "echoes markup" in self.weak and "<" in text:
+            answer["prediction"] = text
+        if "opens files" in self.weak and "etc/passwd" in text:
+            answer["prediction"] = "root:x:0:0"
         if "evaluates" in self.weak and re.fullmatch(r"\{\{[0-9* ]+\}\}", text):
             left, _, right = text.strip("{} ").partition("*")
             answer["prediction"] = str(int(left) * int(right))

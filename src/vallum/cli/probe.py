@@ -65,7 +65,7 @@ KNOWN_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
     "--timeout", type=click.FloatRange(0.1, 300), default=10.0, show_default=True, help="Of one answer, in s."
 )
 @click.option("--ca", type=KNOWN_FILE, help="Certificates in PEM of who signed the endpoint's.")
-@click.option("--report", "reports", type=FILE, multiple=True, help="Write .sarif, .xml (JUnit) or .json.")
+@click.option("--report", "reports", type=FILE, multiple=True, help="Write .html, .sarif, .xml (JUnit) or .json.")
 @click.option("--baseline", type=KNOWN_FILE, help="JSON report of an earlier run to compare with.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True, help="Exit 1 from here on.")
 @click.option("--strict", is_flag=True, help="Exit 1 also if anything is untested.")

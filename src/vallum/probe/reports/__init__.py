@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
+from vallum.probe.reports.html import write_html
 from vallum.probe.reports.junit import write_junit
 from vallum.probe.reports.sarif import write_sarif
 from vallum.probe.result import Result
@@ -16,6 +17,7 @@ def write_json(result: Result) -> str:
 
 
 WRITERS: Mapping[str, Callable[[Result], str]] = {
+    ".html": write_html,
     ".sarif": write_sarif,
     ".xml": write_junit,
     ".json": write_json,
