@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 OWN = (Per.PRINCIPAL, Per.KEY)
 MEMBER = re.compile(r'"?([\w.-]+)"?\s*;\s*(?:[^,]*?;)?\s*q=(\d+)(?:[^,]*?;\s*w=(\d+))?')
 
+EPOCH = 1_000_000_000  # from here on a number of seconds is a moment
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -79,7 +81,9 @@ def overhear(answer: Answer) -> Promises:
     usual = answer.get("x-ratelimit-limit")
     if not limits and usual.isdigit():
         reset = answer.get("x-ratelimit-reset")
-        window_s = float(reset) if reset.isdigit() and int(reset) < 86_400 else 60.0
+        if not reset.isdigit() or int(reset) >= EPOCH:  # a moment, not a span: Flask-Limiter says the span beside it
+            reset = answer.get("retry-after")
+        window_s = float(reset) if reset.isdigit() else 60.0
         limits = [Limit(int(usual), max(1.0, window_s))]
     limits = [limit for limit in limits if limit.count > 0]
     source = "its own header fields" if limits else ""

@@ -130,9 +130,8 @@ async def unknown_or_wrong(session: Session) -> Outcome:
     answers = {name: await session.ask(key=text, label=f"a key that is {name}") for name, text in texts.items()}
     if any(answer.ok for answer in answers.values()):
         raise UntestableError("a key that is wrong was taken: see authentication")
-    first, *others = answers.values()
-    differing = [answer for answer in others if _shape(answer) != _shape(first)]
-    if differing:
+    first = answers["never made"]
+    if len({_shape(answer, texts[name]) for name, answer in answers.items()}) > 1:
         shown = [f"{name}: {answer} {answer.text}" for name, answer in answers.items()]
         return weak("the refusal tells why a key does not hold", *shown)
     return held(f"{len(answers)} keys that do not hold, one and the same refusal", f"{first} {first.text}")
@@ -178,7 +177,8 @@ def _members(session: Session, pattern: re.Pattern[str], what: str) -> Outcome:
     document = session.honest.json()
     if document is None:
         raise UntestableError("the answer is no JSON")
-    shown = [f"{name}: {json.dumps(value)}" for name, value in _walk(document) if pattern.search(name) and value]
+    named = {name: value for name, value in reversed(list(_walk(document))) if pattern.search(name) and value}
+    shown = [f"{name}: {json.dumps(value)}" for name, value in named.items()]
     if shown:
         return weak(f"{len(shown)} members of an answer {what}", *shown[:4])
     return held(f"no member of an answer seems to {what}")
@@ -227,9 +227,10 @@ def _other(letter: str) -> str:
     return letter
 
 
-def _shape(answer: Answer) -> tuple[Any, ...]:
-    names = sorted({name for name, _ in answer.fields} - NAMELESS)
-    return answer.status, names, answer.get("www-authenticate"), ID.sub("-", answer.text)
+def _shape(answer: Answer, key: str) -> tuple[Any, ...]:
+    """Return all of a refusal but what differs from one to the next, and the key where it is repeated."""
+    names = frozenset(name for name, _ in answer.fields) - NAMELESS
+    return answer.status, names, answer.get("www-authenticate"), ID.sub("-", answer.text.replace(key, "-"))
 
 
 def _line(refusal: tuple[str, Answer]) -> str:

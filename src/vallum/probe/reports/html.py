@@ -13,6 +13,7 @@ from vallum.probe.result import Result
 STYLE = (Path(__file__).parent / "report.css").read_text("utf-8")
 ORDER = (Verdict.WEAK, Verdict.UNTESTED, Verdict.HELD)
 LEFT, WIDE, TALL, GAP = 120, 420, 18, 10  # of the pictures, in pixels
+COLOURS = {Verdict.WEAK: "#b3261e", Verdict.UNTESTED: "#b58a00", Verdict.HELD: "#2e7d4f"}  # as in report.css
 WORDS = {Verdict.WEAK: "weak", Verdict.UNTESTED: "untested", Verdict.HELD: "held"}
 
 
@@ -84,13 +85,15 @@ def _bars(title: str, rows: list[tuple[str, list[tuple[Verdict, int]]]]) -> str:
         for verdict, count in parts:
             if count:
                 shapes.append(
-                    f'<rect class="{verdict}" x="{x:.1f}" y="{y}" width="{count * unit - 1:.1f}" height="{TALL}"/>'
-                    f'<text class="count" x="{x + count * unit / 2:.1f}" y="{y + 13}">{count}</text>'
+                    f'<rect fill="{COLOURS[verdict]}" x="{x:.1f}" y="{y}" width="{count * unit - 1:.1f}" height="{TALL}"/>'
+                    f'<text fill="#fff" text-anchor="middle" x="{x + count * unit / 2:.1f}" y="{y + 13}">{count}</text>'
                 )
             x += count * unit
     height = len(rows) * (TALL + GAP)
     keys = "".join(f'<span class="key {verdict}">{WORDS[verdict]}</span>' for verdict in ORDER)
-    picture = f'<svg viewBox="0 0 {WIDE} {height}" role="img" aria-label="{title}">{"".join(shapes)}</svg>'
+    picture = (
+        f'<svg viewBox="0 0 {WIDE} {height}" font-size="12" role="img" aria-label="{title}">{"".join(shapes)}</svg>'
+    )
     return f"<figure><figcaption>{title} {keys}</figcaption>{picture}</figure>"
 
 
