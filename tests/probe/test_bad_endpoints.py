@@ -1,4 +1,4 @@
-"""An endpoint that hangs, lies, streams for ever, sends elsewhere or bans: the run ends, and claims nothing untested."""
+"""An endpoint that hangs, lies, streams for ever, sends elsewhere or bans: the run ends and claims nothing."""
 
 from __future__ import annotations
 

@@ -41,7 +41,6 @@ async def test_predict(probed: Prober, guard: Guard) -> None:
             refused_keys=(door.issue("stranger"),),
             promises=promises,
         )
-        print(f.name, round(f.took_s, 2), f.requests)
     assert not seen.weak, seen.why()
     assert seen.untested == {"flood.amplification"}, seen.why()
 

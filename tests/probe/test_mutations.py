@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 from tests.probe.weak import BODY, PATH
 
-import vallum.adapters.conduct as conduct
-import vallum.probe.families.malformed as malformed
+from vallum.adapters import conduct
 from vallum.adapters.proxy.incoming import Incoming
 from vallum.adapters.proxy.server import Listener
 from vallum.authenticators.anonymous import Anonymous, AnonymousConfig

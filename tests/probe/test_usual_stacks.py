@@ -45,7 +45,7 @@ def bare_app() -> fastapi.FastAPI:
 async def run_bare() -> AsyncIterator[str]:
     server = uvicorn.Server(uvicorn.Config(bare_app(), port=0, log_level="critical"))
     task = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110  it has no event to wait for
         await asyncio.sleep(0.01)
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
@@ -58,7 +58,7 @@ async def run_bare() -> AsyncIterator[str]:
 async def run_flask() -> AsyncIterator[str]:
     werkzeug = pytest.importorskip("werkzeug.serving")
     pytest.importorskip("flask_limiter")
-    from tests.probe.flask_stack import build
+    from tests.probe.flask_stack import build  # noqa: PLC0415  only where Flask is
 
     server = werkzeug.make_server("127.0.0.1", 0, build(), threaded=True)
     thread = threading.Thread(target=server.serve_forever)

@@ -187,11 +187,18 @@ class Server:
             if not 0 <= float(document.get("temperature", 0.0)) <= 2:
                 raise ValueError("temperature")
         except (ValueError, KeyError, TypeError, RecursionError):
-            if "repeats" in self.weak:
-                return bad._replace(document={"error": body.decode("utf-8", "replace")[:200]})
-            return bad._replace(document={"error": traceback.format_exc()}) if "traces" in self.weak else bad
+            return self._explain(bad, body)
         if "no filter" not in self.weak and _filter().inspect(Content({"input_text": text})) is not None:
             return Reply(403, {"error": "rejected"})
+        fields = () if "no limit" in self.weak or not self.guarded else (TOLD,)
+        return Reply(200, self._answer(text), fields)
+
+    def _explain(self, bad: Reply, body: bytes) -> Reply:
+        if "repeats" in self.weak:
+            return bad._replace(document={"error": body.decode("utf-8", "replace")[:200]})
+        return bad._replace(document={"error": traceback.format_exc()}) if "traces" in self.weak else bad
+
+    def _answer(self, text: str) -> dict[str, Any]:
         answer: dict[str, Any] = {"prediction": "delivery", "confidence": "high"}
         if "logits" in self.weak:
             answer["logits"] = [3, 1, -2]
@@ -206,8 +213,7 @@ class Server:
         if "evaluates" in self.weak and re.fullmatch(r"\{\{[0-9* ]+\}\}", text):
             left, _, right = text.strip("{} ").partition("*")
             answer["prediction"] = str(int(left) * int(right))
-        fields = () if "no limit" in self.weak or not self.guarded else (TOLD,)
-        return Reply(200, answer, fields)
+        return answer
 
     def _parse(self, body: bytes) -> Any:
         if "loose JSON" in self.weak:
@@ -223,7 +229,7 @@ class Server:
                 lines.append(line)
                 if len(lines) > 100:
                     raise ValueError("too many fields")
-            method, target = (lines[0].split() + ["", ""])[:2]
+            method, target = [*lines[0].split(), "", ""][:2]
             fields = [(name.strip(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
             length = next((value for name, value in fields if name.lower() == "content-length"), "0").split(",")[0]
             if int(length) > MAX_BYTES:

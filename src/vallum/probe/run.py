@@ -78,6 +78,7 @@ async def _try(session: Session, facts: Facts, tell: Told) -> Finding:
         outcome = await probe(session)
     except UntestableError as error:
         outcome = untested(str(error))
+    outcome = replace(outcome, evidence=tuple(map(session.mask, outcome.evidence)))
     finding = Finding(facts, outcome, session.budget.sent - sent, time.monotonic() - began)
     tell(finding)
     return finding

@@ -26,6 +26,7 @@ class Good:
     """Stands for a key that opens the endpoint."""
 
 
+MASK, SHORT_CHARS = "[key]", 6
 GOOD = Good()
 HONEST = object()
 
@@ -186,6 +187,14 @@ class Session:
         if wait_s > 0:
             await asyncio.sleep(wait_s)
         return key
+
+    def mask(self, text: str) -> str:
+        """Take the caller's keys out of a text that a report will show, whole or but for their last letter."""
+        for key in (*self.target.keys, *self.target.refused_keys):
+            text = text.replace(key, MASK)
+            if len(key) > SHORT_CHARS:
+                text = text.replace(key[:-1], MASK)
+        return text
 
     def fresh_key(self, window_s: float) -> Key:
         """Return the key that was served least within a window, and does not rest."""

@@ -1,7 +1,8 @@
-"""The HTML report: one file, no network, fit for print.  What answers said is evidence, and is escaped like all text."""
+"""The HTML report: one file, no network, fit for print.  What answers said is escaped like all text."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -31,7 +32,8 @@ def write_html(result: Result) -> str:
         f"<footer>{escape(result.as_json()['tool'])}. Untested is neither good nor bad: it is unknown.</footer>",
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-    return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{"".join(sections)}</body></html>\n'
+    body = "".join(sections)
+    return f'<!doctype html><html lang="en"><head>{head}<style>{STYLE}</style></head><body>{body}</body></html>\n'
 
 
 def _facts(result: Result) -> str:
@@ -75,7 +77,7 @@ def _severities(result: Result) -> str:
     return _bars("By severity", rows)
 
 
-def _bars(title: str, rows: list[tuple[str, list[tuple[Verdict, int]]]]) -> str:
+def _bars(title: str, rows: Sequence[tuple[str, list[tuple[Verdict, int]]]]) -> str:
     most = max((sum(count for _, count in parts) for _, parts in rows), default=1) or 1
     unit = (WIDE - LEFT) / most
     shapes = []
