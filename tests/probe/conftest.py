@@ -109,10 +109,13 @@ def guard(tmp_path: Path) -> Guard:
     """Start a gateway with a policy text before the sample model, or before `upstream`."""
 
     @asynccontextmanager
-    async def go(text: str, upstream: str | None = None) -> AsyncIterator[Door]:
+    async def go(text: str, upstream: str | None = None, **listen: Any) -> AsyncIterator[Door]:
         folder = tmp_path / "gateway"
         folder.mkdir()
-        async with run_model() as model, run_gateway(text, folder, model, upstream or model.url, EXAMPLES) as door:
+        async with (
+            run_model() as model,
+            run_gateway(text, folder, model, upstream or model.url, EXAMPLES, **listen) as door,
+        ):
             yield door
 
     return go

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CHAT = "/v1/chat/completions"
-# Loose framing has a server of its own.  That a model server computes what it reads shows in its answer alone, and no
-# gateway can tell such an answer from another: this one weakness is found behind Vallum as well.
-ALL = set(WEAKNESSES) - {"loose framing", "evaluates"}
+# Loose framing has a server of its own.  That a model server computes what it reads, or opens files, shows in its
+# answer alone, and no gateway can tell such an answer from another: these two are found behind Vallum as well.
+ALL = set(WEAKNESSES) - {"loose framing", "evaluates", "opens files"}
 
 
 def promised(door: Door, path: str) -> Promises:

@@ -60,6 +60,8 @@ WEAKNESSES = {
     "counts by address": {"flood.bypass"},
     "reads, then writes": {"flood.race"},
     "fixed window": {"flood.edge"},
+    "names too short a wait": {"flood.retry"},
+    "names no wait": {"flood.wait_told"},
 }
 
 
@@ -169,7 +171,9 @@ class Server:
             recent = served if "fixed window" in self.weak else [when for when in served if when > now - span_s]
             if len(recent) >= count:
                 wait_s = math.ceil(recent[-count] + span_s - now)
-                return Reply(429, {"error": "too many"}, (("retry-after", str(max(1, wait_s))), TOLD))
+                told = "1" if "names too short a wait" in self.weak else str(max(1, wait_s))
+                fields = () if "names no wait" in self.weak else (("retry-after", told), TOLD)
+                return Reply(429, {"error": "too many"}, fields)
         if "reads, then writes" in self.weak:
             await asyncio.sleep(0.02)
         served.append(now)

@@ -19,7 +19,7 @@ USUAL_MAX_BYTES = 16 * MIB  # more than an endpoint that bounds bodies at all wo
 BOMB_BYTES = 48 * MIB
 DEEP = 10_000
 SLOW_S = 45.0  # a connection that takes longer over one request should have been ended
-SLOW_EVERY_S = 1.0
+SLOW_EVERY_S, SLOW_LEAST_S = 1.0, 5.0
 NOT_SUPPORTED = (501, 505)  # honest refusals, though they begin with 5
 
 
@@ -193,7 +193,7 @@ async def slow_body(session: Session) -> Outcome:
 
 async def _trickle(session: Session, what: str, pieces: Iterator[bytes]) -> Outcome:
     most_s = min(SLOW_S if what == "head" else 2 * SLOW_S, session.budget.left_s - 2)
-    if most_s < 5:
+    if most_s < SLOW_LEAST_S:
         raise UntestableError("too little time is left to be slow; give more with --max-time")
     await session.budget.spend()
     after_s = await trickle(session.target.place, pieces, SLOW_EVERY_S, most_s)

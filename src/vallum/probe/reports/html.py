@@ -87,7 +87,8 @@ def _bars(title: str, rows: Sequence[tuple[str, list[tuple[Verdict, int]]]]) -> 
         for verdict, count in parts:
             if count:
                 shapes.append(
-                    f'<rect fill="{COLOURS[verdict]}" x="{x:.1f}" y="{y}" width="{count * unit - 1:.1f}" height="{TALL}"/>'
+                    f'<rect fill="{COLOURS[verdict]}" x="{x:.1f}" y="{y}" '
+                    f'width="{count * unit - 1:.1f}" height="{TALL}"/>'
                     f'<text fill="#fff" text-anchor="middle" x="{x + count * unit / 2:.1f}" y="{y + 13}">{count}</text>'
                 )
             x += count * unit
@@ -116,7 +117,8 @@ def _card(finding: Finding) -> str:
         f'<article><h3>{escape(facts.title)} <span class="severity {facts.severity}">{facts.severity}</span></h3>'
         f'<p class="asks">{escape(facts.name)}: {escape(facts.asks)}</p>'
         f"<p><strong>{escape(outcome.sentence)}.</strong></p><ul>{evidence}</ul>"
-        f"<dl><dt>In a policy</dt><dd>{_code(facts.vallum)}</dd><dt>Elsewhere</dt><dd>{_code(facts.elsewhere)}</dd></dl>"
+        f"<dl><dt>In a policy</dt><dd>{_code(facts.vallum)}</dd>"
+        f"<dt>Elsewhere</dt><dd>{_code(facts.elsewhere)}</dd></dl>"
         f'<p class="places">{places}</p></article>'
     )
 
