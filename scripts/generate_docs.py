@@ -29,15 +29,19 @@ from vallum.cli.main import vallum
 from vallum.config.model import Config
 from vallum.core.decision import REASONS, Deny, Reason
 from vallum.core.exchange import Exchange, Headers, Request
+from vallum.core.extraction import Grade, Verdict
 from vallum.core.policy import Concurrency, Policy, Priority, Route, Throttle, Upstream
 from vallum.core.record import Timing
 from vallum.core.standing import Footing, Standing
 from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
+from vallum.extraction.leak_meter import Leak
+from vallum.extraction.watchers import Count
 from vallum.metrics import Metrics
 from vallum.presets import PRESETS
 from vallum.presets.paths import PATHS, method
 from vallum.stores.failover import Condition
+from vallum.vigil.vigil import Figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -115,7 +119,7 @@ def _keys(struct: type[msgspec.Struct], place: str, tag: str | None) -> Iterator
     for field in msgspec.structs.fields(struct):
         kind = hints[field.name]
         meta = _metas(kind)
-        structs = tuple(_structs(kind))
+        structs = tuple(dict.fromkeys(_structs(kind)))
         described = [one.description for one in meta if one.description]
         text = described[-1] if described else _prose(structs[0]) if len(structs) == 1 else ""
         below = _join(place, field.encode_name) + _suffix(kind)
@@ -127,7 +131,9 @@ def _join(place: str, name: str) -> str:
 
 
 def _suffix(kind: Any) -> str:
-    """Say how the items of a list or mapping of structs are reached."""
+    """Say how the items of a list or mapping of structs are reached; one that may stand alone, by its name."""
+    if any(isinstance(_bare(part), type) and issubclass(_bare(part), msgspec.Struct) for part in _parts(kind)):
+        return ""
     for part in _parts(kind):
         if get_origin(part) is list and any(_structs(part)):
             return "[]"
@@ -481,6 +487,9 @@ def metrics_page() -> str:
     gate = Gate(Concurrency(1), lambda: 0.0)
     gate.shed[Priority.LOW] = 1
     metrics.gates = [("", gate)]
+    leak = Leak("", 1, 1, 0.5, 0.5, 0.5, 0.5, ())
+    metrics.note_watches([Count("", {Grade.ALERT: 1}, 1, 1, [leak])], Figures())
+    x.verdict = Verdict(Grade.ALERT)
     x.priority = Priority.LOW
     upstream = Upstream("", "")
     x.route = Route("", frozenset(), Pattern.parse("/"), upstream, (), throttle=Throttle())

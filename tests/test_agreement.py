@@ -11,6 +11,7 @@ import pytest
 
 from vallum.agreement import Agreement
 from vallum.core.errors import DependencyError
+from vallum.core.extraction import Change, Grade, Pardon
 from vallum.core.policy import Mode, Throttle
 from vallum.core.standing import Event, Raise
 from vallum.stores.standings import MemoryStandings
@@ -84,3 +85,62 @@ async def test_operators_see_who_is_below_the_plan(rule: Throttle | None) -> Non
     shown: Any = json.loads(agreement.show())
     assert [entry["subject"] for entry in shown] == (["alice"] if rule else [])
     assert agreement.count_below() == len(shown)
+
+
+class Suspects:
+    """A registry that can be away."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.written: list[tuple[str, Change]] = []
+        self.pardons = [Pardon(ALICE, T0 + 60, "ops", "a test")]
+        self.closed = False
+
+    async def exchange(self, changes: list[tuple[str, Change]], now: float) -> list[Pardon]:
+        if self.away:
+            raise DependencyError("the database is away")
+        self.written += changes
+        return self.pardons
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Watched:
+    def all(self) -> Any:
+        return (("digits", self),)
+
+    """Watchers with changes to tell."""
+
+    def __init__(self) -> None:
+        self.changes = [("digits", Change(ALICE, "c1", Grade.ALERT, Grade.BUDGET, T0, "why"))]
+        self.pardoned: list[Pardon] = []
+
+    def take_changes(self, now: float) -> list[tuple[str, Change]]:
+        taken, self.changes = self.changes, []
+        return taken
+
+    def pardon(self, pardons: list[Pardon]) -> None:
+        self.pardoned = pardons
+
+
+async def test_no_change_of_grade_is_lost_while_the_registry_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    suspects, watched = Suspects(), Watched()
+    change = watched.changes[0]
+    agreement = Agreement(MemoryStandings(), Raises(), lambda: RULE, lambda: T0, suspects=suspects, watchers=watched)  # type: ignore[arg-type]
+    suspects.away = True
+    with caplog.at_level(logging.INFO):
+        await agreement.seek()
+        watched.changes = [("digits", change[1]._replace(before=Grade.BUDGET, after=Grade.COARSER))]
+        await agreement.seek()
+    assert suspects.written == []
+    said = [(record.levelname, record.getMessage()) for record in caplog.records if "subject:alice" in record.message]
+    assert [level for level, _ in said] == ["WARNING", "INFO"]
+    assert "subject:alice is now budget, before alert, on digits in cluster c1: why" in said[0][1]
+    suspects.away = False
+    await agreement.seek()
+    assert [one.after for _, one in suspects.written] == [Grade.BUDGET, Grade.COARSER]
+    assert watched.pardoned == suspects.pardons
+    await agreement.close()
+    assert len(suspects.written) == 2
+    assert suspects.closed

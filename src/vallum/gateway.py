@@ -22,16 +22,15 @@ from vallum.adapters.proxy.tls import TlsListener
 from vallum.adapters.requestids import RequestIds
 from vallum.agreement import Agreement
 from vallum.config.compile import load_policy
-from vallum.config.places import MEMORY, counters_url, records_folder, stamp
+from vallum.config.places import MEMORY, counters_url, records_folder, stamp, watch_folder
 from vallum.config.source import PolicyFileError, Source, read_source
-from vallum.config.tokens import signing_file
+from vallum.config.tokens import create_signing_key
 from vallum.core import record
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.core.engine import Engine
 from vallum.core.errors import DependencyError
 from vallum.core.theft import Habits
 from vallum.metrics import Metrics
-from vallum.mint.keyring import create_file
 from vallum.stores.bank import Bank
 from vallum.stores.memory import MemoryCounters
 from vallum.stores.raises import SqlRaises
@@ -41,7 +40,10 @@ from vallum.stores.shared import open_shared
 from vallum.stores.shared_standings import SharedStandings
 from vallum.stores.sightings import MemorySightings
 from vallum.stores.standings import MemoryStandings
+from vallum.stores.suspects import SqlSuspects
 from vallum.tls_files import TlsFiles
+from vallum.vigil import Vigil
+from vallum.vigil.post import Posts
 
 if TYPE_CHECKING:
     import socket
@@ -93,6 +95,11 @@ class Gateway:
         self.sightings = MemorySightings(habits(config))
         proofs = None if self.shared is None else self.shared.failover
         self.standings = MemoryStandings() if self.shared is None else SharedStandings(self.shared.store.ask)
+        posts = Posts(None if url == MEMORY else url, watch_folder(config), self.clock)
+        self.vigil = Vigil(posts, time.time, self.clock, config.registry)
+        self.watchers = self.vigil.watchers
+        self.vigil.plant(policy)
+        self.vigil.follow(policy)
         self.driver = Driver(
             Bank(counters),
             self.registry,
@@ -101,6 +108,7 @@ class Gateway:
             sightings=self.sightings,
             standings=self.standings,
             records=self.records,
+            watcher=self.watchers,
         )
         create_signing_key(config)
         self._counting: asyncio.Future[None] | None = None
@@ -108,7 +116,12 @@ class Gateway:
         self.gates = Gates(self.clock)
         self.engine = Engine(policy)
         self.agreement = Agreement(
-            self.standings, SqlRaises(config.registry), lambda: self.engine.policy.throttle, time.time
+            self.standings,
+            SqlRaises(config.registry),
+            lambda: self.engine.policy.throttle,
+            time.time,
+            suspects=SqlSuspects(config.registry),
+            watchers=self.watchers,
         )
         self._source = source
         self._stamp = stamp(source)
@@ -135,6 +148,7 @@ class Gateway:
         self.records.add(record.compose(x, status, timing, sent_bytes))
         self.metrics.count(x, status, timing)
         self.standings.note(x)
+        self.watchers.note(x)
         key_id = x.principal.credential_id
         if key_id is not None:
             self.registry.note_use(key_id, x.request.now)
@@ -171,6 +185,7 @@ class Gateway:
         self.service.keep(self.engine.policy.upstreams.values())
         self.gates.keep(self.engine.policy.upstreams.values())
         await self.agreement.seek()
+        await self.vigil.start()
         trusted, origin = parse_networks(config.trusted_proxies), config.listen.public_url
         proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._tls.certificates, origin=origin)
         self._listener = self._tls.listen(proxy.serve, bounds(config.listen))
@@ -232,6 +247,7 @@ class Gateway:
             await asyncio.wait([self._refreshing], timeout=REFRESH_WAIT_S)
         if self._beats % AGREE_EVERY == 0:
             self.agreement.beat()
+        self.vigil.beat()
         if self._beats % WATCH_EVERY == 0 and stamp(self._source) != self._stamp:
             self._reload_due = True
         if self._beats % WATCH_EVERY == 0:
@@ -275,6 +291,7 @@ class Gateway:
         self._reload_due = self._reload_due or changed_again
         self.service.keep(policy.upstreams.values())
         self.gates.keep(policy.upstreams.values())
+        self.vigil.follow(policy)
         self.engine = Engine(policy)
         self.sightings.habits = habits(config)
         self.metrics.count_reload("swapped")
@@ -289,6 +306,7 @@ class Gateway:
         source = read_source(self._source.path)
         config, policy = load_policy(source, certificates=False)
         create_signing_key(config)
+        self.vigil.plant(policy)
         return source, config, policy
 
     async def stop(self) -> None:
@@ -307,6 +325,7 @@ class Gateway:
                 await listener.drain(0.1)
         await self.driver.ledger.drain()
         await self.agreement.close()
+        await self.vigil.close()
         if self._counting is not None:
             self._counting.cancel()
         if self.shared is not None:
@@ -333,6 +352,7 @@ class Gateway:
         self.metrics.records_lost = self.records.lost
         self.metrics.callers_below = self.agreement.count_below()
         self.metrics.gates = self.gates.all()
+        self.metrics.note_watches(self.watchers.count(time.time()), self.vigil.figures)
         if self.shared is not None:
             self.metrics.note_store(self.shared.failover.condition, self.shared.counters.spared)
         return self.metrics.render()
@@ -374,12 +394,6 @@ def habits(config: Config) -> Habits:
     """Return when a credential is known well enough to speak of its habits."""
     theft = config.theft
     return Habits() if theft is None else Habits(theft.warm_up_s, theft.warm_up_requests, theft.alert_at)
-
-
-def create_signing_key(config: Config) -> None:
-    """Make the key that tokens are signed with, where the policy names none.  Raises DependencyError."""
-    if config.tokens is not None and config.tokens.key is None:
-        create_file(signing_file(config.registry))
 
 
 def _monotonic_us() -> int:

@@ -18,7 +18,7 @@ from vallum.core.decision import Allow
 from vallum.core.standing import GOOD_FOOTING, factor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from prometheus_client.core import Metric
 
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Route
     from vallum.core.record import Timing
+    from vallum.extraction.watchers import Count
     from vallum.stores.failover import Condition
+    from vallum.vigil.vigil import Figures
 
 WAITED_BUCKETS_S = (0.0, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 GATEWAY_BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -68,6 +70,8 @@ class Metrics(Collector):
         self.records_lost = 0
         self.callers_below = 0
         self.gates: Iterable[tuple[str, Gate]] = ()
+        self._watches: Sequence[Count] = ()
+        self._vigil: Figures | None = None
         self._exchanges: Counter[tuple[str, str, str, str]] = Counter()
         self._shadowed: Counter[tuple[str, str]] = Counter()
         self._suspected: Counter[tuple[str, str]] = Counter()
@@ -77,6 +81,7 @@ class Metrics(Collector):
         self.handshakes_failed: Counter[str] = Counter()
         self.material_not_after: tuple[tuple[str, float], ...] = ()
         self._material: Counter[tuple[str]] = Counter()
+        self._graded: Counter[tuple[str, str]] = Counter()
         self._canaries: Counter[tuple[str]] = Counter()
         self._gateway: dict[str, Times] = {}
         self._waited: dict[str, Times] = {}
@@ -118,6 +123,8 @@ class Metrics(Collector):
                 self._suspected[route, sign] += 1
             if x.suspicion.alert:
                 self._suspected[route, "alert"] += 1
+        if x.verdict is not None and x.verdict.grade:
+            self._graded[route, x.verdict.grade.name.lower()] += 1
         if x.canary is not None:
             self._canaries[(route,)] += 1
         if x.unscanned:
@@ -137,6 +144,10 @@ class Metrics(Collector):
         """Count a change of the TLS files: `swapped`, or `kept` when the new ones did not hold."""
         self._material[(outcome,)] += 1
 
+    def note_watches(self, watches: Sequence[Count], vigil: Figures) -> None:
+        """Take what there is to say of watches, where there are any."""
+        self._watches, self._vigil = watches, vigil if watches else None
+
     def note_store(self, condition: Condition, spared: int) -> None:
         """Note how the shared counter store stands, and how many refusals were answered without it."""
         self._store = (condition, spared)
@@ -152,6 +163,9 @@ class Metrics(Collector):
             "vallum_callers_below_plan", "Callers whose standing lowers their limits.", value=self.callers_below
         )
         yield from _gate_metrics(self.gates)
+        yield from _watch_metrics(self._watches)
+        if self._vigil is not None:
+            yield from _vigil_metrics(self._vigil)
         yield GaugeMetricFamily("vallum_records_lost", "Records that could not be written.", value=self.records_lost)
         if self._store is not None:
             yield from _show_store(*self._store)
@@ -159,6 +173,12 @@ class Metrics(Collector):
             ("vallum_exchanges", "Exchanges by what was decided.", EXCHANGE_LABELS, self._exchanges),
             ("vallum_shadowed", "Refusals that a control in shadow would have made.", SHADOW_LABELS, self._shadowed),
             ("vallum_suspected", "Uses of a credential that showed a sign of theft.", SIGN_LABELS, self._suspected),
+            (
+                "vallum_extraction_exchanges",
+                "Exchanges of accounts suspected of copying a model, by how far.",
+                GRADE_LABELS,
+                self._graded,
+            ),
             ("vallum_throttled", "Exchanges of callers below their plan.", THROTTLED_LABELS, self._throttled),
             ("vallum_unscanned", "Exchanges that a control could not inspect.", ("route",), self._unscanned),
             (
@@ -215,6 +235,48 @@ def _gate_metrics(gates: Iterable[tuple[str, Gate]]) -> Iterator[Metric]:
     yield from (limit, inside, waiting, shed)
 
 
+def _watch_metrics(watches: Sequence[Count]) -> Iterator[Metric]:
+    accounts = GaugeMetricFamily(
+        "vallum_extraction_accounts",
+        "Accounts suspected of copying a model, by how far.",
+        labels=("model", "grade"),
+    )
+    sweeps = CounterMetricFamily("vallum_extraction_sweeps", "Sweeps over a model's accounts.", labels=("model",))
+    alarms = CounterMetricFamily(
+        "vallum_extraction_alarms", "Cohorts that differed from established accounts.", labels=("model",)
+    )
+    learnt = GaugeMetricFamily(
+        "vallum_extraction_learnt",
+        "How often a copy, made of what a cluster was answered, says what the model says: estimated. "
+        "`untrusted` are all accounts that are not established.",
+        labels=("model", "cluster"),
+    )
+    for watch in watches:
+        for leak in watch.leaks:
+            if leak.agreement is not None:
+                learnt.add_metric((watch.model, leak.cluster or "untrusted"), leak.agreement)
+        sweeps.add_metric((watch.model,), watch.sweeps)
+        alarms.add_metric((watch.model,), watch.alarms)
+        for grade, count in watch.accounts.items():
+            if grade:
+                accounts.add_metric((watch.model, grade.name.lower()), count)
+    yield from (accounts, sweeps, alarms, learnt)
+
+
+def _vigil_metrics(figures: Figures) -> Iterator[Metric]:
+    for name, text, count in (
+        ("vallum_extraction_sweeps_failed", "Sweeps that failed: verdicts stayed as they were.", figures.failed),
+        ("vallum_extraction_refused", "What others handed in or kept, and was refused as broken.", figures.refused),
+    ):
+        yield CounterMetricFamily(name, text, value=count)
+    yield GaugeMetricFamily(
+        "vallum_extraction_sweep_seconds", "How long the last sweep took, off the event loop.", value=figures.last_s
+    )
+    yield GaugeMetricFamily(
+        "vallum_extraction_leading", "Models that this process sweeps for all processes.", value=figures.leading
+    )
+
+
 FACTOR_BOUNDS = (0.1, 0.25, 0.5, 0.75, 1.0)
 THROTTLED_LABELS = ("route", "factor_at_most")
 
@@ -236,4 +298,5 @@ def _show_store(condition: Condition, spared: int) -> Iterator[Metric]:
 
 EXCHANGE_LABELS = ("route", "decision", "reason", "status")
 SHADOW_LABELS = ("route", "control")
+GRADE_LABELS = ("route", "grade")
 SIGN_LABELS = ("route", "sign")

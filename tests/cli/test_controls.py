@@ -94,7 +94,7 @@ def test_a_route_with_everything_fits_into_80_columns(tmp_path: Path, monkeypatc
     assert max(len(line.rstrip()) for line in lines) <= 80
     assert "2.5 money per day (shadow)" in said
     assert "absent    sanitise" in said
-    assert "schema       enforced  openai.chat 1" in said
+    assert "schema       enforced  openai.chat 2" in said
     assert "token-keys  GET HEAD /.well-known/jwks.json  ->  the gateway itself: anonymous" in said
 
 

@@ -104,3 +104,39 @@ REFUSED = WHOLE | {
 def test_who_asked_what_and_how_it_went(record: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     explain(record)
     assert said in " ".join(capsys.readouterr().out.split())
+
+
+NAMED = {
+    "grade": "budget",
+    "respond": "graduated",
+    "evidence": "an account named with 9 others, 2 sweeps in a row, score 5",
+    "account": "subject:alice",
+    "cluster": "c1",
+    "coarsen": 3,
+    "answers_a_day": 20,
+    "until": 1_700_000_000.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "budget, in cluster c1"),
+        ({}, "named with 9 others"),
+        ({}, "done: scores at level 3; 20 answers a day for the whole cluster"),
+        ({}, "a grade lower, if no more sweeps name it, 2023-11-14T22:13Z"),
+        ({}, "vallum extraction pardon subject:alice --for 7d"),
+        ({"respond": "observe"}, "would be done: scores"),
+        ({"grade": "refused"}, "done: no answers"),
+        ({"grade": "proof", "work_bits": 18}, "work of 18 bits for each answer"),
+        ({"pardoned": True}, "the pardon ends 2023-11-14T22:13Z"),
+    ],
+)
+def test_a_suspect_is_explained(change: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    explain(DONE | {"extraction": NAMED | change})
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_alert_says_that_nothing_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    explain(DONE | {"extraction": {"grade": "alert", "respond": "graduated", "evidence": "once"}})
+    assert "done: nothing" in capsys.readouterr().out

@@ -46,7 +46,7 @@ def violation(intake: Intake, **members: Any) -> tuple[str, str] | None:
 
 def test_a_preset_is_strict_by_default(tmp_path: Path) -> None:
     intake = intake_of(tmp_path)
-    assert intake.schemas == ("openai.chat 1",)
+    assert intake.schemas == ("openai.chat 2",)
     assert violation(intake) is None
     assert violation(intake, top_k=1) == ("/top_k", "additionalProperties")
     assert violation(intake, store=True) == ("/store", "enum")
@@ -84,7 +84,7 @@ def test_a_refused_member_is_allowed_wherever_it_stands(tmp_path: Path) -> None:
 def test_a_schema_of_ones_own_is_held_besides(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text('{"properties": {"model": {"const": "m"}, "top_k": {"maximum": 5}}}')
     intake = intake_of(tmp_path, schema="own.json", allow_fields=["top_k"])
-    assert intake.schemas == ("openai.chat 1", "own.json")
+    assert intake.schemas == ("openai.chat 2", "own.json")
     assert violation(intake, top_k=5) is None
     assert violation(intake, top_k=6) == ("/top_k", "maximum")
     assert violation(intake, model="other") == ("/model", "const")

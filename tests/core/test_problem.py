@@ -16,9 +16,10 @@ def test_every_refusal_is_one_object_of_five_members(reason: Reason) -> None:
     refusal = Deny(reason, "a control", "a detail", retry_after_s=1, headers=(("x", "y"),))
     body = json.loads(problem(refusal, "req-1"))
     assert body == {
-        "type": "https://iana.org/assignments/http-problem-types#quota-exceeded"
-        if reason is Reason.QUOTA_EXCEEDED
-        else "about:blank",
+        "type": {
+            Reason.QUOTA_EXCEEDED: "https://iana.org/assignments/http-problem-types#quota-exceeded",
+            Reason.WORK_REQUIRED: "urn:vallum:problem:work-required",
+        }.get(reason, "about:blank"),
         "title": reason.phrase,
         "status": reason.status,
         "code": reason.value,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vallum.core.decision import Deny, Reason
 from vallum.core.protocols import NOTHING
-from vallum.core.relay import Relay, Through, Whole, transform
+from vallum.core.relay import Relay, Through, Whole, prepare, write
 from vallum.core.stream import PIECE_MAX_BYTES, Events, Lines
 
 if TYPE_CHECKING:
@@ -207,11 +207,13 @@ def test_what_is_nested_too_deeply_to_be_walked_is_refused(kit: Kit) -> None:
         def apply(self, document: Any, removed: set[str]) -> Any:
             raise RecursionError
 
-    assert isinstance(transform(b"{}", kit.outlet(Sinking()), set()), Deny)
+    outlet = kit.outlet(Sinking())
+    assert isinstance(write(prepare(b"{}", outlet, set()), outlet), Deny)
 
 
 def test_without_a_codec_nothing_is_read_and_nothing_passes(kit: Kit) -> None:
-    refused = transform(b"{}", kit.outlet(kit.Dropping(), codec=None), set())
+    outlet = kit.outlet(kit.Dropping(), codec=None)
+    refused = write(prepare(b"{}", outlet, set()), outlet)
     assert isinstance(refused, Deny)
 
 

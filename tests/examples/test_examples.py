@@ -41,6 +41,7 @@ def test_an_example_compiles(path: Path, tmp_path: Path, authority: Authority) -
     ("name", "digest"),
     [
         ("identity", "f556e57978f8bc40320de418a88ca51038786e1c6fbd4020e575e108e658b140"),
+        ("vision", "9654f8b1c91a7512388936350878c172dd4467e78797487b078719571a249d19"),
         ("fleet", "b70639919ed35cfc90e40dd1fe8b40e424dbaec2b82ba1e6e62366f4451f0962"),
     ],
 )

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Upstream
     from vallum.core.record import Timing
+    from vallum.extraction.watchers import Watchers
     from vallum.stores.registry import SqlRegistry
 
 PATIENCE_S = 10.0
@@ -206,9 +207,10 @@ class Caller:
 class House:
     """What `conduct` is handed."""
 
-    def __init__(self, policy: Policy, registry: SqlRegistry) -> None:
+    def __init__(self, policy: Policy, registry: SqlRegistry, watchers: Watchers) -> None:
         self.engine = Engine(policy)
-        self.driver = Driver(MemoryCounters(), registry)
+        self.driver = Driver(MemoryCounters(), registry, watcher=watchers)
+        self.watchers = watchers
         self.service = Service()
         self.gates = Gates(self.clock)
         self.new_id = RequestIds()
@@ -220,6 +222,7 @@ class House:
 
     def finish(self, x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
         self.records.append(record.compose(x, status, timing, sent_bytes))
+        self.watchers.note(x)
 
     async def ask(self, method: str, target: str, fields: Fields, body: bytes) -> Outcome:
         """Conduct one exchange."""
@@ -356,7 +359,7 @@ async def _run(text: str, folder: Path) -> AsyncIterator[Both]:
     gateway = Gateway(config, aimed, Source(path, text.encode()))
     await gateway.start()
     try:
-        yield Both(House(aimed, gateway.registry), Outer(gateway, model))
+        yield Both(House(aimed, gateway.registry, gateway.vigil.watchers), Outer(gateway, model))
     finally:
         await gateway.stop()
         server.close()

@@ -6,7 +6,8 @@ A battery is `battery/<preset>.json`, a list of requests written by hand from th
 
 A body that is not JSON stands as `form` (fields, and files as objects of `filename`, `media_type` and `base64`), `text`
 or `base64`; `headers` are header fields, `query` a query string, `method` is GET where there is no body.  `request`
-sets keys of the route's `request:` for this one; with `refused`, the code of a refusal, it is a near-miss made by hand.
+sets keys of the route's `request:` for this one, `withhold` names groups that are not granted; with `refused`, the
+code of a refusal, it is a near-miss made by hand.
 """
 
 from __future__ import annotations
@@ -63,9 +64,10 @@ def compile_route(preset: str, **keys: Any) -> Engine:
 
 
 @cache
-def engine_of(preset: str, request: str) -> Engine:
-    """Compile a route that withholds nothing of answers: side doors have tests of their own."""
-    disclosed = {"disclose": list(PRESETS[preset].answer.withheld)}
+def engine_of(preset: str, request: str, *withheld: str) -> Engine:
+    """Compile a route that withholds only these groups of answers: side doors have tests of their own."""
+    groups = PRESETS[preset].answer.withheld
+    disclosed = {"disclose": [name for name, group in groups.items() if not group.never and name not in withheld]}
     return compile_route(preset, request=json.loads(request), response=disclosed)
 
 
@@ -83,7 +85,7 @@ def pass_through(engine: Engine, fields: Fields, body: bytes, method: str = "POS
 
 def verdict_of(preset: str, item: dict[str, Any], body: bytes, fields: Fields) -> str:
     """Return `allow` or the code, and where, of the refusal."""
-    engine = engine_of(preset, json.dumps(item.get("request", {})))
+    engine = engine_of(preset, json.dumps(item.get("request", {})), *item.get("withhold", ()))
     head = (*fields, *item.get("headers", {}).items())
     method = item.get("method", "POST" if body else "GET")
     decision: Any = pass_through(engine, head, body, method, item.get("query", "")).decision

@@ -6,13 +6,14 @@ The answers were written by hand after the servers' public references, with valu
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from vallum.config.compile import load_policy
-from vallum.config.source import parse_source
+from vallum.config.source import PolicyFileError, parse_source
 from vallum.core.decision import Deny
 from vallum.core.policy import Outlet
 from vallum.core.relay import Whole
@@ -87,8 +88,9 @@ def test_only_what_the_preset_allows_comes_out(case: Case) -> None:
 
 def test_every_preset_that_withholds_has_its_table() -> None:
     known = {case.preset for case in CASES}
-    same = [PRESETS[name].answer for name in known]
-    missing = [name for name, preset in PRESETS.items() if preset.answer.withheld and preset.answer not in same]
+    same = [replace(PRESETS[name].answer, apart=()) for name in known]
+    withholding = {name: preset.answer for name, preset in PRESETS.items() if preset.answer.withheld}
+    missing = [name for name, answer in withholding.items() if replace(answer, apart=()) not in same]
     assert missing == []
 
 
@@ -97,9 +99,20 @@ def test_every_source_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.answer.withheld])
-def test_every_group_says_why_and_can_be_granted(name: str) -> None:
+def test_every_group_says_why_and_can_be_granted_unless_it_is_never(name: str) -> None:
     form = PRESETS[name].answer
     for group, withheld in form.withheld.items():
         assert withheld.why.endswith(".")
         assert withheld.paths or withheld.emptied or withheld.asked_by, group
-        outlet_of(name, {"disclose": [group]})
+        if not withheld.never:
+            outlet_of(name, {"disclose": [group]})
+            continue
+        with pytest.raises(PolicyFileError, match=f"{group} never leave"):
+            outlet_of(name, {"disclose": [group]})
+
+
+def test_logits_and_nothing_else_never_leave() -> None:
+    never = {group for preset in PRESETS.values() for group, held in preset.answer.withheld.items() if held.never}
+    assert never == {"logits"}
+    granted = {group for preset in PRESETS.values() for group, held in preset.answer.withheld.items() if not held.never}
+    assert "logits" not in granted

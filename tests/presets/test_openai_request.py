@@ -79,7 +79,9 @@ CHAT_BOUNDS: dict[str, tuple[Any, Any]] = {
     "max_tokens": (chat(max_tokens=2, max_completion_tokens=2), chat(max_completion_tokens=3)),
     "n": (chat(n=2), chat(n=3)),
     "stop": (chat(stop=["a"] * 2), chat(stop=["a"] * 3)),
-    "logit_bias": (chat(logit_bias={"1": 1, "2": 1}), chat(logit_bias={"1": 1, "2": 1, "3": 1})),
+    "logit_bias": (chat(logit_bias=dict.fromkeys("12", -100)), chat(logit_bias=dict.fromkeys("123", -100))),
+    "nudges": (chat(logit_bias=dict.fromkeys("12", 1)), chat(logit_bias=dict.fromkeys("123", 1))),
+    "nudge": (chat(logit_bias={"1": -1}), chat(logit_bias={"1": -2})),
     "metadata": (chat(metadata={"a": "", "b": ""}), chat(metadata={"a": "", "b": "", "c": ""})),
     "schema_depth": (chat(response_format=deep(2)), chat(response_format=deep(3))),
 }
@@ -139,7 +141,9 @@ COMPLETION_BOUNDS: dict[str, tuple[Any, Any]] = {
     "n": (prompted(n=2), prompted(n=3)),
     "best_of": (prompted(best_of=2), prompted(best_of=3)),
     "stop": (prompted(stop=["a"] * 2), prompted(stop=["a"] * 3)),
-    "logit_bias": (prompted(logit_bias={"1": 1}), prompted(logit_bias={"1": 1, "2": 1, "3": 1})),
+    "logit_bias": (prompted(logit_bias={"1": -100}), prompted(logit_bias=dict.fromkeys("123", -100))),
+    "nudges": (prompted(logit_bias=dict.fromkeys("12", 1)), prompted(logit_bias=dict.fromkeys("123", 1))),
+    "nudge": (prompted(logit_bias={"1": 1}), prompted(logit_bias={"1": 2})),
 }
 EMBEDDING_BOUNDS: dict[str, tuple[Any, Any]] = {
     "inputs": (asked(input=["a", "b"]), asked(input=["a", "b", "c"])),
@@ -164,9 +168,10 @@ BOUNDED: dict[str, dict[str, tuple[Any, Any]]] = {
 def test_every_bound_takes_as_many_as_it_says_and_no_more(preset: str) -> None:
     assert BOUNDED[preset].keys() == PRESETS[preset].request.bounds.keys()
     for bound, (enough, too_much) in BOUNDED[preset].items():
-        assert inspect(preset, enough, **{bound: 2}) is None, bound
+        few = min(2, PRESETS[preset].request.bounds[bound].default - 1)
+        assert inspect(preset, enough, **{bound: few}) is None, bound
         assert inspect(preset, too_much) is None, bound
-        assert inspect(preset, too_much, **{bound: 2}) is not None, bound
+        assert inspect(preset, too_much, **{bound: few}) is not None, bound
 
 
 @pytest.mark.parametrize("preset", FORMS)
@@ -211,7 +216,10 @@ def test_a_bound_of_nothing_is_still_a_schema(preset: str) -> None:
             "refused_field",
         ),
         ("openai.chat", chat(tools=[TOOL] * 129), "/tools", "maxItems"),
-        ("openai.chat", chat(logit_bias={"a": 1}), "/logit_bias", "additionalProperties"),
+        ("openai.chat", chat(logit_bias={"a": 1}), "/logit_bias", "propertyNames"),
+        ("openai.chat", chat(logit_bias={"1": 5}), "/logit_bias/1", "maximum"),
+        ("openai.chat", chat(logit_bias={"1": -100, "2": 1}), "/logit_bias/1", "minimum"),
+        ("openai.chat", chat(logit_bias=dict.fromkeys("12345", 1)), "/logit_bias", "maxProperties"),
         ("vllm.chat", chat(chat_template="{{x}}"), "/chat_template", "refused_field"),
         ("vllm.chat", chat(chat_template_kwargs={"x": 1}), "/chat_template_kwargs/x", "additionalProperties"),
         ("openai.responses", asked(input=[{"type": "nope"}]), "/input/0/type", "enum"),

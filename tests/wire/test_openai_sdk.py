@@ -110,13 +110,13 @@ async def test_a_wrong_key(door: Door, client: openai.AsyncOpenAI) -> None:
 
 
 async def test_a_denied_parameter(door: Door, client: openai.AsyncOpenAI) -> None:
-    denied: dict[str, Any] = {"logprobs": True, "n": 2, "logit_bias": {"5": 1}}
+    denied: dict[str, Any] = {"logprobs": True, "n": 2, "logit_bias": {"5": 5}}
     for name, value in denied.items():
         with pytest.raises(openai.BadRequestError) as raised:
             await client.chat.completions.create(model="m", messages=MESSAGES, extra_body={name: value})
         assert request_id(raised.value)
         assert raised.value.code == "invalid_request"
-        assert (raised.value.param or "").strip("/") == name
+        assert (raised.value.param or "").strip("/").partition("/")[0] == name
         assert raised.value.type == "invalid_request_error"
     assert door.model.calls == 0
 

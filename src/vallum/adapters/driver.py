@@ -18,6 +18,7 @@ from vallum.core.effects import (
     Introspect,
     NoteSighting,
     ReadStanding,
+    ReadVerdict,
     RememberProof,
     RenewQuota,
     SettleQuota,
@@ -26,6 +27,7 @@ from vallum.core.effects import (
     WithdrawCredentials,
 )
 from vallum.core.errors import DependencyError
+from vallum.core.extraction import CLEAR
 from vallum.stores.proofs import MemoryProofs
 from vallum.stores.sightings import MemorySightings
 from vallum.stores.standings import MemoryStandings
@@ -33,7 +35,8 @@ from vallum.stores.standings import MemoryStandings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from vallum.core.protocols import Counters, Issuers, Proofs, Records, Registry, Sightings, Standings
+    from vallum.core.extraction import Verdict
+    from vallum.core.protocols import Counters, Issuers, Proofs, Records, Registry, Sightings, Standings, Watcher
     from vallum.core.standing import Footing
 
 T = TypeVar("T")
@@ -52,6 +55,7 @@ class Driver:
         sightings: Sightings | None = None,
         standings: Standings | None = None,
         records: Records | None = None,
+        watcher: Watcher | None = None,
     ) -> None:
         """Answer quotas from `counters`, credentials from `registry` and tokens by `issuers`.
 
@@ -64,6 +68,9 @@ class Driver:
         async def read(effect: ReadStanding) -> Footing:
             return kept.read(effect.whose)
 
+        async def judge(effect: ReadVerdict) -> Verdict:
+            return CLEAR if watcher is None else watcher.judge(effect.model, effect.account, effect.now)
+
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
             FindCredentialById: lambda effect: registry.find_id(effect.id),
@@ -73,6 +80,7 @@ class Driver:
             TakeQuota: lambda effect: counters.take(effect.demands, effect.id),
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
             ReadStanding: read,
+            ReadVerdict: judge,
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
         self.ledger = Ledger(self)

@@ -83,6 +83,7 @@ class ApiKey:
             credential.quotas,
             credential.routes,
             credential.lineage,
+            credential.created_at if credential.lineage is None else None,  # a rotation makes nobody young again
         )
 
     def _refuse(self, detail: str, canary: str | None = None) -> Challenge:

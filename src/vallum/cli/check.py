@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from vallum.cli.controls import ABSENT, describe_door, describe_route, tell_state
+from vallum.cli.controls import ABSENT, describe_door, describe_route, tell_limits, tell_state
 from vallum.cli.terminal import MISUSE, complain, err, find_policy, out
 from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, read_source
@@ -41,7 +41,9 @@ def check(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
     if as_json:
         rows = {route.name: describe_route(route) for route in compiled.routes}
         door = describe_door(config)
-        click.echo(json.dumps({"valid": True, "digest": compiled.digest, "listen": door, "routes": rows}))
+        notes = {route.name: tell_limits(route) for route in compiled.routes if tell_limits(route)}
+        found = {"valid": True, "digest": compiled.digest, "listen": door, "routes": rows, "notes": notes}
+        click.echo(json.dumps(found))
         return
     _show(compiled)
     out.print(describe_door(config), soft_wrap=True)
@@ -84,6 +86,8 @@ def _show_route(route: Route) -> None:
     left_out = ", ".join(control for control, value in controls.items() if value == ABSENT)
     if left_out:
         table.add_row("  -", f"[dim]{ABSENT}[/]", f"[dim]{left_out}[/]")
+    for note in tell_limits(route):
+        table.add_row("  note", "", escape(note))
     out.print(table)
     out.print()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vallum.config.extraction import find_limits
 from vallum.core.content import ANY_SHAPE
 from vallum.core.cost import MILLION
+from vallum.core.extraction import Grade, Respond
 from vallum.core.policy import LeakAction, Mode, OnError
 from vallum.core.quota import SECOND_US, OnStoreFailure, Per, Strategy
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from vallum.config.model import Config
     from vallum.core.content import Shape
+    from vallum.core.extraction import Extraction
     from vallum.core.policy import Concurrency, Intake, Outlet, Route, Sentry, Throttle
     from vallum.core.quota import Quota
 
@@ -49,6 +52,7 @@ def describe_route(route: Route) -> dict[str, str]:
         "sanitise": "yes" if intake.sanitiser is not None else ABSENT,
         "answer": " ".join(step.type for step in outlet.transforms) or ABSENT,
         "withheld": " ".join(outlet.withheld) or ABSENT,
+        "extraction": _extraction(route.extraction),
         "leaks": _list((_leak(sentry), sentry.mode) for sentry in outlet.leaks),
         "padding": _padding(outlet),
         "on error": "deny" if route.on_error is OnError.DENY else "allow",
@@ -56,6 +60,12 @@ def describe_route(route: Route) -> dict[str, str]:
     if route.mode is Mode.SHADOW:
         return {name: value if value == ABSENT else f"shadow: {value}" for name, value in controls.items()}
     return controls
+
+
+def tell_limits(route: Route) -> list[str]:
+    """Say what is right as it stands and may still not be what was meant."""
+    rule = route.extraction
+    return [] if rule is None else [f"extraction: {words}" for words in find_limits(rule, route.outlet)]
 
 
 def tell_state(control: str, value: str) -> str:
@@ -142,6 +152,21 @@ def _vigilance(route: Route) -> str:
         return ABSENT
     text = f"limits x {vigilance.leeway:g} from {vigilance.tighten_at:g}, proof from {vigilance.step_up_at:g}"
     return text if vigilance.mode is Mode.ENFORCE else f"{text} {SHADOW}"
+
+
+def _extraction(rule: Extraction | None) -> str:
+    if rule is None or not rule.watch:
+        return ABSENT
+    terms = rule.terms
+    done = {
+        Grade.COARSER: f"answers at level {terms.coarsen}",
+        Grade.BUDGET: f"{terms.answers_a_day} answers a day for a cluster",
+        Grade.PROOF: f"work of {terms.work_bits[0]} to {terms.work_bits[1]} bits",
+        Grade.REFUSED: "refusal",
+    }
+    steps = "; ".join(words for grade, words in done.items() if grade in terms.grades) or "operators are told"
+    text = f"{rule.respond} on {rule.kind} inputs: {steps}"
+    return f"{text} {SHADOW}" if rule.respond is Respond.OBSERVE else text
 
 
 def _lowest(throttle: Throttle) -> str:

@@ -51,18 +51,18 @@ def raise_limits(
     """
     if not (math.isfinite(factor) and 1.0 < factor <= FACTOR_MAX):
         raise click.BadParameter(f"a number over 1 and up to {FACTOR_MAX:g}", param_hint="--factor")
-    for name, value, most in (("SUBJECT", subject, 255), ("--reason", reason, 1000), ("--by", by or _user(), 255)):
+    for name, value, most in (("SUBJECT", subject, 255), ("--reason", reason, 1000), ("--by", by or read_user(), 255)):
         if not value.strip() or not value.isprintable() or len(value) > most:
             raise click.BadParameter(f"up to {most} printable characters", param_hint=name)
     now = time.time()
-    until = now + _span_s(span)
+    until = now + read_span(span)
     with closing(_open(policy)) as raises:
-        raises.add(Raise(subject, factor, until, by or _user(), reason, now))
+        raises.add(Raise(subject, factor, until, by or read_user(), reason, now))
     if as_json:
         click.echo(json.dumps({"subject": subject, "factor": factor, "until": until}))
         return
     err.print(
-        f"The limits of {subject} are {factor:g} times the plan until {_when(until)}.", markup=False, soft_wrap=True
+        f"The limits of {subject} are {factor:g} times the plan until {when(until)}.", markup=False, soft_wrap=True
     )
     err.print(f"Take it back with: vallum limits lower {subject}", style="dim", markup=False, soft_wrap=True)
 
@@ -87,7 +87,7 @@ def list_limits(subject: str | None, past: bool, policy: Path | None, as_json: b
         return
     table = Table("subject", "factor", "until", "state", "by", "reason", box=None, padding=(0, 2, 0, 0))
     for entry in shown:
-        cells = (entry["subject"], f"{entry['factor']:g}", _when(entry["until"]), entry["state"])
+        cells = (entry["subject"], f"{entry['factor']:g}", when(entry["until"]), entry["state"])
         table.add_row(*map(escape, (*cells, entry["by"], entry["reason"])))
     out.print(table if shown else "No limits are raised.")
 
@@ -105,7 +105,7 @@ def lower(ctx: click.Context, subject: str, by: str | None, policy: Path | None,
     Example:  vallum limits lower alice
     """
     with closing(_open(policy)) as raises:
-        lowered = raises.lower(subject, by or _user(), time.time())
+        lowered = raises.lower(subject, by or read_user(), time.time())
     if as_json:
         click.echo(json.dumps({"subject": subject, "lowered": lowered}))
     elif lowered:
@@ -120,7 +120,8 @@ def _open(policy: Path | None) -> SqlRaises:
     return SqlRaises(config.registry)
 
 
-def _span_s(text: str) -> int:
+def read_span(text: str) -> int:
+    """Read a span such as 30m, 2h or 7d, in seconds.  Raise click.BadParameter."""
     match = SPAN.fullmatch(text)
     span_s = int(match[1]) * SPANS_S[match[2]] if match else 0
     if not 0 < span_s <= LIFE_MAX_S:
@@ -134,12 +135,14 @@ def _state(entry: dict[str, Any], now: float) -> str:
     return "in force" if entry["until"] > now else "ended"
 
 
-def _user() -> str:
+def read_user() -> str:
+    """Return the name of who runs this command."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # no such user, as in many containers
         return "unknown"
 
 
-def _when(seconds: float) -> str:
+def when(seconds: float) -> str:
+    """Write a time, to the minute."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%MZ}"

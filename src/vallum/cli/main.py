@@ -10,11 +10,14 @@ from vallum import __version__
 from vallum.cli.check import check
 from vallum.cli.demo import demo
 from vallum.cli.drafts import import_openapi
+from vallum.cli.estimate import estimate_command
+from vallum.cli.extraction import extraction
 from vallum.cli.init import init
 from vallum.cli.keys import keys
 from vallum.cli.learn import learn
 from vallum.cli.limits import limits
 from vallum.cli.probe import probe
+from vallum.cli.replay import replay
 from vallum.cli.schema import schema
 from vallum.cli.serve import serve
 from vallum.cli.terminal import DEPENDENCY, MISUSE, complain
@@ -38,7 +41,25 @@ def vallum() -> None:
     """
 
 
-for command in (demo, serve, check, keys, tokens, limits, why, schema, init, import_openapi, learn, tune, probe):
+COMMANDS = (
+    demo,
+    serve,
+    check,
+    keys,
+    tokens,
+    limits,
+    extraction,
+    why,
+    schema,
+    init,
+    import_openapi,
+    learn,
+    tune,
+    estimate_command,
+    replay,
+    probe,
+)
+for command in COMMANDS:
     vallum.add_command(command)
 
 

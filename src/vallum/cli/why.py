@@ -180,11 +180,37 @@ def _text(name: str, value: Any, in_money: frozenset[str] = frozenset()) -> str:
         value = "\n".join(f"{quota}: {_account(account, quota in in_money)}" for quota, account in value.items())
     elif name in PER_QUOTA:
         value = ", ".join(f"{quota} {amount(units, quota in in_money)}" for quota, units in value.items())
+    elif name == "extraction":
+        value = _suspicion(value)
     elif isinstance(value, dict):
         value = ", ".join(f"{key} {item}" for key, item in value.items() if item is not None)
     elif isinstance(value, list):
         value = "\n".join(_text("", item) for item in value)
     return escape(str(value))
+
+
+def _suspicion(told: dict[str, Any]) -> str:
+    """Say how far the caller is suspected of copying the model, why, what is done, and what would end it."""
+    done = {
+        "coarsen": "scores at level {}",
+        "answers_a_day": "{} answers a day for the whole cluster",
+        "work_bits": "work of {} bits for each answer",
+    }
+    steps = [words.format(told[key]) for key, words in done.items() if key in told]
+    if told["grade"] == "refused":
+        steps = ["no answers"]
+    mood = "would be done" if told["respond"] == "observe" else "done"
+    lines = [
+        told["grade"] + (f", in cluster {told['cluster']}" if "cluster" in told else ""),
+        told["evidence"],
+        f"{mood}: {'; '.join(steps) or 'nothing'}",
+    ]
+    if "until" in told:
+        ends = "the pardon ends" if told.get("pardoned") else "a grade lower, if no more sweeps name it,"
+        lines.append(f"{ends} {datetime.fromtimestamp(told['until'], UTC):%Y-%m-%dT%H:%MZ}")
+    if "account" in told and not told.get("pardoned"):
+        lines.append(f'let it go on: vallum extraction pardon {told["account"]} --for 7d --because "..."')
+    return "\n".join(lines)
 
 
 def _account(account: dict[str, Any], money: bool) -> str:

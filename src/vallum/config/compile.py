@@ -17,8 +17,9 @@ from vallum.authenticators.mtls import Mtls, MtlsConfig
 from vallum.authenticators.oauth2 import OAuth2, OAuth2Config
 from vallum.config.decode import decode
 from vallum.config.doors import check_doors
+from vallum.config.extraction import build_extraction
 from vallum.config.faults import Faults
-from vallum.config.intake import FRAMING, TOKEN, build_intake
+from vallum.config.intake import FRAMING, TOKEN, build_factors, build_intake
 from vallum.config.limits import (
     build_concurrency,
     build_limits,
@@ -108,6 +109,7 @@ class _Compiler:
                 faults.note(("authenticators", name), "nothing mints tokens here", "add a section tokens")
         routes = [self._route(route, ("routes", index)) for index, route in enumerate(config.routes)]
         self._find_twins(routes)
+        self._find_strangers(routes)
         prover = Dpop(config.dpop)
         routes = [*self._own_routes(routes, mint, prover), *routes]
         digest = sha256(faults.source.text + b"".join(faults.files_read)).hexdigest()[:12]
@@ -187,6 +189,7 @@ class _Compiler:
             faults.note(
                 (*place, "preset_version"), f"{preset.name} is at version {preset.version}", "see docs/presets.md"
             )
+        intake = build_intake(faults, route, place)
         return Route(
             name=route.name,
             methods=frozenset(route.match.methods),
@@ -195,7 +198,7 @@ class _Compiler:
             authenticators=tuple(filter(None, authenticators)),
             scopes=frozenset(route.auth.scopes),
             limits=limits,
-            intake=build_intake(faults, route, place),
+            intake=intake,
             outlet=build_outlet(faults, route, place),
             mode=route.mode,
             on_error=route.on_error,
@@ -206,11 +209,26 @@ class _Compiler:
             throttle=self._throttle,
             priority=Priority[route.priority.upper()],
             tariff=tariff,
+            factors=build_factors(intake, route.preset),
             meter=preset.meter,
             output_bound=build_output_bound(route, limits),
             on_overrun=route.response.on_overrun,
             shows_quotas=route.response.quota_headers == "show",
+            extraction=build_extraction(faults, route, place),
         )
+
+    def _find_strangers(self, routes: list[Route]) -> None:
+        """Find routes to one model that would have it watched in different ways."""
+        first: dict[str, int] = {}
+        for index, route in enumerate(routes):
+            if route.extraction is None:
+                continue
+            earlier = first.setdefault(route.extraction.model, index)
+            same = self._config.routes[earlier].extraction == self._config.routes[index].extraction
+            other = routes[earlier].extraction
+            if other is not None and (other.kind != route.extraction.kind or not same):
+                message = f"{routes[earlier].name!r} has the same model watched in another way"
+                self._faults.note(("routes", index, "extraction"), message, "say the same there, or another model")
 
     def _find_twins(self, routes: list[Route]) -> None:
         seen: dict[str, int] = {}

@@ -25,7 +25,7 @@ from vallum.codecs.multipart import Multipart
 from vallum.codecs.tensors import Tensors
 from vallum.config.form import build_form, hold_both
 from vallum.config.model.request import NumbersConfig
-from vallum.config.outlet import withheld_groups
+from vallum.config.outlet import granted_groups, withheld_groups
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.content import ANY_SHAPE, Shape, Takes
 from vallum.core.policy import Guard, Intake, Mode
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vallum.config.source import Place
     from vallum.core.protocols import Check, Codec
     from vallum.core.sidedoor import Ask
+    from vallum.core.weight import Factor
     from vallum.presets.preset import Bounds, RequestForm
 
 S = TypeVar("S")
@@ -61,7 +62,15 @@ CODECS: Mapping[str, Callable[[], Codec]] = {
 REQUEST_HEADERS = frozenset("accept accept-language content-type traceparent tracestate".split())
 # What the adapters write themselves, and what belongs to one connection.
 FRAMING = HOP_BY_HOP | {"accept-encoding", "expect", "host", "x-request-id"}
-NEVER_FORWARDED = FRAMING | {"authorization", "cookie", "dpop", "forwarded", "x-api-key", "x-forwarded-for"}
+NEVER_FORWARDED = FRAMING | {
+    "authorization",
+    "cookie",
+    "dpop",
+    "forwarded",
+    "vallum-work",
+    "x-api-key",
+    "x-forwarded-for",
+}
 # How proxies begin the names of fields about a client's certificate: to an upstream these would be a claim.
 CERTIFICATE_HEADERS = (
     "client-cert",
@@ -142,6 +151,7 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         deny_fields=frozenset(map(str.casefold, request.deny_fields)),
         asks=tuple(
             [ask for group in withheld_groups(route).values() for ask in group.asked_by if not _is_let(route, ask)]
+            + [ask for group in granted_groups(route) for ask in group.against]
         ),
         apart=PRESETS[route.preset].answer.apart,
         schema=hold_both(built, None if schema is None else schema.inspect),
@@ -208,6 +218,16 @@ def _remote_urls(faults: Faults, config: RemoteUrlsConfig | None, form: RequestF
         faults.attempt((*at, "remote_urls", "allow", index), check_host, host)
     check = faults.attempt((*at, "remote_urls", "fields"), RemoteUrls, config, form.attachments)
     return () if check is None else (Guard(check, config.mode),)
+
+
+def build_factors(intake: Intake, preset: str) -> tuple[Factor, ...]:
+    """Return what makes a request count as several, of what the route does not refuse anyhow."""
+    shut = {ask.path for ask in intake.asks}
+    kept = [
+        tuple([weight for weight in factor if weight.ask.path not in shut])
+        for factor in PRESETS[preset].request.weights
+    ]
+    return tuple(filter(None, kept))
 
 
 def _is_let(route: RouteConfig, ask: Ask) -> bool:

@@ -50,7 +50,16 @@ RESPONSE_HEADERS = frozenset(
 )
 # What the adapters write themselves, and what belongs to one connection.
 NEVER_ANSWERED = frozenset(
-    [*HOP_BY_HOP, *COST_FIELDS, "dpop-nonce", "ratelimit", "ratelimit-policy", "retry-after", "www-authenticate"]
+    [
+        *HOP_BY_HOP,
+        *COST_FIELDS,
+        "dpop-nonce",
+        "ratelimit",
+        "ratelimit-policy",
+        "retry-after",
+        "vallum-work",
+        "www-authenticate",
+    ]
 ) | {"x-request-id"}
 
 
@@ -70,7 +79,7 @@ def build_outlet(faults: Faults, route: RouteConfig, place: Place) -> Outlet:
     headers = frozenset(name for name in kept if not any(fnmatchcase(name, wild) for wild in dropped))
     scores = [*form.scores, *(response.confidence.fields if response.confidence is not None else ())]
     coarser = tuple([Coarsening(scores, level) for level in LEVELS]) if scores and all(map(_is_path, scores)) else ()
-    granted = [form.withheld[name] for name in response.disclose if name in form.withheld]
+    granted = granted_groups(route)
     media_types = form.media_types.union(*(group.media_types for group in granted))
     return Outlet(
         codec=AnswerJson(),
@@ -96,13 +105,28 @@ def withheld_groups(route: RouteConfig) -> dict[str, Withheld]:
     return {name: group for name, group in groups.items() if name not in route.response.disclose}
 
 
+def granted_groups(route: RouteConfig) -> list[Withheld]:
+    """Return the groups that the route grants of those that its preset withholds."""
+    groups = PRESETS[route.preset].answer.withheld
+    return [groups[name] for name in dict.fromkeys(route.response.disclose) if name in groups]
+
+
+def _check_groups(faults: Faults, route: RouteConfig, place: Place) -> None:
+    """Find groups that there are not, and those that nobody may grant."""
+    for index, name in enumerate(route.response.disclose):
+        known = PRESETS[route.preset].answer.withheld
+        group = faults.find(known, name, f"group of {route.preset}", (*place, index))
+        if group is not None and group.never:
+            faults.note((*place, index), f"{name} never leave", "leave it out")
+
+
 def _withhold(faults: Faults, route: RouteConfig, at: Place) -> list[Transform]:
     """Return what takes members away: the preset's list, and the policy's."""
     response, form = route.response, PRESETS[route.preset].answer
-    for index, name in enumerate(response.disclose):
-        faults.find(form.withheld, name, f"group of {route.preset}", (*at, "disclose", index))
+    _check_groups(faults, route, (*at, "disclose"))
     groups = withheld_groups(route).values()
-    granted = [path for name in response.disclose if name in form.withheld for path in form.withheld[name].paths]
+    # Of a list's items, chosen by a value, the format lets all leave but those that a group takes away.
+    granted = [path for group in granted_groups(route) for path in group.paths if "=" not in path]
     transforms: list[Transform] = []
     events = [kind for group in groups for kind in group.events]
     if events:

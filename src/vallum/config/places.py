@@ -26,6 +26,15 @@ def records_folder(config: Config) -> Path | None:
     return Path("vallum.records")
 
 
+def watch_folder(config: Config) -> Path | None:
+    """Return where watches keep what they know: beside the registry's file, else here; None: in the counters' store."""
+    if counters_url(config) not in {MEMORY, EMBEDDED}:
+        return None
+    if config.registry.startswith("sqlite:///"):
+        return Path(config.registry.removeprefix("sqlite:///")).with_suffix(".watch")
+    return Path("vallum.watch")
+
+
 def counters_url(config: Config) -> str:
     """Return where quotas are counted: as configured, or in memory, or for several workers in a store of our own."""
     return config.counters or (MEMORY if config.workers == 1 else EMBEDDED)

@@ -12,12 +12,12 @@ from vallum.core.policy import Intake, Limit, Route, Upstream, Vigilance
 from vallum.core.problem import ErrorFormat
 from vallum.core.target import Pattern
 from vallum.mint.exchange import Exchanger
-from vallum.mint.keyring import KeyRing
+from vallum.mint.keyring import KeyRing, create_file
 from vallum.mint.metadata import JWKS_PATH, Document, PublicKeys, describe_issuer, metadata_path
 from vallum.mint.tokens import Mint
 
 if TYPE_CHECKING:
-    from vallum.config.model import TokensConfig
+    from vallum.config.model import Config, TokensConfig
     from vallum.core.protocols import Authenticator, Responder
     from vallum.provers.dpop import Dpop
 
@@ -38,6 +38,12 @@ def signing_file(registry: str) -> Path:
     """Return where the signing key is when the policy names none: beside the registry, or here."""
     path = registry.removeprefix("sqlite:///")
     return Path(path if path != registry else "vallum.db").absolute().with_suffix(".signing.pem")
+
+
+def create_signing_key(config: Config) -> None:
+    """Make the key that tokens are signed with, where the policy names none.  Raises DependencyError."""
+    if config.tokens is not None and config.tokens.key is None:
+        create_file(signing_file(config.registry))
 
 
 def build_mint(settings: TokensConfig, registry: str) -> Mint:

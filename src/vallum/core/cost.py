@@ -120,7 +120,8 @@ COSTS: dict[str, Callable[[Amounts, Tariff], int]] = {
     "money": _money,
     "concurrent": lambda amounts, _: amounts.open,
 }
-TAKEN_FOR_GOOD = frozenset({"requests"})  # exact before, and whatever comes after
+ANSWERS = "watched answers"  # a unit of the gateway's own (verdicts.py): one for each input, and no policy can name it
+TAKEN_FOR_GOOD = frozenset({"requests", ANSWERS})  # exact before, and whatever comes after
 OF_TOKENS = frozenset({"tokens", "money"})
 
 
@@ -196,6 +197,8 @@ class Bill:
 
     def _ask(self, demand: Demand, amounts: Amounts) -> Demand:
         quota = demand.quota
+        if quota.unit == ANSWERS:
+            return demand
         cost = cost_of(quota.unit, amounts, self.tariff)
         if quota.unit == "bytes":  # the answer's share is a guess, and a guess must not refuse for ever
             cost = min(cost, max(self.received_bytes, quota.most_at_once(demand.in_force)))
@@ -290,14 +293,13 @@ class Bill:
             return ()
         self.closed = True
         amounts = self.used(called, refused)
-        return tuple(
-            [
-                demand._replace(
-                    cost=max(0, cost_of(demand.quota.unit, amounts, self.tariff) - self.extra.get(demand.key, 0))
-                )
-                for demand in demands
-            ]
-        )
+        return tuple([self._close(demand, amounts) for demand in demands])
+
+    def _close(self, demand: Demand, amounts: Amounts) -> Demand:
+        if demand.quota.unit == ANSWERS:
+            return demand
+        cost = cost_of(demand.quota.unit, amounts, self.tariff)
+        return demand._replace(cost=max(0, cost - self.extra.get(demand.key, 0)))
 
 
 def _join(before: Usage, now: Usage) -> Usage:

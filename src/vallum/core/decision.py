@@ -25,6 +25,7 @@ class Reason(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     URI_TOO_LONG = "uri_too_long"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    WORK_REQUIRED = "work_required"
     QUOTA_EXCEEDED = "quota_exceeded"
     HEADERS_TOO_LARGE = "headers_too_large"
     INTERNAL_ERROR = "internal_error"
@@ -59,6 +60,7 @@ REASONS: dict[Reason, tuple[int, str, str]] = {
         "Unsupported media type",
         "a content type or encoding the route does not take",
     ),
+    Reason.WORK_REQUIRED: (428, "Work required", "an answer costs a proof of work; Vallum-Work says of what"),
     Reason.QUOTA_EXCEEDED: (429, "Quota exceeded", "a quota has no room; Retry-After says when it has"),
     Reason.HEADERS_TOO_LARGE: (431, "Request header fields too large", "too many or too long header fields"),
     Reason.INTERNAL_ERROR: (500, "Internal error", "a fault of the gateway itself"),

@@ -11,6 +11,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from vallum.core.extraction import Account, Verdict
 from vallum.core.issuer import Issuer, KeySet
 from vallum.core.principal import Credential
 from vallum.core.quota import Demand, Taken
@@ -125,6 +126,15 @@ class ReadStanding(Effect[Footing]):
     """Say how a caller stands, from what this node knows: never waits for another."""
 
     whose: str
+
+
+@dataclass(slots=True)
+class ReadVerdict(Effect[Verdict]):
+    """Say what holds for an account that asks a model, from this process's memory: never waits for a sweep."""
+
+    model: str
+    account: Account
+    now: float  # Unix seconds
 
 
 Steps = Generator[Effect[Any], Any, T]

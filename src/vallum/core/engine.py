@@ -1,8 +1,9 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
-    request_head    route > authenticate > confirm > authorise > habits > standing > declared size > media type > query
-    request_body    inflate > parse > meter > quotas > denied fields > schema > side doors > images > checks >
-                    sanitise > amend > write  -> Allow, or a refusal
+    request_head    route > authenticate > confirm > authorise > habits > standing > extraction > declared size >
+                    media type > query
+    request_body    inflate > parse > inputs > work > weigh > meter > quotas > denied fields > schema > side doors >
+                    images > checks > sanitise > amend > write  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
     response_end    what is left
@@ -22,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.core import answer, spending, stages
+from vallum.core import answer, spending, stages, verdicts
 from vallum.core.decision import Allow, Challenge, Deny, Page, Reason
 from vallum.core.effects import SettleQuota, Steps, TakeQuota, ask
 from vallum.core.errors import VallumError
@@ -31,6 +32,7 @@ from vallum.core.failure import READ_MAX_BYTES, Evidence
 from vallum.core.policy import Mode, OnError, Policy, Route
 from vallum.core.proof import confirm
 from vallum.core.protocols import Rewriter
+from vallum.core.relay import Whole
 from vallum.core.watch import watch
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 
 
 UNSETTLED = "settle"  # recorded until a settlement is seen to be done: one that is given up leaves it there
+
+
+CLOSED = frozenset({"work", "quotas"})  # what a suspect is held to: it never fails open
 
 
 class Stage(NamedTuple):
@@ -191,7 +196,10 @@ class Engine:
         """Return what is left of the answer."""
         x.enter(Phase.RESPONSE_END)
         relay: Relay = x.relay
-        return _passed(x, relay.end())
+        out = relay.end()
+        if isinstance(relay, Whole) and _route(x).extraction is not None:
+            x.answer = relay.document
+        return _passed(x, out)
 
     def settle(self, x: Exchange) -> Steps[None]:
         """Put what was used in the place of what was reserved.  Once: a second call does nothing."""
@@ -226,6 +234,8 @@ def _head(route: Route) -> list[Stage]:
         head.append(Stage("habits", watch, route.vigilance.mode))
     if route.throttle is not None:
         head.append(Stage("standing", stages.standing, route.throttle.mode))
+    if route.extraction is not None:
+        head.append(Stage("extraction", verdicts.read, verdicts.mode(route.extraction)))
     head += [
         Stage("declared_size", stages.declared_size, bound=True),
         Stage("media_type", stages.media_type, bound=True),
@@ -238,6 +248,9 @@ def _body(route: Route) -> list[Stage]:
     intake = route.intake
     body = [Stage("inflate", stages.inflate, bound=True)] if intake.codings else []
     body.append(Stage("parse", stages.parse))
+    body += _suspicion(route)
+    if route.factors:
+        body.append(Stage("weigh", spending.weigh))
     if route.meter is not None:
         body.append(Stage("meter", spending.meter))
     enforced = tuple(limit.quota for limit in route.limits if limit.mode is Mode.ENFORCE)
@@ -262,19 +275,29 @@ def _body(route: Route) -> list[Stage]:
     return body
 
 
+def _suspicion(route: Route) -> list[Stage]:
+    rule = route.extraction
+    if rule is None:
+        return []
+    return [Stage("inputs", verdicts.inputs), Stage("work", verdicts.work, verdicts.mode(rule))]
+
+
 def _shadow_quotas(route: Route) -> list[Stage]:
     quotas = [limit.quota for limit in route.limits if limit.mode is Mode.SHADOW]
-    return [Stage(f"quota:{quota.name}", spending.quotas((quota,), shadow=True), Mode.SHADOW) for quota in quotas]
+    stages = [Stage("quota:extraction", verdicts.try_budget, Mode.SHADOW)] if verdicts.tries(route) else []
+    return stages + [
+        Stage(f"quota:{quota.name}", spending.quotas((quota,), shadow=True), Mode.SHADOW) for quota in quotas
+    ]
 
 
 def _run(x: Exchange, route: Route, stages: tuple[Stage, ...]) -> Steps[Refusal | None]:
     """Run stages in order until one refuses.  The one place of shadow and of failure."""
     for stage in stages:
         try:
-            verdict = stage.run(x, route)
-            if verdict is None:
+            said = stage.run(x, route)
+            if said is None:
                 continue
-            refusal = verdict if isinstance(verdict, (Deny, Challenge)) else (yield from verdict)
+            refusal = said if isinstance(said, (Deny, Challenge)) else (yield from said)
         except Exception as error:  # noqa: BLE001  whatever a control or its store raises is met by `on_error`
             refusal = _fail(x, route, stage, error)
         if refusal is None:
@@ -288,7 +311,7 @@ def _run(x: Exchange, route: Route, stages: tuple[Stage, ...]) -> Steps[Refusal 
 def _fail(x: Exchange, route: Route, stage: Stage, error: Exception) -> Refusal | None:
     detail = describe(error)
     x.unscanned.append(f"{stage.name} ({detail})")
-    if route.on_error is OnError.ALLOW:
+    if route.on_error is OnError.ALLOW and not (stage.name in CLOSED and verdicts.is_held(x, route)):
         return None
     return Deny(Reason.UNAVAILABLE, stage.name, detail, retry_after_s=1)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vallum.core.content import Content
     from vallum.core.cost import Bill, Estimate
     from vallum.core.decision import Decision, Refusal
+    from vallum.core.extraction import Account, Verdict
     from vallum.core.failure import Evidence
     from vallum.core.policy import Policy, Priority, Route
     from vallum.core.protocols import Codec
@@ -113,7 +114,9 @@ class Exchange:
     """What is known of one request so far: the policy it is judged by, and everything found on the way."""
 
     __slots__ = (
+        "account",
         "amended",
+        "answer",
         "bill",
         "blame",
         "blamed_for",
@@ -133,6 +136,7 @@ class Exchange:
         "fields",
         "footing",
         "forward",
+        "inputs",
         "phase",
         "policy",
         "principal",
@@ -149,7 +153,9 @@ class Exchange:
         "taken",
         "unscanned",
         "upstream_status",
+        "verdict",
         "waited_s",
+        "weight",
     )
 
     def __init__(self, policy: Policy, request: Request) -> None:
@@ -170,6 +176,7 @@ class Exchange:
         self.quota_fields: Fields = ()
         self.proof_fields: Fields = ()  # of the answer: a nonce for the caller's next proof
         self.suspicion: Suspicion | None = None  # how far this use of the credential is from its habits
+        self.weight = 1  # how many answers the request counts as (weight.py)
         self.estimate: Estimate | None = None  # tokens, on a route that counts them
         self.bill: Bill | None = None  # what is to be settled at the end; None: nothing
         self.called = False  # the upstream was asked
@@ -190,6 +197,10 @@ class Exchange:
         self.blame = 0.0  # what controls hold against the caller, in requests that a content check refused
         self.blamed_for = ""
         self.priority: Priority | None = None  # None: there was no need to ask
+        self.account: Account | None = None  # the caller, in the words of the watch for extraction
+        self.verdict: Verdict | None = None  # what that says of it; None: nobody asked
+        self.inputs: tuple[Any, ...] = ()  # what the model is given, where the route watches
+        self.answer: Any = None  # the document that was sent, where it was read and the route watches
         self.waited_s = 0.0  # in the upstream's waiting room
 
     def enter(self, phase: Phase) -> None:

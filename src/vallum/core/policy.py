@@ -10,6 +10,7 @@ from typing import Any
 from vallum.core.content import ANY_SHAPE, Content, Passage, Shape
 from vallum.core.cost import Meter, OutputBound, Tariff
 from vallum.core.decision import Finding
+from vallum.core.extraction import Extraction
 from vallum.core.fieldpath import Path
 from vallum.core.problem import ErrorFormat
 from vallum.core.protocols import (
@@ -26,6 +27,7 @@ from vallum.core.protocols import (
 from vallum.core.quota import Quota
 from vallum.core.sidedoor import Ask
 from vallum.core.target import Pattern, folded
+from vallum.core.weight import Factor
 
 
 class Mode(StrEnum):
@@ -236,10 +238,12 @@ class Route:
     throttle: Throttle | None = None
     priority: Priority = Priority.NORMAL
     tariff: Tariff = field(default_factory=Tariff)
+    factors: tuple[Factor, ...] = ()  # what makes a request count as several
     meter: Meter | None = None  # reads tokens in this route's format
     output_bound: OutputBound | None = None  # of a request's answers; None: only where tokens are counted
     on_overrun: OnOverrun = OnOverrun.ALLOW
     shows_quotas: bool = True
+    extraction: Extraction | None = None  # what is done about copies of the model
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,3 +60,4 @@ class Principal(NamedTuple):
     quotas: tuple[Quota, ...] = ()  # of this credential alone; they narrow the route's
     routes: frozenset[str] | None = None  # names of the routes that this credential is for; None: all
     lineage: str | None = None  # what per-key quotas hang on, so that a rotation resets nothing; None: the credential
+    created: float | None = None  # Unix seconds: since when the account is known; None: nobody says

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "application/problem+json"
 # Types registered or drafted for HTTP; for all else the status says it all (RFC 9457 4.2.1).
-TYPES = {Reason.QUOTA_EXCEEDED: "https://iana.org/assignments/http-problem-types#quota-exceeded"}
+TYPES = {
+    Reason.QUOTA_EXCEEDED: "https://iana.org/assignments/http-problem-types#quota-exceeded",
+    Reason.WORK_REQUIRED: "urn:vallum:problem:work-required",
+}
 
 # status -> the `type` that OpenAI's clients know.
 OPENAI_TYPES = {

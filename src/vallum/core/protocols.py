@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vallum.core.decision import Challenge, Deny, Finding, Page
     from vallum.core.effects import Steps
     from vallum.core.exchange import Exchange, Fields, Headers, Request
+    from vallum.core.extraction import Account, Verdict
     from vallum.core.issuer import Issuer, KeySet
     from vallum.core.leaks import Scan
     from vallum.core.principal import Credential, Principal
@@ -164,6 +165,16 @@ class Standings(Protocol):
 
     def note(self, x: Exchange) -> None:
         """Take note of what an exchange that has ended tells about its caller."""
+
+
+class Watcher(Protocol):
+    """Watches for copies of models.  Neither call waits or fails."""
+
+    def judge(self, model: str, account: Account, now: float) -> Verdict:
+        """Say what holds for an account now, from memory."""
+
+    def note(self, x: Exchange) -> None:
+        """Take note of an exchange that has ended: whether it was answered, and what was asked."""
 
 
 class Registry(Protocol):

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vallum.core.cost import ANSWERS
 from vallum.core.decision import Allow, Deny
+from vallum.core.extraction import CLEAR, name_account
 from vallum.core.standing import GOOD_FOOTING, factor, in_force, recovers_in_s
 
 if TYPE_CHECKING:
@@ -77,11 +79,32 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
         record["coarsened"] = x.coarsen
     if x.sanitised:
         record["sanitised"] = True
+    _tell_verdict(x, record)
     _tell_paid(x, record)
     return record
 
 
+def _tell_verdict(x: Exchange, record: dict[str, Any]) -> None:
+    """Say what the watch for extraction held of the caller, why, and when that ends by itself."""
+    said, route = x.verdict, x.route
+    if said is None or said is CLEAR or route is None or route.extraction is None:
+        return
+    told: dict[str, Any] = {
+        "grade": said.grade.name.lower(),
+        "respond": route.extraction.respond.value,
+        "evidence": said.evidence[:DETAIL_MAX_CHARS],
+    }
+    if x.account is not None:
+        told["account"] = name_account(x.account.name)
+    for name in ("cluster", "coarsen", "answers_a_day", "work_bits", "until", "pardoned", "strange"):
+        if getattr(said, name):
+            told[name] = getattr(said, name)
+    record["extraction"] = told
+
+
 def _tell_paid(x: Exchange, record: dict[str, Any]) -> None:
+    if x.weight != 1:
+        record["counted_as"] = x.weight
     if x.bill is not None:
         record |= _spent(x.bill)
     if x.amended:
@@ -115,7 +138,9 @@ def _tell_limits(x: Exchange, record: dict[str, Any]) -> None:
     if x.factor != 1.0:
         record["factor"] = round(x.factor, 3)
         if x.taken is not None:
-            record["in_force"] = {quota.name: in_force(quota.limit, x.factor) for quota, _, _ in x.taken.levels}
+            record["in_force"] = {
+                quota.name: in_force(quota.limit, x.factor) for quota, _, _ in x.taken.levels if quota.unit != ANSWERS
+            }
 
 
 def _tell_alerts(x: Exchange, record: dict[str, Any]) -> None:

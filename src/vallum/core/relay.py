@@ -109,6 +109,7 @@ class Whole(Rewriting):
     def _begin(self) -> None:
         self._held: list[bytes] = []
         self._size = 0
+        self.document: Any = None  # what was sent, for whoever keeps count of answers
 
     def chunk(self, data: bytes) -> bytes | Deny:
         """Hold `data`; refuse past the bound."""
@@ -121,11 +122,14 @@ class Whole(Rewriting):
     def end(self) -> bytes | Deny:
         """Return the transformed document."""
         original = b"".join(self._held)
-        changed = transform(original, self._outlet, self._removed, self._bill, self._screen)
+        document = prepare(original, self._outlet, self._removed, self._bill, self._screen)
+        changed = write(document, self._outlet)
         if not changed:
             changed = unreadable("nothing in the answer may leave: it is none that the route's preset knows")
-        if self._bill is not None and not isinstance(changed, Deny):
-            self._bill.read_whole = True
+        if not isinstance(changed, Deny):
+            self.document = document
+            if self._bill is not None:
+                self._bill.read_whole = True
         if isinstance(changed, Deny) and changed.control == UNREADABLE and self._screen is not None:
             self._screen.keep(original)
         if not self._enforce or isinstance(changed, Deny):
@@ -182,19 +186,23 @@ def read(
     return document
 
 
-def transform(
+def prepare(
     body: bytes, outlet: Outlet, removed: set[str], bill: Bill | None = None, screen: Screen | None = None
-) -> bytes | Deny:
-    """Apply every transform of `outlet` to one document, or refuse it if it is none; empty if none of it may leave."""
+) -> Any | Deny:
+    """Apply every transform of `outlet` to a document, or refuse what is none; NOTHING if none of it may leave."""
     document = read(body, outlet, removed, bill, screen)
+    if screen is None or document is NOTHING or isinstance(document, Deny):
+        return document
+    document = screen.whole(document)
+    return document if screen.refusal is None else screen.refusal
+
+
+def write(document: Any | Deny, outlet: Outlet) -> bytes | Deny:
+    """Write what is left of a document; empty for NOTHING."""
     if isinstance(document, Deny):
         return document
     if document is NOTHING:
         return b""
-    if screen is not None:
-        document = screen.whole(document)
-        if screen.refusal is not None:
-            return screen.refusal
     assert outlet.codec is not None  # or it could not have been read
     try:
         return outlet.codec.encode(document)

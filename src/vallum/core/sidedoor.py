@@ -25,11 +25,12 @@ class Ask(NamedTuple):
     def find(self, document: Any) -> str | None:
         """Return the name under which `document` asks, or None."""
         for container, key in places(document, self.path):
-            if self._asks(container[key]):
+            if self.asks(container[key]):
                 return key if isinstance(key, str) else self.path[0]
         return None
 
-    def _asks(self, value: Any) -> bool:
+    def asks(self, value: Any) -> bool:
+        """Say whether a member with this value asks."""
         if value is None or value is False or value in ({}, []):
             return False
         if self.among is not None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from vallum.core import verdicts
 from vallum.core.address import ip_partition
-from vallum.core.cost import OF_TOKENS, TAKEN_FOR_GOOD, Bill, OutputBound
+from vallum.core.cost import ANSWERS, OF_TOKENS, TAKEN_FOR_GOOD, Bill, OutputBound
 from vallum.core.decision import Deny, Finding, Reason
 from vallum.core.effects import Steps, TakeQuota, ask
 from vallum.core.exchange import NOBODY
@@ -18,6 +19,7 @@ from vallum.core.quota import SECOND_US, Demand, Per, Quota, Strategy, Taken
 from vallum.core.quota_fields import openai_writer, quota_writer
 from vallum.core.stages import found
 from vallum.core.standing import in_force
+from vallum.core.weight import weigh as count_answers
 
 if TYPE_CHECKING:
     from vallum.core.decision import Refusal
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     Writer = Callable[[tuple[Quota, ...]], Callable[[Taken], Fields]]
 
 PLANS_KEPT = 4096  # callers whose buckets' names are kept ready
+
+
+def weigh(x: Exchange, route: Route) -> None:
+    """Count the answers that a request asks for: what a quota of requests takes for it."""
+    x.weight = count_answers(x.document, route.factors)
 
 
 def meter(x: Exchange, route: Route) -> Refusal | None:
@@ -84,10 +91,12 @@ def quotas(
 
     def run(x: Exchange, route: Route) -> Steps[Refusal | None]:
         demands, settles, write = plans.get((x.principal, x.request.client)) or make(x, route)
-        if not demands:
+        held = verdicts.demands(x, route) if not shadow and verdicts.acts(x, route) else ()
+        if not demands and not held:
             return None
-        if x.factor != 1.0:
-            demands = _narrow(demands, x.factor)
+        if x.factor != 1.0 or x.weight != 1:
+            demands = _weighted(_narrow(demands, x.factor), x.weight)
+        demands += held  # at the end: what is written of the others goes by their places
         if settles:
             bill = _bill(x, route)
             demands = bill.ask(demands)
@@ -107,13 +116,28 @@ def quotas(
 
 def _narrow(demands: tuple[Demand, ...], factor: float) -> tuple[Demand, ...]:
     """Put the limits in force that this caller has for now: at least 1 of each."""
+    if factor == 1.0:
+        return demands
     return tuple([demand._replace(limit=in_force(demand.quota.limit, factor)) for demand in demands])
+
+
+def _weighted(demands: tuple[Demand, ...], weight: int) -> tuple[Demand, ...]:
+    """Ask a quota of requests for as many as a request counts as; all else is counted as it is."""
+    if weight == 1:
+        return demands
+    return tuple(
+        [
+            demand._replace(cost=demand.cost * weight) if demand.quota.unit in TAKEN_FOR_GOOD else demand
+            for demand in demands
+        ]
+    )
 
 
 def _bill(x: Exchange, route: Route) -> Bill:
     if x.bill is None:
         received = len(x.body) if route.intake.codecs else _announced(x, route)
-        x.bill = Bill(route.tariff, received, route.meter, x.estimate)
+        tariff = route.tariff._replace(requests=route.tariff.requests * x.weight)
+        x.bill = Bill(tariff, received, route.meter, x.estimate)
         enforced = route.mode is Mode.ENFORCE
         x.bill.cuts = enforced and route.on_overrun is OnOverrun.CUT
     return x.bill
@@ -172,6 +196,8 @@ def _weigh(x: Exchange, demands: tuple[Demand, ...], taken: Taken) -> Deny | Non
     refused = taken.refused
     if refused is None:
         return None
+    if refused.unit == ANSWERS:
+        return verdicts.over(demands, taken)
     cost = next((demand.cost for demand in demands if demand.quota.name == refused.name), 1)
     control = f"quota:{refused.name}"
     if taken.unavailable:

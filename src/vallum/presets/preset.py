@@ -18,6 +18,7 @@ from vallum.core.cost import Meter
 from vallum.core.fieldpath import parse_path
 from vallum.core.problem import ErrorFormat
 from vallum.core.sidedoor import Ask
+from vallum.core.weight import Factor, Weight
 
 Bounds = Mapping[str, int]
 
@@ -33,7 +34,7 @@ class Input(NamedTuple):
     """Where the model's input lies in a request, for whoever compares inputs."""
 
     path: str  # dotted, as in a policy: `inputs.*.data`
-    kind: str  # text, image, audio, vector
+    kind: str  # text, image, audio, vector, table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ class RequestForm:
     passages: Callable[[Any], Iterable[Passage]] | None = None  # the texts that reach the model, and who speaks each
     inputs: tuple[Input, ...] = ()
     attachments: tuple[Attachment, ...] = ()  # where files lie: uploads, base64, data URLs, addresses
+    weights: tuple[Factor, ...] = ()  # members that make a request count as several
     headers: frozenset[str] = frozenset()  # fields that the upstream needs besides the usual
     query: frozenset[str] = frozenset()  # parameters that the API takes
 
@@ -66,6 +68,8 @@ class Withheld(NamedTuple):
     emptied: tuple[str, ...] = ()  # members that stay without their content, as clients fail without them
     events: tuple[str, ...] = ()  # how the types of events begin that do not leave
     media_types: tuple[str, ...] = ()  # of answers that leave, unread, only where the group is granted
+    never: bool = False  # no policy grants it
+    against: tuple[Ask, ...] = ()  # members of requests that are refused where it is granted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +110,22 @@ def asks_over(most: float, *names: str) -> tuple[Ask, ...]:
 def asks_by(name: str, *words: str) -> tuple[Ask, ...]:
     """Say that the member `name` of a request asks by one of `words`."""
     return (Ask(parse_path(name), among=frozenset(words)),)
+
+
+def between(ones: Iterable[Ask], others: Iterable[Ask]) -> tuple[tuple[Ask, Ask], ...]:
+    """Say that none of the one may stand in a request with any of the others."""
+    rest = tuple(others)
+    return tuple([(one, other) for one in ones for other in rest])
+
+
+def counts(*names: str) -> Factor:
+    """Say that a request counts as the highest number that these members name, or as many as they list."""
+    return tuple([Weight(Ask(parse_path(name))) for name in names])
+
+
+def counts_as(answers: int, *members: Ask) -> Factor:
+    """Say that a request in which one of these members asks counts as so many."""
+    return tuple([Weight(member, answers) for member in members])
 
 
 def under(place: str, names: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from vallum.checks.prompt_injection import PromptInjectionConfig
 from vallum.checks.sqli import SqliConfig
 from vallum.config.model.base import Base, Positive, Seconds
 from vallum.config.model.doors import AdminConfig, ClientCertificateConfig, ListenConfig, RecordsConfig
+from vallum.config.model.extraction import ExtractionConfig
 from vallum.config.model.limits import (
     ConcurrencyConfig,
     PriceConfig,
@@ -107,6 +108,9 @@ class RouteConfig(Base, frozen=True):
     request: RequestConfig = RequestConfig()
     checks: Annotated[list[CheckConfig], Meta(description="what the content is searched for")] = []
     response: ResponseConfig = ResponseConfig()
+    extraction: Annotated[
+        ExtractionConfig | None, Meta(description="what is done about copies of the model; absent: nothing")
+    ] = None
     mode: Annotated[Mode, Meta(description="shadow: decide and record, refuse nothing")] = Mode.ENFORCE
     on_error: Annotated[OnError, Meta(description="what to do when a control fails")] = OnError.DENY
     priority: Annotated[PriorityName, Meta(description="whose requests an upstream without room serves first")] = (

@@ -10,6 +10,7 @@ from vallum.checks.images import ImagesConfig
 from vallum.checks.remote_urls import RemoteUrlsConfig
 from vallum.checks.sanitise import SanitiseConfig
 from vallum.config.model.base import Base, Positive
+from vallum.config.model.extraction import FeaturesConfig
 
 
 class NumbersConfig(Base, frozen=True):
@@ -61,6 +62,10 @@ class RequestConfig(Base, frozen=True):
         RemoteUrlsConfig | None, Meta(description="addresses of files that the model server may be told to fetch")
     ] = None
     sanitize: SanitiseConfig | None = None
+    features: Annotated[
+        FeaturesConfig | list[FeaturesConfig] | None,
+        Meta(description="where the model's input lies; where the preset says by default"),
+    ] = None
     max_output_tokens: (
         Annotated[
             int,

@@ -12,6 +12,6 @@ from vallum.presets.preset import Preset
 
 FORMS = {"kserve.generate": GENERATE, "kserve.infer": INFER, "kserve.infer_json": INFER_JSON}
 PRESETS = tuple(
-    Preset(name=name, request=form, answer=ANSWERS[name], error_format=ErrorFormat.PLAIN)
+    Preset(name=name, version=2, request=form, answer=ANSWERS[name], error_format=ErrorFormat.PLAIN)
     for name, form in FORMS.items()
 )

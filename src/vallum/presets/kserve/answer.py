@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vallum.presets.preset import AnswerForm, Withheld, asks, asks_by, under
+from vallum.presets.preset import AnswerForm, Withheld, asks, asks_by, between, under
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LOGITS = ("logit", "logits", "raw_logits", "logprobs", "log_probs", "log_softmax", "pre_softmax", "raw_scores")
 EMBEDDINGS = ("embedding", "embeddings", "features", "hidden_state", "hidden_states", "last_hidden_state")
+PROBABILITIES = ("probabilities", "probs", "class_probabilities", "all_scores", "softmax")
 HIDDEN = (*EMBEDDINGS, "pooler_output", "attention", "attentions", "activations")
 
 
@@ -34,12 +35,19 @@ INFER = AnswerForm(
             "Raw values before the softmax are equations about the weights: as many of them as there are parameters"
             " solve a linear model exactly (Tramer et al. 2016), and a network's last layer (Carlini et al. 2024).",
             asks_by("outputs.*.name", *LOGITS),
+            never=True,
         ),
         "embeddings": Withheld(
             _outputs(HIDDEN),
             "Inner values give a student what it would have to learn, at a fraction of the questions (Orekondy et al."
             " 2019; Liu et al. 2022).",
             asks_by("outputs.*.name", *HIDDEN),
+        ),
+        "probabilities": Withheld(
+            _outputs(PROBABILITIES),
+            "The scores of all classes are as many equations for one question; the best class is the answer (Tramer et"
+            " al. 2016).",
+            asks_by("outputs.*.name", *PROBABILITIES),
         ),
         "version": Withheld(
             ("model_version",),
@@ -69,17 +77,26 @@ INFER_BINARY = replace(
     headers=frozenset({"inference-header-content-length"}),
 )
 
+SCORED = asks("return_log_probs", "parameters.return_log_probs", "logprobs", "parameters.logprobs")
+# By which a caller says what token comes next: beside log-probabilities that is the score of any token at all.
+STEERING = asks("bad_words", "parameters.bad_words")
 GENERATE = AnswerForm(
     values=("id", "model_name", "text_output", "finish_reason"),
     withheld={
         "logprobs": Withheld(
-            ("cum_log_probs", "output_log_probs", "context_logits", "generation_logits"),
+            ("cum_log_probs", "output_log_probs"),
             "Log-probabilities of tokens are linear in the last layer: its width, and more, is computed from them"
             " (Carlini et al. 2024).",
+            SCORED,
+        ),
+        "logits": Withheld(
+            ("context_logits", "generation_logits"),
+            INFER.withheld["logits"].why,
             asks(
-                *("return_log_probs", "parameters.return_log_probs", "return_context_logits", "logprobs"),
-                *("return_generation_logits", "parameters.logprobs"),
+                *("return_context_logits", "return_generation_logits"),
+                *("parameters.return_context_logits", "parameters.return_generation_logits"),
             ),
+            never=True,
         ),
         "version": INFER.withheld["version"],
         "parameters": Withheld(
@@ -88,6 +105,7 @@ GENERATE = AnswerForm(
         ),
     },
     writes_text=True,
+    apart=between(STEERING, SCORED),
 )
 
 ANSWERS: Mapping[str, AnswerForm] = {

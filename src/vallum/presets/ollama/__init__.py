@@ -55,9 +55,11 @@ FORMS = {
     ),
     "ollama.tags": RequestForm(schema=lambda _: NULL),  # no body
 }
+VERSIONS = dict.fromkeys(("ollama.chat", "ollama.generate"), 2)
 PRESETS = tuple(
     Preset(
         name=name,
+        version=VERSIONS.get(name, 1),
         request=FORMS[name],
         answer=answer,
         meter=METERS.get(name),

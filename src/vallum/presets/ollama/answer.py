@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vallum.presets.preset import AnswerForm, Withheld, asks, asks_over, under
+from vallum.presets.preset import AnswerForm, Withheld, asks, asks_by, asks_over, between, under
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,8 @@ LOGPROBS = Withheld(
     " al. 2024).",
     asks("logprobs") + asks_over(0, "top_logprobs"),
 )
+# A schema says what token comes next: beside log-probabilities that is the score of any token at all.
+APART = between(asks_by("format"), LOGPROBS.asked_by)
 REASONING_WHY = (
     "Hidden reasoning is what distillation wants most: students trained on it come close to the model (DeepSeek-AI"
     " 2025)."
@@ -42,6 +44,7 @@ GENERATE = AnswerForm(
     },
     writes_text=True,
     scores=SCORES,
+    apart=APART,
 )
 CHAT = AnswerForm(
     values=(
@@ -58,6 +61,7 @@ CHAT = AnswerForm(
     },
     writes_text=True,
     scores=SCORES,
+    apart=APART,
 )
 EMBED = AnswerForm(
     values=("model", "prompt_eval_count"), members=("embedding", "embeddings"), withheld={"timings": TIMINGS}

@@ -6,7 +6,15 @@ from vallum.presets.openai.answer import ANSWERS
 from vallum.presets.openai.request import FORMS
 from vallum.presets.preset import Preset
 
+VERSIONS = dict.fromkeys(("openai.chat", "openai.completions", "openai.responses"), 2)
 PRESETS = tuple(
-    Preset(name=name, request=form, answer=ANSWERS[name], meter=METERS.get(name), error_format=ErrorFormat.OPENAI)
+    Preset(
+        name=name,
+        version=VERSIONS.get(name, 1),
+        request=form,
+        answer=ANSWERS[name],
+        meter=METERS.get(name),
+        error_format=ErrorFormat.OPENAI,
+    )
     for name, form in FORMS.items()
 )

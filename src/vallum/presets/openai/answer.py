@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vallum.presets.preset import AnswerForm, Withheld, asks, asks_by, asks_over, under
+from vallum.presets.preset import AnswerForm, Withheld, asks, asks_by, asks_over, between, under
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 LOGPROBS_WHY = (
     "Log-probabilities of tokens are linear in the last layer: with them its width, and with logit_bias the layer"
     " itself, is computed for some dollars (Carlini et al. 2024; Finlayson et al. 2024)."
-)
-BIAS = Withheld(
-    (),
-    "A bias on every token turns even the bare choice of a token into its logit, by bisection (Carlini et al. 2024).",
-    asks("logit_bias"),
 )
 SAMPLES = Withheld(
     (),
@@ -59,6 +54,13 @@ REASONING_WHY = (
     " 2025), so that providers hide it."
 )
 
+# By which a caller says what token comes next, whatever the model would say.  Beside log-probabilities that is the
+# score of any token at all, and beside a nudge the measure of any two: the last layer (Carlini et al. 2024).
+BIAS = asks("logit_bias")
+NUDGES = asks_over(-100, "logit_bias.*")
+CHOOSING = asks_by("response_format.type", "json_schema", "structural_tag") + asks_by("tool_choice", "required")
+STEERING = BIAS + CHOOSING
+
 USAGE = under(
     "usage",
     "prompt_tokens completion_tokens total_tokens prompt_tokens_details.audio_tokens"
@@ -84,7 +86,6 @@ CHAT = AnswerForm(
     values=(*HEAD, *under("choices", "index finish_reason"), *_spoken(MESSAGE), *USAGE),
     withheld={
         "logprobs": Withheld(("choices.logprobs",), LOGPROBS_WHY, asks("logprobs") + asks_over(0, "top_logprobs")),
-        "logit_bias": BIAS,
         "samples": SAMPLES,
         "echo": ECHO,
         "reasoning": Withheld(_spoken("reasoning reasoning_content reasoning_details thinking"), REASONING_WHY),
@@ -96,7 +97,7 @@ CHAT = AnswerForm(
     },
     writes_text=True,
     scores=("choices.logprobs.content.logprob", "choices.logprobs.content.top_logprobs.logprob"),
-    apart=tuple([(asks("logit_bias")[0], other) for other in asks("logprobs", "top_logprobs")]),
+    apart=(*between(STEERING, asks("logprobs", "top_logprobs")), *between(CHOOSING, NUDGES)),
 )
 
 COMPLETIONS = AnswerForm(
@@ -107,7 +108,7 @@ COMPLETIONS = AnswerForm(
     },
     writes_text=True,
     scores=("choices.logprobs.token_logprobs", "choices.logprobs.top_logprobs.*"),
-    apart=((asks("logit_bias")[0], asks("logprobs")[0]),),
+    apart=between(BIAS, asks("logprobs")),
 )
 
 EMBEDDINGS = AnswerForm(
@@ -193,6 +194,10 @@ RESPONSES = AnswerForm(
         ),
     },
     writes_text=True,
+    apart=between(
+        asks_by("text.format.type", "json_schema") + asks_by("tool_choice", "required"),
+        asks_over(0, "top_logprobs") + asks_by("include.*", "message.output_text.logprobs"),
+    ),
 )
 
 IMAGES = AnswerForm(

@@ -5,4 +5,4 @@ from vallum.presets.predict.request import CSV, JSON
 from vallum.presets.preset import Preset
 
 FORMS = {"predict.csv": CSV, "predict.json": JSON}
-PRESETS = tuple(Preset(name=name, request=form, answer=ANSWERS[name]) for name, form in FORMS.items())
+PRESETS = tuple(Preset(name=name, version=2, request=form, answer=ANSWERS[name]) for name, form in FORMS.items())

@@ -15,7 +15,9 @@ EQUATIONS = (
 )
 OPEN: Mapping[str, Withheld] = {
     "logits": Withheld(
-        ("logit", "logits", "raw_logits", "logprob", "logprobs", "log_probs", "pre_softmax", "raw_output"), EQUATIONS
+        ("logit", "logits", "raw_logits", "logprob", "logprobs", "log_probs", "pre_softmax", "raw_output"),
+        EQUATIONS,
+        never=True,
     ),
     "embeddings": Withheld(
         ("embedding", "embeddings", "features", "hidden_state", "hidden_states", "attention", "attentions"),
@@ -39,15 +41,13 @@ OPEN: Mapping[str, Withheld] = {
         "Names what runs behind the gateway: reconnaissance.",
     ),
 }
+PROBABILITIES = Withheld(
+    ("probabilities", "probability_distribution", "class_probabilities", "probs", "all_scores"),
+    "The scores of all classes are as many equations for one question; the best class is the answer (Tramer et al."
+    " 2016).",
+)
 PREDICT = AnswerForm(
-    withheld={
-        **OPEN,
-        "probabilities": Withheld(
-            ("probabilities", "probability_distribution", "class_probabilities", "probs", "all_scores"),
-            "The scores of all classes are as many equations for one question; the best class is the answer (Tramer et"
-            " al. 2016).",
-        ),
-    },
+    withheld={**OPEN, "probabilities": PROBABILITIES},
     scores=("confidence", "score", "predictions.confidence", "predictions.score", "probabilities"),
 )
 

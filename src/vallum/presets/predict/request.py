@@ -45,5 +45,5 @@ CSV = RequestForm(
         "header_chars": Bound(128, "length of a column's name"),
     },
     schema=csv,
-    inputs=(Input("rows.*", "vector"),),
+    inputs=(Input("rows.*", "table"),),
 )

@@ -11,6 +11,6 @@ from vallum.presets.tf_serving.request import EXAMPLES, PREDICT
 
 FORMS = {"tf_serving.classify": EXAMPLES, "tf_serving.predict": PREDICT, "tf_serving.regress": EXAMPLES}
 PRESETS = tuple(
-    Preset(name=name, request=form, answer=ANSWERS[name], error_format=ErrorFormat.PLAIN)
+    Preset(name=name, version=2, request=form, answer=ANSWERS[name], error_format=ErrorFormat.PLAIN)
     for name, form in FORMS.items()
 )

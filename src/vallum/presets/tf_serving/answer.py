@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vallum.presets.predict.answer import PROBABILITIES
 from vallum.presets.preset import AnswerForm, Withheld, asks_by
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ PREDICT = AnswerForm(
             ("logit", "logits", "raw_logits", "logprobs", "log_probs", "pre_softmax"),
             "Raw values before the softmax are equations about the weights: as many of them as there are parameters"
             " solve a linear model exactly (Tramer et al. 2016).",
+            never=True,
         ),
+        "probabilities": PROBABILITIES,
         "embeddings": Withheld(
             ("embedding", "embeddings", "features", "hidden_state", "hidden_states", "attention", "attentions"),
             "Inner values give a student what it would have to learn, at a fraction of the questions (Orekondy et al."

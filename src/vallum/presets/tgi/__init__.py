@@ -5,7 +5,7 @@ from typing import Any
 from vallum.core.content import Passage, Voice
 from vallum.core.problem import ErrorFormat
 from vallum.presets.passages import members, spoken
-from vallum.presets.preset import Preset, RequestForm
+from vallum.presets.preset import Preset, RequestForm, counts
 from vallum.presets.tgi.amounts import METER
 from vallum.presets.tgi.answer import ANSWERS
 from vallum.presets.tgi.request import BOUNDS, INPUTS, REFUSALS, generate
@@ -21,8 +21,15 @@ def passages(document: Any) -> list[Passage]:
     ]
 
 
-FORM = RequestForm(bounds=BOUNDS, schema=generate, refused=REFUSALS, passages=passages, inputs=INPUTS)
+FORM = RequestForm(
+    bounds=BOUNDS,
+    schema=generate,
+    refused=REFUSALS,
+    passages=passages,
+    inputs=INPUTS,
+    weights=(counts("parameters.best_of"),),
+)
 PRESETS = tuple(
-    Preset(name=name, request=FORM, answer=ANSWERS[name], meter=METER, error_format=ErrorFormat.PLAIN)
+    Preset(name=name, version=2, request=FORM, answer=ANSWERS[name], meter=METER, error_format=ErrorFormat.PLAIN)
     for name in ("tgi.generate", "tgi.generate_stream")
 )

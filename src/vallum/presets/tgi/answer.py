@@ -25,6 +25,8 @@ GENERATE = AnswerForm(
             " (Carlini et al. 2024).",
             asks("parameters.decoder_input_details") + asks_over(0, "parameters.top_n_tokens"),
             emptied=("token.logprob",),
+            # It says what token comes next; every event of a stream, and `details`, would hold that token's score.
+            against=asks("parameters.grammar"),
         ),
         "token_ids": Withheld(
             (),

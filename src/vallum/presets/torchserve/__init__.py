@@ -8,4 +8,4 @@ from vallum.presets.preset import Preset
 from vallum.presets.torchserve.answer import ANSWERS
 from vallum.presets.torchserve.request import PREDICT
 
-PRESETS = (Preset(name="torchserve.predict", request=PREDICT, answer=ANSWERS["torchserve.predict"]),)
+PRESETS = (Preset(name="torchserve.predict", version=2, request=PREDICT, answer=ANSWERS["torchserve.predict"]),)

@@ -7,9 +7,11 @@ from vallum.presets.vllm import pooling, request
 from vallum.presets.vllm.answer import ANSWERS
 
 FORMS = {**request.FORMS, **pooling.FORMS}
+FIRST = frozenset({"vllm.detokenize", "vllm.tokenize"})  # are as they were
 PRESETS = tuple(
     Preset(
         name=name,
+        version=1 if name in FIRST else 2,
         request=FORMS[name],
         answer=answer,
         meter=METERS.get(f"openai.{name.partition('.')[2]}"),

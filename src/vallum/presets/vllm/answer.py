@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vallum.presets.openai.answer import CHAT, COMPLETIONS, EMBEDDINGS, FINGERPRINTS, USAGE
-from vallum.presets.preset import AnswerForm, Withheld, under
+from vallum.presets.openai.answer import CHAT, CHOOSING, COMPLETIONS, EMBEDDINGS, FINGERPRINTS, NUDGES, STEERING, USAGE
+from vallum.presets.preset import AnswerForm, Withheld, asks, asks_over, between, under
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 HEAD = ("id", "object", "created", "model")
+# vLLM has more ways to say what token comes next, and states log-probabilities as they were before any of them.
+GUIDING = asks(
+    *("allowed_token_ids", "bad_words", "guided_choice", "guided_grammar", "guided_json", "guided_regex"),
+    *("logprob_token_ids", "structured_outputs"),
+) + asks_over(0, "min_tokens")
+NAMED = asks("logprobs", "top_logprobs", "prompt_logprobs")
+APART = (*between(STEERING + GUIDING, NAMED), *between(CHOOSING + GUIDING, NUDGES))
+VLLM_CHAT, VLLM_COMPLETIONS = replace(CHAT, apart=APART), replace(COMPLETIONS, apart=APART)
 SCORE = AnswerForm(
     values=(*HEAD, *under("data", "index object score"), *USAGE),
     withheld={"fingerprints": FINGERPRINTS},
@@ -49,9 +58,9 @@ TOKENIZE = AnswerForm(
 )
 
 ANSWERS: Mapping[str, AnswerForm] = {
-    "vllm.chat": CHAT,
+    "vllm.chat": VLLM_CHAT,
     "vllm.classify": CLASSIFY,
-    "vllm.completions": COMPLETIONS,
+    "vllm.completions": VLLM_COMPLETIONS,
     "vllm.detokenize": TOKENIZE,
     "vllm.embeddings": EMBEDDINGS,
     "vllm.pooling": POOLING,

@@ -27,12 +27,17 @@ DANGEROUS: Mapping[str, str] = {
 
 def _served() -> dict[str, Any]:
     """Return what all of these calls take."""
-    return dict.fromkeys(DANGEROUS, REFUSED) | optional(
-        add_special_tokens=FLAG,
-        normalize=FLAG,
-        truncate_prompt_tokens=whole(-1, 10_000_000),
-        use_activation=FLAG,
-        user=text(256),
+    # Without its activation the server answers with logits, under the name of scores.
+    never = {"use_activation": one_of(True, None)}
+    return (
+        dict.fromkeys(DANGEROUS, REFUSED)
+        | never
+        | optional(
+            add_special_tokens=FLAG,
+            normalize=FLAG,
+            truncate_prompt_tokens=whole(-1, 10_000_000),
+            user=text(256),
+        )
     )
 
 

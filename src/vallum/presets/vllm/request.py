@@ -154,6 +154,7 @@ FORMS: Mapping[str, RequestForm] = {
         bounds=CHAT_BOUNDS,
         schema=chat_schema,
         refused={**chat.DANGEROUS, **DANGEROUS},
+        weights=chat.WEIGHTS,
         passages=chat_passages,
         inputs=chat.CHAT.inputs,
         attachments=(
@@ -166,6 +167,7 @@ FORMS: Mapping[str, RequestForm] = {
         bounds=COMPLETION_BOUNDS,
         schema=completion_schema,
         refused=DANGEROUS,
+        weights=completions.WEIGHTS,
         passages=prompt_passages("prompt", "suffix"),
         inputs=(Input("prompt", "text"), Input("prompt.*", "text")),
     ),

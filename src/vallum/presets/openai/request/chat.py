@@ -8,15 +8,17 @@ from vallum.core.content import Attachment, Takes
 from vallum.presets.openai.passages import chat_passages
 from vallum.presets.openai.request.members import (
     ANSWERS,
-    BIASES,
+    BIAS_BOUNDS,
     BREAKPOINT,
     CHARACTERS,
     DATA,
     DETAILS,
+    ECHOED,
     EFFORTS,
     ID,
     LOCATION,
     NAME,
+    NUDGED,
     OUTPUT_TOKENS,
     PAIRS,
     SCHEMA_DEPTH,
@@ -27,7 +29,7 @@ from vallum.presets.openai.request.members import (
     optional,
     sampling,
 )
-from vallum.presets.preset import Bound, Input, RequestForm
+from vallum.presets.preset import Bound, Input, RequestForm, counts
 from vallum.presets.shape import (
     ANY_OBJECT,
     ANYTHING,
@@ -62,7 +64,7 @@ BOUNDS: Mapping[str, Bound] = {
     "max_tokens": OUTPUT_TOKENS,
     "n": ANSWERS,
     "stop": STOPS,
-    "logit_bias": BIASES,
+    **BIAS_BOUNDS,
     "metadata": PAIRS,
     "schema_depth": SCHEMA_DEPTH,
 }
@@ -230,10 +232,12 @@ def _tool_choice(bounds: Bounds) -> Shape:
     return either({"type": "string", "pattern": "^(none|auto|required)$"}, chosen)
 
 
+WEIGHTS = (counts("n", "best_of"), NUDGED, ECHOED)
 CHAT = RequestForm(
     bounds=BOUNDS,
     schema=schema,
     refused=DANGEROUS,
+    weights=WEIGHTS,
     passages=chat_passages,
     attachments=ATTACHMENTS,
     inputs=(

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 from vallum.presets.openai.passages import prompt_passages
 from vallum.presets.openai.request.members import (
     ANSWERS,
-    BIASES,
+    BIAS_BOUNDS,
     CHARACTERS,
+    ECHOED,
     ID,
+    NUDGED,
     OUTPUT_TOKENS,
     STOPS,
     common,
     optional,
     sampling,
 )
-from vallum.presets.preset import Bound, Input, RequestForm
+from vallum.presets.preset import Bound, Input, RequestForm, counts
 from vallum.presets.shape import FLAG, Shape, one_of, or_null, record, text, whole
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ COMPLETION_BOUNDS: Mapping[str, Bound] = {
     "n": ANSWERS,
     "best_of": Bound(8, "answers of which the best is chosen"),
     "stop": STOPS,
-    "logit_bias": BIASES,
+    **BIAS_BOUNDS,
 }
 EMBEDDING_BOUNDS: Mapping[str, Bound] = {
     "inputs": Bound(2048, "texts of one request"),
@@ -93,9 +95,11 @@ def embedding(bounds: Bounds) -> Mapping[str, Any]:
     )
 
 
+WEIGHTS = (counts("prompt"), counts("n", "best_of"), NUDGED, ECHOED)
 COMPLETIONS = RequestForm(
     bounds=COMPLETION_BOUNDS,
     schema=completion,
+    weights=WEIGHTS,
     passages=prompt_passages("prompt", "suffix"),
     inputs=(Input("prompt", "text"), Input("prompt.*", "text")),
 )

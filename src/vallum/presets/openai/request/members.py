@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vallum.presets.preset import Bound
+from vallum.presets.preset import Bound, asks, asks_over, counts_as
 from vallum.presets.shape import (
     ANY_OBJECT,
     FLAG,
@@ -31,10 +31,19 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 
 CHARACTERS = Bound(1_000_000, "characters of one text")
+BAN = -100  # the bias of a token that is never chosen
+
 OUTPUT_TOKENS = Bound(131_072, "tokens that an answer may be asked to have at most")
 ANSWERS = Bound(8, "answers that may be asked for at once")
 STOPS = Bound(4, "texts that end an answer")
-BIASES = Bound(300, "tokens with a bias")
+BIASES = Bound(32, "tokens that an answer may not have: each with a `logit_bias` of -100")
+NUDGES = Bound(4, "tokens whose `logit_bias` is another number, in a request that bans none")
+NUDGE = Bound(2, "how large such a number may be")
+BIAS_BOUNDS = {"logit_bias": BIASES, "nudges": NUDGES, "nudge": NUDGE}
+# What tells more than one answer does: a nudge compares two tokens, an echo scores every token of the prompt.
+TELLING = 10
+NUDGED = counts_as(TELLING, *asks_over(-100, "logit_bias.*"))
+ECHOED = counts_as(TELLING, *asks("echo", "prompt_logprobs"))
 PAIRS = Bound(16, "pairs of metadata")
 SCHEMA_DEPTH = Bound(16, "levels of a JSON Schema or of other free JSON in a request")
 DATA = Bound(14_000_000, "characters of one image, sound or file, in base64 or as an address")
@@ -72,12 +81,7 @@ def sampling(bounds: Bounds) -> dict[str, Any]:
     """Return what chat and completions take besides: how tokens are chosen, and when to end."""
     return optional(
         frequency_penalty=number(-2, 2),
-        logit_bias={
-            "type": "object",
-            "maxProperties": bounds["logit_bias"],
-            "propertyNames": {"pattern": "^[0-9]{1,7}$"},
-            "additionalProperties": number(-100, 100),
-        },
+        logit_bias=_bias(bounds),
         max_tokens=whole(1, bounds["max_tokens"]),
         n=whole(1, bounds["n"]),
         presence_penalty=number(-2, 2),
@@ -85,6 +89,18 @@ def sampling(bounds: Bounds) -> dict[str, Any]:
         stop=either(text(256), listed(text(256), bounds["stop"])),
         stream_options=record(include_usage=FLAG, include_obfuscation=FLAG),
     )
+
+
+def _bias(bounds: Bounds) -> Shape:
+    """Take bans, or a few small numbers: what is over the best by more than two of them cannot be measured."""
+    nudge = bounds["nudge"]
+    return {
+        "type": "object",
+        "propertyNames": {"pattern": "^[0-9]{1,7}$"},
+        "if": {"additionalProperties": {"maximum": BAN}},
+        "then": {"maxProperties": bounds["logit_bias"], "additionalProperties": number(BAN, BAN)},
+        "else": {"maxProperties": bounds["nudges"], "additionalProperties": number(-nudge, nudge)},
+    }
 
 
 def function(bounds: Bounds) -> dict[str, Any]:

@@ -1,0 +1,363 @@
+"""What becomes of whom: what sweeps find, in; a grade for each account, out.
+
+    named once                                  alert: operators are told
+    named by `sweeps` sweeps in a row           the first grade: one budget for the cluster, and coarser answers
+    still named after a day, and after a week   proof of work, refusal, where the policy has them
+    not named any more                          a grade lower with every `lasts_s`, until it is clear
+
+Rule 1: content alone never takes an established or verified account beyond coarser answers.
+Rule 2: who is established is settled when an account is first named: nobody grows old under suspicion.
+Rule 3: an account keeps its cluster while it is suspected.  Clusters that turn out to be one are one from then on,
+        under the older name: no new name means a new budget.
+Rule 4: what was found without calibration is an alert and no more.
+
+A clock that goes back stands still here.  State is bounded; what is least suspected, for longest, makes way first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from hashlib import sha256
+from math import isfinite, log2
+from typing import TYPE_CHECKING
+
+from vallum.core.extraction import CLEAR, Change, Grade, Terms, Verdict
+from vallum.extraction.rung import Rung, join, read, rename, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from vallum.core.extraction import Account, Pardon
+    from vallum.extraction.facts import Alarm, Findings, Named
+    from vallum.extraction.rung import State
+
+ACCOUNTS_MAX = 50_000  # about 20 MB
+COHORTS_MAX = 1_000
+UNTOLD_MAX = 10_000  # changes that nobody has fetched; the oldest go first
+
+
+class Ladder:
+    """All suspected accounts of one route."""
+
+    def __init__(self, terms: Terms, accounts_max: int = ACCOUNTS_MAX) -> None:
+        """Judge by `terms`."""
+        self.terms = terms
+        self._max = accounts_max
+        self._rungs: dict[str, Rung] = {}
+        # Alarms in a row, the last time that they were enough, and how far it is over the threshold.
+        self._cohorts: dict[str, tuple[int, float, float]] = {}
+        self._leaks: dict[str, float] = {}  # by cluster or cohort: the share of the model that it holds by now
+        self._pardons: dict[str, Pardon] = {}
+        self._reported: dict[str, str] = {}  # by which names the clusters of the last sweep go here
+        self._untold: deque[Change] = deque(maxlen=UNTOLD_MAX)
+        self._now = 0.0
+        self.sweeps = self.alarms = 0
+
+    @property
+    def terms(self) -> Terms:
+        """What may be done to whom, and when; a new policy may say otherwise."""
+        return self._terms
+
+    @terms.setter
+    def terms(self, terms: Terms) -> None:
+        self._terms = terms
+        self._ranks = sorted({Grade.CLEAR, Grade.ALERT, *terms.grades})
+        # The highest grade that may be used, by the one that is wanted.
+        self._usable = {wanted: max(grade for grade in self._ranks if grade <= wanted) for wanted in Grade}
+
+    # --- what sweeps find
+
+    def update(self, findings: Findings, now: float, leaks: Mapping[str, float] | None = None) -> list[Change]:
+        """Take in what a sweep has found; return whose grade has changed.
+
+        `leaks` is what each cluster or cohort is thought to hold of the model by now, from 0 to 1.
+        """
+        now = self._tick(now)
+        self.sweeps += 1
+        self.alarms += len(findings.alarms)
+        if leaks is not None:
+            self._leaks = {name: min(1.0, max(0.0, leak)) for name, leak in leaks.items() if isfinite(leak)}
+        named = {one.name: one for one in sorted(findings.named, key=lambda one: one.score)}
+        for name, rung in self._rungs.items():
+            if name not in named and findings.calibrated:
+                rung.row = 0
+        changes = self.review(now)  # who was on the way down, as far as that went
+        clusters = self._find_clusters(named.values())
+        self._reported = clusters
+        sizes = Counter(one.cluster for one in named.values())
+        self._make_room(named, now)
+        for one in reversed(named.values()):
+            self._name(one, clusters[one.cluster], sizes[one.cluster], now, calibrated=findings.calibrated)
+        self._note_alarms(findings.alarms if findings.calibrated else (), now)
+        return changes + self.review(now)
+
+    def join(self, one: Named, now: float) -> list[Change]:
+        """Take in an account that was named between sweeps, for a cluster that enough sweeps have found already."""
+        now = self._tick(now)
+        rung = self._rungs.get(one.name)
+        if rung is not None and rung.row >= self.terms.sweeps:
+            return []
+        cluster = self._reported.get(one.cluster, one.cluster)
+        others = 1 if rung is None else rung.others + 1
+        for _ in range(self.terms.sweeps - (0 if rung is None else rung.row)):
+            self._name(one, cluster, others, now, calibrated=True)
+        return self.review(now)
+
+    def review(self, now: float) -> list[Change]:
+        """Return whose grade has changed since it was last told, and forget who is clear again."""
+        now = self._tick(now)
+        changes: list[Change] = []
+        for name, rung in list(self._rungs.items()):
+            grade = self._grade(rung, now)
+            if grade is not rung.told:
+                changes.append(Change(name, rung.cluster, rung.told, grade, now, _evidence(rung)))
+                rung.told = grade
+            if grade is Grade.CLEAR:
+                del self._rungs[name]
+        self._untold += changes
+        return changes
+
+    def take_changes(self, now: float) -> list[Change]:
+        """Return all changes that were not fetched yet, oldest first."""
+        self.review(now)
+        taken = list(self._untold)
+        self._untold.clear()
+        return taken
+
+    def _name(self, one: Named, cluster: str, others: int, now: float, *, calibrated: bool) -> None:
+        rung = self._rungs.get(one.name)
+        if rung is None:
+            if len(self._rungs) >= self._max:
+                return
+            rung = Rung(cluster, now, now, now, 0.0, 0, Grade.CLEAR, Grade.CLEAR, 0.0, 0, one.established)
+            self._rungs[one.name] = rung
+        grade = self._grade(rung, now)
+        if grade <= Grade.ALERT and not rung.row:
+            rung.acted = 0.0
+        rung.cluster, rung.named, rung.others = cluster, now, others - 1
+        rung.score = one.score if isfinite(one.score) else 0.0
+        rung.row += int(calibrated)
+        wanted = Grade.ALERT
+        if calibrated and rung.row >= self.terms.sweeps:
+            rung.acted = rung.acted or now
+            wanted = self._wanted(rung, now)
+        if wanted >= grade:  # else it goes on fading: one sweep alone does not hold up what several have said
+            rung.grade, rung.held = wanted, now
+
+    def _wanted(self, rung: Rung, now: float) -> Grade:
+        terms = self.terms
+        wanted = terms.first
+        if rung.established:
+            wanted = Grade.COARSER
+        elif now - rung.acted >= terms.refused_after_s and Grade.REFUSED in terms.grades:
+            wanted = Grade.REFUSED
+        elif now - rung.acted >= terms.proof_after_s:
+            wanted = max(wanted, Grade.PROOF)
+        return self._usable[wanted]
+
+    def _grade(self, rung: Rung, now: float) -> Grade:
+        """Return the grade at `now`: a step lower for each `lasts_s` since it was held up."""
+        steps = int((now - rung.held) / self._terms.lasts_s)
+        if steps <= 0:
+            return rung.grade
+        ranks = [grade for grade in self._ranks if grade <= rung.grade]
+        return ranks[max(0, len(ranks) - 1 - steps)]
+
+    # --- clusters
+
+    def _find_clusters(self, named: Iterable[Named]) -> dict[str, str]:
+        """Say by which name each reported cluster goes: its oldest member's, or one of its own."""
+        since: dict[str, float] = {}
+        for rung in self._rungs.values():
+            since[rung.cluster] = min(rung.first, since.get(rung.cluster, rung.first))
+        members: dict[str, list[str]] = {}
+        for one in named:
+            members.setdefault(one.cluster, []).append(one.name)
+        found: dict[str, str] = {}
+        for reported in sorted(members):
+            known = {self._rungs[name].cluster for name in members[reported] if name in self._rungs}
+            name = min(known, key=lambda cluster: (since[cluster], cluster), default="") or _label(members[reported])
+            for other in known - {name}:
+                self._rename(other, name)
+            found = {old: name if new in known else new for old, new in found.items()}
+            found[reported] = name
+            since.setdefault(name, self._now)
+        return found
+
+    def _rename(self, old: str, new: str) -> None:
+        rename(self._rungs, old, new)
+        if old in self._leaks:
+            self._leaks[new] = max(self._leaks[old], self._leaks.get(new, 0.0))
+
+    def _make_room(self, named: Mapping[str, Named], now: float) -> None:
+        """Make room for those named now; of the others the oldest alerts make way, and nobody beyond an alert."""
+        excess = len(self._rungs) + sum(name not in self._rungs for name in named) - self._max
+        if excess <= 0:
+            return
+        alerts = [
+            (rung.named, name)
+            for name, rung in self._rungs.items()
+            if name not in named and self._grade(rung, now) <= Grade.ALERT
+        ]
+        for _, name in sorted(alerts)[:excess]:
+            del self._rungs[name]
+
+    def _note_alarms(self, alarms: tuple[Alarm, ...], now: float) -> None:
+        sounded = {alarm.cohort: alarm for alarm in alarms[:COHORTS_MAX]}
+        self._cohorts = {
+            name: (0 if name not in sounded else row, held, over)
+            for name, (row, held, over) in self._cohorts.items()
+            if name in sounded or now - held < self.terms.lasts_s
+        }
+        for name, alarm in sounded.items():
+            row, held, _ = self._cohorts.get(name, (0, 0.0, 1.0))
+            over = alarm.statistic / alarm.threshold if alarm.threshold > 0 else 1.0
+            held = now if row + 1 >= self.terms.sweeps else held
+            self._cohorts[name] = (row + 1, held, over if isfinite(over) and over > 1 else 1.0)
+
+    # --- what is read
+
+    def verdict(self, account: Account, now: float, *, established: bool = False) -> Verdict:
+        """Say what holds for an account; `established` is for one that no sweep has named."""
+        rung = self._rungs.get(account.name)
+        if rung is None:
+            if not self._cohorts or established or account.verified or not self.terms.probation:
+                return CLEAR
+            return self._probation(account, now)
+        now = max(now, self._now)
+        grade = self._grade(rung, now)
+        pardon = self._pardon(account.name, rung.cluster, now)
+        if pardon is not None:
+            evidence = f"{_evidence(rung)}; pardoned by {pardon.by}: {pardon.because}"
+            return Verdict(Grade.ALERT, cluster=rung.cluster, evidence=evidence, until=pardon.until, pardoned=True)
+        if grade <= Grade.ALERT:
+            return CLEAR if not grade else Verdict(grade, 0, rung.cluster, None, 0, _evidence(rung), self._until(rung))
+        if account.verified:  # since it was named, perhaps
+            grade = min(grade, Grade.COARSER)
+        terms, leak = self.terms, self._leaks.get(rung.cluster, 0.0)
+        return Verdict(
+            grade,
+            terms.coarsen_established if rung.established or account.verified else terms.coarsen,
+            rung.cluster,
+            # What the cluster holds already was taken out of its budget.
+            max(1, round(terms.answers_a_day * (1.0 - leak))) if grade >= Grade.BUDGET else None,
+            self._bits(leak) if grade is Grade.PROOF else 0,
+            _evidence(rung),
+            self._until(rung, now),
+        )
+
+    def _probation(self, account: Account, now: float) -> Verdict:
+        """Ask work of an untrusted account whose cohort stands out."""
+        now = max(now, self._now)
+        for name in cohorts_of(account):
+            _, held, over = self._cohorts.get(name, (0, 0.0, 1.0))
+            if not held or now - held >= self.terms.lasts_s:
+                continue
+            pardon = self._pardon(account.name, name, now)
+            evidence = f"of the cohort {name}, which differs from established accounts {over:.2g}-fold"
+            if pardon is not None:
+                return Verdict(Grade.ALERT, evidence=f"{evidence}; pardoned by {pardon.by}", pardoned=True)
+            bits = min(self.terms.work_bits[1], self._bits(self._leaks.get(name, 0.0)) + int(log2(over)))
+            return Verdict(Grade.PROOF, 0, name, None, bits, evidence, held + self.terms.lasts_s)
+        return CLEAR
+
+    def _bits(self, leak: float) -> int:
+        least, most = self.terms.work_bits
+        return least + round((most - least) * leak)
+
+    def _until(self, rung: Rung, now: float | None = None) -> float:
+        """Return when the account is a grade lower, if nothing more is found."""
+        steps = 0 if now is None else int(max(0.0, now - rung.held) / self.terms.lasts_s)
+        return rung.held + (steps + 1) * self.terms.lasts_s
+
+    # --- operators
+
+    def pardon(self, pardons: Iterable[Pardon]) -> None:
+        """Put these pardons in the place of those before."""
+        self._pardons = {pardon.whom: pardon for pardon in pardons}
+
+    def is_pardoned(self, account: str, now: float) -> bool:
+        """Say whether an account by itself is pardoned, whatever it is suspected of."""
+        return self._pardon(account, "", now) is not None
+
+    def _pardon(self, account: str, cluster: str, now: float) -> Pardon | None:
+        if not self._pardons:
+            return None
+        for whom in (account, f"cluster\x1f{cluster}"):
+            pardon = self._pardons.get(whom)
+            if pardon is not None and pardon.until > now:
+                return pardon
+        return None
+
+    def count(self, now: float) -> dict[Grade, int]:
+        """Return how many accounts have each grade."""
+        now = max(now, self._now)
+        counts = dict.fromkeys(Grade, 0)
+        for rung in self._rungs.values():
+            counts[self._grade(rung, now)] += 1
+        return counts
+
+    def suspects(self, now: float) -> Iterator[tuple[str, str, Grade]]:
+        """Yield every account that is suspected, with its cluster and its grade."""
+        now = max(now, self._now)
+        for name, rung in self._rungs.items():
+            yield name, rung.cluster, self._grade(rung, now)
+
+    # --- other processes, and the next one
+
+    def pack(self) -> bytes:
+        """Write the state down, for a restart and for other replicas."""
+        return write(self._now, self._rungs, self._cohorts, self._leaks)
+
+    def unpack(self, packed: bytes) -> None:
+        """Take in what was packed, here before or by another replica; of each account the graver stays.
+
+        Raises ValueError for what is no such state, and then nothing has changed.
+        """
+        now, rungs, cohorts, leaks = read(packed)
+        self._tick(now)
+        for name, other in rungs.items():
+            mine = self._rungs.get(name)
+            if mine is not None and mine.cluster != other.cluster:
+                (_, new), (_, old) = sorted(((mine.first, mine.cluster), (other.first, other.cluster)))
+                rename(rungs, old, new)
+                self._rename(old, new)
+        for name, other in rungs.items():
+            mine = self._rungs.get(name)
+            if mine is not None:
+                self._rungs[name] = join(mine, other)
+            elif len(self._rungs) < self._max:
+                self._rungs[name] = other
+        for name, (row, held, over) in cohorts.items():
+            if name not in self._cohorts or self._cohorts[name][1] < held:
+                self._cohorts[name] = (row, held, over)
+        for name, leak in leaks.items():
+            self._leaks[name] = max(leak, self._leaks.get(name, 0.0))
+
+    def adopt(self, state: State) -> None:
+        """Put another replica's state, as `rung.read` read it, in the place of this one."""
+        now, rungs, cohorts, leaks = state
+        self._tick(now)
+        self._rungs, self._cohorts, self._leaks = rungs, cohorts, leaks
+
+    def _tick(self, now: float) -> float:
+        if isfinite(now):
+            self._now = max(self._now, now)
+        return self._now
+
+
+def cohorts_of(account: Account) -> list[str]:
+    """Name the cohorts that an untrusted account belongs to, as sweeps name them: a kind, and which of that kind."""
+    kinds = {"network": account.network, "agent": account.agent, "client": account.client, "tenant": account.tenant}
+    return ["new", *(f"{kind}:{value}" for kind, value in kinds.items() if value)]
+
+
+def _label(members: list[str]) -> str:
+    """Name a new cluster by its members: every replica that sees the same gives it the same name."""
+    return f"c{sha256(min(members).encode()).hexdigest()[:10]}"
+
+
+def _evidence(rung: Rung) -> str:
+    times = "once" if rung.row == 1 else f"{rung.row} sweeps in a row"
+    who = "an established account" if rung.established else "an account"
+    return f"{who} named with {rung.others} others, {times}, score {rung.score:.3g}"

@@ -1,0 +1,172 @@
+"""Sets an account against its own history, and says how unlike its owner what is asked is.
+
+Of each account that has a history, the sum of its last queries is kept, in which a query fades to a half within nine;
+what it asked before is what its sketch holds beyond that.  How far the two are apart, and how seldom that happens to
+honest accounts, says how strange the last queries are: 0 as ever, 1 as only `RARE` of honest accounts are in a week.
+
+A strange account is told of, and, where nothing else speaks for a theft, asked to prove possession only at 1.  Signs of
+theft (core/theft.py: a new network, agent or scope) lower what content must show: 0.3 of them, 0.3 less.
+
+Rule 1: never a block.  Who proves possession of a bound credential is let in, whatever is asked.
+Rule 2: nothing is said before `PAIRS_MIN` pairs of what is usual, and `WEEKS_MIN` weeks of accounts, are known.
+Rule 3: a strange account stays so for a day, fading: a thief who goes on would soon be that account's history.
+
+Memory: under 1 KiB an account with a history, `ACCOUNTS_MAX` of them; the one that was silent longest makes way.
+
+Misses: who asks as the owner does, or as many others do (another customer's credential, used for that customer's
+purposes); the first ten or so queries; accounts of less than `HISTORY_MIN` queries in two weeks.  Each replica sees the
+queries that it answered itself: of four replicas, each notices after four times as many, and each learns what is usual
+by itself.  After a restart the first twenty queries of an account are those of its owner.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from math import inf, log
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vallum.extraction.facts import WIDTH
+from vallum.extraction.habit import Habit, Pair, Rarity, fit
+from vallum.extraction.state import check_array
+
+if TYPE_CHECKING:
+    from vallum.extraction.facts import Floats
+
+ACCOUNTS_MAX = 10_000
+HISTORY_MIN = 60  # queries before the last ones
+FADES = 0.92  # to so much, an earlier query with each later one
+RECENT_MIN = 8.0  # weight of the last queries, of 12 at most, before they say anything
+RARE = 0.002  # of accounts, in a week
+PAIRS_MIN, PAIRS_MAX = 240, 2000
+PAIR_EVERY, PAIRS_OF_ONE = 12, 12  # queries between two pairs of an account, and how many it may give
+WEEKS_MIN, WEEKS_MAX = 80, 4000
+WEEK_S, STAYS_S = 604_800.0, 86_400.0
+
+
+@dataclass(slots=True)
+class Recent:
+    """What is kept of one account."""
+
+    total: Floats = field(default_factory=lambda: np.zeros(WIDTH, np.float32))  # of its last queries, fading
+    weight: float = 0.0
+    asked: int = 0
+    pairs: int = 0  # that it gave
+    largest: float = -inf  # strangeness of this week
+    week: int = 0
+    strange: float = 0.0  # the most of late
+    at: float = 0.0  # when that was
+
+
+class OwnHistory:
+    """All accounts of a route, each against its own."""
+
+    def __init__(self, most: int = ACCOUNTS_MAX) -> None:
+        """Keep at most `most` accounts."""
+        self._most = most
+        self._accounts: OrderedDict[str, Recent] = OrderedDict()
+        self._pairs: list[Pair] = []
+        self._weeks: list[float] = []
+        self._habit: Habit | None = None
+        self._fitted = 0  # to how many pairs
+        self._rarity: Rarity | None = None
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether enough is known of what is usual."""
+        return self._rarity is not None
+
+    def note(self, name: str, rows: Floats, count: float, total: Floats, at: float) -> float:
+        """Take a query's rows, and say how strange the account's last queries are, 0 to 1.
+
+        `count` and `total` are those of all its queries of the last two weeks, these among them.
+        """
+        if count < HISTORY_MIN / 2:  # a flood of accounts that ask little takes no room
+            return 0.0
+        kept = self._find(name)
+        for row in rows:
+            kept.total *= np.float32(FADES)
+            kept.total += row
+            kept.weight = kept.weight * FADES + 1
+            kept.asked += 1
+        before = count - kept.weight
+        if kept.weight < RECENT_MIN or before < HISTORY_MIN:
+            return self.judge(name, at)
+        pair = Pair(kept.total / np.float32(kept.weight), (total - kept.total) / np.float32(before), before)
+        self._gather(kept, pair)
+        if self._habit is None:
+            return 0.0
+        strangeness = self._habit.strangeness(pair)
+        if self._rarity is not None:
+            strange = min(1.0, log(max(self._rarity.of(strangeness), RARE)) / log(RARE))
+            if strange >= self.judge(name, at):
+                kept.strange, kept.at = strange, at
+        self._learn(kept, strangeness, at)
+        return self.judge(name, at)
+
+    def judge(self, name: str, at: float) -> float:
+        """Say how strange an account is by now, 0 to 1."""
+        kept = self._accounts.get(name)
+        if kept is None:
+            return 0.0
+        return kept.strange * min(1.0, max(0.0, 1 - (at - kept.at) / STAYS_S))
+
+    def state(self) -> Any:
+        """Return what is usual, as far as it is known; of accounts, nothing."""
+        habit = None if self._habit is None else [*self._habit[:3], self._habit.noise]
+        return {"habit": habit, "fitted": self._fitted, "weeks": np.array(self._weeks)}
+
+    def take_state(self, state: Any) -> None:
+        """Go by what another knew.  Raise ValueError for what is no state."""
+        weeks, fitted = check_array(state["weeks"], np.float64, None), int(state["fitted"])
+        habit = None
+        if state["habit"] is not None:
+            middle, basis, spread, noise = state["habit"]
+            habit = Habit(
+                check_array(middle, np.float32, WIDTH),
+                check_array(basis, np.float32, WIDTH, WIDTH),
+                check_array(spread, np.float32, WIDTH),
+                float(noise),
+            )
+        self._habit, self._fitted, self._weeks = habit, fitted, weeks.tolist()[-WEEKS_MAX:]
+        self.fit()
+
+    def clear(self, name: str) -> None:
+        """Take an account's last queries for its owner's, as an operator says."""
+        self._accounts.pop(name, None)
+
+    def _find(self, name: str) -> Recent:
+        kept = self._accounts.get(name)
+        if kept is None:
+            if len(self._accounts) >= self._most:
+                self._accounts.popitem(last=False)
+            kept = self._accounts[name] = Recent()
+        else:
+            self._accounts.move_to_end(name)
+        return kept
+
+    def _gather(self, kept: Recent, pair: Pair) -> None:
+        """Take a pair into what is usual, some of each account."""
+        if kept.asked % PAIR_EVERY == 0 and kept.pairs < PAIRS_OF_ONE and len(self._pairs) < PAIRS_MAX:
+            self._pairs.append(pair)
+            kept.pairs += 1
+
+    def fit(self) -> None:
+        """Say what is usual from here on, as far as enough is known; call off the request path, now and then."""
+        pairs = self._pairs[:]
+        if len(pairs) >= max(PAIRS_MIN, min(2 * self._fitted, PAIRS_MAX)) and self._fitted < PAIRS_MAX:
+            self._habit, self._fitted = fit(pairs), len(pairs)
+        if self._habit is not None and len(self._weeks) >= WEEKS_MIN:
+            self._rarity = Rarity(np.array(self._weeks[:]))
+
+    def _learn(self, kept: Recent, strangeness: float, at: float) -> None:
+        """Take the largest strangeness of the account's last week into what is usual, once that week is over."""
+        week = int(at // WEEK_S)
+        if week > kept.week:
+            if kept.largest > -inf:
+                self._weeks.append(kept.largest)
+                del self._weeks[:-WEEKS_MAX]
+            kept.week, kept.largest = week, -inf
+        kept.largest = max(kept.largest, strangeness)

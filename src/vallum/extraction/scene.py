@@ -1,0 +1,105 @@
+"""What one sweep looks at: every account's evidence against established accounts of the same hours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vallum.extraction import attribution, calibration, cohorts
+from vallum.extraction.facts import WIDTH
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vallum.extraction.attribution import Evidence
+    from vallum.extraction.calibration import Usual
+    from vallum.extraction.cohorts import Test
+    from vallum.extraction.contemporaries import Contemporaries, Present
+    from vallum.extraction.facts import Floats, Snapshot
+
+    Rows = NDArray[np.intp]
+    Marks = NDArray[np.bool_]
+
+PEERS, WHOLE = (1, 2, 4), 16  # queries of an established customer that are scored for comparison
+AWAKE_S = 14 * 86_400.0  # since the last query of an account that is looked at
+CLUSTERED = 4.0  # rows of one account that stand among the present ones
+ALL_S = np.inf  # the view of all that is remembered
+
+
+class Scene:
+    """All accounts at one moment; row i of every array is account i of the snapshot."""
+
+    def __init__(self, usual: Usual, snapshot: Snapshot, present: Present, trusted: Marks) -> None:
+        """Weigh all accounts."""
+        fine = (snapshot.counts > 0) & np.isfinite(snapshot.counts) & np.isfinite(snapshot.sums).all(axis=1)
+        self.usual, self.snapshot, self.centre = usual, snapshot, present.centre
+        self.trusted = trusted
+        self.age_s = np.maximum(snapshot.at - snapshot.last, 0)
+        self.fine = fine & (self.age_s < AWAKE_S)
+        self.untrusted = ~trusted & ~snapshot.protected
+        self.drift = _moved(usual, snapshot, trusted & fine, present.centre)
+        self.noise = ((1 + CLUSTERED * usual.habit) / present.weight).astype(np.float32)
+        counts = np.where(fine, snapshot.counts, 1).astype(np.float32)
+        sums = snapshot.sums if fine.all() else np.where(fine[:, None], snapshot.sums, present.centre)
+        self.evidence = self._weigh(counts, sums)
+        self.enough: Floats = np.full(len(counts), np.inf, np.float32)  # the score that names each, however few asked
+        self._peers: list[Evidence] = []
+        self._recent: dict[float, tuple[Rows, Floats, Evidence]] = {}  # who asked of late, how much, and what
+
+    def look(self, peers: Contemporaries, fresh: Contemporaries) -> None:
+        """Weigh single queries of established accounts, and what untrusted ones asked in the last hours."""
+        for size in PEERS:
+            means = peers.groups(size)
+            self._peers.append(self._weigh(np.full(len(means), size, np.float32), means * size))
+        places = {name: place for place, name in enumerate(self.snapshot.names)}
+        for view in cohorts.RECENT_S:
+            names, counts, sums = fresh.accounts(self.snapshot.at, view)
+            rows = np.array([places.get(name, -1) for name in names], np.intp)
+            known = rows >= 0
+            known[known] = self.untrusted[rows[known]]
+            self._recent[view] = rows[known], counts[known], self._weigh(counts[known], sums[known])
+
+    def _weigh(self, counts: Floats, sums: Floats) -> Evidence:
+        return attribution.weigh(self.usual, self.centre, counts, sums, self.drift)
+
+    def compare(self, rows: Rows, view: float) -> Test:
+        """Test some accounts: what they asked in the last hours, or all that is remembered of them."""
+        if view == ALL_S:
+            return cohorts.compare(self.usual, self.evidence.take(rows), np.ones(len(rows), np.float32), self.noise)
+        asked, counts, evidence = self._recent[view]
+        mine = np.isin(asked, rows)
+        return cohorts.compare(self.usual, evidence.take(mine), np.minimum(counts[mine], 1), self.noise)
+
+    def fade(self, rows: Rows, view: float) -> Floats:
+        """Return how much accounts count in a view, by when they last asked."""
+        found: Floats = np.exp(-self.age_s[rows] / view).astype(np.float32)
+        return found
+
+    def honest(self, mean: Floats) -> tuple[Floats, ...]:
+        """Return what established customers score for a mean: groups of queries, by size, and whole accounts."""
+        whole = np.flatnonzero(self.trusted & self.fine & (self.snapshot.counts >= WHOLE / 2))
+        return tuple(attribution.score(evidence, mean) for evidence in (*self._peers, self.evidence.take(whole)))
+
+    def shift_of(self, mean: Floats) -> Floats:
+        """Return where a whitened mean lies from the centre, in features."""
+        basis = self.usual.basis.T.astype(np.float64)
+        found: Floats = np.linalg.solve(basis, mean.astype(np.float64)).astype(np.float32)
+        return found
+
+
+def _moved(usual: Usual, snapshot: Snapshot, trusted: Marks, centre: Floats) -> Floats:
+    """Return the ways in which established accounts have moved of late: along them, new ones tell nothing.
+
+    But never the ways that raids go: attackers among established accounts could hide all others behind themselves.
+    """
+    if trusted.sum() < calibration.ACCOUNTS_MIN:
+        return np.zeros((WIDTH, 0), np.float32)
+    weights = np.minimum(snapshot.counts[trusted], calibration.COUNT_MAX)
+    before = (weights / snapshot.counts[trusted]) @ snapshot.sums[trusted] / weights.sum()
+    moved = np.stack([(centre - before) @ usual.basis, (centre - usual.centre) @ usual.basis], axis=1)
+    plane, _ = np.linalg.qr(usual.seeking.T.astype(np.float64))
+    moved = moved - plane @ (plane.T @ moved)
+    turned, _ = np.linalg.qr(moved + 1e-9)
+    found: Floats = turned.astype(np.float32)
+    return found

@@ -1,0 +1,333 @@
+"""A sweep: cohorts tested against established accounts of the same hours, members attributed, clusters remembered.
+
+1. Every cohort is tested (cohorts.py) against its threshold.
+2. A cohort that stands out is searched for the part of it that shares one mean (attribution.py): first for the
+   clusters that are known, then, among those that belong to none of them, for others, so that a second attack does not
+   hide behind a first.
+3. A group is a cluster only where it goes towards doubt or what is strange, further than one honest account's habit
+   does.  Many new accounts that ask the same ordinary things (a launch, one customer with many keys) are none.
+4. Every account is scored for every cluster.  Untrusted ones past its threshold are named; established ones need far
+   more.
+
+A cluster that two sweeps in a row have found *stands*: from then on a new account is scored after each of its queries
+(cluster.py), and named at its second or third.  It stands for weeks: who comes back is known at once.
+
+Rule 1: nothing is named before calibration.
+Rule 2: a sweep hangs on its arguments and on earlier sweeps alone; replicas with the same sketches find the same.
+Rule 3: who is named grows no older: an account does not become established by waiting.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vallum.extraction import attribution, calibration, cohorts
+from vallum.extraction import cluster as clusters
+from vallum.extraction.arrivals import Arrivals
+from vallum.extraction.cluster import Cluster, Glance, cosine
+from vallum.extraction.facts import WIDTH, Alarm, Findings, Named
+from vallum.extraction.scene import ALL_S, PEERS, WHOLE, Scene
+from vallum.extraction.state import check_array
+
+if TYPE_CHECKING:
+    from vallum.extraction.attribution import Gathered
+    from vallum.extraction.calibration import Usual
+    from vallum.extraction.cohorts import Cohort
+    from vallum.extraction.contemporaries import Contemporaries
+    from vallum.extraction.facts import Floats, Snapshot
+    from vallum.extraction.scene import Marks, Rows
+
+DAY_S = 86_400.0
+NEW_S = 14 * DAY_S  # younger accounts are untrusted
+NEW = "new"
+KINDS = (NEW, "woken", "network", "agent", "client", "tenant", "created")
+UNCODED = (NEW, "woken")  # kinds of which there is one cohort
+SWEEPS = 2  # in a row, that a cluster must be found by to stand
+REMEMBERED_S = 28 * DAY_S  # a cluster that nobody belonged to for so long is forgotten
+CLUSTERS_MAX = 16
+SEARCHES = 3  # of one cohort, each without those found before
+PRESENT_MIN = 16  # queries of established accounts, below which there is nothing to compare with
+ESTABLISHED_SURE = 25.0  # score from which an established account is named
+ALIKE = 0.6  # cosine of two clusters' means, from which they are one
+FADED = 0.05  # that an account counts in a search at least, however long ago it asked
+APART = 3.0 * WIDTH  # a statistic that is an alarm without a cluster
+SUPPORT = 5.0  # of the statistic of seeking, without which one of being apart opens no search
+SEEKING = 2.0  # deviations of one account's habit that a cluster goes, to be one
+HELD, HELD_MAX = 3.0, -2.0  # less is needed of who was named before, and of few queries at most that
+
+
+class Sweeper:
+    """All that sweeps of one route remember."""
+
+    def __init__(self, *, new_s: float = NEW_S, sensitivity: float = 1.0) -> None:
+        """Sweep a route where accounts younger than `new_s` are untrusted."""
+        self._new_s = new_s
+        self._sensitivity = sensitivity
+        self.usual: Usual | None = None
+        self.limits = calibration.Limits()
+        self.clusters: list[Cluster] = []
+        self._glance: Glance | None = None
+        self._present: tuple[Floats, Floats] | None = None  # the centre of the last sweep, and where it moved
+        self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last
+        self._arrivals = Arrivals()
+        self._enough: dict[str, float] = {}  # the score that names each account that came with many others
+        self._enough_now = np.inf  # and one that comes now
+
+    def govern(self, new_s: float, sensitivity: float) -> None:
+        """Go by another age of trust, and another sensitivity, from now on."""
+        self._new_s, self._sensitivity = new_s, sensitivity
+
+    @property
+    def stands(self) -> bool:
+        """Say whether any cluster stands."""
+        return self._glance is not None
+
+    def is_suspect(self, name: str) -> bool:
+        """Say whether an untrusted account was named by a cluster that stands."""
+        return name in self._suspects
+
+    def glance(self, name: str, rows: Floats, count: float, sums: Floats) -> Named | None:
+        """Score an untrusted account for the clusters that stand, after its query; None: it belongs to none, so far."""
+        if self._glance is None:
+            return None
+        most = self._enough.get(name, np.inf) if self._arrivals.knows(name) else self._enough_now
+        return self._glance.score(name, rows, count, sums, most)
+
+    # --- what is usual
+
+    def fit(self, snapshot: Snapshot, peers: Contemporaries) -> bool:
+        """Fit what is usual anew, from established accounts that are not suspected; say whether that could be done."""
+        trusted = self._trusted(snapshot)
+        names = [snapshot.names[row] for row in np.flatnonzero(trusted)]
+        rows, owners = peers.rows(names)
+        usual = calibration.fit(snapshot.at, rows, owners, snapshot.counts[trusted], snapshot.sums[trusted])
+        if usual is None:
+            return False
+        self.usual = usual
+        for known in self.clusters:
+            known.mean = (known.shift @ usual.basis).astype(np.float32)
+        return True
+
+    def _trusted(self, snapshot: Snapshot) -> Marks:
+        old: Marks = (snapshot.at - snapshot.created >= self._new_s) & (snapshot.counts > 0)
+        return old & ~self._marks(snapshot, self._suspects)
+
+    @staticmethod
+    def _marks(snapshot: Snapshot, names: Any) -> Marks:
+        """Say of each account whether it is among some."""
+        if not names:
+            return np.zeros(len(snapshot.names), np.bool_)
+        return np.fromiter((name in names for name in snapshot.names), np.bool_, len(snapshot.names))
+
+    # --- the sweep
+
+    def sweep(self, snapshot: Snapshot, peers: Contemporaries, fresh: Contemporaries) -> Findings:
+        """Test, search, match, name; `fresh` are the last queries of untrusted accounts."""
+        usual, now = self.usual, snapshot.at
+        present = peers.present(now)
+        if usual is None or present.weight < PRESENT_MIN or not snapshot.names:
+            return Findings(now)
+        self._suspects = {name: last for name, last in self._suspects.items() if now - last < REMEMBERED_S}
+        scene = Scene(usual, snapshot, present, self._trusted(snapshot))
+        scene.look(peers, fresh)
+        came = self._arrivals.meet(snapshot)
+        together = np.where(scene.untrusted, came, -np.inf)
+        odds = self._arrivals.odds(together, np.append(together, now), now)
+        enough = attribution.needed_of(odds)
+        scene.enough, self._enough_now = enough[:-1], float(enough[-1])
+        self._enough = {snapshot.names[row]: float(enough[row]) for row in np.flatnonzero(np.isfinite(enough[:-1]))}
+        alarms = self._test_all(scene)
+        if not self.limits.calibrated:
+            return Findings(now)
+        named = self._name(scene)
+        self._prepare(usual, scene.centre, scene.drift)
+        return Findings(now, tuple(alarms), tuple(named), calibrated=True)
+
+    def _test_all(self, scene: Scene) -> list[Alarm]:
+        """Test each cohort, and search those that stand out."""
+        alarms: list[Alarm] = []
+        found: set[str] = set()
+        for cohort in cohorts.list_cohorts(scene.snapshot, scene.fine, KINDS):
+            for view in (*cohorts.RECENT_S, ALL_S) if cohort.kind == NEW else (ALL_S,):
+                alarm = self._test(scene, cohort, cohort.members, view)
+                if alarm is None or not self.limits.calibrated:
+                    continue
+                led_to = self._attribute(scene, cohort, view)
+                found |= led_to
+                if led_to or alarm.statistic > APART:
+                    alarms.append(alarm)
+        habit = self._test_habit(scene)
+        if habit is not None:
+            alarms.append(habit)
+        for known in self.clusters:
+            known.row = known.row + 1 if known.id in found else 0
+            known.stands = known.stands or known.row >= SWEEPS
+        self.clusters = [known for known in self.clusters if known.stands or known.row]
+        return alarms
+
+    def _test(self, scene: Scene, cohort: Cohort, rows: Rows, view: float) -> Alarm | None:
+        """Test some accounts of a cohort."""
+        kind = cohort.kind
+        test = scene.compare(rows, view)
+        if test.accounts < cohorts.ACCOUNTS_MIN:
+            return None
+        statistics = {"seeking": test.seeking}
+        if kind == NEW:
+            statistics["apart"] = test.apart
+        for name, statistic in statistics.items():
+            limit = self.limits.judge(name, f"{kind} {view / 3600:g}", statistic) / self._sensitivity
+            if statistic > limit and (name != "apart" or test.seeking >= SUPPORT or statistic > APART):
+                label = kind if kind in UNCODED else f"{kind}:{cohort.code}"
+                return Alarm(label, statistic, limit, round(test.accounts))
+        return None
+
+    def _test_habit(self, scene: Scene) -> Alarm | None:
+        rows = np.flatnonzero(scene.fine & scene.untrusted)
+        if len(rows) < cohorts.ACCOUNTS_MIN:
+            return None
+        weights = scene.fade(rows, cohorts.RECENT_S[-1])
+        statistic = cohorts.without_habit(scene.usual, scene.evidence.take(rows), scene.snapshot.counts[rows], weights)
+        limit = self.limits.judge("habit", NEW, statistic) / self._sensitivity
+        return Alarm(NEW, statistic, limit, len(rows)) if statistic > limit else None
+
+    # --- who it is
+
+    def _attribute(self, scene: Scene, cohort: Cohort, view: float) -> set[str]:
+        """Search a cohort that stands out; return the clusters found."""
+        found: set[str] = set()
+        rows = cohort.members[scene.untrusted[cohort.members]]
+        for known in list(self.clusters):
+            rows = self._find_again(scene, rows, view, known, found)
+        for _ in range(SEARCHES):
+            if len(rows) < attribution.MEMBERS_MIN or self._test(scene, cohort, rows, view) is None:
+                break
+            group = self._gather(scene, rows, view, scene.compare(rows, view).mean)
+            thresholds, members = self._members(scene, rows, group)
+            if not _is_seeking(scene.usual, group) or len(members) < attribution.MEMBERS_MIN:
+                break
+            found.add(self._remember(scene, group.mean, thresholds, members))
+            rows = rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
+        return found
+
+    def _find_again(self, scene: Scene, rows: Rows, view: float, known: Cluster, found: set[str]) -> Rows:
+        """Look for a known cluster, and bring it up to date; return who is certainly not of it."""
+        if len(rows) < attribution.MEMBERS_MIN:
+            return rows
+        group = self._gather(scene, rows, view, known.mean)
+        if cosine(group.mean, known.mean) >= ALIKE:
+            if not _is_seeking(scene.usual, group):
+                known.stands = False
+                return rows
+            thresholds, members = self._members(scene, rows, group)
+            if len(members) >= attribution.MEMBERS_MIN:
+                known.mean, known.shift, known.thresholds = group.mean, scene.shift_of(group.mean), thresholds
+                known.found = scene.snapshot.at
+                found.add(known.id)
+        return rows[attribution.score(scene.evidence.take(rows), known.mean) < 0]
+
+    @staticmethod
+    def _gather(scene: Scene, rows: Rows, view: float, start: Floats) -> Gathered:
+        weights = np.maximum(scene.fade(rows, view), FADED).astype(np.float32)
+        return attribution.gather(scene.evidence.take(rows), weights, start, scene.usual.seeking)
+
+    @staticmethod
+    def _members(scene: Scene, rows: Rows, group: Gathered) -> tuple[Floats, Rows]:
+        """Return a group's thresholds, and who is past them."""
+        thresholds = attribution.thresholds(group.share, (*PEERS, WHOLE), scene.honest(group.mean))
+        scores = attribution.score(scene.evidence.take(rows), group.mean)
+        return thresholds, rows[scores >= attribution.needed(thresholds, scene.snapshot.counts[rows])]
+
+    def _remember(self, scene: Scene, mean: Floats, thresholds: Floats, members: Rows) -> str:
+        """Return the cluster that has this mean: one that is known, or a new one."""
+        now, snapshot = scene.snapshot.at, scene.snapshot
+        alike = max(self.clusters, key=lambda known: cosine(known.mean, mean), default=None)
+        if alike is None or cosine(alike.mean, mean) < ALIKE:
+            if len(self.clusters) >= CLUSTERS_MAX:
+                self.clusters.remove(min(self.clusters, key=lambda known: (known.stands, known.found)))
+            first = min(members, key=lambda row: (snapshot.created[row], snapshot.names[row]))
+            digest = blake2b(snapshot.names[first].encode("utf-8", "surrogatepass"), digest_size=5)
+            alike = Cluster(f"c{digest.hexdigest()}", mean, now, now, 0, thresholds)
+            self.clusters.append(alike)
+        alike.mean, alike.shift, alike.thresholds, alike.found = mean, scene.shift_of(mean), thresholds, now
+        return alike.id
+
+    def _name(self, scene: Scene) -> list[Named]:
+        """Name every account that belongs to a cluster, under the one it speaks for most."""
+        now, snapshot = scene.snapshot.at, scene.snapshot
+        self.clusters = [known for known in self.clusters if now - known.found < REMEMBERED_S]
+        if not self.clusters:
+            return []
+        scores = np.stack([attribution.score(scene.evidence, known.mean) for known in self.clusters])
+        stands = np.array([known.stands for known in self.clusters])[:, None]
+        thresholds = np.stack([known.thresholds for known in self.clusters])
+        needed = attribution.needed(thresholds, snapshot.counts, np.where(stands, scene.enough, np.inf))
+        needed = np.where(scene.untrusted, needed, ESTABLISHED_SURE)
+        held = np.minimum(needed - HELD, attribution.needed(thresholds, snapshot.counts, HELD_MAX))
+        needed = np.where(self._marks(snapshot, self._suspects), held, needed)
+        beyond = np.where(scene.fine, scores - needed, -np.inf)
+        for place, known in enumerate(self.clusters):
+            beyond[place, self._marks(snapshot, known.long_streaks())] = 0.0
+        best = beyond.argmax(axis=0)
+        named: list[Named] = []
+        for row in np.flatnonzero(beyond.max(axis=0) >= 0).tolist():
+            known = self.clusters[best[row]]
+            known.found = max(known.found, min(now, float(snapshot.last[row])))
+            named.append(Named(snapshot.names[row], known.id, float(scores[best[row], row]), bool(scene.trusted[row])))
+            if known.stands and not scene.trusted[row]:
+                self._suspects[snapshot.names[row]] = now
+        return named
+
+    def _prepare(self, usual: Usual, centre: Floats, drift: Floats) -> None:
+        """Make ready what scores accounts between sweeps."""
+        self._present = centre, drift
+        standing = [known for known in self.clusters if known.stands]
+        self._glance = clusters.prepare(standing, usual, centre, drift) if standing else None
+
+    # --- other processes, and the next one
+
+    def state(self, *, whole: bool = True) -> Any:
+        """Return all that sweeps remember; without the whole, of what is usual only when it was fitted."""
+        usual = self.usual
+        return {
+            "usual": None if usual is None else usual.pack() if whole else usual.at,
+            "limits": (self.limits.calibrated, self.limits.reached),
+            "clusters": [known.state() for known in self.clusters],
+            "suspects": self._suspects,
+            "present": self._present,
+            "arrivals": self._arrivals.state(),
+        }
+
+    def twin(self, state: Any) -> Sweeper:
+        """Return another with these settings that remembers a state.  Raise ValueError for what is none."""
+        other = Sweeper(new_s=self._new_s, sensitivity=self._sensitivity)
+        other.usual = self.usual
+        other._take_state(state)
+        return other
+
+    def _take_state(self, state: Any) -> None:
+        usual = self.usual
+        if not isinstance(state["usual"], float):
+            usual = None if state["usual"] is None else calibration.unpack(state["usual"])
+        elif usual is None or usual.at != state["usual"]:
+            raise ValueError("what is usual to another is not known here")
+        known = [clusters.read_cluster(usual, *cluster) for cluster in state["clusters"][:CLUSTERS_MAX]]
+        present = state["present"]
+        if present is not None:
+            centre, drift = present
+            present = check_array(centre, np.float32, WIDTH), check_array(drift, np.float32, WIDTH, None)
+        calibrated, reached = state["limits"]
+        limits = calibration.Limits(bool(calibrated), {str(test): float(most) for test, most in reached.items()})
+        suspects = {str(name): float(last) for name, last in state["suspects"].items()}
+        self._arrivals.take_state(*state["arrivals"])
+        self.usual, self.limits, self.clusters, self._suspects = usual, limits, known, suspects
+        if usual is not None and present is not None:
+            self._prepare(usual, *present)
+
+
+def _is_seeking(usual: Usual, group: Gathered) -> bool:
+    """Say whether a group goes towards doubt or what is strange, in deviations of one honest account's habit."""
+    spread = (usual.seeking**2) @ (usual.habit + group.noise)
+    return bool(((usual.seeking @ group.raw) / np.sqrt(spread)).max() >= SEEKING)

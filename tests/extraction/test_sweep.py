@@ -1,0 +1,181 @@
+"""Who is named by sweeps, and who is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.extraction.traffic import DAY_S, NOW, OLD, YOUNG, Traffic
+
+from vallum.extraction.contemporaries import Contemporaries
+from vallum.extraction.facts import WIDTH, Findings
+from vallum.extraction.sweep import Sweeper
+
+
+def calibrated(traffic: Traffic) -> Sweeper:
+    """A sweeper that has seen honest traffic."""
+    sweeper = Sweeper()
+    assert sweeper.fit(traffic.snapshot(), traffic.peers)
+    sweeper.sweep(traffic.snapshot(NOW - DAY_S), traffic.peers, traffic.fresh)
+    sweeper.limits.calibrated = True
+    return sweeper
+
+
+@pytest.fixture
+def honest() -> Traffic:
+    traffic = Traffic()
+    traffic.honest(250)
+    traffic.honest(25, YOUNG, "newcomer", queries=12)
+    return traffic
+
+
+def sweep(sweeper: Sweeper, traffic: Traffic, times: int = 2) -> Findings:
+    found = [sweeper.sweep(traffic.snapshot(NOW + turn), traffic.peers, traffic.fresh) for turn in range(times)]
+    return found[-1]
+
+
+def named(findings: Findings) -> set[str]:
+    return {one.name for one in findings.named}
+
+
+def test_honest_accounts_are_not_named(honest: Traffic) -> None:
+    findings = sweep(calibrated(honest), honest)
+    assert findings.calibrated
+    assert not findings.named
+    assert not findings.alarms
+
+
+@pytest.mark.parametrize(("many", "queries", "camouflage"), [(60, 3, 0), (10, 12, 0), (60, 5, 5)])
+def test_a_raid_is_named_and_nearly_nobody_else(honest: Traffic, many: int, queries: int, camouflage: int) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(many, queries, camouflage)
+    findings = sweep(sweeper, honest, 3)
+    assert findings.alarms
+    assert sum(name.startswith("thief") for name in named(findings)) >= 0.9 * many
+    assert sum(not name.startswith("thief") for name in named(findings)) <= 1
+    assert sweeper.stands
+
+
+def test_all_members_of_a_raid_are_one_cluster_that_keeps_its_name(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(40)
+    first, second = sweep(sweeper, honest), sweep(sweeper, honest)
+    clusters = {one.cluster for one in first.named}
+    assert len(clusters) == 1
+    assert clusters == {one.cluster for one in second.named}
+
+
+def test_two_replicas_with_the_same_sketches_find_the_same(honest: Traffic) -> None:
+    one, other = calibrated(honest), calibrated(honest)
+    honest.raid(40)
+    assert sweep(one, honest) == sweep(other, honest)
+
+
+def test_a_launch_names_nobody(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    habit = np.zeros(12)
+    habit[:2] = 0.5
+    honest.honest(100, YOUNG, "launched", queries=5, habit=habit)
+    assert not sweep(sweeper, honest, 3).named
+
+
+def test_nothing_is_named_before_calibration(honest: Traffic) -> None:
+    sweeper = Sweeper()
+    honest.raid(60)
+    assert not sweep(sweeper, honest).named
+    sweeper.fit(honest.snapshot(), honest.peers)
+    findings = sweep(sweeper, honest)
+    assert not findings.named
+    assert not findings.calibrated
+
+
+def test_a_verified_account_is_not_searched_among_the_untrusted(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(60)
+    honest.protected = {f"thief-{number}" for number in range(60)}
+    assert not sweep(sweeper, honest).named
+
+
+def test_who_is_named_does_not_become_established_by_waiting(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(40)
+    sweep(sweeper, honest)
+    later = honest.snapshot(NOW + 12 * DAY_S)
+    for name in honest.names[:250]:  # established accounts go on as before
+        honest.peers.note(name, NOW + 12 * DAY_S, honest.world.honest(1)[0])
+    findings = sweeper.sweep(later, honest.peers, honest.fresh)
+    assert sum(name.startswith("thief") for name in named(findings)) >= 36
+    assert not any(one.established for one in findings.named)
+    assert sweeper.is_suspect("thief-0")
+
+
+def test_between_sweeps_a_new_account_is_named_at_its_first_queries_and_an_honest_one_is_not(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(40)
+    sweep(sweeper, honest)
+    strange, ordinary = honest.world.strange(3), honest.world.honest(3)
+    assert sweeper.glance("late", strange[2:], 3.0, strange.sum(axis=0)) is not None
+    assert sweeper.glance("newcomer", ordinary[2:], 3.0, ordinary.sum(axis=0)) is None
+    assert sweeper.glance("nobody", ordinary, 0.0, ordinary.sum(axis=0)) is None
+
+
+def test_an_account_that_turns_after_a_long_honest_while_is_named_by_its_streak(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(40)
+    sweep(sweeper, honest)
+    line, count, found = honest.world.honest(200).sum(axis=0), 200.0, None
+    for row in honest.world.strange(12):
+        line, count = line + row, count + 1
+        found = found or sweeper.glance("turned", row[None], count, line)
+    assert found is not None
+
+
+@pytest.mark.parametrize("names", [0, 1])
+def test_a_route_that_hardly_anybody_asks_is_swept_without_a_word(honest: Traffic, names: int) -> None:
+    sweeper = calibrated(honest)
+    few = Traffic(honest.world)
+    few.honest(names)
+    assert not sweep(sweeper, few).named
+    assert not Sweeper().fit(few.snapshot(), few.peers)
+
+
+def test_sums_that_are_no_numbers_are_left_out(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(40)
+    for value in (np.nan, np.inf):
+        honest.add(f"broken {value}", np.full((2, WIDTH), value, np.float32), YOUNG)
+    findings = sweep(sweeper, honest)
+    assert not {"broken nan", "broken inf"} & named(findings)
+    assert findings.named
+
+
+def test_inputs_that_are_all_the_same_break_nothing() -> None:
+    traffic = Traffic()
+    row = traffic.world.honest(1)
+    for number in range(200):
+        traffic.add(f"same-{number}", np.repeat(row, 5, axis=0), OLD if number < 150 else YOUNG)
+    assert not sweep(calibrated(traffic), traffic).named
+
+
+def test_without_anybody_to_compare_with_nothing_is_found(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(40)
+    honest.peers = Contemporaries()
+    assert not sweep(sweeper, honest).named
+
+
+def test_a_raid_among_a_fifth_of_those_calibrated_on_is_found_nevertheless(honest: Traffic) -> None:
+    honest.raid(60, 20, prefix="planted", created=OLD)
+    sweeper = calibrated(honest)
+    honest.raid(60)
+    findings = sweep(sweeper, honest, 3)
+    assert sum(name.startswith("thief") for name in named(findings)) >= 25
+
+
+def test_what_is_remembered_goes_on_elsewhere(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(40)
+    sweep(sweeper, honest)
+    other = Sweeper().twin(sweeper.state())
+    strange = honest.world.strange(3)
+    assert other.glance("late", strange[2:], 3.0, strange.sum(axis=0)) is not None
+    assert named(sweep(other, honest, 1)) == named(sweep(sweeper, honest, 1))
