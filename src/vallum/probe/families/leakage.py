@@ -74,7 +74,7 @@ async def headers(session: Session) -> Outcome:
         if names.search(name) or (name in ("server", "via") and products.search(value))
     }
     if told:
-        return weak(f"{len(told)} header fields tell of the server or the model", *sorted(told)[:6])
+        return weak(f"header fields tell of the server or the model: {len(told)} of them", *sorted(told)[:6])
     return held(f"{len(answers)} answers, and no header field tells anything")
 
 
@@ -180,7 +180,7 @@ def _members(session: Session, pattern: re.Pattern[str], what: str) -> Outcome:
     named = {name: value for name, value in reversed(list(_walk(document))) if pattern.search(name) and value}
     shown = [f"{name}: {json.dumps(value)}" for name, value in named.items()]
     if shown:
-        return weak(f"{len(shown)} members of an answer {what}", *shown[:4])
+        return weak(f"members of an answer {what}: {', '.join(list(named)[:6])}", *shown[:4])
     return held(f"no member of an answer seems to {what}")
 
 
