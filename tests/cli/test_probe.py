@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from vallum.cli.probe import probe
+from vallum.cli.main import vallum
 from vallum.probe.budget import Budget
 from vallum.probe.example import example_of, invent, invent_for
 from vallum.probe.session import Session
@@ -63,13 +63,13 @@ def url() -> Iterator[str]:
     ],
 )
 def test_wrong_use_is_told(arguments: list[str], said: str) -> None:
-    result = CliRunner().invoke(probe, arguments)
+    result = CliRunner().invoke(vallum, ["probe", *arguments])
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
 
 
 def test_an_endpoint_that_is_down_is_exit_code_3() -> None:
-    result = CliRunner().invoke(probe, ["http://127.0.0.1:1/predict", *BODY, "--only", "leakage", "--json"])
+    result = CliRunner().invoke(vallum, ["probe", "http://127.0.0.1:1/predict", *BODY, "--only", "leakage", "--json"])
     assert result.exit_code == 3
     assert json.loads(result.stdout)["counts"] == {"held": 0, "weak": 0, "untested": 10}
 
@@ -78,14 +78,14 @@ def test_a_run_writes_its_reports_and_compares_with_an_earlier_one(url: str, tmp
     only = ["--only", "authentication.no_key", "--only", "leakage.headers", "--only", "leakage.versions"]
     reports = [tmp_path / f"report{ending}" for ending in (".html", ".sarif", ".xml", ".json")]
     written = [part for path in reports for part in ("--report", str(path))]
-    first = CliRunner().invoke(probe, [url, *BODY, *only, *written])
+    first = CliRunner().invoke(vallum, ["probe", url, *BODY, *only, *written])
     assert first.exit_code == 1, first.output
     assert "it serves whoever asks" in first.output
     assert "Weak: " in first.output
     assert all(path.stat().st_size > 500 for path in reports)
-    again = CliRunner().invoke(probe, [url, *BODY, *only, "--baseline", str(reports[-1])])
+    again = CliRunner().invoke(vallum, ["probe", url, *BODY, *only, "--baseline", str(reports[-1])])
     assert "Nothing changed since the baseline." in again.output
-    mild = CliRunner().invoke(probe, [url, *BODY, "--only", "leakage.versions"])
+    mild = CliRunner().invoke(vallum, ["probe", url, *BODY, "--only", "leakage.versions"])
     assert mild.exit_code == 0
     assert "What was tested held." in mild.output
 
@@ -93,7 +93,9 @@ def test_a_run_writes_its_reports_and_compares_with_an_earlier_one(url: str, tmp
 def test_keys_are_never_shown(url: str, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("vk_secret_4711abcd\n")
-    result = CliRunner().invoke(probe, [url, *BODY, "--only", "authentication", "--keys", str(keys), "--json"])
+    result = CliRunner().invoke(
+        vallum, ["probe", url, *BODY, "--only", "authentication", "--keys", str(keys), "--json"]
+    )
     assert "4711" not in result.output
 
 
