@@ -16,7 +16,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 STANDARDS = {
     "atlas": "MITRE ATLAS",
     "api": "OWASP API Security Top 10 2023",
-    "llm": "OWASP Top 10 for LLM Applications",
+    "llm": "OWASP Top 10 for LLM Applications 2026",
     "aisvs": "OWASP AISVS 1.0",
 }
 
