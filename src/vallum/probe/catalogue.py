@@ -33,6 +33,7 @@ class Facts:
     elsewhere: str
     name: str  # family.probe
     pace: Pace = "quick"  # quick: in every run; full: not in quick ones; waiting: with the others that wait, at the end
+    needs: str = ""  # the option without which it is not asked
     standards: Mapping[str, list[str]] = field(default_factory=dict)
 
 
