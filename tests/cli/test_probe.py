@@ -71,7 +71,7 @@ def test_wrong_use_is_told(arguments: list[str], said: str) -> None:
 def test_an_endpoint_that_is_down_is_exit_code_3() -> None:
     result = CliRunner().invoke(vallum, ["probe", "http://127.0.0.1:1/predict", *BODY, "--only", "leakage", "--json"])
     assert result.exit_code == 3
-    assert json.loads(result.stdout)["counts"] == {"held": 0, "weak": 0, "untested": 10}
+    assert json.loads(result.stdout)["counts"] == {"held": 0, "weak": 0, "untested": 11}
 
 
 def test_a_run_writes_its_reports_and_compares_with_an_earlier_one(url: str, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def probed() -> Prober:
             quick=quick,
             surrogate=surrogate,
             patience_s=patience_s,
-            bounds=bounds or Bounds(answer_s=5.0),
+            bounds=bounds or Bounds(answer_s=5.0, rest_s=0.1),
         )
         wanted = set(only)
         probes = [

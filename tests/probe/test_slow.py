@@ -29,9 +29,16 @@ SLOW = ["malformed.slow_head", "malformed.slow_body"]
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave time enough for a gateway to see, twice a second, what is slow."""
     monkeypatch.setattr(malformed, "SLOW_S", 1.5)
     monkeypatch.setattr(malformed, "SLOW_EVERY_S", 0.05)
     monkeypatch.setattr(malformed, "SLOW_LEAST_S", 0.1)
+
+
+@pytest.fixture
+def rush(hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave next to none, where nobody looks."""
+    monkeypatch.setattr(malformed, "SLOW_S", 0.4)
 
 
 async def answer(reader: StreamReader, writer: StreamWriter) -> None:
@@ -54,14 +61,14 @@ async def test_a_gateway_ends_what_is_slow(probed: Prober, guard: Guard) -> None
     assert seen.held == set(SLOW), seen.why()
 
 
-@pytest.mark.usefixtures("hurry")
+@pytest.mark.usefixtures("rush")
 async def test_a_gateway_without_its_timeouts(probed: Prober, guard: Guard) -> None:
     async with guard(POLICY, header_timeout_s=600.0, body_timeout_s=600.0) as door:
         seen = await probed(f"http://127.0.0.1:{door.port}{PATH}", BODY, keys=(door.key,), only=SLOW)
     assert seen.weak == set(SLOW), seen.why()
 
 
-@pytest.mark.usefixtures("hurry")
+@pytest.mark.usefixtures("rush")
 async def test_a_server_that_waits_for_what_is_slow(probed: Prober) -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

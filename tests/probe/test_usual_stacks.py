@@ -13,6 +13,8 @@ import uvicorn
 from pydantic import BaseModel
 from tests.probe.weak import BODY
 
+from vallum.probe.wire import Bounds
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -71,9 +73,12 @@ async def run_flask() -> AsyncIterator[str]:
         server.server_close()
 
 
+SHORT = Bounds(answer_s=1.5, rest_s=0.1)  # both wait for a terabyte that was only declared
+
+
 async def test_a_bare_model_server(probed: Prober) -> None:
     async with run_bare() as url:
-        seen = await probed(f"{url}{PATH}", BODY)
+        seen = await probed(f"{url}{PATH}", BODY, bounds=SHORT)
     assert seen.weak == {
         "leakage.echo",
         "leakage.headers",
@@ -95,7 +100,9 @@ async def test_a_bare_model_server(probed: Prober) -> None:
 
 async def test_the_usual_hand_made_stack(probed: Prober) -> None:
     async with run_flask() as url:
-        seen = await probed(f"{url}{PATH}", BODY, keys=KEYS, key_field=("X-API-Key", "{key}"), more=["flood.edge"])
+        seen = await probed(
+            f"{url}{PATH}", BODY, keys=KEYS, key_field=("X-API-Key", "{key}"), more=["flood.edge"], bounds=SHORT
+        )
     assert seen.weak == {
         "leakage.error_shape",
         "leakage.echo",

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 Fields = tuple[tuple[str, str], ...]
 HEAD_MAX_BYTES = 65_536
 REST_MAX_BYTES = 4_096
-REST_S = 0.25  # how long to wait for a second answer that nobody should send
 
 
 class Place(NamedTuple):
@@ -40,6 +39,7 @@ class Bounds(NamedTuple):
 
     body_bytes: int = 1_048_576
     answer_s: float = 10.0
+    rest_s: float = 0.25  # how long a second answer is waited for, that nobody should send
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ async def exchange(place: Place, data: bytes, bounds: Bounds, *, head: bool = Fa
     except (ConnectionError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
         answer.ended = "closed"
     took_s = time.monotonic() - began
-    rest = await _listen_on(reader) if listen_on and answer.ended == "whole" else b""
+    rest = await _listen_on(reader, bounds.rest_s) if listen_on and answer.ended == "whole" else b""
     writer.transport.abort()
     return Answer(answer.status, tuple(answer.fields), bytes(answer.body), answer.ended, took_s, rest)
 
@@ -201,8 +201,8 @@ class _Reading:
             raise TimeoutError  # as much as we read of anything
 
 
-async def _listen_on(reader: asyncio.StreamReader) -> bytes:
+async def _listen_on(reader: asyncio.StreamReader, rest_s: float) -> bytes:
     try:
-        return await asyncio.wait_for(reader.read(REST_MAX_BYTES), REST_S)
+        return await asyncio.wait_for(reader.read(REST_MAX_BYTES), rest_s)
     except (TimeoutError, ConnectionError):
         return b""

@@ -88,13 +88,19 @@ async def markup(session: Session) -> Outcome:
 
 
 async def templates(session: Session) -> Outcome:
-    """Put expressions of template engines where the model reads: they must not be computed."""
+    """Put expressions of template engines where the model reads: they must not be computed.
+
+    A gateway has no control of its own for this: a pattern in `request.schema` holds, or the model server.
+    """
     texts = session.some(read_corpus("injection")["templates"], 4)
     return await _judge_effect(session, texts, read_corpus("injection")["effects"]["templates"])
 
 
 async def files(session: Session) -> Outcome:
-    """Put paths and addresses where names of files, models and pictures may stand: nothing must be opened."""
+    """Put paths and addresses where names of files, models and pictures may stand: nothing must be opened.
+
+    A gateway has no control of its own for this: a list or a pattern in `request.schema` holds, or the model server.
+    """
     texts = session.some(read_corpus("injection")["files"], 4)
     effects = read_corpus("injection")["effects"]["files"]
     found = await _judge_effect(session, texts, effects)
