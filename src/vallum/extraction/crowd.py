@@ -92,14 +92,12 @@ class Crowd:
         self._turn(window_of(at))
         slot = self._meet(account, at, at)
         count = len(rows)
-        row = rows[0] if count == 1 else rows.sum(axis=0)
-        squares = np.vdot(rows, rows)
-        for lines in (self._recent, self._owed) if len(self._owed) else (self._recent,):
-            line = lines[slot]
-            line[ROWS] += row
-            line[COUNT] += count
-            line[SQUARES] += squares
+        line = np.empty(LINE, np.float32)
+        line[COUNT], line[SQUARES] = count, np.vdot(rows, rows)
+        line[ROWS] = rows[0] if count == 1 else rows.sum(axis=0)
+        self._recent[slot] += line
         if len(self._owed):
+            self._owed[slot] += line
             self._owing.add(account.name)
         self._asked[slot] += count
 

@@ -115,16 +115,17 @@ class Watch:
             self._keep(query)
         if self._features is None:
             return
-        rows = self._features.read(query.inputs, _plain_answer(query))
-        if rows is None:
+        seen = self._features.see(query.inputs, _plain_answer(query))
+        if seen is None:
             return
+        rows, near = seen
         if query.coarsened:  # it says how its caller is seen here, and nothing about what it asks
             self._forget_answer(account, rows)
         self._crowd.add(account, rows, now)
         if self._own is not None:
             self._compare(self._own, account, rows, now)
         trusted = self._is_trusted(account, now)
-        self.meter.note(account.name, query.inputs, query.answer, trusted=trusted)
+        self.meter.note(account.name, query.inputs, query.answer, trusted=trusted, near=near)
         if trusted:
             self._put(ESTABLISHED, account.name, now, rows[0])
             return
