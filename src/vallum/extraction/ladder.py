@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ACCOUNTS_MAX = 50_000  # about 20 MB
 COHORTS_MAX = 1_000
+PIECE = 500  # accounts that are taken in at once
 UNTOLD_MAX = 10_000  # changes that nobody has fetched; the oldest go first
 
 
@@ -72,6 +73,15 @@ class Ladder:
 
         `leaks` is what each cluster or cohort is thought to hold of the model by now, from 0 to 1.
         """
+        changes: list[Change] = []
+        for some in self.take_in(findings, now, leaks):
+            changes += some
+        return changes
+
+    def take_in(
+        self, findings: Findings, now: float, leaks: Mapping[str, float] | None = None
+    ) -> Iterator[list[Change]]:
+        """Do as `update` does, in pieces of a few milliseconds; between them each account has its old or new grade."""
         now = self._tick(now)
         self.sweeps += 1
         self.alarms += len(findings.alarms)
@@ -81,15 +91,20 @@ class Ladder:
         for name, rung in self._rungs.items():
             if name not in named and findings.calibrated:
                 rung.row = 0
-        changes = self.review(now)  # who was on the way down, as far as that went
+        yield self.review(now)  # who was on the way down, as far as that went
         clusters = self._find_clusters(named.values())
         self._reported = clusters
+        yield []
         sizes = Counter(one.cluster for one in named.values())
         self._make_room(named, now)
-        for one in reversed(named.values()):
-            self._name(one, clusters[one.cluster], sizes[one.cluster], now, calibrated=findings.calibrated)
+        yield []
+        gravest = list(reversed(named.values()))
+        for start in range(0, len(gravest), PIECE):
+            some = gravest[start : start + PIECE]
+            for one in some:
+                self._name(one, clusters[one.cluster], sizes[one.cluster], now, calibrated=findings.calibrated)
+            yield self._review([one.name for one in some], now)
         self._note_alarms(findings.alarms if findings.calibrated else (), now)
-        return changes + self.review(now)
 
     def join(self, one: Named, now: float) -> list[Change]:
         """Take in an account that was named between sweeps, for a cluster that enough sweeps have found already."""
@@ -101,13 +116,18 @@ class Ladder:
         others = 1 if rung is None else rung.others + 1
         for _ in range(self.terms.sweeps - (0 if rung is None else rung.row)):
             self._name(one, cluster, others, now, calibrated=True)
-        return self.review(now)
+        return self._review([one.name], now)
 
     def review(self, now: float) -> list[Change]:
         """Return whose grade has changed since it was last told, and forget who is clear again."""
-        now = self._tick(now)
+        return self._review(list(self._rungs), self._tick(now))
+
+    def _review(self, names: Iterable[str], now: float) -> list[Change]:
         changes: list[Change] = []
-        for name, rung in list(self._rungs.items()):
+        for name in names:
+            rung = self._rungs.get(name)
+            if rung is None:
+                continue
             grade = self._grade(rung, now)
             if grade is not rung.told:
                 changes.append(Change(name, rung.cluster, rung.told, grade, now, _evidence(rung)))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from math import isfinite
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from vallum.core.extraction import Grade
 
@@ -35,6 +38,9 @@ class Rung:
     established: bool
 
 
+_FIELDS = attrgetter(*Rung.__slots__)
+
+
 def rename(rungs: Mapping[str, Rung], old: str, new: str) -> None:
     """Let a cluster go by another name."""
     for rung in rungs.values():
@@ -57,8 +63,12 @@ def join(mine: Rung, other: Rung) -> Rung:
 
 def write(now: float, rungs: Mapping[str, Rung], cohorts: Cohorts, leaks: Mapping[str, float]) -> bytes:
     """Write a ladder's state down."""
-    rows = {name: [getattr(rung, field) for field in Rung.__slots__] for name, rung in rungs.items()}
-    return json.dumps([FORMAT, now, rows, cohorts, leaks]).encode()
+    rows = {name: _FIELDS(rung) for name, rung in rungs.items()}
+    state = [FORMAT, now, rows, cohorts, leaks]
+    try:
+        return msgspec.json.encode(state)
+    except UnicodeEncodeError:  # half a pair in a name: only the slower one writes it
+        return json.dumps(state).encode()
 
 
 def read(packed: bytes) -> State:

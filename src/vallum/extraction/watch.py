@@ -30,7 +30,7 @@ from vallum.extraction.sketch import COUNT, ROWS
 from vallum.extraction.sweep import NEW_S, Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from vallum.core.extraction import Account, Extraction, Query, Verdict
     from vallum.extraction.facts import Floats, Named, Snapshot
@@ -202,14 +202,21 @@ class Watch:
 
     def end_sweep(self, found: Found) -> Findings:
         """Put the verdicts right; or begin to place inputs on the scales that were found."""
+        for _ in self.settle(found):
+            pass
+        return found if isinstance(found, Findings) else Findings(self._swept)
+
+    def settle(self, found: Found) -> Iterator[None]:
+        """Do as `end_sweep` does, in pieces of a few milliseconds, for requests to go between."""
         if not isinstance(found, Findings):
             if found and self._features is None:
                 self._go_by(found)
-            return Findings(self._swept)
-        self.ladder.update(found, found.at, self.meter.shares())
+            return
+        for _ in self.ladder.take_in(found, found.at, self.meter.shares()):
+            yield
         self._hold(found.at)
+        yield
         self._follow(found.at)
-        return found
 
     def _follow(self, now: float) -> None:
         """Have the leak meter estimate for every cluster, the largest first."""
