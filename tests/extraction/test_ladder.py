@@ -400,3 +400,25 @@ def test_what_is_no_state_is_refused_and_changes_nothing(packed: bytes) -> None:
         ladder.unpack(packed)
     assert ladder.pack() == before
     json.loads(before)
+
+
+def test_a_name_that_is_no_unicode_is_written_down_all_the_same() -> None:
+    ladder = Ladder(Terms())
+    ladder.update(Findings(0.0, named=(Named("half a pair: \ud800", "c", 1.0, established=False),)), 0.0)
+    other = Ladder(Terms())
+    other.unpack(ladder.pack())
+    assert list(other.suspects(0.0)) == list(ladder.suspects(0.0))
+
+
+def test_findings_are_taken_in_piece_by_piece_as_they_are_at_once() -> None:
+    named = tuple(
+        Named(f"account {number}", f"c{number % 3}", float(number), established=False) for number in range(1200)
+    )
+    once, pieces = Ladder(Terms()), Ladder(Terms())
+    for at in (0.0, 60.0):
+        found = Findings(at, named=named, calibrated=True)
+        changes = once.update(found, at)
+        steps = list(pieces.take_in(found, at))
+        assert max(map(len, steps)) <= PIECE < len(changes)
+        assert [change for step in steps for change in step] == changes
+    assert pieces.pack() == once.pack()

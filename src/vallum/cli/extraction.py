@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 WHOM_MAX = 320
 
 
-@click.group()
+@click.group(short_help="See who is suspected of copying a model, and pardon.")
 def extraction() -> None:
     """See who is suspected of copying a model, and pardon who may go on."""
 

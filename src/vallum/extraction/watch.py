@@ -178,7 +178,10 @@ class Watch:
 
     def sweep(self, now: float) -> Findings:
         """Test the cohorts, attribute members, and put the verdicts right: all at once."""
-        return self.end_sweep(self.begin_sweep(now)())
+        found = self.begin_sweep(now)()
+        for _ in self.end_sweep(found):
+            pass
+        return found if isinstance(found, Findings) else Findings(now)
 
     def begin_sweep(self, now: float) -> Callable[[], Found]:
         """Return what finds, in any thread and once, whatever is to be found at this moment."""
@@ -200,14 +203,11 @@ class Watch:
         self.meter.learn(LEARNT)
         return self._sweeper.sweep(snapshot, established, untrusted)
 
-    def end_sweep(self, found: Found) -> Findings:
-        """Put the verdicts right; or begin to place inputs on the scales that were found."""
-        for _ in self.settle(found):
-            pass
-        return found if isinstance(found, Findings) else Findings(self._swept)
+    def end_sweep(self, found: Found) -> Iterator[None]:
+        """Put the verdicts right; or begin to place inputs on the scales that were found.
 
-    def settle(self, found: Found) -> Iterator[None]:
-        """Do as `end_sweep` does, in pieces of a few milliseconds, for requests to go between."""
+        Where many are named it takes long: requests may go between its steps, of a few milliseconds each.
+        """
         if not isinstance(found, Findings):
             if found and self._features is None:
                 self._go_by(found)
