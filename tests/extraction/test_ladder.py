@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vallum.core.extraction import CLEAR, DAY_S, Account, Grade, Pardon, Terms
 from vallum.extraction.facts import Alarm, Findings, Named
-from vallum.extraction.ladder import Ladder, cohorts_of
+from vallum.extraction.ladder import PIECE, Ladder, cohorts_of
 
 T0 = 1_700_000_000.0
 MINUTE = 60.0

@@ -374,7 +374,7 @@ def cohorts_of(account: Account) -> list[str]:
 
 def _label(members: list[str]) -> str:
     """Name a new cluster by its members: every replica that sees the same gives it the same name."""
-    return f"c{sha256(min(members).encode()).hexdigest()[:10]}"
+    return f"c{sha256(min(members).encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
 
 
 def _evidence(rung: Rung) -> str:
