@@ -2,7 +2,8 @@
 
 A place may hold one input or a batch, so both count as what they are:
 
-    text     a string, or a list of tokens' numbers; a list holds one each; of a conversation, its last turn
+    text     a string, or a list of tokens' numbers; a list holds one each; of a conversation, its last turn,
+             or all of it where no user says anything
     image    an upload, its base64, or its pixels as nested lists
     vector   a list of numbers; a list of lists holds one each, at any depth; a tensor that lies flat beside its
              `shape`, or came as bytes, one for each step of its first axis
@@ -76,8 +77,10 @@ def of_conversation(passages: Callable[[Any], Iterable[Passage]]) -> Callable[[A
     def find(document: Any) -> tuple[Any, ...]:
         turn: list[str] = []
         system: list[str] = []
+        said: list[str] = []
         spoke = False  # the model has, since
         for passage in passages(document):
+            said.append(passage.text)
             if passage.voice is Voice.MODEL:
                 spoke = True
             elif passage.voice is Voice.OPERATOR:
@@ -87,9 +90,20 @@ def of_conversation(passages: Callable[[Any], Iterable[Passage]]) -> Callable[[A
                     turn.clear()
                 spoke = False
                 turn.append(passage.text)
-        return (Turn("\n".join(turn), "\n".join(system)),) if turn else ()
+        text = _join(turn)
+        if text:
+            return (Turn(text, "\n".join(system)),)
+        # Models answer whoever speaks: a question may stand in a system prompt, or be put into the model's own mouth.
+        text = _join(said)
+        return (Turn(text),) if text else ()
 
     return find
+
+
+def _join(texts: list[str]) -> str:
+    """Return texts as one; of blanks, nothing."""
+    text = "\n".join(texts)
+    return "" if text.isspace() else text
 
 
 def _texts(value: Any, found: list[Any]) -> None:
