@@ -382,7 +382,8 @@ def test_a_newcomer_gets_no_new_budget_when_the_last_sweep_named_nobody() -> Non
     ladder = Ladder(Terms())
     at = sweeps(ladder, 2, *name("a", "b", cluster="x"))
     sweep(ladder, at + MINUTE)
-    ladder.join(*name("late", cluster="x"), at + MINUTE)
+    (late,) = name("late", cluster="x")
+    ladder.join(late, at + MINUTE)
     assert ladder.verdict(Account("late"), at).cluster == ladder.verdict(Account("a"), at).cluster
     for count in range(200):
         sweep(ladder, at + MINUTE, *name(f"other {count}", cluster=f"c{count}"))
