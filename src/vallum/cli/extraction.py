@@ -94,7 +94,9 @@ def pardon(whom: str, span: str, because: str, by: str | None, policy: Path | No
     err.print(f"{name_account(held.whom)} is pardoned until {when(until)}.", markup=False, soft_wrap=True)
     if held.whom not in known:
         err.print("Nobody of that name is suspected now; see: vallum extraction list", style="yellow", markup=False)
-    err.print(f"Take it back with: vallum extraction unpardon {quote(name_account(held.whom))}", style="dim", markup=False)
+    err.print(
+        f"Take it back with: vallum extraction unpardon {quote(name_account(held.whom))}", style="dim", markup=False
+    )
 
 
 @extraction.command()

@@ -1,7 +1,7 @@
 """Plays a log through a policy: each line at its time, on a virtual clock, against an answer of the log's.
 
-Rule 1: bounded.  Lines are read one by one; as many wait to be put in order as `WINDOW`, of `WINDOW_BYTES` in all, and as
-        many are in hand as `IN_HAND`.
+Rule 1: bounded.  Lines are read one by one; as many wait to be put in order as `WINDOW`, of `WINDOW_BYTES` together,
+        and as many are in hand as `IN_HAND`.
 Rule 2: a line that cannot be read is counted and passed over, and so is one that makes a control fail.
 Rule 3: the clock never goes back.  A line that is late by more than the window puts right is played at once.
 """
