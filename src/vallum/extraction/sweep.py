@@ -216,7 +216,7 @@ class Sweeper:
         """Look for a known cluster, and bring it up to date; return who is certainly not of it."""
         if len(rows) < attribution.MEMBERS_MIN:
             return rows
-        group = self._gather(scene, rows, view, known.mean)
+        group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
         if cosine(group.mean, known.mean) >= ALIKE:
             if not _is_seeking(scene.usual, group):
                 known.stands = False
