@@ -114,7 +114,9 @@ def test_the_curve_goes_on_to_what_other_replicas_answered() -> None:
     for _ in range(6):
         ask(meter, "thief", 100)
         meter.learn()
-    here, everywhere = meter.estimate(), meter.estimate(answered=1200)
+    here = meter.estimate()
+    meter.follow({}, {UNTRUSTED: 1200})
+    everywhere = meter.estimate()
     assert here is not None
     assert everywhere is not None
     assert here.agreement is not None

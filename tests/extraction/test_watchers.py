@@ -6,7 +6,6 @@ from base64 import b64encode
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from vallum.core.content import Upload
@@ -16,7 +15,6 @@ from vallum.core.extraction import CLEAR, Account, Extraction, Grade, Pardon, Qu
 from vallum.core.inputs import at_places
 from vallum.core.policy import Policy
 from vallum.extraction.facts import Findings, Named
-from vallum.extraction.shared_watch import SharedWatch
 from vallum.extraction.watch import Watch
 from vallum.extraction.watchers import INPUTS_MAX, Watchers, was_answered
 
@@ -194,20 +192,3 @@ def test_who_is_named_is_judged_counted_told_of_and_pardoned(kit: Kit) -> None:
 
 def test_an_exchange_that_never_began_was_not_answered(kit: Kit) -> None:
     assert not was_answered(kit.engine().open(kit.request()))
-
-
-def test_an_answer_that_was_made_coarser_says_nothing_about_who_asked() -> None:
-    """Else whoever is named once would look strange for ever: its answers have no scores."""
-    plain, coarser = SharedWatch(b"s" * 32, shared=False), SharedWatch(b"s" * 32, shared=False)
-    for number in range(800):
-        account = Account(f"subject\x1f{number % 40}", T0 - 1e7)
-        query = Query(account, T0 + number, ([number % 7 / 7, 1.0, number % 11 / 11],), {"confidence": 0.9})
-        plain.note(query._replace(answer=None))
-        coarser.note(query._replace(answer={"prediction": 1}, coarsened=3))
-        if number == 400:  # from here on there are features
-            for watch in (plain, coarser):
-                watch.sweep(T0 + number)
-    assert plain._features is not None
-    one, other = (watch._crowd.snapshot(T0 + 800) for watch in (plain, coarser))
-    assert one.names == other.names
-    assert np.allclose(one.sums, other.sums, atol=1e-3)

@@ -349,7 +349,7 @@ async def test_the_openai_sdk_works_and_streams_are_noted(opened: Opener, reques
     text, parts = await asyncio.to_thread(talk, Working())
     assert text
     assert parts
-    assert [query.inputs for query in watch.noted] == [("a good day",)] * 2, "the last turn alone"
+    assert [turn.text for query in watch.noted for turn in query.inputs] == ["a good day"] * 2, "the last turn alone"
     assert watch.noted[0].tokens > 0
 
 

@@ -24,7 +24,7 @@ SCORES = (0.3819661, 0.1748312, 0.1211397, 0.0934771, 0.0715283, 0.0548619, 0.04
 BEST = SCORES[0]
 LABEL = "class-0"
 CLASSES = tuple(f"class-{number}" for number in range(len(SCORES)))
-MANY = re.compile(r"probabilit|probs|scores|classes|distribution|^\*$", re.IGNORECASE)
+MANY = re.compile(r"probability|probabilities|probs|scores|classes|distribution|^\*$", re.IGNORECASE)
 LOGITS = [9.25 - number for number in range(len(SCORES))]
 
 TEXT = re.compile(r"\.(chat|completions|responses|messages|generate|generate_stream)$")

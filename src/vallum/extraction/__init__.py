@@ -3,10 +3,11 @@
     features/      one input -> one vector of fixed length (text, vector, image, table)
     sketch         an account's vectors -> a few sums, under 1 KiB, which add up over windows and replicas
     crowd          all sketches of a route, bounded
-    reference      what calibration fixed: scale, projection, whitening, thresholds
+    reservoir      inputs of a few accounts, a few of each, for calibration
+    reference      what calibration fixed of inputs: where they lie, and the secret map to features (chance)
     sweep          cohorts tested against established accounts, members attributed
     ladder         what becomes of whom: persistence, grades, the way back
-    leak_meter     what a cluster could have learnt from its answers by now
+    leak_meter     what a cluster could have learnt by now (student) from what its answers say (said)
     own_history    an account against itself: a stolen credential
     watch          all of it, for one route
 

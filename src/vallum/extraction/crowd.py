@@ -180,6 +180,11 @@ class Crowd:
     def _times(self) -> tuple[NDArray[np.float64], ...]:
         return self._asked, self._first, self._last, self._created, self._woken
 
+    def asked(self, name: str) -> int:
+        """Return how many inputs of an account were answered since it is known, on all replicas."""
+        slot = self._slots.get(name)
+        return 0 if slot is None else int(self._asked[slot])
+
     def created(self, name: str) -> float | None:
         """Return since when an account is known, at the latest: Unix seconds."""
         slot = self._slots.get(name)

@@ -11,7 +11,7 @@ The interval is that of the share among the inputs it was tested on (Wilson, 95 
 
     train       off the request path, in pieces, in any thread: `learn`
     memory      at most STUDENTS_MAX samples of KEPT_MAX answers, at half precision: 64 MiB at 1,024 numbers an input
-    replicas    each estimates by the answers that it gave itself, along the curve to as many as all gave (`answered`);
+    replicas    each estimates by the answers that it gave itself, along the curve to as many as all gave (`follow`);
                 it draws no lots but by the secret, so the same answers in the same order give the same estimate
 
 Misses: answers before a restart are not learnt from after it.  What a thief knows besides (a trained network, labelled
@@ -159,6 +159,7 @@ class LeakMeter:
         self._untrusted: deque[tuple[str, _Lot | None, int]] = deque(maxlen=KEPT_MAX)  # who was answered what, lately
         self._groups = {UNTRUSTED: _Group(UNTRUSTED, self._chance)}
         self._whose: dict[str, str] = {}  # cluster of each member
+        self._answered: Mapping[str, int] = {}  # by cluster, on all replicas
 
     def note(self, account: str, inputs: tuple[Any, ...], answer: Any, *, trusted: bool) -> None:
         """Take what an account was answered; never raises.  The trusted are established, and clear of suspicion."""
@@ -175,8 +176,12 @@ class LeakMeter:
                 self._untrusted.append((account, lot, code))
             self._groups[UNTRUSTED].add(lot, code)
 
-    def follow(self, clusters: Mapping[str, Iterable[str]]) -> None:
-        """Estimate for these clusters from now on, the first of them where there are too many; forget all others."""
+    def follow(self, clusters: Mapping[str, Iterable[str]], answered: Mapping[str, int] | None = None) -> None:
+        """Estimate for these clusters from now on, the first of them where there are too many; forget all others.
+
+        `answered` is how many answers each was given, those among them that were not noted here.
+        """
+        self._answered = answered or {}
         kept = list(clusters)[: STUDENTS_MAX - 1]
         whose = {account: name for name in kept for account in clusters[name]}
         self._groups = {name: self._groups.get(name) or _Group(name, self._chance) for name in (UNTRUSTED, *kept)}
@@ -208,12 +213,12 @@ class LeakMeter:
         group.learn(steps, classes, tests)
         return True
 
-    def estimate(self, cluster: str = UNTRUSTED, answered: int = 0) -> Leak | None:
-        """Say what a cluster could have learnt; `answered` by all replicas, if more than here.  None: not followed."""
+    def estimate(self, cluster: str = UNTRUSTED) -> Leak | None:
+        """Say what a cluster could have learnt; None for one that is not followed."""
         group = self._groups.get(cluster)
         if group is None:
             return None
-        answers = max(group.answers, answered)
+        answers = max(group.answers, self._answered.get(cluster, 0))
         if not group.curve:
             return Leak(cluster, answers, group.novel, None, None, None, None, ())
         nothing, (size, last) = group.nothing, group.curve[-1]

@@ -216,7 +216,8 @@ class Watch:
         for name, cluster, _ in self.ladder.suspects(now):
             clusters.setdefault(cluster, []).append(name)
         largest = sorted(clusters, key=lambda cluster: -len(clusters[cluster]))
-        self.meter.follow({cluster: clusters[cluster] for cluster in largest})
+        answered = {cluster: sum(map(self._crowd.asked, clusters[cluster])) for cluster in largest}
+        self.meter.follow({cluster: clusters[cluster] for cluster in largest}, answered)
 
     def _hold(self, now: float) -> None:
         self._crowd.hold(name for name, _, _ in self.ladder.suspects(now))
