@@ -16,6 +16,7 @@ from vallum.cli.init import init
 from vallum.cli.keys import keys
 from vallum.cli.learn import learn
 from vallum.cli.limits import limits
+from vallum.cli.probe import probe
 from vallum.cli.replay import replay
 from vallum.cli.schema import schema
 from vallum.cli.serve import serve
@@ -56,6 +57,7 @@ COMMANDS = (
     tune,
     estimate_command,
     replay,
+    probe,
 )
 for command in COMMANDS:
     vallum.add_command(command)
