@@ -8,7 +8,7 @@ Rule: the harness counts the budgets, a UTC day each, as the gateway's counters 
 from __future__ import annotations
 
 import bisect
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -121,7 +121,7 @@ class Loop:
         self.world = population.world
         self.trace = Trace()
         self._rng = np.random.default_rng([seed, 99])
-        self._used: Counter[tuple[str, int]] = Counter()
+        self._used: defaultdict[str, deque[float]] = defaultdict(deque)  # when a budget's answers were given
         self._least_s, self._swept = least_s, 0.0
 
     def run(self, index: int, raiders: Sequence[Raider] = ()) -> Events:
@@ -173,10 +173,12 @@ class Loop:
         if verdict.grade >= Grade.REFUSED or verdict.work_bits > most_bits:
             return Outcome(None, verdict.work_bits, **known)
         if verdict.answers_a_day is not None:
-            budget = (verdict.cluster or account.name, int(at // DAY_S))
-            if self._used[budget] >= verdict.answers_a_day:
+            used = self._used[verdict.cluster or account.name]
+            while used and at - used[0] >= DAY_S:  # as the gateway's quota: so many in any 24 hours
+                used.popleft()
+            if len(used) >= verdict.answers_a_day:
                 return Outcome(None, **known)
-            self._used[budget] += 1
+            used.append(at)
         left = answer if self.world.kind == "text" else coarsen(answer, verdict.coarsen)
         query = Query(account, at, (document,), left)
         if COARSENED:

@@ -113,7 +113,7 @@ def test_without_a_defence_all_is_answered_and_the_usual_one_holds_each_account_
     cell = cells.Cell("it", "cancer", thieves.Plan("random", accounts=1, queries=900))
     found = trial.run(cell, 1, trial.prepare(cell, 1, None, watched=False))
     assert found.undefended.answers == 900
-    assert found.usual.answers == 600, "six days"
+    assert found.usual.answers == 500, "a hundred in any day of five"
     assert found.to_contain is None
     assert found.usual_honest["heavy"]["refused"] > 0.3
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from vallum.core.extraction import CLEAR, DAY_S, Account, Grade, Pardon, Terms
 from vallum.extraction.facts import Alarm, Findings, Named
-from vallum.extraction.ladder import PIECE, Ladder, cohorts_of
+from vallum.extraction.ladder import PIECE, REPORTED_MAX, Ladder, cohorts_of
+from vallum.extraction.rung import read
 
 T0 = 1_700_000_000.0
 MINUTE = 60.0
@@ -365,6 +366,30 @@ def test_replicas_agree_on_the_graver_verdict_and_the_older_cluster() -> None:
     assert len({cluster for _, cluster, _ in one.suspects(T0 + 300)}) == 1
 
 
+def test_a_newcomer_gets_no_new_budget_from_a_replica_that_did_not_sweep() -> None:
+    leader, follower, restarted = Ladder(Terms()), Ladder(Terms()), Ladder(Terms())
+    at = sweeps(leader, 2, *name("a", "b", cluster="x"))
+    follower.adopt(read(leader.pack()))
+    restarted.unpack(leader.pack())
+    (late,) = name("late", cluster="x")
+    for ladder in (leader, follower, restarted):
+        ladder.join(late, at)
+    clusters = {ladder.verdict(Account("late"), at).cluster for ladder in (leader, follower, restarted)}
+    assert clusters == {leader.verdict(Account("a"), at).cluster}
+
+
+def test_a_newcomer_gets_no_new_budget_when_the_last_sweep_named_nobody() -> None:
+    ladder = Ladder(Terms())
+    at = sweeps(ladder, 2, *name("a", "b", cluster="x"))
+    sweep(ladder, at + MINUTE)
+    (late,) = name("late", cluster="x")
+    ladder.join(late, at + MINUTE)
+    assert ladder.verdict(Account("late"), at).cluster == ladder.verdict(Account("a"), at).cluster
+    for count in range(200):
+        sweep(ladder, at + MINUTE, *name(f"other {count}", cluster=f"c{count}"))
+    assert len(read(ladder.pack())[4]) == REPORTED_MAX
+
+
 def test_what_is_packed_is_taken_in_within_bounds() -> None:
     one, two = Ladder(Terms()), Ladder(Terms(), accounts_max=3)
     sweeps(one, 2, *name(*"abcdef"))
@@ -378,16 +403,18 @@ def test_what_is_packed_is_taken_in_within_bounds() -> None:
         b"",
         b"{}",
         b"null",
+        b"[1, 0, {}, {}, {}, {}]",
         b"[2, 0, {}, {}, {}]",
+        b"[2, 0, {}, {}, {}, []]",
         b"[1, 0, [], {}, {}]",
-        b'[1, 0, {"a": [1]}, {}, {}]',
-        b'[1, 0, {"a": ["c", 0, 0, 0, 0, 1, 99, 1, 0, 0, true]}, {}, {}]',
-        b'[1, 0, {"a": ["c", NaN, 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}]',
-        b'[1, 0, {"a": ["c", true, 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}]',
-        b'[1, 0, {"a": ["c", "0", 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}]',
-        b"[1, Infinity, {}, {}, {}]",
-        b'[1, 0, {}, {"new": [1]}, {}]',
-        b'[1, 0, {}, {}, {"c": "x"}]',
+        b'[2, 0, {"a": [1]}, {}, {}, {}]',
+        b'[2, 0, {"a": ["c", 0, 0, 0, 0, 1, 99, 1, 0, 0, true]}, {}, {}, {}]',
+        b'[2, 0, {"a": ["c", NaN, 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}, {}]',
+        b'[2, 0, {"a": ["c", true, 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}, {}]',
+        b'[2, 0, {"a": ["c", "0", 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}, {}]',
+        b"[2, Infinity, {}, {}, {}, {}]",
+        b'[2, 0, {}, {"new": [1]}, {}, {}]',
+        b'[2, 0, {}, {}, {"c": "x"}, {}]',
         b"[" * 100_000,
         b"\xff\xfe",
     ],

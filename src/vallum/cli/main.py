@@ -31,6 +31,7 @@ COMMANDS = {
     "keys": Entry("keys", "keys", "Make, list, check, rotate and revoke API keys."),
     "learn": Entry("learn", "learn", "Propose a policy after recorded requests."),
     "limits": Entry("limits", "limits", "Raise a subject's limits for a time, and take that back."),
+    "probe": Entry("probe", "probe", "Test any inference endpoint as an attacker would."),
     "replay": Entry("replay", "replay", "Play recorded exchanges through POLICY."),
     "schema": Entry("schema", "schema", "Print the JSON Schema of the policy file, for editors."),
     "serve": Entry("serve", "serve", "Run the gateway with POLICY, vallum.yaml by default."),

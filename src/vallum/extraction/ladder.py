@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ACCOUNTS_MAX = 50_000  # about 20 MB
 COHORTS_MAX = 1_000
 PIECE = 500  # accounts that are taken in at once
+REPORTED_MAX = 64  # names of clusters that sweeps have reported; the oldest go first
 UNTOLD_MAX = 10_000  # changes that nobody has fetched; the oldest go first
 
 
@@ -49,7 +50,7 @@ class Ladder:
         self._cohorts: dict[str, tuple[int, float, float]] = {}
         self._leaks: dict[str, float] = {}  # by cluster or cohort: the share of the model that it holds by now
         self._pardons: dict[str, Pardon] = {}
-        self._reported: dict[str, str] = {}  # by which names the clusters of the last sweep go here
+        self._reported: dict[str, str] = {}  # by which names the clusters of the last sweeps go here
         self._untold: deque[Change] = deque(maxlen=UNTOLD_MAX)
         self._now = 0.0
         self.sweeps = self.alarms = 0
@@ -93,7 +94,8 @@ class Ladder:
                 rung.row = 0
         yield self.review(now)  # who was on the way down, as far as that went
         clusters = self._find_clusters(named.values())
-        self._reported = clusters
+        others = {cluster: name for cluster, name in self._reported.items() if cluster not in clusters}
+        self._reported = dict([*others.items(), *clusters.items()][-REPORTED_MAX:])
         yield []
         sizes = Counter(one.cluster for one in named.values())
         self._make_room(named, now)
@@ -206,6 +208,7 @@ class Ladder:
 
     def _rename(self, old: str, new: str) -> None:
         rename(self._rungs, old, new)
+        self._reported = {cluster: new if name == old else name for cluster, name in self._reported.items()}
         if old in self._leaks:
             self._leaks[new] = max(self._leaks[old], self._leaks.get(new, 0.0))
 
@@ -327,15 +330,16 @@ class Ladder:
 
     def pack(self) -> bytes:
         """Write the state down, for a restart and for other replicas."""
-        return write(self._now, self._rungs, self._cohorts, self._leaks)
+        return write(self._now, self._rungs, self._cohorts, self._leaks, self._reported)
 
     def unpack(self, packed: bytes) -> None:
         """Take in what was packed, here before or by another replica; of each account the graver stays.
 
         Raises ValueError for what is no such state, and then nothing has changed.
         """
-        now, rungs, cohorts, leaks = read(packed)
+        now, rungs, cohorts, leaks, reported = read(packed)
         self._tick(now)
+        self._reported = reported | self._reported
         for name, other in rungs.items():
             mine = self._rungs.get(name)
             if mine is not None and mine.cluster != other.cluster:
@@ -356,9 +360,9 @@ class Ladder:
 
     def adopt(self, state: State) -> None:
         """Put another replica's state, as `rung.read` read it, in the place of this one."""
-        now, rungs, cohorts, leaks = state
+        now, rungs, cohorts, leaks, reported = state
         self._tick(now)
-        self._rungs, self._cohorts, self._leaks = rungs, cohorts, leaks
+        self._rungs, self._cohorts, self._leaks, self._reported = rungs, cohorts, leaks, reported
 
     def _tick(self, now: float) -> float:
         if isfinite(now):

@@ -28,6 +28,7 @@ from zlib import crc32
 
 import numpy as np
 
+from vallum.core.inputs import Turn
 from vallum.extraction.features.reader import READERS
 from vallum.extraction.features.vector import stretch
 from vallum.extraction.reservoir import Reservoir
@@ -252,7 +253,8 @@ class LeakMeter:
     def _take(self, near: Floats | None, value: Any, said: Said | None) -> tuple[_Lot | None, int]:
         """Return an input as it is learnt from, if it can be, and a number that tells it from others."""
         if near is None:
-            return None, crc32(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b"")
+            text = value.text if isinstance(value, Turn) else value if isinstance(value, str) else ""
+            return None, crc32(text.encode("utf-8", "surrogatepass"))
         line = near.astype(np.float16)
         label = None if said is None else self._number(said.label)
         if said is None or label is None:

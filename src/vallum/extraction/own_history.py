@@ -22,7 +22,7 @@ by itself.  After a restart the first twenty queries of an account are those of 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf, log
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +132,15 @@ class OwnHistory:
             )
         self._habit, self._fitted, self._weeks = habit, fitted, weeks.tolist()[-WEEKS_MAX:]
         self.fit()
+
+    def copy_for(self, name: str) -> OwnHistory:
+        """Return a copy for one account, which leaves no trace on this one and learns nothing but from it."""
+        other = OwnHistory(self._most)
+        other._habit, other._rarity, other._fitted = self._habit, self._rarity, self._fitted
+        if name in self._accounts:
+            kept = self._accounts[name]
+            other._accounts[name] = replace(kept, total=kept.total.copy())
+        return other
 
     def clear(self, name: str) -> None:
         """Take an account's last queries for its owner's, as an operator says."""
