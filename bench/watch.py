@@ -18,7 +18,6 @@ import numpy as np
 
 from vallum.core.extraction import Account
 from vallum.extraction.crowd import Crowd
-from vallum.extraction.facts import Featuriser
 from vallum.extraction.features.reader import READERS, Features
 from vallum.extraction.leak_meter import LeakMeter
 from vallum.extraction.reference import fit
@@ -74,7 +73,7 @@ def _measure_texts() -> None:
         _measure(f"text of {size}", Features({}, Texts(SECRET)), texts, LeakMeter(None, SECRET))
 
 
-def _measure(words: str, features: Featuriser, inputs: list[Any], meter: LeakMeter) -> None:
+def _measure(words: str, features: Features, inputs: list[Any], meter: LeakMeter) -> None:
     """Ask many queries, one after another, and print what each part took."""
     crowd = Crowd(0, SECRET)
     accounts = [Account(f"account {number}", network=f"10.0.{number}.0/24") for number in range(200)]
@@ -83,12 +82,12 @@ def _measure(words: str, features: Featuriser, inputs: list[Any], meter: LeakMet
     for number in range(ROUNDS * QUERIES):
         account, value = accounts[number % len(accounts)], (inputs[number % len(inputs)],)
         begun = clock()
-        rows = features.read(value, ANSWER)
+        seen = features.see(value, ANSWER)
         read = clock()
-        assert rows is not None
-        crowd.add(account, rows, START + number)
+        assert seen is not None
+        crowd.add(account, seen.rows, START + number)
         added = clock()
-        meter.note(account.name, value, ANSWER, trusted=False)
+        meter.note(account.name, value, ANSWER, trusted=False, near=seen.near)
         taken[number // QUERIES, number % QUERIES] = read - begun, added - read, clock() - added
     medians = np.median(taken, axis=(0, 1))
     rare = [np.percentile(taken[:, :, :parts].sum(axis=2), 99, axis=1).min() for parts in (2, 3)]

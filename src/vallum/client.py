@@ -7,7 +7,8 @@
     if extra:
         response = httpx.post(url, content=body, headers=extra)
 
-A challenge is met for the very body that is sent, by the same account, within about two minutes, and once.
+A challenge is met for the very body that is sent (before it is compressed, if it is), by the same account, within about
+two minutes, and once.
 """
 
 from __future__ import annotations

@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonschema_rs
 import pytest
 import yaml
+
+from vallum.cli.main import COMMANDS
+from vallum.cli.main import vallum as group
 
 ROOT = Path(__file__).parents[2]
 PREDICT = ROOT / "examples" / "predict.yaml"
@@ -142,3 +146,17 @@ def test_wrong_use_is_said_plainly(args: list[str], code: int, tmp_path: Path) -
     assert done.returncode == code, done.stderr
     assert done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_list_of_commands_imports_none_of_them_and_says_what_they_say() -> None:
+    script = "import sys; from vallum.cli.main import vallum; vallum(['--help'], standalone_mode=False); "
+    script += (
+        "print([name for name in ('numpy', 'msgspec', 'vallum.cli.serve', 'vallum.extraction') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout.endswith("[]\n")
+    for name, entry in COMMANDS.items():
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        assert command.name == name
+        assert command.get_short_help_str(100) == entry.says

@@ -74,6 +74,14 @@ def test_the_gravest_come_first_with_why_and_what_to_do_next(run: Run) -> None:
     assert [(row["before"], row["grade"]) for row in history] == [("alert", "budget"), ("clear", "alert")]
 
 
+def test_what_is_offered_to_a_shell_runs_nothing_of_a_callers(run: Run, url: str) -> None:
+    with closing(SqlSuspects(url)) as store:
+        store.write([("digits", Change("subject\x1f$(reboot)", "c1", Grade.CLEAR, Grade.ALERT, T0, WHY))])
+    said = run("list").stderr
+    assert "--of 'subject:$(reboot)'" in said
+    assert "pardon 'subject:$(reboot)'" in said
+
+
 @pytest.mark.usefixtures("suspected")
 @pytest.mark.parametrize(
     ("whom", "name", "known"),

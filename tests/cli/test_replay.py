@@ -273,6 +273,20 @@ def test_no_log_ends_a_replay(rows: list[dict[str, Any]]) -> None:
     assert json.dumps(tally.tell(log, "d", "n"))
 
 
+def test_long_lines_wait_in_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vallum.replay.play.WINDOW_BYTES", 10_000)
+    read = 0
+
+    def lines() -> Iterable[bytes]:
+        nonlocal read
+        for number in range(100):
+            read += 1
+            yield json.dumps({"at": T0 + number, "path": "/", "body": "x" * 1000}).encode()
+
+    first, _ = next(iter(Log(lines())))
+    assert (first, read) == (1, 10)
+
+
 def test_a_line_over_the_bound_is_one_broken_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vallum.cli.replay.LINE_MAX_BYTES", 64)
     path = tmp_path / "log"

@@ -38,6 +38,10 @@ def find(kind: str, document: Any, *paths: str) -> list[Any]:
         ("text", {"a": 1}, []),
         ("image", IMAGE, [b"png"]),
         ("image", "aGk=", ["aGk="]),
+        ("image", ["aGk=", "", "aGk="], ["aGk=", "aGk="]),
+        ("image", [IMAGE, IMAGE], [b"png", b"png"]),
+        ("image", [[[[1], [2]]], [[[3], [4]]]], [[[[1], [2]]], [[[3], [4]]]]),
+        ("image", [[[1, 2], [3, 4]]], [[[[1, 2], [3, 4]]]]),
         ("image", [[0, 1], [1, 0]], [[[0, 1], [1, 0]]]),
         ("image", "", []),
         ("image", 7, []),
@@ -109,10 +113,14 @@ def test_no_shape_of_a_document_breaks_it(document: Any, kind: str) -> None:
         ("u1 m2 u3 u4", [("3\n4", "")]),
         ("u1 t2 u3", [("1\n3", "")]),
         ("u1 m2", [("1", "")]),
-        ("m2", []),
+        ("m2", [("2", "")]),
+        ("o1", [("1", "")]),
+        ("o1 u", [("1\n", "")]),
+        ("o1 t2 d3", [("1\n2\n3", "")]),
+        ("o u", []),
     ],
 )
 def test_of_a_conversation_the_last_turn_is_the_input(said: str, found: list[tuple[str, str]]) -> None:
-    voices = {"o": Voice.OPERATOR, "u": Voice.USER, "m": Voice.MODEL, "t": Voice.TOOL}
+    voices = {"o": Voice.OPERATOR, "u": Voice.USER, "m": Voice.MODEL, "t": Voice.TOOL, "d": Voice.DOCUMENT}
     passages = [Passage(voices[word[0]], "", word[1:]) for word in said.split()]
     assert list(of_conversation(lambda _: passages)(None)) == found

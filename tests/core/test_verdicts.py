@@ -32,8 +32,10 @@ from vallum.core.principal import Confirmation, Principal
 from vallum.core.problem import problem
 from vallum.core.quota import Taken
 from vallum.core.record import Timing, compose
+from vallum.core.sidedoor import Ask
 from vallum.core.theft import Suspicion
 from vallum.core.verdicts import BUDGET, METER, account_of, demands, read, work
+from vallum.core.weight import Weight
 
 if TYPE_CHECKING:
     from tests.conftest import Dialogue, Kit
@@ -297,6 +299,27 @@ def test_a_batch_is_asked_for_more(kit: Kit, body: bytes, bits: int) -> None:
     x, _ = ask(kit, route_of(kit), PROVING, body=body)
     assert isinstance(x.decision, Deny)
     assert f"bits={bits}," in x.decision.headers[0][1]
+
+
+SEVERAL = (Weight(Ask(("n",))),), (Weight(Ask(("input",))),)
+
+
+@pytest.mark.parametrize(
+    ("body", "answers"),
+    [
+        (b'{"input": "a", "n": 16}', 16),
+        (b'{"input": ["a", "b", "c", "d"]}', 4),
+        (b'{"input": ["a", "b", "c", "d"], "n": 4}', 16),
+    ],
+)
+def test_several_answers_to_one_input_cost_as_many(kit: Kit, body: bytes, answers: int) -> None:
+    rule = replace(RULE, kind="text", inputs=at_places("text", (("input",),)))
+    made = route_of(kit, rule, factors=SEVERAL)
+    x, _ = ask(kit, made, PROVING, body=body)
+    assert isinstance(x.decision, Deny)
+    assert f"bits={4 + (answers - 1).bit_length()}," in x.decision.headers[0][1]
+    x, talks = ask(kit, made, BUDGETED, Taken(()), body=body)
+    assert [demand.cost for demand in talks[1].demands[0]] == [answers]
 
 
 @pytest.mark.parametrize("on_error", list(OnError))

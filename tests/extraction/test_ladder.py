@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from vallum.core.extraction import CLEAR, DAY_S, Account, Grade, Pardon, Terms
 from vallum.extraction.facts import Alarm, Findings, Named
-from vallum.extraction.ladder import Ladder, cohorts_of
+from vallum.extraction.ladder import PIECE, REPORTED_MAX, Ladder, cohorts_of
+from vallum.extraction.rung import read
 
 T0 = 1_700_000_000.0
 MINUTE = 60.0
@@ -365,6 +366,30 @@ def test_replicas_agree_on_the_graver_verdict_and_the_older_cluster() -> None:
     assert len({cluster for _, cluster, _ in one.suspects(T0 + 300)}) == 1
 
 
+def test_a_newcomer_gets_no_new_budget_from_a_replica_that_did_not_sweep() -> None:
+    leader, follower, restarted = Ladder(Terms()), Ladder(Terms()), Ladder(Terms())
+    at = sweeps(leader, 2, *name("a", "b", cluster="x"))
+    follower.adopt(read(leader.pack()))
+    restarted.unpack(leader.pack())
+    (late,) = name("late", cluster="x")
+    for ladder in (leader, follower, restarted):
+        ladder.join(late, at)
+    clusters = {ladder.verdict(Account("late"), at).cluster for ladder in (leader, follower, restarted)}
+    assert clusters == {leader.verdict(Account("a"), at).cluster}
+
+
+def test_a_newcomer_gets_no_new_budget_when_the_last_sweep_named_nobody() -> None:
+    ladder = Ladder(Terms())
+    at = sweeps(ladder, 2, *name("a", "b", cluster="x"))
+    sweep(ladder, at + MINUTE)
+    (late,) = name("late", cluster="x")
+    ladder.join(late, at + MINUTE)
+    assert ladder.verdict(Account("late"), at).cluster == ladder.verdict(Account("a"), at).cluster
+    for count in range(200):
+        sweep(ladder, at + MINUTE, *name(f"other {count}", cluster=f"c{count}"))
+    assert len(read(ladder.pack())[4]) == REPORTED_MAX
+
+
 def test_what_is_packed_is_taken_in_within_bounds() -> None:
     one, two = Ladder(Terms()), Ladder(Terms(), accounts_max=3)
     sweeps(one, 2, *name(*"abcdef"))
@@ -378,16 +403,18 @@ def test_what_is_packed_is_taken_in_within_bounds() -> None:
         b"",
         b"{}",
         b"null",
+        b"[1, 0, {}, {}, {}, {}]",
         b"[2, 0, {}, {}, {}]",
+        b"[2, 0, {}, {}, {}, []]",
         b"[1, 0, [], {}, {}]",
-        b'[1, 0, {"a": [1]}, {}, {}]',
-        b'[1, 0, {"a": ["c", 0, 0, 0, 0, 1, 99, 1, 0, 0, true]}, {}, {}]',
-        b'[1, 0, {"a": ["c", NaN, 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}]',
-        b'[1, 0, {"a": ["c", true, 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}]',
-        b'[1, 0, {"a": ["c", "0", 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}]',
-        b"[1, Infinity, {}, {}, {}]",
-        b'[1, 0, {}, {"new": [1]}, {}]',
-        b'[1, 0, {}, {}, {"c": "x"}]',
+        b'[2, 0, {"a": [1]}, {}, {}, {}]',
+        b'[2, 0, {"a": ["c", 0, 0, 0, 0, 1, 99, 1, 0, 0, true]}, {}, {}, {}]',
+        b'[2, 0, {"a": ["c", NaN, 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}, {}]',
+        b'[2, 0, {"a": ["c", true, 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}, {}]',
+        b'[2, 0, {"a": ["c", "0", 0, 0, 0, 1, 1, 1, 0, 0, true]}, {}, {}, {}]',
+        b"[2, Infinity, {}, {}, {}, {}]",
+        b'[2, 0, {}, {"new": [1]}, {}, {}]',
+        b'[2, 0, {}, {}, {"c": "x"}, {}]',
         b"[" * 100_000,
         b"\xff\xfe",
     ],
@@ -400,3 +427,25 @@ def test_what_is_no_state_is_refused_and_changes_nothing(packed: bytes) -> None:
         ladder.unpack(packed)
     assert ladder.pack() == before
     json.loads(before)
+
+
+def test_a_name_that_is_no_unicode_is_written_down_all_the_same() -> None:
+    ladder = Ladder(Terms())
+    ladder.update(Findings(0.0, named=(Named("half a pair: \ud800", "c", 1.0, established=False),)), 0.0)
+    other = Ladder(Terms())
+    other.unpack(ladder.pack())
+    assert list(other.suspects(0.0)) == list(ladder.suspects(0.0))
+
+
+def test_findings_are_taken_in_piece_by_piece_as_they_are_at_once() -> None:
+    named = tuple(
+        Named(f"account {number}", f"c{number % 3}", float(number), established=False) for number in range(1200)
+    )
+    once, pieces = Ladder(Terms()), Ladder(Terms())
+    for at in (0.0, 60.0):
+        found = Findings(at, named=named, calibrated=True)
+        changes = once.update(found, at)
+        steps = list(pieces.take_in(found, at))
+        assert max(map(len, steps)) <= PIECE < len(changes)
+        assert [change for step in steps for change in step] == changes
+    assert pieces.pack() == once.pack()

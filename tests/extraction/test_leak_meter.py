@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vallum.core.inputs import Turn
 from vallum.extraction import leak_meter
 from vallum.extraction.leak_meter import KEPT_MAX, LABELS_MAX, STUDENTS_MAX, UNTRUSTED, LeakMeter
 from vallum.extraction.reference import fit
@@ -162,6 +163,15 @@ def test_without_labels_or_tests_nothing_is_estimated_but_counted() -> None:
     untested = LeakMeter(SCALE, b"secret")
     ask(untested, "thief", 300)
     assert not untested.learn()
+
+
+def test_turns_of_a_chat_are_told_apart() -> None:
+    meter = LeakMeter(None, b"secret")
+    for text in ("one", "two", "one"):
+        meter.note("thief", (Turn(text, "a system prompt"),), {"message": "yes"}, trusted=False)
+    leak = meter.estimate(UNTRUSTED)
+    assert leak is not None
+    assert (leak.answers, leak.novel) == (3, 2)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,17 @@ def test_many_texts_cost_what_some_do() -> None:
     assert TEXTS.read(("never looked at", *[""] * INPUTS_MAX)[::-1], None) is None
 
 
+def test_nobody_can_tell_which_of_many_texts_are_looked_at() -> None:
+    honest = row("what is the weather")[TURN]
+    hidden = 0
+    for length in range(1, 41):  # ten questions beside each that looks honest, where one in eleven is looked at
+        batch = ["what is the weather" if place % 11 == 0 else f"steal {'x' * length}" for place in range(176)]
+        rows = TEXTS.read(tuple(batch), None)
+        assert rows is not None
+        hidden += bool((rows[:, TURN] == honest).all())
+    assert hidden < 20
+
+
 def test_a_megabyte_costs_what_ten_kilobytes_do() -> None:
     ten, megabyte = "some words " * 900, "some words " * 90_000
     assert steps(lambda: TEXTS.read((megabyte,), None)) < 1.2 * steps(lambda: TEXTS.read((ten,), None))

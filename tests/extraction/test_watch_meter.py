@@ -48,7 +48,7 @@ def test_clusters_are_followed_as_sweeps_find_them() -> None:
     ask(watch, "other", 20, T0 + 20, age_s=DAY_S, accounts=1)
     named = [Named(f"thief {number}", "one", 9.0, established=False) for number in range(3)]
     named.append(Named("other 0", "two", 9.0, established=False))
-    watch.end_sweep(Findings(T0 + 30, named=tuple(named), calibrated=True))
+    list(watch.end_sweep(Findings(T0 + 30, named=tuple(named), calibrated=True)))
     untrusted, one, two = watch.meter.estimates()  # the largest cluster first; the ladder calls them as it likes
     assert (untrusted.answers, one.answers, two.answers) == (80, 60, 20)
     ask(watch, "thief", 6, T0 + 40, age_s=DAY_S, accounts=3)

@@ -16,7 +16,7 @@ from vallum.core.inputs import at_places
 from vallum.core.policy import Policy
 from vallum.extraction.facts import Findings, Named
 from vallum.extraction.watch import Watch
-from vallum.extraction.watchers import INPUTS_MAX, Watchers, was_answered
+from vallum.extraction.watchers import INPUTS_MAX, TOKENS_MAX, Watchers, read_inputs, was_answered
 
 if TYPE_CHECKING:
     from tests.conftest import Kit
@@ -135,8 +135,17 @@ def test_a_batch_is_noted_as_its_inputs_evenly_and_within_bounds(kit: Kit) -> No
     bench.answer(x)
     bench.watchers.note(x)
     ((first, *_, last),) = bench.noted
-    assert (len(x.inputs), len(bench.noted[0]), first) == (10_000, INPUTS_MAX, [0])
+    assert (len(x.inputs), len(bench.noted[0])) == (10_000, INPUTS_MAX)
+    assert first[0] < 40
     assert last[0] > 9_900
+
+
+def test_nobody_can_tell_which_inputs_of_a_batch_are_looked_at() -> None:
+    batch = tuple(range(10_000))
+    assert len({read_inputs("vector", batch, f"request {n}")[0] for n in range(40)}) > 20
+    looked = [read_inputs("vector", batch, f"request {n}") for n in range(400)]
+    shares = [sum(value % 100 != 0 for value in some) / len(some) for some in looked]
+    assert sum(share == 0 for share in shares) < 20, "one honest input before 99 others hides them by chance alone"
 
 
 @pytest.mark.parametrize(
@@ -151,6 +160,8 @@ def test_a_batch_is_noted_as_its_inputs_evenly_and_within_bounds(kit: Kit) -> No
         ("image", Upload("", "image/png", b"png"), b"png"),
         ("image", [[0, 1]], [[0, 1]]),
         ("text", "hello", "hello"),
+        ("text", [31, 7], "31 7"),
+        ("text", [1] + [2] * 9999 + [3], " ".join("1" + "2" * 2 * (TOKENS_MAX - 1) + "3")),
     ],
 )
 def test_inputs_are_what_featurisers_take(kit: Kit, kind: str, value: Any, read: Any) -> None:

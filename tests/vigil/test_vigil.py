@@ -16,7 +16,7 @@ from vallum.vigil.post import Posts
 from vallum.vigil.vigil import KEEP_S, RETRY_S, Vigil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 T0 = 1_700_000_000.0
@@ -39,9 +39,10 @@ class Swept(Counting):
     def begin_sweep(self, now: float) -> Callable[[], Any]:
         return self.find
 
-    def end_sweep(self, found: Any) -> None:
+    def end_sweep(self, found: Any) -> Iterator[None]:
         self.due = False
         self.found.append(found)
+        yield
 
 
 class House:

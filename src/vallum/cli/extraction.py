@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import closing
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 WHOM_MAX = 320
 
 
-@click.group()
+@click.group(short_help="See who is suspected of copying a model, and pardon.")
 def extraction() -> None:
     """See who is suspected of copying a model, and pardon who may go on."""
 
@@ -55,9 +56,9 @@ def list_suspects(whom: str | None, policy: Path | None, as_json: bool) -> None:
         words = f"{pardon['whom']} is pardoned until {when(pardon['until'])} by {pardon['by']}: {pardon['because']}"
         out.print(words, markup=False, soft_wrap=True)
     if found and not whom:
-        first = found[0]
-        err.print(f"Its history:  vallum extraction list --of {first['account']}", style="dim", markup=False)
-        hint = f'Let it go on: vallum extraction pardon {first["account"]} --for 7d --because "..."'
+        first = quote(found[0]["account"])  # an issuer may let its users choose their names
+        err.print(f"Its history:  vallum extraction list --of {first}", style="dim", markup=False, soft_wrap=True)
+        hint = f'Let it go on: vallum extraction pardon {first} --for 7d --because "..."'
         err.print(hint, style="dim", markup=False, soft_wrap=True)
 
 
@@ -93,7 +94,9 @@ def pardon(whom: str, span: str, because: str, by: str | None, policy: Path | No
     err.print(f"{name_account(held.whom)} is pardoned until {when(until)}.", markup=False, soft_wrap=True)
     if held.whom not in known:
         err.print("Nobody of that name is suspected now; see: vallum extraction list", style="yellow", markup=False)
-    err.print(f"Take it back with: vallum extraction unpardon {name_account(held.whom)}", style="dim", markup=False)
+    err.print(
+        f"Take it back with: vallum extraction unpardon {quote(name_account(held.whom))}", style="dim", markup=False
+    )
 
 
 @extraction.command()

@@ -2,7 +2,7 @@
 
     request_head    route > authenticate > confirm > authorise > habits > standing > extraction > declared size >
                     media type > query
-    request_body    inflate > parse > inputs > work > weigh > meter > quotas > denied fields > schema > side doors >
+    request_body    inflate > parse > weigh > inputs > work > meter > quotas > denied fields > schema > side doors >
                     images > checks > sanitise > amend > write  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
@@ -248,9 +248,9 @@ def _body(route: Route) -> list[Stage]:
     intake = route.intake
     body = [Stage("inflate", stages.inflate, bound=True)] if intake.codings else []
     body.append(Stage("parse", stages.parse))
-    body += _suspicion(route)
     if route.factors:
         body.append(Stage("weigh", spending.weigh))
+    body += _suspicion(route)
     if route.meter is not None:
         body.append(Stage("meter", spending.meter))
     enforced = tuple(limit.quota for limit in route.limits if limit.mode is Mode.ENFORCE)

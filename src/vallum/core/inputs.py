@@ -2,8 +2,9 @@
 
 A place may hold one input or a batch, so both count as what they are:
 
-    text     a string, or a list of tokens' numbers; a list holds one each; of a conversation, its last turn
-    image    an upload, its base64, or its pixels as nested lists
+    text     a string, or a list of tokens' numbers; a list holds one each; of a conversation, its last turn,
+             or all of it where no user says anything
+    image    an upload, its base64, or its pixels as lists nested three deep at most; a list holds one each
     vector   a list of numbers; a list of lists holds one each, at any depth; a tensor that lies flat beside its
              `shape`, or came as bytes, one for each step of its first axis
     table    a row of cells, a list or an object; a list of those holds one each
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vallum.core.content import Passage
     from vallum.core.fieldpath import Path
 
+IMAGE_AXES = 3  # of a picture: height, width, colour
 ROWS_MAX = 65_536  # of one tensor that are told apart: more than any budget
 
 
@@ -76,8 +78,10 @@ def of_conversation(passages: Callable[[Any], Iterable[Passage]]) -> Callable[[A
     def find(document: Any) -> tuple[Any, ...]:
         turn: list[str] = []
         system: list[str] = []
+        said: list[str] = []
         spoke = False  # the model has, since
         for passage in passages(document):
+            said.append(passage.text)
             if passage.voice is Voice.MODEL:
                 spoke = True
             elif passage.voice is Voice.OPERATOR:
@@ -87,9 +91,20 @@ def of_conversation(passages: Callable[[Any], Iterable[Passage]]) -> Callable[[A
                     turn.clear()
                 spoke = False
                 turn.append(passage.text)
-        return (Turn("\n".join(turn), "\n".join(system)),) if turn else ()
+        text = _join(turn)
+        if text:
+            return (Turn(text, "\n".join(system)),)
+        # Models answer whoever speaks: a question may stand in a system prompt, or be put into the model's own mouth.
+        text = _join(said)
+        return (Turn(text),) if text else ()
 
     return find
+
+
+def _join(texts: list[str]) -> str:
+    """Return texts as one; of blanks, nothing."""
+    text = "\n".join(texts)
+    return "" if text.isspace() else text
 
 
 def _texts(value: Any, found: list[Any]) -> None:
@@ -104,8 +119,21 @@ def _texts(value: Any, found: list[Any]) -> None:
 def _images(value: Any, found: list[Any]) -> None:
     if isinstance(value, Upload):
         found.append(value.data)
+    elif isinstance(value, list) and _is_batch(value):
+        for item in value:
+            _images(item, found)
     elif isinstance(value, (str, list)) and value:
         found.append(value)
+
+
+def _is_batch(value: list[Any]) -> bool:
+    """Say whether a list holds images, and is none: its items are files, or its pixels lie deeper than colours do."""
+    if any(isinstance(item, (str, Upload)) for item in value):
+        return True
+    depth, part = 0, value
+    while isinstance(part, list) and part and depth <= IMAGE_AXES:
+        depth, part = depth + 1, part[0]
+    return depth > IMAGE_AXES
 
 
 def _vectors(value: Any, found: list[Any]) -> None:

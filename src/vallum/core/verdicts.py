@@ -126,7 +126,7 @@ def _ask_for_work(x: Exchange, route: Route, verdict: Verdict) -> Steps[Refusal 
     assert wanted is not None  # else nobody had a verdict
     assert x.account is not None
     seed, request = wanted.seed(), x.request
-    asked = proofs.Asked(wanted.model, x.account.name, x.body, len(x.inputs))
+    asked = proofs.Asked(wanted.model, x.account.name, x.body, _answers(x))
     fields = request.headers.all(proofs.FIELD)
     key, fault = "", "none came"
     if len(fields) == 1:
@@ -136,10 +136,15 @@ def _ask_for_work(x: Exchange, route: Route, verdict: Verdict) -> Steps[Refusal 
             return None
         fault = "used before"
     token = proofs.challenge(seed, asked, verdict.work_bits, request.id, request.now)
-    bits = proofs.for_inputs(verdict.work_bits, len(x.inputs))
+    bits = proofs.for_inputs(verdict.work_bits, asked.inputs)
     field = f'challenge="{token}", bits={bits}, algorithm="sha-256"'
     detail = f"a proof of work of {bits} bits: {fault}; {verdict.evidence}"
     return Deny(Reason.WORK_REQUIRED, CONTROL, detail, headers=((proofs.FIELD, field),), should_retry=False)
+
+
+def _answers(x: Exchange) -> int:
+    """Count the answers that are asked for; a weight counts the prompts of a batch as well, so they do not multiply."""
+    return max(1, len(x.inputs), x.weight)
 
 
 def demands(x: Exchange, route: Route) -> tuple[Demand, ...]:
@@ -147,7 +152,7 @@ def demands(x: Exchange, route: Route) -> tuple[Demand, ...]:
     wanted, verdict, account = route.extraction, x.verdict, x.account
     if wanted is None or verdict is None or account is None:
         return ()
-    cost = max(1, len(x.inputs)) * x.weight
+    cost = _answers(x)
     if account.verified and wanted.verified_a_day is not None:
         key = f"\x1f{CONTROL}\x1f{wanted.model}\x1fverified\x1f{account.name}"
         quota = Quota(METER, wanted.verified_a_day, DAY_US, unit=ANSWERS)

@@ -11,7 +11,8 @@ creation, an account of its own (`POOL` begins its name).
 
 from __future__ import annotations
 
-from functools import cache
+from collections import deque
+from functools import cache, partial
 from hashlib import blake2b
 from itertools import islice
 from math import inf
@@ -21,10 +22,10 @@ import numpy as np
 
 from vallum.core.extraction import Account
 from vallum.extraction.facts import Snapshot
-from vallum.extraction.sketch import COUNT, LINE, ROWS, SQUARES, Sketch, fade, window_of
+from vallum.extraction.sketch import COUNT, LINE, ROWS, SQUARES, Sketch, empty_line, fade, window_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -36,7 +37,8 @@ NEW_S = 14 * DAY_S  # younger accounts are new, older ones established
 ASLEEP_S = 14 * DAY_S  # who asks nothing for so long was dormant
 POOL = "\x1fcreated on day "  # begins the name of a sum of accounts that were pushed out; no caller's name does
 POOLS = 16  # of those at most: a day of creation each, the older ones together
-PUSHED_OUT = 32  # one in so many accounts goes, each time that room is made
+PUSHED_OUT = 128  # one in so many accounts goes, each time that room is made
+DUE_MAX = 100_000  # accounts that were pushed out while nobody fetched what is owed; of earlier ones it is forgotten
 NONE = -1  # the code of who belongs to no cohort of a kind
 GIVEN = ("network", "agent", "client", "tenant")  # kinds of cohorts that an account's own facts make
 # Besides these, time makes three: `created` is the day; `new` are the accounts of the last two weeks; `woken` those
@@ -63,7 +65,8 @@ class Crowd:
         """Keep at most `most` accounts, of features on `scale`; with `shared`, also what other replicas are owed."""
         self.scale = scale
         self._secret = secret
-        self._most = max(most, PUSHED_OUT)
+        self._most = max(most, 1)
+        self._pushed = -(-self._most // PUSHED_OUT)  # rounded up
         size = self._most + POOLS
         self._accounts: list[Account] = []
         self._slots: dict[str, int] = {}
@@ -72,7 +75,8 @@ class Crowd:
         self._recent, self._earlier = np.zeros((size, LINE), np.float32), np.zeros((size, LINE), np.float32)
         self._owed = np.zeros((size if shared else 0, LINE), np.float32)
         self._owing: set[str] = set()  # whose lines of `_owed` hold something
-        self._due: list[tuple[Account, Sketch]] = []  # what was owed of earlier windows, and of who was pushed out
+        # What was owed of earlier windows, and of who was pushed out.
+        self._due: deque[Iterator[tuple[Account, Sketch]]] = deque(maxlen=DUE_MAX // self._pushed)
         self._pools: set[str] = set()
         self._asked = np.zeros(size)  # inputs since an account is known, whatever the window
         self._first, self._last, self._created, self._woken = (np.zeros(size) for _ in range(4))
@@ -92,14 +96,12 @@ class Crowd:
         self._turn(window_of(at))
         slot = self._meet(account, at, at)
         count = len(rows)
-        row = rows[0] if count == 1 else rows.sum(axis=0)
-        squares = np.vdot(rows, rows)
-        for lines in (self._recent, self._owed) if len(self._owed) else (self._recent,):
-            line = lines[slot]
-            line[ROWS] += row
-            line[COUNT] += count
-            line[SQUARES] += squares
+        line = np.empty(LINE, np.float32)
+        line[COUNT], line[SQUARES] = count, np.vdot(rows, rows)
+        line[ROWS] = rows[0] if count == 1 else rows.sum(axis=0)
+        self._recent[slot] += line
         if len(self._owed):
+            self._owed[slot] += line
             self._owing.add(account.name)
         self._asked[slot] += count
 
@@ -125,7 +127,11 @@ class Crowd:
 
         Of more than `most` accounts, the others wait for the next time.
         """
-        due, self._due = self._due[:most], self._due[most:]
+        due: list[tuple[Account, Sketch]] = []
+        while self._due and len(due) < most:
+            due += islice(self._due[0], most - len(due))
+            if len(due) < most:
+                self._due.popleft()
         for name in list(islice(self._owing, most - len(due))):
             slot = self._slots[name]
             due.append((self._accounts[slot], self._sketch(slot, self._owed[slot].copy())))
@@ -268,12 +274,27 @@ class Crowd:
         if self._window - 1 <= window <= self._window:
             return
         if window > self._window:
-            self._due = self.take()
+            size = len(self._accounts)
+            self._owe_later([self._slots[name] for name in self._owing])
+            self._owing.clear()
             self._recent, self._earlier = self._earlier, self._recent
-            self._recent[:] = 0
+            self._recent[:size] = 0  # there is nothing in the rest
             if window > self._window + 1:
-                self._earlier[:] = 0
+                self._earlier[:size] = 0
         self._window = window
+
+    def _owe_later(self, slots: list[int]) -> None:
+        """Keep what is owed of these accounts apart; it becomes sketches, which takes long, when it is fetched."""
+        if not slots:
+            return
+        accounts, lines = [self._accounts[slot] for slot in slots], self._owed[slots]
+        times = np.stack([column[slots] for column in (self._first, self._last, self._created)], axis=1).tolist()
+        self._owed[slots] = 0
+        make = partial(Sketch, self.scale, self._window)
+        self._due.append(
+            (account, make(line, empty_line(), *those))
+            for account, line, those in zip(accounts, lines, times, strict=True)
+        )
 
     def _make_room(self, at: float) -> None:
         """Push out those who would be missed least."""
@@ -282,10 +303,8 @@ class Crowd:
         worth = self._asked[:size] * (1 + np.maximum(known, 0) / DAY_S) / (1 + np.maximum(silent, 0) / DAY_S)
         rank = 2 * (self._held[:size] | self._verified[:size]) + (known >= NEW_S)
         rank[[self._slots[name] for name in self._pools]] = 4
-        gone = np.lexsort((worth, rank))[: self._most // PUSHED_OUT]  # many at once: it sorts them all
-        for slot in gone.tolist():
-            if self._accounts[slot].name in self._owing:
-                self._due.append((self._accounts[slot], self._sketch(slot, self._owed[slot].copy())))
+        gone = _least(rank, worth, self._pushed)  # many at once: it looks at them all
+        self._owe_later([slot for slot in gone.tolist() if self._accounts[slot].name in self._owing])
         self._pool(gone, at)
         self._drop(gone)
 
@@ -341,6 +360,14 @@ class Crowd:
         times = float(self._first[slot]), float(self._last[slot]), float(self._created[slot])
         lines = (recent, np.zeros(LINE, np.float32) if earlier is None else earlier)
         return Sketch(self.scale, self._window, *lines, *times)
+
+
+def _least(rank: NDArray[Any], worth: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """Return the places of the `count` of least rank, and within a rank of least worth."""
+    last = np.partition(rank, count - 1)[count - 1]
+    below, level = np.flatnonzero(rank < last), np.flatnonzero(rank == last)
+    left = count - len(below)
+    return np.concatenate((below, level[np.argpartition(worth[level], left - 1)[:left]]))
 
 
 def _mark(those: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 ACCOUNTS_MAX = 50_000  # about 20 MB
 COHORTS_MAX = 1_000
+PIECE = 500  # accounts that are taken in at once
+REPORTED_MAX = 64  # names of clusters that sweeps have reported; the oldest go first
 UNTOLD_MAX = 10_000  # changes that nobody has fetched; the oldest go first
 
 
@@ -48,7 +50,7 @@ class Ladder:
         self._cohorts: dict[str, tuple[int, float, float]] = {}
         self._leaks: dict[str, float] = {}  # by cluster or cohort: the share of the model that it holds by now
         self._pardons: dict[str, Pardon] = {}
-        self._reported: dict[str, str] = {}  # by which names the clusters of the last sweep go here
+        self._reported: dict[str, str] = {}  # by which names the clusters of the last sweeps go here
         self._untold: deque[Change] = deque(maxlen=UNTOLD_MAX)
         self._now = 0.0
         self.sweeps = self.alarms = 0
@@ -72,6 +74,15 @@ class Ladder:
 
         `leaks` is what each cluster or cohort is thought to hold of the model by now, from 0 to 1.
         """
+        changes: list[Change] = []
+        for some in self.take_in(findings, now, leaks):
+            changes += some
+        return changes
+
+    def take_in(
+        self, findings: Findings, now: float, leaks: Mapping[str, float] | None = None
+    ) -> Iterator[list[Change]]:
+        """Do as `update` does, in pieces of a few milliseconds; between them each account has its old or new grade."""
         now = self._tick(now)
         self.sweeps += 1
         self.alarms += len(findings.alarms)
@@ -81,15 +92,21 @@ class Ladder:
         for name, rung in self._rungs.items():
             if name not in named and findings.calibrated:
                 rung.row = 0
-        changes = self.review(now)  # who was on the way down, as far as that went
+        yield self.review(now)  # who was on the way down, as far as that went
         clusters = self._find_clusters(named.values())
-        self._reported = clusters
+        others = {cluster: name for cluster, name in self._reported.items() if cluster not in clusters}
+        self._reported = dict([*others.items(), *clusters.items()][-REPORTED_MAX:])
+        yield []
         sizes = Counter(one.cluster for one in named.values())
         self._make_room(named, now)
-        for one in reversed(named.values()):
-            self._name(one, clusters[one.cluster], sizes[one.cluster], now, calibrated=findings.calibrated)
+        yield []
+        gravest = list(reversed(named.values()))
+        for start in range(0, len(gravest), PIECE):
+            some = gravest[start : start + PIECE]
+            for one in some:
+                self._name(one, clusters[one.cluster], sizes[one.cluster], now, calibrated=findings.calibrated)
+            yield self._review([one.name for one in some], now)
         self._note_alarms(findings.alarms if findings.calibrated else (), now)
-        return changes + self.review(now)
 
     def join(self, one: Named, now: float) -> list[Change]:
         """Take in an account that was named between sweeps, for a cluster that enough sweeps have found already."""
@@ -101,13 +118,18 @@ class Ladder:
         others = 1 if rung is None else rung.others + 1
         for _ in range(self.terms.sweeps - (0 if rung is None else rung.row)):
             self._name(one, cluster, others, now, calibrated=True)
-        return self.review(now)
+        return self._review([one.name], now)
 
     def review(self, now: float) -> list[Change]:
         """Return whose grade has changed since it was last told, and forget who is clear again."""
-        now = self._tick(now)
+        return self._review(list(self._rungs), self._tick(now))
+
+    def _review(self, names: Iterable[str], now: float) -> list[Change]:
         changes: list[Change] = []
-        for name, rung in list(self._rungs.items()):
+        for name in names:
+            rung = self._rungs.get(name)
+            if rung is None:
+                continue
             grade = self._grade(rung, now)
             if grade is not rung.told:
                 changes.append(Change(name, rung.cluster, rung.told, grade, now, _evidence(rung)))
@@ -186,6 +208,7 @@ class Ladder:
 
     def _rename(self, old: str, new: str) -> None:
         rename(self._rungs, old, new)
+        self._reported = {cluster: new if name == old else name for cluster, name in self._reported.items()}
         if old in self._leaks:
             self._leaks[new] = max(self._leaks[old], self._leaks.get(new, 0.0))
 
@@ -307,15 +330,16 @@ class Ladder:
 
     def pack(self) -> bytes:
         """Write the state down, for a restart and for other replicas."""
-        return write(self._now, self._rungs, self._cohorts, self._leaks)
+        return write(self._now, self._rungs, self._cohorts, self._leaks, self._reported)
 
     def unpack(self, packed: bytes) -> None:
         """Take in what was packed, here before or by another replica; of each account the graver stays.
 
         Raises ValueError for what is no such state, and then nothing has changed.
         """
-        now, rungs, cohorts, leaks = read(packed)
+        now, rungs, cohorts, leaks, reported = read(packed)
         self._tick(now)
+        self._reported = reported | self._reported
         for name, other in rungs.items():
             mine = self._rungs.get(name)
             if mine is not None and mine.cluster != other.cluster:
@@ -336,9 +360,9 @@ class Ladder:
 
     def adopt(self, state: State) -> None:
         """Put another replica's state, as `rung.read` read it, in the place of this one."""
-        now, rungs, cohorts, leaks = state
+        now, rungs, cohorts, leaks, reported = state
         self._tick(now)
-        self._rungs, self._cohorts, self._leaks = rungs, cohorts, leaks
+        self._rungs, self._cohorts, self._leaks, self._reported = rungs, cohorts, leaks, reported
 
     def _tick(self, now: float) -> float:
         if isfinite(now):
@@ -354,7 +378,7 @@ def cohorts_of(account: Account) -> list[str]:
 
 def _label(members: list[str]) -> str:
     """Name a new cluster by its members: every replica that sees the same gives it the same name."""
-    return f"c{sha256(min(members).encode()).hexdigest()[:10]}"
+    return f"c{sha256(min(members).encode('utf-8', 'surrogatepass')).hexdigest()[:10]}"
 
 
 def _evidence(rung: Rung) -> str:

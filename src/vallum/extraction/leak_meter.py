@@ -28,6 +28,7 @@ from zlib import crc32
 
 import numpy as np
 
+from vallum.core.inputs import Turn
 from vallum.extraction.features.reader import READERS
 from vallum.extraction.features.vector import stretch
 from vallum.extraction.reservoir import Reservoir
@@ -161,11 +162,16 @@ class LeakMeter:
         self._whose: dict[str, str] = {}  # cluster of each member
         self._answered: Mapping[str, int] = {}  # by cluster, on all replicas
 
-    def note(self, account: str, inputs: tuple[Any, ...], answer: Any, *, trusted: bool) -> None:
-        """Take what an account was answered; never raises.  The trusted are established, and clear of suspicion."""
+    def note(
+        self, account: str, inputs: tuple[Any, ...], answer: Any, *, trusted: bool, near: Floats | None = None
+    ) -> None:
+        """Take what an account was answered; never raises.  The trusted are established, and clear of suspicion.
+
+        `near` is what the inputs are on the scale, a row for each, where that is known already.
+        """
         cluster = self._whose.get(account)
-        for value, said in zip(inputs, read_said(answer, len(inputs)), strict=True):
-            lot, code = self._take(value, said)
+        for index, said in enumerate(read_said(answer, len(inputs))):
+            lot, code = self._take(self._place(inputs[index]) if near is None else near[index], inputs[index], said)
             if cluster is not None:
                 self._groups[cluster].add(lot, code)
             elif trusted:
@@ -237,18 +243,25 @@ class LeakMeter:
         """Return how much every cluster has of what cannot be had for nothing: what budgets are measured in."""
         return {leak.cluster: leak.share for leak in self.estimates()}
 
-    def _take(self, value: Any, said: Said | None) -> tuple[_Lot | None, int]:
-        """Return an input as it is learnt from, if it can be, and a number that tells it from others."""
+    def _place(self, value: Any) -> Floats | None:
         line = None if self._scale is None else self._read(value)
         if self._scale is None or line is None:
-            return None, crc32(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b"")
-        near = self._scale.standardise(stretch(line, self._scale.columns).reshape(1, -1))[0].astype(np.float16)
+            return None
+        near: Floats = self._scale.standardise(stretch(line, self._scale.columns).reshape(1, -1))[0]
+        return near
+
+    def _take(self, near: Floats | None, value: Any, said: Said | None) -> tuple[_Lot | None, int]:
+        """Return an input as it is learnt from, if it can be, and a number that tells it from others."""
+        if near is None:
+            text = value.text if isinstance(value, Turn) else value if isinstance(value, str) else ""
+            return None, crc32(text.encode("utf-8", "surrogatepass"))
+        line = near.astype(np.float16)
         label = None if said is None else self._number(said.label)
         if said is None or label is None:
-            return None, crc32(near.tobytes())
+            return None, crc32(line.data)
         numbered = [(self._number(name), chance) for name, chance in said.chances]
         chances = tuple([(number, chance) for number, chance in numbered if number is not None])
-        return _Lot(near, label, said.sure, chances), crc32(near.tobytes())
+        return _Lot(line, label, said.sure, chances), crc32(line.data)
 
     def _number(self, label: str) -> int | None:
         """Return a label's number; None of one too many."""

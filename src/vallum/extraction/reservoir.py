@@ -43,6 +43,7 @@ class Reservoir:
         self._shares: dict[str, list[Sample]] = {}
         self._seen: dict[str, int] = {}
         self._order: dict[str, int] = {}  # of each account that is kept, its hash
+        self._last = ""  # the account whose hash is largest, where all places are taken
 
     def __len__(self) -> int:
         """Return how many inputs are kept."""
@@ -107,11 +108,12 @@ class Reservoir:
         """Make room for an account, if its turn is before that of the last one kept."""
         order = self._hash(account)
         if len(self._shares) >= ACCOUNTS_MAX:
-            last = max(self._order, key=lambda name: self._order[name])
-            if order >= self._order[last]:
+            if order >= self._order[self._last]:
                 return False
-            del self._shares[last], self._seen[last], self._order[last]
+            del self._shares[self._last], self._seen[self._last], self._order[self._last]
         self._shares[account], self._seen[account], self._order[account] = [], 0, order
+        if len(self._shares) >= ACCOUNTS_MAX:
+            self._last = max(self._order, key=self._order.__getitem__)
         return True
 
     def _hash(self, text: str) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from math import isfinite
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from vallum.core.extraction import Grade
 
@@ -13,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Cohorts = dict[str, tuple[int, float, float]]
-    State = tuple[float, dict[str, "Rung"], Cohorts, dict[str, float]]  # now, rungs, cohorts, leaks
+    # Now, rungs, cohorts, leaks, and by which names the clusters that sweeps report go.
+    State = tuple[float, dict[str, "Rung"], Cohorts, dict[str, float], dict[str, str]]
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(slots=True)
@@ -33,6 +37,9 @@ class Rung:
     score: float
     others: int  # named with it
     established: bool
+
+
+_FIELDS = attrgetter(*Rung.__slots__)
 
 
 def rename(rungs: Mapping[str, Rung], old: str, new: str) -> None:
@@ -55,16 +62,22 @@ def join(mine: Rung, other: Rung) -> Rung:
     )
 
 
-def write(now: float, rungs: Mapping[str, Rung], cohorts: Cohorts, leaks: Mapping[str, float]) -> bytes:
+def write(
+    now: float, rungs: Mapping[str, Rung], cohorts: Cohorts, leaks: Mapping[str, float], reported: Mapping[str, str]
+) -> bytes:
     """Write a ladder's state down."""
-    rows = {name: [getattr(rung, field) for field in Rung.__slots__] for name, rung in rungs.items()}
-    return json.dumps([FORMAT, now, rows, cohorts, leaks]).encode()
+    rows = {name: _FIELDS(rung) for name, rung in rungs.items()}
+    state = [FORMAT, now, rows, cohorts, leaks, reported]
+    try:
+        return msgspec.json.encode(state)
+    except UnicodeEncodeError:  # half a pair in a name: only the slower one writes it
+        return json.dumps(state).encode()
 
 
 def read(packed: bytes) -> State:
     """Read what was written; raise ValueError for what was not."""
     try:
-        form, now, rungs, cohorts, leaks = json.loads(packed)
+        form, now, rungs, cohorts, leaks, reported = json.loads(packed)
         if form != FORMAT:
             raise ValueError(f"format {form!r}")
         read = {str(name): _read_rung(row) for name, row in rungs.items()}
@@ -74,6 +87,7 @@ def read(packed: bytes) -> State:
             read,
             alarms,
             {str(name): min(1.0, max(0.0, _number(leak))) for name, leak in leaks.items()},
+            {str(cluster): str(name) for cluster, name in reported.items()},
         )
     except (TypeError, AttributeError, KeyError, RecursionError, OverflowError, ValueError) as error:
         raise ValueError(f"this is no state of a ladder: {error}") from error

@@ -25,7 +25,9 @@ def live_through(rule: Extraction, now: float) -> bytes:
     for query in rule.sample:
         at, created = query.at + late_s, query.account.created
         account = query.account._replace(created=None if created is None else created + late_s)
-        watch.note(query._replace(account=account, at=at, inputs=read_inputs(rule.kind, query.inputs)))
+        watch.note(
+            query._replace(account=account, at=at, inputs=read_inputs(rule.kind, query.inputs, query.request_id))
+        )
         if at - swept >= PAUSE_S and watch.sweep_due(at):
             watch.sweep(at)
             swept = at

@@ -99,7 +99,12 @@ class Sweeper:
     # --- what is usual
 
     def fit(self, snapshot: Snapshot, peers: Contemporaries) -> bool:
-        """Fit what is usual anew, from established accounts that are not suspected; say whether that could be done."""
+        """Fit what is usual anew, from established accounts that are not suspected; say whether that was done.
+
+        While a cluster stands it is not: its mean, and what its members score, would change under it.
+        """
+        if self.usual is not None and self.stands:
+            return False
         trusted = self._trusted(snapshot)
         names = [snapshot.names[row] for row in np.flatnonzero(trusted)]
         rows, owners = peers.rows(names)
@@ -216,7 +221,7 @@ class Sweeper:
         """Look for a known cluster, and bring it up to date; return who is certainly not of it."""
         if len(rows) < attribution.MEMBERS_MIN:
             return rows
-        group = self._gather(scene, rows, view, known.mean)
+        group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
         if cosine(group.mean, known.mean) >= ALIKE:
             if not _is_seeking(scene.usual, group):
                 known.stands = False

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from vallum.extraction.sketch import COUNT, ROWS
 from vallum.extraction.sweep import NEW_S, Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from vallum.core.extraction import Account, Extraction, Query, Verdict
     from vallum.extraction.facts import Floats, Named, Snapshot
@@ -115,21 +116,23 @@ class Watch:
             self._keep(query)
         if self._features is None:
             return
-        rows = self._features.read(query.inputs, _plain_answer(query))
-        if rows is None:
+        seen = self._features.see(query.inputs, _plain_answer(query))
+        if seen is None:
             return
+        rows, near = seen
         if query.coarsened:  # it says how its caller is seen here, and nothing about what it asks
             self._forget_answer(account, rows)
         self._crowd.add(account, rows, now)
         if self._own is not None:
             self._compare(self._own, account, rows, now)
         trusted = self._is_trusted(account, now)
-        self.meter.note(account.name, query.inputs, query.answer, trusted=trusted)
+        row = rows[crc32(query.request_id.encode()) % len(rows)]  # nobody can tell which of a batch it will be
+        self.meter.note(account.name, query.inputs, query.answer, trusted=trusted, near=near)
         if trusted:
-            self._put(ESTABLISHED, account.name, now, rows[0])
+            self._put(ESTABLISHED, account.name, now, row)
             return
         self._asked += len(rows)
-        self._put(UNTRUSTED, account.name, now, rows[0])
+        self._put(UNTRUSTED, account.name, now, row)
         if not account.verified:
             self._glance(account, rows, now)
 
@@ -177,7 +180,10 @@ class Watch:
 
     def sweep(self, now: float) -> Findings:
         """Test the cohorts, attribute members, and put the verdicts right: all at once."""
-        return self.end_sweep(self.begin_sweep(now)())
+        found = self.begin_sweep(now)()
+        for _ in self.end_sweep(found):
+            pass
+        return found if isinstance(found, Findings) else Findings(now)
 
     def begin_sweep(self, now: float) -> Callable[[], Found]:
         """Return what finds, in any thread and once, whatever is to be found at this moment."""
@@ -199,16 +205,20 @@ class Watch:
         self.meter.learn(LEARNT)
         return self._sweeper.sweep(snapshot, established, untrusted)
 
-    def end_sweep(self, found: Found) -> Findings:
-        """Put the verdicts right; or begin to place inputs on the scales that were found."""
+    def end_sweep(self, found: Found) -> Iterator[None]:
+        """Put the verdicts right; or begin to place inputs on the scales that were found.
+
+        Where many are named it takes long: requests may go between its steps, of a few milliseconds each.
+        """
         if not isinstance(found, Findings):
             if found and self._features is None:
                 self._go_by(found)
-            return Findings(self._swept)
-        self.ladder.update(found, found.at, self.meter.shares())
+            return
+        for _ in self.ladder.take_in(found, found.at, self.meter.shares()):
+            yield
         self._hold(found.at)
+        yield
         self._follow(found.at)
-        return found
 
     def _follow(self, now: float) -> None:
         """Have the leak meter estimate for every cluster, the largest first."""
@@ -269,8 +279,8 @@ class Watch:
 
     def _is_old(self, account: Account, now: float) -> bool:
         """Say whether an account is established."""
-        created = self._crowd.created(account.name) if account.created is None else account.created
-        return created is not None and now - created >= self._new_s
+        known = [at for at in (account.created, self._crowd.created(account.name)) if at is not None]
+        return bool(known) and now - min(known) >= self._new_s  # a second key makes nobody young
 
 
 def _plain_answer(query: Query) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from vallum.core.decision import Allow
 from vallum.core.extraction import CLEAR, Query
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from vallum.extraction.watch import Watch
 
 INPUTS_MAX = 256  # of one request that are looked at, evenly over all of them
+TOKENS_MAX = 1024  # of a text that came as tokens' numbers: of its beginning, and of its end
 FILE_MAX_CHARS = 16_777_216  # of one in base64
 
 
@@ -100,7 +102,7 @@ class Watchers:
         if rule is None or watch is None or x.account is None or not x.inputs or not was_answered(x):
             return
         tokens = 0 if x.bill is None else x.bill.output_tokens
-        inputs = read_inputs(rule.kind, x.inputs)
+        inputs = read_inputs(rule.kind, x.inputs, x.request.id)
         watch.note(Query(x.account, x.request.now, inputs, x.answer, x.coarsen, tokens, x.request.id))
 
 
@@ -111,21 +113,25 @@ def was_answered(x: Exchange) -> bool:
     return answered and x.relay is not None and (isinstance(x.decision, Allow) or not x.relay.holds)
 
 
-def read_inputs(kind: str, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def read_inputs(kind: str, inputs: tuple[Any, ...], request_id: str) -> tuple[Any, ...]:
     """Return inputs as featurisers take them, as many as are looked at."""
-    return tuple([_read(kind, value) for value in _some(inputs)])
+    return tuple([_read(kind, value) for value in _some(inputs, request_id)])
 
 
-def _some(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(inputs) <= INPUTS_MAX:
+def _some(inputs: tuple[Any, ...], request_id: str) -> tuple[Any, ...]:
+    size = len(inputs)
+    if size <= INPUTS_MAX:
         return inputs
-    return tuple([inputs[index * len(inputs) // INPUTS_MAX] for index in range(INPUTS_MAX)])
+    start = crc32(request_id.encode()) % size  # nobody can tell which will be looked at
+    return tuple([inputs[(start + index * size) // INPUTS_MAX] for index in range(INPUTS_MAX)])
 
 
 def _read(kind: str, value: Any) -> Any:
-    """Return an input as featurisers take it: an image's bytes, a table's row as a tuple."""
+    """Return an input as featurisers take it: an image's bytes, a table's row as a tuple, tokens as words."""
     if kind == "table" and isinstance(value, list):
         return tuple(value)
+    if kind == "text" and isinstance(value, list):
+        return " ".join(map(str, value if len(value) <= 2 * TOKENS_MAX else value[:TOKENS_MAX] + value[-TOKENS_MAX:]))
     if kind != "image" or not isinstance(value, str):
         return value
     _, _, data = value.rpartition(",") if value.startswith("data:") else ("", "", value)

@@ -1,7 +1,7 @@
 """Plays a log through a policy: each line at its time, on a virtual clock, against an answer of the log's.
 
-Rule 1: bounded.  Lines are read one by one; as many wait to be put in order as `WINDOW`, and as many are in hand as
-        `IN_HAND`.
+Rule 1: bounded.  Lines are read one by one; as many wait to be put in order as `WINDOW`, of `WINDOW_BYTES` together,
+        and as many are in hand as `IN_HAND`.
 Rule 2: a line that cannot be read is counted and passed over, and so is one that makes a control fail.
 Rule 3: the clock never goes back.  A line that is late by more than the window puts right is played at once.
 """
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vallum.core.protocols import Sightings
 
 WINDOW = 2048  # lines that wait to be put in order
+WINDOW_BYTES = 134_217_728  # of them together
 IN_HAND = 1000  # exchanges at once
 BROKEN_SHOWN = 20
 EMPTY = Reply(204, (), b"")
@@ -51,7 +52,8 @@ class Log:
 
     def __iter__(self) -> Iterator[tuple[int, Line]]:
         """Yield number and line of what can be read, the earliest in the window first."""
-        waiting: list[tuple[float, int, Line]] = []
+        waiting: list[tuple[float, int, int, Line]] = []
+        held_bytes = 0
         for number, text in enumerate(self._lines, 1):
             if not text.strip():
                 continue
@@ -64,12 +66,14 @@ class Log:
             except Exception as error:  # noqa: BLE001  no line, however hostile, ends a replay
                 self._note(number, type(error).__name__)
                 continue
-            heappush(waiting, (line.at, number, line))
-            if len(waiting) >= self._most:
-                _, first, earliest = heappop(waiting)
+            heappush(waiting, (line.at, number, len(text), line))
+            held_bytes += len(text)
+            while len(waiting) >= self._most or held_bytes > WINDOW_BYTES:
+                _, first, size, earliest = heappop(waiting)
+                held_bytes -= size
                 yield first, earliest
         while waiting:
-            _, first, earliest = heappop(waiting)
+            _, first, _, earliest = heappop(waiting)
             yield first, earliest
 
     def _note(self, number: int, why: str) -> None:

@@ -1,6 +1,7 @@
 """The secret that a fleet's watches are drawn from: a row in the registry's database, which all replicas share.
 
-Made once, by whoever is first.  It is no key to anything: who learns it knows which inputs look alike to the watch.
+Made once, by whoever is first.  Who learns it knows which inputs look alike to the watch, and can write its state and
+the challenges of its proofs of work.
 """
 
 from __future__ import annotations

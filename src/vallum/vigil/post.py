@@ -17,7 +17,7 @@ from vallum.vigil.replica import Replica, Shared
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from vallum.core.extraction import Extraction
@@ -35,7 +35,7 @@ class Swept(Shared, Protocol):
     def begin_sweep(self, now: float) -> Callable[[], Any]:
         """Return what finds, in any thread, what there is to be found at this moment."""
 
-    def end_sweep(self, found: Any) -> Any:
+    def end_sweep(self, found: Any) -> Iterable[None]:
         """Put the verdicts right."""
 
 

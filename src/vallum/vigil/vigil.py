@@ -174,7 +174,8 @@ class Vigil:
     async def _sweep(self, post: Post) -> None:
         began = self._clock()
         try:
-            post.watch.end_sweep(await self.aside(post.watch.begin_sweep(self._now())))
+            for _ in post.watch.end_sweep(await self.aside(post.watch.begin_sweep(self._now()))):
+                await asyncio.sleep(0)  # requests go first
         except Exception as error:  # noqa: BLE001  arithmetic on what strangers sent: nobody's request may depend on it
             self.figures.failed += 1
             post.sweep_after = self._clock() + RETRY_S

@@ -33,6 +33,7 @@ LABEL_MAX_CHARS = 256
 
 # Of an answer that nobody read: what the reference's answers come to.
 NEUTRAL = (np.diff(np.array((0.0, *EDGES, 1.0))) * WEIGHT).astype(np.float32)
+_BINS = np.eye(ANSWER_BINS, dtype=np.float32) * WEIGHT
 
 
 def histogram(answer: Any, edges: Floats) -> Floats:
@@ -40,8 +41,7 @@ def histogram(answer: Any, edges: Floats) -> Floats:
     number = read_answer(answer)
     if number is None:
         return NEUTRAL
-    bins = np.zeros(ANSWER_BINS, np.float32)
-    bins[int(edges.searchsorted(number, "right"))] = WEIGHT
+    bins: Floats = _BINS[edges.searchsorted(number, "right")]
     return bins
 
 

@@ -60,7 +60,8 @@ class Manner:
 
     def place(self, text: bytes, words: Words) -> Floats:
         """Return the row of a text in UTF-8 that has these words."""
-        phase = np.clip(_measure(text, words), self._least, self._most) @ self._frequencies
+        measured = np.minimum(np.maximum(_measure(text, words), self._least), self._most)
+        phase = measured.dot(self._frequencies)
         return np.concatenate((np.cos(phase), np.sin(phase))) * self._amplitude
 
 
@@ -69,7 +70,7 @@ def _measure(text: bytes, words: Words) -> Floats:
     signs = np.bincount(np.frombuffer(text, np.uint8), minlength=256).astype(np.float32) @ _IS_SIGN
     shares = np.sqrt(signs / size) * _OFTEN
     low = text.lower()
-    eliciting = sum(phrase in low for phrase in ELICITING)
+    eliciting = sum([phrase in low for phrase in ELICITING])
     letters = size - float(signs[2:8].sum())
     different = len(set(words.words.tolist()))
     end = text[-32:].rstrip()[-1:]

@@ -14,7 +14,7 @@ Every row of an input has at most the length 1, and with the answer's histogram 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -45,6 +45,13 @@ KINDS: dict[type, str] = {
 READERS: Mapping[str, Callable[[Any], Line | None]] = {"image": read_file, "table": read_row, "vector": read_numbers}
 
 
+class Seen(NamedTuple):
+    """One query, as it is compared with others."""
+
+    rows: Floats  # (inputs, WIDTH)
+    near: Floats | None  # (inputs, columns), standardised; None where not each input is one line of the first kind
+
+
 class Vectors:
     """Features of inputs that are numbers, or can be read as such: of one kind."""
 
@@ -55,26 +62,30 @@ class Vectors:
 
     def read(self, inputs: Sequence[Any], answer: Any) -> Floats | None:
         """Return a row for each input that has numbers."""
+        seen = self.see(inputs, answer)
+        return None if seen is None else seen.rows
+
+    def see(self, inputs: Sequence[Any], answer: Any) -> Seen | None:
+        """Return a row for each input that has numbers, and what it was made of; None where none has."""
+        columns, is_each = self._scale.columns, True
         lines: list[Line] = []
         for value in inputs:
-            batch = value[:BATCH_MAX] if _is_batch(value, self._scale.columns) else (value,)
-            lines += [line for line in map(self._read, batch) if line is not None]
+            if _is_batch(value, columns):
+                is_each = False
+                lines += [line for line in map(self._read, value[:BATCH_MAX]) if line is not None]
+            elif (line := self._read(value)) is not None:
+                lines.append(line)
         if not lines:
             return None
+        alike = [stretch(line, columns) for line in lines]
+        near = self._scale.standardise(alike[0].reshape(1, -1) if len(alike) == 1 else np.array(alike))
         rows: Floats = np.empty((len(lines), WIDTH), np.float32)
-        rows[:, :FEATURES] = self._place(lines)
-        rows[:, FEATURES:] = histogram(answer, self._scale.edges)
-        return rows
-
-    def _place(self, lines: list[Line]) -> Floats:
-        columns = self._scale.columns
-        if len(lines) == 1 and len(lines[0]) == columns:
-            return self._scale.place(lines[0].reshape(1, -1))
-        features = self._scale.place(np.array([stretch(line, columns) for line in lines]))
-        for index, line in enumerate(lines):
+        self._scale.turn(near, rows[:, :FEATURES])
+        for row, line in zip(rows, lines, strict=True):
             if len(line) != columns:
-                features[index] = (features[index] + _unlike(self._scale.secret, len(line))) / 2
-        return features
+                row[:FEATURES] = (row[:FEATURES] + _unlike(self._scale.secret, len(line))) / 2
+        rows[:, FEATURES:] = histogram(answer, self._scale.edges)
+        return Seen(rows, near if is_each and len(lines) == len(inputs) else None)
 
 
 class Features:
@@ -82,12 +93,26 @@ class Features:
 
     def __init__(self, scales: Mapping[str, Scale], text: Featuriser | None = None) -> None:
         """Place each kind on its scale, and texts by `text`; what has neither has no features."""
-        self._readers: dict[str, Featuriser] = {kind: Vectors(scale, kind) for kind, scale in scales.items()}
+        numbers = {kind: Vectors(scale, kind) for kind, scale in scales.items()}
+        self._readers: dict[str, Featuriser] = {**numbers}
+        self._kind = next(iter(numbers), "")
+        self._first = numbers.get(self._kind)
         if text is not None:
             self._readers[TEXT] = text
 
     def read(self, inputs: tuple[Any, ...], answer: Any) -> Floats | None:
         """Return the rows of all inputs, those of one kind together."""
+        seen = self.see(inputs, answer)
+        return None if seen is None else seen.rows
+
+    def see(self, inputs: tuple[Any, ...], answer: Any) -> Seen | None:
+        """Return the rows of all inputs, and what they were made of where all are of the first kind."""
+        if self._first is not None and {KINDS.get(type(value)) for value in inputs} == {self._kind}:
+            return self._first.see(inputs, answer)
+        rows = self._read_apart(inputs, answer)
+        return None if rows is None else Seen(rows, None)
+
+    def _read_apart(self, inputs: tuple[Any, ...], answer: Any) -> Floats | None:
         kinds: dict[str, list[Any]] = {}
         for value in inputs:
             kinds.setdefault(KINDS.get(type(value), ""), []).append(value)

@@ -64,13 +64,17 @@ class Texts:
         said = [turn for turn in values if isinstance(turn, Turn) and turn.text and not turn.text.isspace()]
         if not said:
             return None
-        turns = _some(said, TEXTS_MAX)
+        turns = _some(said, TEXTS_MAX, self._start(said))
         most = max(CHARS_LEAST, CHARS_MAX // len(turns))
         rows: Floats = np.zeros((len(turns), WIDTH), np.float32)
         for row, turn in zip(rows, turns, strict=True):
             self._fill(row, self._sample(turn.text, most), self._sample(turn.system, most))
         rows[:, FEATURES:] = histogram(answer, EDGES)
         return rows
+
+    def _start(self, said: Sequence[Turn]) -> int:
+        """Return where among many texts to begin: nobody can tell which will be looked at."""
+        return int(self._places[sum(len(turn.text) for turn in said) % len(self._places)]) % len(said)
 
     def _fill(self, row: Floats, turn: bytes, system: bytes) -> None:
         words = self._hasher.hash(turn)
@@ -105,8 +109,8 @@ class Texts:
         return text.encode("utf-8", "replace")
 
 
-def _some(values: Sequence[Any], most: int) -> Sequence[Any]:
-    """Return at most so many values, evenly over all."""
+def _some(values: Sequence[Any], most: int, start: int = 0) -> Sequence[Any]:
+    """Return at most so many values, evenly over all; `start` is less than there are."""
     if len(values) <= most:
         return values
-    return [values[index * len(values) // most] for index in range(most)]
+    return [values[(start + index * len(values)) // most] for index in range(most)]

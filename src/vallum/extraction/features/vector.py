@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 DEPTH_MAX = 6  # lists inside one another that are told apart
 WORD_MAX_CHARS = 256  # of a word among numbers that are looked at
 
+_LARGEST, _LEAST = np.array(LARGEST), np.array(-LARGEST)
+
 
 def read_numbers(value: Any) -> NDArray[np.float64] | None:
     """Return the numbers of `value`, bounded, a gap as NaN; None where there are none.  Never raises."""
     line = _line(value)
     if line is None or not line.size:
         return None
-    np.minimum(line, LARGEST, out=line)  # half the time of np.clip; a gap stays one
-    np.maximum(line, -LARGEST, out=line)
+    np.minimum(line, _LARGEST, out=line)  # half the time of np.clip; a gap stays one
+    np.maximum(line, _LEAST, out=line)
     return line
 
 

@@ -67,26 +67,28 @@ class Hasher:
         edges = np.flatnonzero(np.diff(_IS_WORD[data]))
         starts, ends = edges[::2] + 1, edges[1::2] + 1
         words = self._hash_words(data, starts, ends)
-        return Words(
-            words,
-            self._mix(words[:-1] * _PAIR + words[1:]),
-            self._hash_runs(data),
-            self._hash_skeleton(words, ends - starts, raw[starts], data[starts]),
-        )
+        pairs = words[:-1] * _PAIR + words[1:]
+        runs = self._hash_runs(data)
+        skeleton = self._hash_skeleton(words, ends - starts, raw[starts], data[starts])
+        mixed = self._mix(np.concatenate((pairs, runs, skeleton)))  # at once: the calls take longer than the work
+        two = len(pairs) + len(runs)
+        return Words(words, mixed[: len(pairs)], mixed[len(pairs) : two], mixed[two:])
 
     def _hash_words(self, data: NDArray[np.uint8], starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Hashes:
         # The sum of byte times power up to each place; a word is a difference, brought back to power zero.
         sums = np.cumsum(data * self._powers[: len(data)], dtype=np.uint32)
         return self._mix((sums[ends - 1] - sums[starts - 1]) * self._inverse[starts])
 
-    def _hash_runs(self, data: NDArray[np.uint8]) -> Hashes:
+    @staticmethod
+    def _hash_runs(data: NDArray[np.uint8]) -> Hashes:
         run = codes = data.astype(np.uint32)
         for place in range(1, RUN):
             run = run[:-1] * _RUN + codes[place:]
-        return self._mix(run)
+        return run
 
+    @staticmethod
     def _hash_skeleton(
-        self, words: Hashes, lengths: NDArray[np.intp], first: NDArray[np.uint8], folded: NDArray[np.uint8]
+        words: Hashes, lengths: NDArray[np.intp], first: NDArray[np.uint8], folded: NDArray[np.uint8]
     ) -> Hashes:
         kept = np.where(lengths > SHORT, _LONG, words)
         kept[_IS_CAPITAL[first]] = _NAME
@@ -96,7 +98,7 @@ class Hasher:
         run = kept = kept[news]
         for place in range(1, SHINGLE):
             run = run[:-1] * _SPREAD + kept[place:]
-        return self._mix(run)
+        return run
 
     def _mix(self, hashes: Hashes) -> Hashes:
         """Let every bit of a number, and of the secret, have a say in the upper ones of the result."""
