@@ -82,6 +82,7 @@ def probed() -> Prober:
         promises: Any = None,
         limits: dict[str, Any] | None = None,
         bounds: Bounds | None = None,
+        surrogate: int = 0,
         **target: Any,
     ) -> Probed:
         budget = Budget(**{"per_second": 1000.0, "seconds": 40.0, **(limits or {})})
@@ -90,6 +91,7 @@ def probed() -> Prober:
             budget,
             promises,
             quick=quick,
+            surrogate=surrogate,
             patience_s=patience_s,
             bounds=bounds or Bounds(answer_s=5.0),
         )
@@ -97,7 +99,11 @@ def probed() -> Prober:
         probes = [
             facts
             for facts in read_catalogue().values()
-            if (facts.name in wanted if wanted else facts.pace == "quick" or facts.name in set(more))
+            if (
+                facts.name in wanted
+                if wanted
+                else (facts.pace == "quick" and not facts.needs) or facts.name in set(more)
+            )
         ]
         return Probed(await run(session, probes), session)
 

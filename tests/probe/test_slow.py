@@ -29,7 +29,7 @@ SLOW = ["malformed.slow_head", "malformed.slow_body"]
 
 @pytest.fixture
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(malformed, "SLOW_S", 2.0)
+    monkeypatch.setattr(malformed, "SLOW_S", 1.5)
     monkeypatch.setattr(malformed, "SLOW_EVERY_S", 0.05)
     monkeypatch.setattr(malformed, "SLOW_LEAST_S", 0.1)
 
@@ -49,9 +49,16 @@ async def answer(reader: StreamReader, writer: StreamWriter) -> None:
 
 @pytest.mark.usefixtures("hurry")
 async def test_a_gateway_ends_what_is_slow(probed: Prober, guard: Guard) -> None:
-    async with guard(POLICY, header_timeout_s=0.5, body_timeout_s=0.5) as door:
+    async with guard(POLICY, header_timeout_s=0.2, body_timeout_s=0.2) as door:
         seen = await probed(f"http://127.0.0.1:{door.port}{PATH}", BODY, keys=(door.key,), only=SLOW)
     assert seen.held == set(SLOW), seen.why()
+
+
+@pytest.mark.usefixtures("hurry")
+async def test_a_gateway_without_its_timeouts(probed: Prober, guard: Guard) -> None:
+    async with guard(POLICY, header_timeout_s=600.0, body_timeout_s=600.0) as door:
+        seen = await probed(f"http://127.0.0.1:{door.port}{PATH}", BODY, keys=(door.key,), only=SLOW)
+    assert seen.weak == set(SLOW), seen.why()
 
 
 @pytest.mark.usefixtures("hurry")

@@ -22,7 +22,11 @@ async def test_a_server_with_one_weakness(probed: Prober, weakness: str) -> None
 async def test_a_server_without_a_weakness(probed: Prober) -> None:
     async with run_server() as server:
         seen = await probed(
-            f"{server.url}{PATH}", BODY, keys=KEYS, refused_keys=("revoked",), more=["flood.edge", "flood.retry"]
+            f"{server.url}{PATH}",
+            BODY,
+            keys=KEYS,
+            refused_keys=("revoked",),
+            more=["flood.edge", "flood.retry", "leakage.size"],
         )
     assert not seen.weak, seen.why()
     assert seen.untested == {"flood.amplification"}, seen.why()

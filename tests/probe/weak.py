@@ -43,6 +43,7 @@ WEAKNESSES = {
     "exact scores": {"leakage.precision"},
     "repeats": {"leakage.echo"},
     "compares slowly": {"leakage.timing"},
+    "blanks": {"leakage.size"},
     "open documents": {"leakage.documents"},
     "tells why": {"leakage.unknown_or_wrong"},
     "half a key": {"authentication.wrong_keys"},
@@ -87,6 +88,7 @@ class Server:
         self.guarded = guarded
         self.calls = 0
         self.url = ""
+        self._withheld = 0
         self._served: dict[str, list[float]] = defaultdict(list)
 
     async def serve(self, incoming: Incoming) -> None:
@@ -107,6 +109,8 @@ class Server:
         """Write a reply down."""
         fields = [JSON, *reply.fields]
         data = json.dumps(reply.document).encode()
+        if "blanks" in self.weak:  # what is withheld was as long as what was sent
+            data += b" " * self._withheld
         if reply.status >= 400 and "pages" in self.weak:
             fields[0], data = ("content-type", "text/html"), f"<html><h1>{reply.status}</h1></html>".encode()
         if "talkative fields" in self.weak:
@@ -194,6 +198,7 @@ class Server:
             return self._explain(bad, body)
         if "no filter" not in self.weak and _filter().inspect(Content({"input_text": text})) is not None:
             return Reply(403, {"error": "rejected"})
+        self._withheld = len(text)
         fields = () if "no limit" in self.weak or not self.guarded else (TOLD,)
         return Reply(200, self._answer(text), fields)
 

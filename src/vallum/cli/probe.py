@@ -65,6 +65,9 @@ KNOWN_FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
     "--timeout", type=click.FloatRange(0.1, 300), default=10.0, show_default=True, help="Of one answer, in s."
 )
 @click.option("--ca", type=KNOWN_FILE, help="Certificates in PEM of who signed the endpoint's.")
+@click.option("--cert", type=KNOWN_FILE, help="Client certificate in PEM, for endpoints that ask for one.")
+@click.option("--cert-key", type=KNOWN_FILE, help="Its private key in PEM; without it, --cert holds both.")
+@click.option("--surrogate", type=click.IntRange(20, 1000), help="Queries for a small copy of a model of numbers.")
 @click.option("--report", "reports", type=FILE, multiple=True, help="Write .html, .sarif, .xml (JUnit) or .json.")
 @click.option("--baseline", type=KNOWN_FILE, help="JSON report of an earlier run to compare with.")
 @click.option("--fail-on", type=click.Choice(SEVERITIES), default="low", show_default=True, help="Exit 1 from here on.")
@@ -94,11 +97,9 @@ def probe(ctx: click.Context, /, url: str, **options: Any) -> None:
     for path in options["reports"]:
         if path.suffix not in WRITERS:
             raise click.UsageError(f"{path}: a report ends in {', '.join(WRITERS)}")
-    unknown = [name for name in options["only"] if name not in _names()]
-    if unknown:
-        raise click.UsageError(f"--only {unknown[0]}: there is {', '.join(sorted(_names()))}")
+    probes = _choose(options)
     baseline = json.loads(options["baseline"].read_text("utf-8")) if options["baseline"] else None
-    result = _run(target, promises, options, "" if policy is None else policy.digest)
+    result = _run(target, promises, probes, options, "" if policy is None else policy.digest)
     changes = None
     if baseline is not None:
         try:
@@ -127,11 +128,21 @@ def _aim(url: str, options: dict[str, Any], config: Config | None, policy: Polic
         url,
         _honest(bare, options, config, policy),
         ca=str(options["ca"]) if options["ca"] else None,
+        certificate=_certificate(options["cert"], options["cert_key"]),
         keys=_read_keys(options["keys"]) or tuple(os.environ.get(KEYS_VARIABLE, "").split()),
         refused_keys=_read_keys(options["refused_keys"]),
         key_field=(name.strip(), form.strip()),
         fields=tuple((name.strip(), value.strip()) for name, _, value in fields),
     )
+
+
+def _certificate(chain: Path | None, key: Path | None) -> tuple[str, str] | None:
+    """Return the files of the client's certificate and its key, which may be one file."""
+    if chain is None:
+        if key is not None:
+            raise ValueError("--cert-key is the key of --cert; name both")
+        return None
+    return str(chain), str(key or chain)
 
 
 def _honest(target: Target, options: dict[str, Any], config: Config | None, policy: Policy | None) -> Any:
@@ -151,6 +162,18 @@ def _honest(target: Target, options: dict[str, Any], config: Config | None, poli
     return example_of(preset, options["model"])
 
 
+def _choose(options: dict[str, Any]) -> list[Facts]:
+    """Return the probes of this run; raise UsageError where a name is unknown, or none is left."""
+    unknown = [name for name in options["only"] if name not in _names()]
+    if unknown:
+        raise click.UsageError(f"--only {unknown[0]}: there is {', '.join(sorted(_names()))}")
+    given = {f"--{name}" for name in ("cert", "surrogate") if options[name]}
+    probes = chosen(options["quick"], options["only"], given)
+    if not probes:
+        raise click.UsageError("nothing is left to ask: some probes need --cert or --surrogate, others a full run")
+    return probes
+
+
 def _read_keys(path: Path | None) -> tuple[str, ...]:
     return () if path is None else tuple(path.read_text("utf-8").split())
 
@@ -159,7 +182,9 @@ def _names() -> set[str]:
     return {name for facts in read_catalogue().values() for name in (facts.name, facts.family)}
 
 
-def _run(target: Target, promises: Promises | None, options: dict[str, Any], digest: str) -> Result:
+def _run(
+    target: Target, promises: Promises | None, probes: list[Facts], options: dict[str, Any], digest: str
+) -> Result:
     quick = options["quick"]
     budget = Budget(
         requests=options["max_requests"],
@@ -168,8 +193,15 @@ def _run(target: Target, promises: Promises | None, options: dict[str, Any], dig
     )
     patience_s = QUICK_PATIENCE_S if quick else PATIENCE_S
     bounds = Bounds(answer_s=options["timeout"])
-    session = Session(target, budget, promises, quick=quick, patience_s=patience_s, bounds=bounds)
-    probes = chosen(quick, options["only"])
+    session = Session(
+        target,
+        budget,
+        promises,
+        quick=quick,
+        surrogate=options["surrogate"] or 0,
+        patience_s=patience_s,
+        bounds=bounds,
+    )
     started = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     began = time.monotonic()
     findings = asyncio.run(_run_shown(session, probes))
@@ -197,7 +229,8 @@ def _show(result: Result, changes: list[Change] | None) -> None:
         table.add_row(f"[{style}]{finding.verdict}[/]", finding.name, severity, sentence)
     out.print(table)
     for finding in result.of(Verdict.WEAK):
-        out.print(f"\n[bold red]{finding.name}[/]  {finding.facts.severity}: {finding.facts.title}", soft_wrap=True)
+        sentence = escape(finding.outcome.sentence)
+        out.print(f"\n[bold red]{finding.name}[/]  {finding.facts.severity}: {sentence}", soft_wrap=True)
         for line in finding.outcome.evidence:
             out.print(f"  {line}", style="dim", markup=False, soft_wrap=True)
         out.print(f"  In a policy: {finding.facts.vallum}", markup=False, soft_wrap=True)

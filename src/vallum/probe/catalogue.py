@@ -16,7 +16,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 STANDARDS = {
     "atlas": "MITRE ATLAS",
     "api": "OWASP API Security Top 10 2023",
-    "llm": "OWASP Top 10 for LLM Applications",
+    "llm": "OWASP Top 10 for LLM Applications 2026",
     "aisvs": "OWASP AISVS 1.0",
 }
 
@@ -33,6 +33,7 @@ class Facts:
     elsewhere: str
     name: str  # family.probe
     pace: Pace = "quick"  # quick: in every run; full: not in quick ones; waiting: with the others that wait, at the end
+    needs: str = ""  # the option without which it is not asked
     standards: Mapping[str, list[str]] = field(default_factory=dict)
 
 

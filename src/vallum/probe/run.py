@@ -22,13 +22,18 @@ Probe = Callable[[Session], Awaitable[Outcome]]
 Told = Callable[[Finding], None]
 
 
-def chosen(quick: bool, only: Iterable[str] = ()) -> list[Facts]:
-    """Return the probes of a run: all, the quick ones, or those of some families or names."""
-    wanted = set(only)
+def chosen(quick: bool, only: Iterable[str] = (), given: Iterable[str] = ()) -> list[Facts]:
+    """Return the probes of a run: all, the quick ones, or those of some families or names.
+
+    Left out is what needs an option that is not among those `given`.
+    """
+    wanted, given = set(only), {"", *given}
     return [
         facts
         for facts in read_catalogue().values()
-        if (not quick or facts.pace == "quick") and (not wanted or wanted & {facts.name, facts.family})
+        if facts.needs in given
+        and (not quick or facts.pace == "quick")
+        and (not wanted or wanted & {facts.name, facts.family})
     ]
 
 

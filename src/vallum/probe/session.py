@@ -54,6 +54,7 @@ class Session:
         promises: Promises | None = None,
         *,
         quick: bool = False,
+        surrogate: int = 0,
         patience_s: float = 20.0,
         bounds: Bounds | None = None,
     ) -> None:
@@ -62,6 +63,7 @@ class Session:
         self.budget = budget
         self.promises = promises or Promises()
         self.quick = quick
+        self.surrogate = surrogate  # queries that may be spent on a copy
         self.bounds = bounds or Bounds()
         self.keys = [Key(text) for text in target.keys] or [Key(None)]
         self.honest = Answer(0)
@@ -112,11 +114,13 @@ class Session:
         method: str | None = None,
         target: str | None = None,
         listen_on: bool = False,
+        bare: bool = False,
     ) -> Answer:
         """Send one request and return its answer.  With a good key, one that is over its quota makes way for another.
 
-        `raw` is the body as it stands; `target` path and query.  Raises UntestableError where every key is over its
-        quota, and StoppedError where the run must end.
+        `raw` is the body as it stands; `target` path and query; `bare`: without the client's certificate, which callers
+        without a good key never have.  Raises UntestableError where every key is over its quota, and StoppedError where
+        the run must end.
         """
         body = raw if raw is not None else encode(self.target.document if document is HONEST else document)
         verb = method or self.target.method
@@ -126,7 +130,7 @@ class Session:
             named = (*self._base_fields(), *own, *self.target.key_fields(text), *fields)
             return compose(verb, target or self._own_target(), named, None if verb in ("GET", "HEAD") else body)
 
-        return await self._send(write, key, label, verb == "HEAD", listen_on=listen_on)
+        return await self._send(write, key, label, verb == "HEAD", listen_on=listen_on, bare=bare)
 
     async def served(self, tries: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
         """Ask in each of these ways and return the names of those that were served.
@@ -210,12 +214,15 @@ class Session:
     def _own_target(self) -> str:
         return f"{self.target.path}?{self.target.query}" if self.target.query else self.target.path
 
-    async def _send(self, write: Any, key: Any, label: str, head: bool, *, listen_on: bool) -> Answer:
+    async def _send(
+        self, write: Any, key: Any, label: str, head: bool, *, listen_on: bool, bare: bool = False
+    ) -> Answer:
         while True:
             used = await self.good_key() if isinstance(key, Good) else key
             text = used.text if isinstance(used, Key) else used
             await self.budget.spend()
-            answer = await exchange(self.target.place, write(text), self.bounds, head=head, listen_on=listen_on)
+            place = self.target.place if isinstance(used, Key) and not bare else self.target.strangers_place
+            answer = await exchange(place, write(text), self.bounds, head=head, listen_on=listen_on)
             self._note(answer, label)
             if self._silent >= SILENT_MAX and not await self._is_alive():
                 raise StoppedError(f"{self._silent} requests in a row had {answer}: it is down, or has banned us")

@@ -6,6 +6,7 @@ import copy
 import ipaddress
 import json
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +36,12 @@ class Target:
     refused_keys: tuple[str, ...] = ()  # revoked, expired, of another scope: they must not open it
     key_field: tuple[str, str] = BEARER
     fields: tuple[tuple[str, str], ...] = ()
+    strangers_context: ssl.SSLContext | None = None  # TLS without the client's certificate; None: there is none
+
+    @property
+    def strangers_place(self) -> Place:
+        """Where callers knock who have nothing: the same place, without the client's certificate."""
+        return self.place if self.strangers_context is None else self.place._replace(context=self.strangers_context)
 
     @property
     def url(self) -> str:
@@ -70,12 +77,22 @@ class Target:
         return replaced(self.document, self.spot, text)
 
 
-def open_target(url: str, document: Any, *, ca: str | None = None, **more: Any) -> Target:
-    """Read an address.  Raises ValueError where it is none, and OSError for a `ca` that cannot be read."""
+def open_target(
+    url: str, document: Any, *, ca: str | None = None, certificate: tuple[str, str] | None = None, **more: Any
+) -> Target:
+    """Read an address; `certificate` is the client's, and its key.
+
+    Raises ValueError where it is no address, and OSError for files that cannot be read.
+    """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"{url!r} is no address; write it as http://host:port/path")
     context = ssl.create_default_context(cafile=ca) if parts.scheme == "https" else None
+    if certificate is not None:
+        if context is None:
+            raise ValueError("a client certificate is presented over TLS; the address must be https://")
+        more["strangers_context"] = ssl.create_default_context(cafile=ca)
+        context.load_cert_chain(*certificate)
     place = Place(parts.hostname, parts.port or (443 if context is not None else 80), context)
     return Target(place, parts.path or "/", document, query=parts.query, **more)
 
@@ -95,6 +112,42 @@ def replaced(document: Any, spot: Spot, value: Any) -> Any:
 def encode(document: Any) -> bytes:
     """Write a JSON body."""
     return json.dumps(document, ensure_ascii=False).encode()
+
+
+def walk(value: Any, name: str = "answer") -> Iterator[tuple[str, Any]]:
+    """Yield every member with its name, and then what is in it; the items of a list go by the list's name."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key), item
+            if isinstance(item, (dict, list)):
+                yield from walk(item, str(key))
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, (dict, list)):
+                yield from walk(item, name)
+            else:
+                yield name, item
+    else:
+        yield name, value
+
+
+def numbers(value: Any, at: Spot = ()) -> Iterator[Spot]:
+    """Yield where numbers stand."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from numbers(item, (*at, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from numbers(item, (*at, index))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield at
+
+
+def at(value: Any, spot: Spot) -> Any:
+    """Return what stands at a spot."""
+    for step in spot:
+        value = value[step]
+    return value
 
 
 def _texts(value: Any, at: Spot) -> list[Spot]:

@@ -139,6 +139,16 @@ async def forged_tokens(session: Session) -> Outcome:
     return _judge(served, len(tokens), "forged tokens")
 
 
+async def no_certificate(session: Session) -> Outcome:
+    """Come with a good key, where there is one, but without the certificate."""
+    if session.target.strangers_context is None:
+        raise UntestableError("no client certificate was given; name one with --cert and --cert-key")
+    answer = await session.ask(bare=True, label="no certificate")
+    if answer.ok:
+        return weak("it serves without the certificate", f"without a certificate: {answer}")
+    return held("without the certificate it does not serve", f"without a certificate: {answer}")
+
+
 async def _need_closed(session: Session) -> None:
     """Raise UntestableError where nothing can be bypassed, because nothing is asked for."""
     if session.open_to_all is None:
@@ -212,4 +222,5 @@ AUTHENTICATION = {
     "claimed_identity": claimed_identity,
     "other_schemes": other_schemes,
     "forged_tokens": forged_tokens,
+    "no_certificate": no_certificate,
 }

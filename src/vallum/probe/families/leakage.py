@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
 from vallum.probe.catalogue import read_corpus
 from vallum.probe.finding import Outcome, UntestableError, held, weak
 from vallum.probe.session import Session
-from vallum.probe.target import replaced
+from vallum.probe.target import at, numbers, replaced, walk
 from vallum.probe.wire import Answer
 
 MARKER = "zqxj-vallum-probe-7f3a"
 PRECISE_DIGITS = 5  # significant digits from which a score is worth more to a thief than to a caller
 NAMELESS = frozenset("date connection content-length x-request-id request-id x-correlation-id cf-ray".split())
 ID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}|\d{9,}")
+PASSING = re.compile(r"\b(id|created|timestamp|request_id|created_at)\b")
 PAIRS = 20  # samples a side, of which the ranks are compared
 RANKS_Z = 4.0  # standard deviations from which a difference is no chance
 TIME_LEAST_S = 0.003
@@ -93,7 +93,7 @@ async def scores(session: Session) -> Outcome:
     if found.verdict == "held" and isinstance(document, dict) and ("messages" in document or "prompt" in document):
         for ask in corpus["asks"]:
             answer = await session.ask(document | ask)
-            if answer.ok and any(pattern.search(name) and value for name, value in _walk(answer.json())):
+            if answer.ok and any(pattern.search(name) and value for name, value in walk(answer.json())):
                 return weak(f"raw scores are given to who asks with {json.dumps(ask)}", answer.text)
     return found
 
@@ -102,7 +102,7 @@ async def precision(session: Session) -> Outcome:
     """Count the digits of confidences."""
     numbers = [
         (name, value)
-        for name, value in _walk(session.honest.json())
+        for name, value in walk(session.honest.json())
         if isinstance(value, float) and abs(value) < 1_000_000 and _digits(value) >= PRECISE_DIGITS
     ]
     if numbers:
@@ -130,6 +130,8 @@ async def unknown_or_wrong(session: Session) -> Outcome:
     answers = {name: await session.ask(key=text, label=f"a key that is {name}") for name, text in texts.items()}
     if any(answer.ok for answer in answers.values()):
         raise UntestableError("a key that is wrong was taken: see authentication")
+    if not any(answer.status for answer in answers.values()):
+        raise UntestableError("without the certificate nothing is answered")
     first = answers["never made"]
     if len({_shape(answer, texts[name]) for name, answer in answers.items()}) > 1:
         shown = [f"{name}: {answer} {answer.text}" for name, answer in answers.items()]
@@ -154,6 +156,24 @@ async def timing(session: Session) -> Outcome:
     return held(f"the time of a refusal does not tell a wrong key from an unknown one: {sentence}")
 
 
+async def size(session: Session) -> Outcome:
+    """Ask for different things, and compare the lengths of answers that say the same."""
+    lengths: dict[str, set[int]] = {}
+    asked = [session.target.document, *_variants(session)]
+    for document in asked:
+        answer = await session.ask(document)
+        said = answer.json()
+        if answer.ok and said is not None:
+            lengths.setdefault(json.dumps(_nameless(said), sort_keys=True), set()).add(_written(answer))
+    uneven = {said: sorted(found) for said, found in lengths.items() if len(found) > 1}
+    if uneven:
+        shown = [f"{', '.join(map(str, found))} bytes: {said}" for said, found in uneven.items()]
+        return weak("answers that say the same are not equally long: the length tells what they do not", *shown[:4])
+    if len(asked) < 2 or len(lengths) == len(asked):
+        raise UntestableError("no two answers to different questions said the same")
+    return held(f"{len(asked)} answers, and those that say the same are equally long")
+
+
 async def _provoke(session: Session) -> list[tuple[str, Answer]]:
     """Return refusals, after asking wrongly once in this run."""
     if not session.refusals:
@@ -173,32 +193,39 @@ async def _provoke(session: Session) -> list[tuple[str, Answer]]:
     return session.refusals
 
 
+def _variants(session: Session) -> list[Any]:
+    """Return honest requests that differ a little from the first."""
+    document = session.target.document
+    if session.target.spot is not None:
+        text = str(at(document, session.target.spot))
+        texts = [f"{text} {word}" for word in ("Please.", "Thank you very much.", "Soon?", "Today, if I may ask.", "A")]
+        return [session.target.with_text(one) for one in (*texts, text.upper(), text.lower())]
+    spots = [spot for spot in numbers(document) if isinstance(at(document, spot), float)][:2]
+    shares = [1 - step / 64 for step in range(1, 5)]
+    return [replaced(document, spot, at(document, spot) * share) for spot in spots for share in shares]
+
+
+def _nameless(said: Any) -> Any:
+    """Return an answer without what differs from one to the next: ids and times."""
+    if isinstance(said, dict):
+        return {name: _nameless(value) for name, value in said.items() if not PASSING.search(name)}
+    return [_nameless(value) for value in said] if isinstance(said, list) else said
+
+
+def _written(answer: Answer) -> int:
+    """Return how long an answer is, with its ids at one length."""
+    return len(ID.sub("-", answer.text))
+
+
 def _members(session: Session, pattern: re.Pattern[str], what: str) -> Outcome:
     document = session.honest.json()
     if document is None:
         raise UntestableError("the answer is no JSON")
-    named = {name: value for name, value in reversed(list(_walk(document))) if pattern.search(name) and value}
+    named = {name: value for name, value in reversed(list(walk(document))) if pattern.search(name) and value}
     shown = [f"{name}: {json.dumps(value)}" for name, value in named.items()]
     if shown:
         return weak(f"members of an answer {what}: {', '.join(list(named)[:6])}", *shown[:4])
     return held(f"no member of an answer seems to {what}")
-
-
-def _walk(value: Any, name: str = "answer") -> Iterator[tuple[str, Any]]:
-    """Yield every member with its name, and then what is in it; the items of a list go by the list's name."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield str(key), item
-            if isinstance(item, (dict, list)):
-                yield from _walk(item, str(key))
-    elif isinstance(value, list):
-        for item in value:
-            if isinstance(item, (dict, list)):
-                yield from _walk(item, name)
-            else:
-                yield name, item
-    else:
-        yield name, value
 
 
 def _digits(value: float) -> int:
@@ -257,4 +284,5 @@ LEAKAGE = {
     "documents": documents,
     "unknown_or_wrong": unknown_or_wrong,
     "timing": timing,
+    "size": size,
 }

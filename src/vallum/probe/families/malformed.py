@@ -11,7 +11,8 @@ from typing import Any
 from vallum.probe.catalogue import read_corpus
 from vallum.probe.finding import Outcome, UntestableError, held, weak
 from vallum.probe.session import Session
-from vallum.probe.target import Spot, encode, replaced
+from vallum.probe.target import encode, replaced
+from vallum.probe.target import numbers as find_numbers
 from vallum.probe.wire import Answer, compose, trickle
 
 MIB = 1_048_576
@@ -124,7 +125,7 @@ async def unknown_members(session: Session) -> Outcome:
 
 async def numbers(session: Session) -> Outcome:
     """Put numbers that break arithmetic where numbers stand; they may be refused, but nothing may break."""
-    spots = list(_numbers(session.target.document, ()))[:3]
+    spots = list(find_numbers(session.target.document))[:3]
     if not spots:
         raise UntestableError("the honest request has no number")
     broken, count = [], 0
@@ -242,7 +243,7 @@ def _mutants(session: Session) -> Iterator[tuple[str, Any]]:
         for label, value in (("null", None), ("a number", 7), ("an object", {"a": "b"}), ("true", True)):
             yield f"{at} = {label}", replaced(document, spot, value)
     else:
-        for number in list(_numbers(document, ()))[:2]:
+        for number in list(find_numbers(document))[:2]:
             at = ".".join(map(str, number))
             yield f"{at} = a text", replaced(document, number, "seven")
             yield f"{at} = null", replaced(document, number, None)
@@ -251,17 +252,6 @@ def _mutants(session: Session) -> Iterator[tuple[str, Any]]:
     yield "a text alone", "probe"
     yield "null alone", None
     yield "a list around it", [document, document]
-
-
-def _numbers(value: Any, at: Spot) -> Iterator[Spot]:
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from _numbers(item, (*at, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _numbers(item, (*at, index))
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield at
 
 
 @cache

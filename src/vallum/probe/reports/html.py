@@ -114,9 +114,9 @@ def _card(finding: Finding) -> str:
         if places
     )
     return (
-        f'<article><h3>{escape(facts.title)} <span class="severity {facts.severity}">{facts.severity}</span></h3>'
-        f'<p class="asks">{escape(facts.name)}: {escape(facts.asks)}</p>'
-        f"<p><strong>{escape(outcome.sentence)}.</strong></p><ul>{evidence}</ul>"
+        f"<article><h3>{escape(outcome.sentence[:1].upper() + outcome.sentence[1:])} "
+        f'<span class="severity {facts.severity}">{facts.severity}</span></h3>'
+        f'<p class="asks">{escape(facts.name)}: {escape(facts.asks)}</p><ul>{evidence}</ul>'
         f"<dl><dt>In a policy</dt><dd>{_code(facts.vallum)}</dd>"
         f"<dt>Elsewhere</dt><dd>{_code(facts.elsewhere)}</dd></dl>"
         f'<p class="places">{places}</p></article>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from hashlib import sha256
 from typing import Any
+from urllib.parse import quote
 
 from vallum import __version__
 from vallum.probe.catalogue import STANDARDS, Facts, Severity
@@ -14,6 +15,7 @@ from vallum.probe.result import Result
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 LEVELS: dict[Severity, str] = {"low": "note", "medium": "warning", "high": "error", "critical": "error"}
 SCORES: dict[Severity, str] = {"low": "2.0", "medium": "5.0", "high": "8.0", "critical": "9.5"}
+WRITTEN = ":/?#[]@!$&'()*+,;=%"  # what stands in an address as it is (RFC 3986, 2.2)
 KINDS = {Verdict.HELD: "pass", Verdict.WEAK: "fail", Verdict.UNTESTED: "review"}  # 3.27.9
 
 
@@ -54,7 +56,7 @@ def _rule(facts: Facts) -> dict[str, Any]:
 def _result(finding: Finding, index: int, url: str) -> dict[str, Any]:
     facts, outcome = finding.facts, finding.outcome
     is_weak = finding.verdict is Verdict.WEAK
-    place = {"artifactLocation": {"uri": url}, "region": {"startLine": 1}}
+    place = {"artifactLocation": {"uri": quote(url, safe=WRITTEN)}, "region": {"startLine": 1}}
     return {
         "ruleId": facts.name,
         "ruleIndex": index,
