@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 KEY = compose_key(bytes(range(32)))
 NOW = 1_700_000_000.0
 HELD = Credential("key_1", "alice", digest_key(KEY), "acme", frozenset({"a"}))
-ALICE = Principal("alice", "acme", frozenset({"a"}), "key_1", "keys")
+ALICE = Principal("alice", "acme", frozenset({"a"}), "key_1", "keys", created=HELD.created_at)
 NO_REPLY = object()
 Answer = Principal | Challenge | None
 
