@@ -59,6 +59,10 @@ def url() -> Iterator[str]:
         (["http://127.0.0.1:1/predict", *BODY, "--report", "a.pdf"], "a report ends in .html, .sarif, .xml, .json"),
         (["http://127.0.0.1:1/predict", *BODY, "--only", "lekage"], "there is authentication"),
         (["http://127.0.0.1:1/predict", *BODY, "--key-header", "X-API-Key"], "with {key} in its value"),
+        (["http://127.0.0.1:1/predict", *BODY, "--only", "extraction.surrogate"], "need --cert or --surrogate"),
+        (["http://127.0.0.1:1/predict", *BODY, "--cert-key", __file__], "is the key of --cert; name both"),
+        (["http://127.0.0.1:1/predict", *BODY, "--cert", __file__], "the address must be https://"),
+        (["https://127.0.0.1:1/predict", *BODY, "--cert", __file__], "--cert cannot be used with its key"),
         (["http://127.0.0.1:1/predict", "--body", "{"], "Expecting property name"),
     ],
 )

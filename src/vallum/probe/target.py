@@ -92,7 +92,10 @@ def open_target(
         if context is None:
             raise ValueError("a client certificate is presented over TLS; the address must be https://")
         more["strangers_context"] = ssl.create_default_context(cafile=ca)
-        context.load_cert_chain(*certificate)
+        try:
+            context.load_cert_chain(*certificate)
+        except ssl.SSLError as error:
+            raise ValueError(f"--cert cannot be used with its key: {error}") from error
     place = Place(parts.hostname, parts.port or (443 if context is not None else 80), context)
     return Target(place, parts.path or "/", document, query=parts.query, **more)
 

@@ -14,6 +14,7 @@ from vallum.probe.target import at, numbers, replaced, walk
 from vallum.probe.wire import Answer
 
 MARKER = "zqxj-vallum-probe-7f3a"
+BEFORE_CHARS = 100  # of a refusal that are shown before what it repeats
 PRECISE_DIGITS = 5  # significant digits from which a score is worth more to a thief than to a caller
 NAMELESS = frozenset("date connection content-length x-request-id request-id x-correlation-id cf-ray".split())
 ID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}|\d{9,}")
@@ -56,7 +57,11 @@ async def echo(session: Session) -> Outcome:
         ("a text that is not JSON", await session.ask(raw=f'{{"{MARKER}'.encode())),
         ("a path", await session.ask(target=f"{session.target.path}/{MARKER}")),
     ]
-    told = [f"{label}: {answer.text}" for label, answer in answers if not answer.ok and MARKER in answer.text]
+    told = [
+        f"{label}: {answer} ...{answer.text[max(0, answer.text.index(MARKER) - BEFORE_CHARS) :]}"
+        for label, answer in answers
+        if not answer.ok and MARKER in answer.text
+    ]
     if all(answer.ok for _, answer in answers):
         raise UntestableError("nothing was refused, so no refusal could repeat anything")
     return weak("refusals repeat what was sent", *told) if told else held("refusals repeat nothing of what was sent")
