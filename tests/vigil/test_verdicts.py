@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from vallum.vigil.replica import Replica
 
+pytestmark = pytest.mark.timeout(240)  # days of traffic, on several replicas
+
 T0, DAY_S = 1_700_000_000.0, 86_400.0
 SWEEP_S, CALIBRATE_S = 3600.0, 1.5 * DAY_S
 DIMENSIONS, HABITS = 16, 8

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from vallum.vigil.replica import Replica
 
 SEED = "a secret of the fleet"
+pytestmark = pytest.mark.timeout(240)  # gateways come and go
+
 SCOPE = "predict:read"
 THIEF = "thief"
 TERMS = Terms(grades=frozenset({Grade.ALERT, Grade.COARSER, Grade.REFUSED}), first=Grade.REFUSED)
