@@ -7,8 +7,8 @@ each coordinate (calibration.py).  For members of a cluster it is near the clust
 
 which is Wald's sequential likelihood ratio when it is taken again after each query: past a threshold A, chance brings
 an honest account there with a probability below exp(-A).  What m is, is found by expectation and maximisation over two
-components, members and others, from the cohort's own mean; coordinates that do not stand out of the noise are drawn
-towards 0 (the positive part of James and Stein's rule).
+components, members and others, from the cohort's own mean, which is drawn towards 0 as far as noise would make as much
+of it (the positive part of James and Stein's rule): a mean of few queries, taken as it is, lies near those alone.
 
 Rule 1: what the model of chance promises is not believed alone: a score must also be beyond what single queries, and
 whole accounts, of established customers get for the same m.
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vallum.extraction.facts import Floats
 
 ROUNDS = 8
+DRAWN = 1.2  # times what noise alone would make of a mean, that it is drawn towards 0 by: members are picked by it
 SHARE_MIN, SHARE_MAX = 0.02, 0.9  # of a cohort that its cluster is taken for
 SURE = 4.6  # log odds of 99 to 1
 LIKELY = 2.2  # log odds of 9 to 1, which are enough for who came with many others
@@ -100,7 +101,7 @@ def gather(evidence: Evidence, weights: Floats, start: Floats, ways: Floats) -> 
         noise = (((weight * weight) @ evidence.precision) / (mass * mass)).astype(np.float32)
         along = plane @ (plane.T @ raw)
         rest = raw - along
-        mean = along + rest * np.clip(1 - noise / np.maximum(rest * rest, 1e-12), 0, None)
+        mean = along + rest * max(0.0, 1 - DRAWN * float(noise.sum()) / max(float(rest @ rest), 1e-12))
         share = float(np.clip(weight.sum() / max(float(weights.sum()), 1e-9), SHARE_MIN, SHARE_MAX))
     return Gathered(mean.astype(np.float32), share, raw, noise)
 

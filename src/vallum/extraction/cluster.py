@@ -19,7 +19,7 @@ import numpy as np
 
 from vallum.extraction import attribution
 from vallum.extraction.attribution import COUNTS
-from vallum.extraction.facts import WIDTH, Named
+from vallum.extraction.facts import FEATURES, WIDTH, Named
 from vallum.extraction.state import check_array
 
 if TYPE_CHECKING:
@@ -93,6 +93,14 @@ class Glance(NamedTuple):
     weights: Floats  # (clusters, COUNTS, WIDTH)
     offsets: Floats  # (clusters, COUNTS)
     thresholds: Floats  # (clusters, COUNTS)
+    midway: Floats  # (clusters, ANSWER_BINS) between what the clusters and what honest accounts are answered
+
+    def say_nothing(self, count: float, sums: Floats) -> Floats:
+        """Return the bins of an answer that speaks neither for nor against the cluster that an account is nearest."""
+        place = min(max(round(count), 1), COUNTS) - 1
+        scores = self.weights[:, place] @ (sums / count) - self.offsets[:, place]
+        found: Floats = self.midway[int(scores.argmax())]
+        return found
 
     def score(self, name: str, rows: Floats, count: float, sums: Floats, most: float) -> Named | None:
         """Score an untrusted account after a query of its, of whom no more than `most` is needed; None: of none."""
@@ -119,7 +127,8 @@ def prepare(standing: Sequence[Cluster], usual: Usual, centre: Floats, drift: Fl
     weights = pulls @ usual.basis.T
     offsets = weights @ centre + (means[:, None, :] ** 2 * precision).sum(axis=2) / 2
     thresholds = np.stack([cluster.thresholds for cluster in standing])
-    return Glance(tuple(standing), weights.astype(np.float32), offsets.astype(np.float32), thresholds)
+    midway = np.stack([(centre + cluster.shift / 2)[FEATURES:] for cluster in standing]).astype(np.float32)
+    return Glance(tuple(standing), weights.astype(np.float32), offsets.astype(np.float32), thresholds, midway)
 
 
 def cosine(one: Floats, other: Floats) -> float:

@@ -56,6 +56,7 @@ FADED = 0.05  # that an account counts in a search at least, however long ago it
 APART = 3.0 * WIDTH  # a statistic that is an alarm without a cluster
 SUPPORT = 5.0  # of the statistic of seeking, without which one of being apart opens no search
 SEEKING = 2.0  # deviations of one account's habit that a cluster goes, to be one
+STILL_SEEKING = 1.0  # to stay one: answers that were made coarser say less of its members
 HELD, HELD_MAX = 3.0, -2.0  # less is needed of who was named before, and of few queries at most that
 
 
@@ -95,6 +96,10 @@ class Sweeper:
             return None
         most = self._enough.get(name, np.inf) if self._arrivals.knows(name) else self._enough_now
         return self._glance.score(name, rows, count, sums, most)
+
+    def say_nothing(self, count: float, sums: Floats) -> Floats | None:
+        """Return the bins of an answer that tells nothing of an account; None: there is no cluster to tell it of."""
+        return None if self._glance is None else self._glance.say_nothing(count, sums)
 
     # --- what is usual
 
@@ -223,7 +228,7 @@ class Sweeper:
             return rows
         group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
         if cosine(group.mean, known.mean) >= ALIKE:
-            if not _is_seeking(scene.usual, group):
+            if not _is_seeking(scene.usual, group, STILL_SEEKING):
                 known.stands = False
                 return rows
             thresholds, members = self._members(scene, rows, group)
@@ -332,7 +337,7 @@ class Sweeper:
             self._prepare(usual, *present)
 
 
-def _is_seeking(usual: Usual, group: Gathered) -> bool:
+def _is_seeking(usual: Usual, group: Gathered, least: float = SEEKING) -> bool:
     """Say whether a group goes towards doubt or what is strange, in deviations of one honest account's habit."""
     spread = (usual.seeking**2) @ (usual.habit + group.noise)
-    return bool(((usual.seeking @ group.raw) / np.sqrt(spread)).max() >= SEEKING)
+    return bool(((usual.seeking @ group.raw) / np.sqrt(spread)).max() >= least)

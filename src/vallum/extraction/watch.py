@@ -143,9 +143,16 @@ class Watch:
             own.note(account.name, rows, float(line[COUNT]), line[ROWS], now)
 
     def _forget_answer(self, account: Account, rows: Floats) -> None:
-        """Take an answer that was made coarser for what this account's answers usually are: it says nothing."""
+        """Put in the place of an answer that was made coarser what says nothing.
+
+        An account's own usual answers would: after one query, with the weight of all that follow.
+        """
         line = self._line(account)
-        rows[:, FEATURES:] = NEUTRAL if line is None else line[ROWS][FEATURES:] / line[COUNT]
+        if line is None:
+            rows[:, FEATURES:] = NEUTRAL
+            return
+        found = self._sweeper.say_nothing(float(line[COUNT]), line[ROWS])
+        rows[:, FEATURES:] = line[ROWS][FEATURES:] / line[COUNT] if found is None else found
 
     def _line(self, account: Account) -> Floats | None:
         """Return the sums of both windows of an account; None: nothing is known of it."""
