@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from vallum.cli.extraction import extraction
+from vallum.cli.main import vallum
 from vallum.core.extraction import Change, Grade
 from vallum.stores.suspects import SqlSuspects
 
@@ -36,7 +36,7 @@ def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("COLUMNS", "200")
 
     def invoke(*words: str) -> Result:
-        return CliRunner().invoke(extraction, [*words, "--policy", str(VISION)])
+        return CliRunner().invoke(vallum, ["extraction", *words, "--policy", str(VISION)])
 
     return invoke
 

@@ -322,7 +322,7 @@ class Working(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-async def test_the_openai_sdk_works_and_streams_are_noted(opened: Opener, request_bytes: Any) -> None:
+async def test_the_openai_sdk_works_and_streams_are_noted(opened: Opener, eventually: Any) -> None:
     door = await opened(CHAT)
     watch = Told(door.gateway.engine.policy.routes[0].extraction.terms)  # type: ignore[union-attr]
     door.gateway.vigil.watchers._watches["digits"] = watch
@@ -349,6 +349,7 @@ async def test_the_openai_sdk_works_and_streams_are_noted(opened: Opener, reques
     text, parts = await asyncio.to_thread(talk, Working())
     assert text
     assert parts
+    await eventually(lambda: len(watch.noted) == 2)  # a stream is noted after its last byte
     assert [turn.text for query in watch.noted for turn in query.inputs] == ["a good day"] * 2, "the last turn alone"
     assert watch.noted[0].tokens > 0
 
