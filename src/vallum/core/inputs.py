@@ -130,7 +130,8 @@ def _is_batch(value: list[Any]) -> bool:
     """Say whether a list holds images, and is none: its items are files, or its pixels lie deeper than colours do."""
     if any(isinstance(item, (str, Upload)) for item in value):
         return True
-    depth, part = 0, value
+    depth = 0
+    part: Any = value  # compiled, a name keeps the type that it begins with
     while isinstance(part, list) and part and depth <= IMAGE_AXES:
         depth, part = depth + 1, part[0]
     return depth > IMAGE_AXES
