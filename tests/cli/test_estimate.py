@@ -177,7 +177,7 @@ def test_the_watch_stands_in_the_way_of_what_is_unlike_honest_use() -> None:
     assert found.watch
     unlike = found.goals[-1]
     assert unlike.watched
-    assert unlike.days[-1][1] == pytest.approx((10_000 - 450) / 30)
+    assert unlike.days[-1][1] == pytest.approx((10_000 - 310) / 20)
     assert unlike.accounts_in_a_day is None
     observed = watched | {"extraction": {"watch": True, "respond": "observe"}}
     assert not told(response={"fields": ["label"]}, **observed).watch
