@@ -21,6 +21,7 @@ Then 20,000 requests of 200 honest accounts that use the same parameters go thro
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 import time
@@ -157,7 +158,8 @@ class Bare(Door):
         self._head = head
 
     async def _send(self, body: bytes) -> dict[str, Any]:
-        return json.loads(self._head.answer(Call("model", "POST", "/", (), body)).body)  # type: ignore[no-any-return]
+        answer: dict[str, Any] = json.loads(self._head.answer(Call("model", "POST", "/", (), body)).body)
+        return answer
 
 
 class Guarded(Door):
@@ -171,14 +173,13 @@ class Guarded(Door):
         self._began = gateway.now
 
     async def _send(self, body: bytes) -> dict[str, Any]:
-        import asyncio
-
         for attempt in range(len(self._accounts) + 1):
             who = self._accounts[(self.queries + attempt) % len(self._accounts)]
             told = await self._gateway.ask("POST", "/v1/chat/completions", body, who=who)
             if told.status == 200:
                 self.days = (self._gateway.now - self._began) / DAY_S
-                return json.loads(told.body)  # type: ignore[no-any-return]
+                answer: dict[str, Any] = json.loads(told.body)
+                return answer
             if told.status != 429:
                 raise RefusedError(told.body[:200])
             if attempt == len(self._accounts) - 1:  # nobody has any left
@@ -369,8 +370,6 @@ def honest_settings(rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
 
 async def serve_honest(gateway: MemoryGateway, count: int, accounts: int = 200) -> dict[str, tuple[int, int]]:
     """Send honest requests; return asked and served of each kind."""
-    import asyncio
-
     rng = np.random.default_rng(7)
     volumes = rng.pareto(1.5, accounts) + 0.2
     who = rng.choice(accounts, count, p=volumes / volumes.sum())

@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `vallum` does
@@ -59,7 +60,7 @@ def main(accounts: int) -> None:
         watch.note(query(number, T0 + DAY_S + number / 10))
     print("| what | where | ms, median | ms, most | |\n| --- | --- | --- | --- | --- |")
     noting = [query(number % accounts, T0 + DAY_S + accounts / 10 + number / 10) for number in range(accounts)]
-    show("a query is noted", "in the path", [timed(lambda q=q: watch.note(q))[0] for q in noting])  # type: ignore[misc]
+    show("a query is noted", "in the path", [timed(partial(watch.note, q))[0] for q in noting])
     taking, size = [], 0
     while True:
         took, pieces = timed(watch.take_notes)
@@ -71,11 +72,11 @@ def main(accounts: int) -> None:
     now = noting[-1].at
     sweeps = []
     for number in range(ROUNDS):
-        began, find = timed(lambda at=now + number: watch.begin_sweep(at))  # type: ignore[misc]
+        began, find = timed(partial(watch.begin_sweep, now + number))
         searched, found = timed(find)
         steps = watch.end_sweep(found)
         ended = 0.0
-        while (step := timed(lambda steps=steps: next(steps, END)))[1] is not END:  # type: ignore[misc]
+        while (step := timed(partial(next, steps, END)))[1] is not END:
             ended = max(ended, step[0])
         sweeps.append((began, searched, max(ended, step[0])))
     columns = list(zip(*sweeps, strict=True))

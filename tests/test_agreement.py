@@ -107,14 +107,14 @@ class Suspects:
 
 
 class Watched:
-    def all(self) -> Any:
-        return (("digits", self),)
-
     """Watchers with changes to tell."""
 
     def __init__(self) -> None:
         self.changes = [("digits", Change(ALICE, "c1", Grade.ALERT, Grade.BUDGET, T0, "why"))]
         self.pardoned: list[Pardon] = []
+
+    def all(self) -> Any:
+        return (("digits", self),)
 
     def take_changes(self, now: float) -> list[tuple[str, Change]]:
         taken, self.changes = self.changes, []
@@ -127,7 +127,8 @@ class Watched:
 async def test_no_change_of_grade_is_lost_while_the_registry_is_away(caplog: pytest.LogCaptureFixture) -> None:
     suspects, watched = Suspects(), Watched()
     change = watched.changes[0]
-    agreement = Agreement(MemoryStandings(), Raises(), lambda: RULE, lambda: T0, suspects=suspects, watchers=watched)  # type: ignore[arg-type]
+    stand_ins: dict[str, Any] = {"raises": Raises(), "suspects": suspects, "watchers": watched}
+    agreement = Agreement(MemoryStandings(), throttle=lambda: RULE, now=lambda: T0, **stand_ins)
     suspects.away = True
     with caplog.at_level(logging.INFO):
         await agreement.seek()

@@ -92,11 +92,24 @@ SPREAD = [f"{raid}-{n}" for raid in FOREIGN for n in (10, 100)]
 THIN = [f"{raid}-1000" for raid in FOREIGN]
 HIDDEN = [f"{raid}-100-half" for raid in FOREIGN]
 OTHERS = [
-    "synth-jbda-1", "synth-random-1", "synth-targeted-100", "synth-random-100-most", "synth-random-100-alternate",
-    "synth-random-100-dormant", "synth-random-100-slow", "synth-random-100-renew", "synth-random-100-poison",
-    "synth-jbda-100-poison", "synth-jbda-100-band", "synth-random-100-band",
-    "cancer-random-100", "cancer-strange-100", "table-random-100", "table-strange-100", "table-jbda-100",
-]  # fmt: skip
+    "synth-jbda-1",
+    "synth-random-1",
+    "synth-targeted-100",
+    "synth-random-100-most",
+    "synth-random-100-alternate",
+    "synth-random-100-dormant",
+    "synth-random-100-slow",
+    "synth-random-100-renew",
+    "synth-random-100-poison",
+    "synth-jbda-100-poison",
+    "synth-jbda-100-band",
+    "synth-random-100-band",
+    "cancer-random-100",
+    "cancer-strange-100",
+    "table-random-100",
+    "table-strange-100",
+    "table-jbda-100",
+]
 CHATS = [f"chat-{way}-{n}" for way in ("questions", "template", "code", "sentences") for n in (10, 100)]
 CHATS += ["chat-questions-500", "chat-template-500", "chat-template-100-half", "chat-code-100-half", "chat-natural-100"]
 HONEST = [f"honest-{world}-none-4" for world in WORLD_NAMES]
@@ -107,7 +120,14 @@ STOLEN = [f"stolen-chat-{way}" for way in ("questions", "template", "code", "sen
 YEAR = ["honest-synth-none-52", "honest-digits-none-52", "honest-chat-none-52"]
 
 GOALS = {
-    "1 spread": SPREAD, "2 thin": THIN, "2 hidden": HIDDEN, "3 chat": CHATS, "4 honest": HONEST + DRIFTING,
-    "4 year": YEAR, "5 ordinary": ORDINARY, "6 stolen": STOLEN, "others": OTHERS,
-}  # fmt: skip
+    "1 spread": SPREAD,
+    "2 thin": THIN,
+    "2 hidden": HIDDEN,
+    "3 chat": CHATS,
+    "4 honest": HONEST + DRIFTING,
+    "4 year": YEAR,
+    "5 ordinary": ORDINARY,
+    "6 stolen": STOLEN,
+    "others": OTHERS,
+}
 QUICK = ("synth-jbda-100", "synth-random-100", "digits-strange-100", "chat-template-100", "honest-synth-none-1")

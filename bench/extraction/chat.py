@@ -22,9 +22,15 @@ from bench.extraction.learners import Array, Model, Rng
 from numpy.typing import NDArray
 
 HONEST = (
-    "banking77", "dolly", "gpteacher", "self-instruct", "fuzzyai-benign", "vanguard-benign", "awesome-prompts",
+    "banking77",
+    "dolly",
+    "gpteacher",
+    "self-instruct",
+    "fuzzyai-benign",
+    "vanguard-benign",
+    "awesome-prompts",
     "open-assistant",
-)  # fmt: skip
+)
 CODE = re.compile(
     r"\b(function|program|python|java|javascript|c\+\+|sql|html|css|script|algorithm|regex|code)\b", re.IGNORECASE
 )

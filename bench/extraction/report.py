@@ -40,9 +40,21 @@ def _table(title: str, *columns: str) -> Table:
 
 def _raids(groups: dict[str, list[Figures]]) -> Table:
     table = _table(
-        "raids: fidelity (answers)", "cell", "never asked", "undefended", "usual", "watched",
-        "answers until contained", "hours", "a day after", "stay", "named", "clusters", "alarm, hours", "price",
-    )  # fmt: skip
+        "raids: fidelity (answers)",
+        "cell",
+        "never asked",
+        "undefended",
+        "usual",
+        "watched",
+        "answers until contained",
+        "hours",
+        "a day after",
+        "stay",
+        "named",
+        "clusters",
+        "alarm, hours",
+        "price",
+    )
     for name, many in groups.items():
         last = many[0].watched
         never = f"never ({last.answers})" if last else "never"
@@ -77,17 +89,30 @@ def _thefts(groups: dict[str, list[Figures]]) -> Table:
     )
     for name, many in groups.items():
         table.add_row(
-            name, _middle((f.noticed for f in many), "{:.0%}"), _middle((f.noticed_after for f in many), "{:.0f}"),
+            name,
+            _middle((f.noticed for f in many), "{:.0%}"),
+            _middle((f.noticed_after for f in many), "{:.0f}"),
             _middle((f.suspected for f in many), "{:.2%}"),
-        )  # fmt: skip
+        )
     return table
 
 
 def _honest(groups: dict[str, list[Figures]]) -> Table:
     table = _table(
-        "honest users: worst seed", "cell", "requests", "refused", "established", "heavy, bursty", "new", "coarsened",
-        "challenged", "price", "accused, new / old", "false alarms", "refused by the usual stack",
-    )  # fmt: skip
+        "honest users: worst seed",
+        "cell",
+        "requests",
+        "refused",
+        "established",
+        "heavy, bursty",
+        "new",
+        "coarsened",
+        "challenged",
+        "price",
+        "accused, new / old",
+        "false alarms",
+        "refused by the usual stack",
+    )
     for name, many in groups.items():
 
         def worst(kinds: str, what: str, many: list[Figures] = many) -> str:

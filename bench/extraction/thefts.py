@@ -47,10 +47,13 @@ def thefts(population: Population, loop: Loop, way: str, week: int, history: Cou
     """Steal accounts that have a history, at any time of a week."""
     users, begin = population.users, START + week * WEEK_S
     fit = [
-        account for number, account in enumerate(users.accounts)
-        if history[account.name] >= HISTORY and users.until[number] > begin and users.kinds[number] == "usual"
+        account
+        for number, account in enumerate(users.accounts)
+        if history[account.name] >= HISTORY
+        and users.until[number] > begin
+        and users.kinds[number] == "usual"
         and begin - (account.created or begin) > NEW_S
-    ]  # fmt: skip
+    ]
     found = []
     for index in rng.choice(len(fit), min(STOLEN, len(fit)), replace=False):
         start = begin + DAY_S * rng.uniform(0.5, 6.5)

@@ -70,14 +70,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Start at 0."""
         super().__init__()
         self._passed_s = 0.0
-        selector: Any = self._selector  # type: ignore[attr-defined]
+        selector: Any = self._selector  # type: ignore[attr-defined]  # the library declares no such member
         select = selector.select
 
         def skip(timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
             if timeout is None:
                 raise RuntimeError("all wait for something that will never happen on a virtual loop")
             self._passed_s += max(timeout, 0.0)
-            return select(0)  # type: ignore[no-any-return]
+            ready: list[tuple[SelectorKey, int]] = select(0)
+            return ready
 
         selector.select = skip
 

@@ -24,21 +24,25 @@ CONFIDENCE = {"field": "confidence"}
 
 
 def policy_of(preset: str = "json", quotas: Any = (), response: Any = None, **route: Any) -> str:
-    return json.dumps({
-        "version": 1,
-        "upstreams": {"model": {"url": "http://127.0.0.1:9"}},
-        "authenticators": {"keys": {"type": "api_key"}},
-        "routes": [{
-            "name": "it",
-            "match": {"methods": ["POST"], "path": "/it"},
-            "upstream": "model",
-            "auth": {"any_of": ["keys"]},
-            "preset": preset,
-            "quotas": list(quotas),
-            "response": response or {},
-            **route,
-        }],
-    })  # fmt: skip
+    return json.dumps(
+        {
+            "version": 1,
+            "upstreams": {"model": {"url": "http://127.0.0.1:9"}},
+            "authenticators": {"keys": {"type": "api_key"}},
+            "routes": [
+                {
+                    "name": "it",
+                    "match": {"methods": ["POST"], "path": "/it"},
+                    "upstream": "model",
+                    "auth": {"any_of": ["keys"]},
+                    "preset": preset,
+                    "quotas": list(quotas),
+                    "response": response or {},
+                    **route,
+                }
+            ],
+        }
+    )
 
 
 def told(*args: Any, thief: Thief = Thief(), **route: Any) -> Estimated:  # noqa: B008  a frozen dataclass
@@ -54,22 +58,34 @@ def told(*args: Any, thief: Thief = Thief(), **route: Any) -> Estimated:  # noqa
         ("json", {"fields": ["prediction"]}, "label"),
         ("json", {"fields": ["prediction", "confidence"]}, "score"),
         ("json", {"fields": ["prediction", "confidence"], "confidence": CONFIDENCE | {"round": 3}}, "score"),
-        ("json", {"fields": ["prediction", "confidence"], "confidence": CONFIDENCE | {"round": 2}},
-         "score, 2 decimals"),
+        (
+            "json",
+            {"fields": ["prediction", "confidence"], "confidence": CONFIDENCE | {"round": 2}},
+            "score, 2 decimals",
+        ),
         ("json", {"fields": ["prediction", "confidence"], "confidence": CONFIDENCE | {"round": 1}}, "band"),
         ("json", {"fields": ["label", "conf"], "confidence": {"field": "conf", "bands": {"a": 0.0}}}, "band"),
         ("json", {"fields": ["label", "conf"], "confidence": {"field": "conf", "threshold": 0.9}}, "label"),
         ("json", {"fields": ["a.b", "a.probs"], "confidence": {"field": "a.probs", "round": 2}}, "all, 2 decimals"),
-        ("json", {"confidence": {"field": "predictions.*.score", "round": 2}, "fields": ["predictions"]},
-         "score, 2 decimals"),
+        (
+            "json",
+            {"confidence": {"field": "predictions.*.score", "round": 2}, "fields": ["predictions"]},
+            "score, 2 decimals",
+        ),
         ("predict.json", None, "score"),
         ("predict.json", {"disclose": ["probabilities"]}, "all"),
-        ("predict.json", {"disclose": ["probabilities"], "confidence": {"field": "probabilities", "round": 1}},
-         "all, 1 decimal"),
+        (
+            "predict.json",
+            {"disclose": ["probabilities"], "confidence": {"field": "probabilities", "round": 1}},
+            "all, 1 decimal",
+        ),
         ("kserve.infer_json", None, "score"),
         ("kserve.infer_json", {"disclose": ["probabilities"]}, "all"),
-        ("kserve.infer_json", {"confidence": {"field": "outputs.name=confidence.data", "round": 2}},
-         "score, 2 decimals"),
+        (
+            "kserve.infer_json",
+            {"confidence": {"field": "outputs.name=confidence.data", "round": 2}},
+            "score, 2 decimals",
+        ),
         ("tf_serving.predict", None, "score"),
         ("tf_serving.classify", None, "all"),
         ("torchserve.predict", None, "all"),
@@ -80,7 +96,7 @@ def told(*args: Any, thief: Thief = Thief(), **route: Any) -> Estimated:  # noqa
         ("vllm.rerank", None, "score"),
         ("image.json", None, "score"),
     ],
-)  # fmt: skip
+)
 def test_what_leaves_is_read_off_the_route(preset: str, response: Any, form: str) -> None:
     text = policy_of(preset, response=response)
     config, policy = load_policy(parse_source(Path("p.yaml"), text.encode(), {}))

@@ -41,10 +41,17 @@ def test_what_is_usual_reads_as_it_was_written(usual: Usual) -> None:
         assert np.allclose(np.asarray(one), np.asarray(other), atol=1e-6)
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda data: data[:0], lambda data: data[:40], lambda data: b"XX" + data[2:], lambda data: data + b"\0",
-    lambda data: data[:20] + b"\xff" * 8 + data[28:],
-], ids=["empty", "short", "another mark", "long", "a number that is none"])  # fmt: skip
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data[:0],
+        lambda data: data[:40],
+        lambda data: b"XX" + data[2:],
+        lambda data: data + b"\0",
+        lambda data: data[:20] + b"\xff" * 8 + data[28:],
+    ],
+    ids=["empty", "short", "another mark", "long", "a number that is none"],
+)
 def test_what_is_no_calibration_is_refused(usual: Usual, spoil: Callable[[bytes], bytes]) -> None:
     with pytest.raises(ValueError, match="calibration"):
         calibration.unpack(spoil(usual.pack()))

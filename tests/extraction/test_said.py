@@ -21,10 +21,16 @@ CASES: dict[str, tuple[Any, int, list[Said | None]]] = {
     "probabilities by class": ({"probabilities": {"a": 0.2, "b": 0.8}}, 1, [Said("b", 0.8, (("a", 0.2), ("b", 0.8)))]),
     "probabilities in order": ({"scores": [0.25, 0.75]}, 1, [Said("1", 0.75, (("0", 0.25), ("1", 0.75)))]),
     "a batch of one": ({"predictions": [[0.25, 0.75]]}, 1, [Said("1", 0.75, (("0", 0.25), ("1", 0.75)))]),
-    "a batch of rows": ({"predictions": [[0.5, 0.5], [0.0, 1.0]]}, 2,
-                        [Said("0", 0.5, (("0", 0.5), ("1", 0.5))), Said("1", 1.0, (("0", 0.0), ("1", 1.0)))]),
-    "a batch of labels and their confidences": ({"predictions": [3, 4], "confidences": [0.6, 0.7]}, 2,
-                                                [Said("3", 0.6), Said("4", 0.8)]),
+    "a batch of rows": (
+        {"predictions": [[0.5, 0.5], [0.0, 1.0]]},
+        2,
+        [Said("0", 0.5, (("0", 0.5), ("1", 0.5))), Said("1", 1.0, (("0", 0.0), ("1", 1.0)))],
+    ),
+    "a batch of labels and their confidences": (
+        {"predictions": [3, 4], "confidences": [0.6, 0.7]},
+        2,
+        [Said("3", 0.6), Said("4", 0.8)],
+    ),
     "a batch of objects": ({"results": [{"label": "a"}, {"label": "b"}]}, 2, [Said("a"), Said("b")]),
     "a list of objects": ([{"label": "a"}, {"label": "b"}], 2, [Said("a"), Said("b")]),
     "a list of labels": ([1, 2], 2, [Said("1"), Said("2")]),
@@ -36,7 +42,7 @@ CASES: dict[str, tuple[Any, int, list[Said | None]]] = {
     "nothing": (None, 2, [None, None]),
     "another batch than was asked": ({"predictions": [1, 2, 3]}, 2, [None, None]),
     "too many classes": ({"scores": [1 / 999] * 999}, 1, [None]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", CASES)

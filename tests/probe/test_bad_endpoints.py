@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.probe.weak import BODY, KEYS, PATH, run_server
@@ -89,33 +89,33 @@ async def test_without_an_honest_answer_nothing_is_tested(probed: Prober, script
 
 
 @pytest.mark.parametrize("after", [3, 10])
-async def test_a_ban_is_not_a_control_that_held(probed: Prober, after: int) -> None:
+async def test_a_ban_is_not_a_control_that_held(probed: Prober, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """The endpoint serves a while, then refuses whatever comes: what was refused since is no evidence."""
     async with run_server() as server:
         decide, count = server.decide, 0
 
-        async def ban(*request: object) -> object:
+        async def ban(*request: Any) -> Any:
             nonlocal count
             count += 1
-            reply = await decide(*request)  # type: ignore[arg-type]
+            reply = await decide(*request)
             return reply if count <= after else reply._replace(status=403, document={"error": "banned"})
 
-        server.decide = ban  # type: ignore[method-assign, assignment]
+        monkeypatch.setattr(server, "decide", ban)
         seen = await probed(f"{server.url}{PATH}", BODY, keys=KEYS, patience_s=0.2, only=["authentication.wrong_keys"])
     assert not seen.held, seen.why()
 
 
-async def test_an_endpoint_that_goes_away_ends_the_run(probed: Prober) -> None:
+async def test_an_endpoint_that_goes_away_ends_the_run(probed: Prober, monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.monotonic()
     async with run_server() as server:
         decide = server.decide
 
-        async def leave(*request: object) -> object:
+        async def leave(*request: Any) -> Any:
             if server.calls >= 20:
                 await asyncio.sleep(3600)
-            return await decide(*request)  # type: ignore[arg-type]
+            return await decide(*request)
 
-        server.decide = leave  # type: ignore[method-assign, assignment]
+        monkeypatch.setattr(server, "decide", leave)
         seen = await probed(f"{server.url}{PATH}", BODY, keys=KEYS, bounds=SHORT)
     assert time.monotonic() - began < 20
     assert any("is down, or has banned us" in finding.outcome.sentence for finding in seen.findings.values())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pytest
-from tests.stores.conftest import Lab, Valkey, pytest_asyncio_loop_factories  # noqa: F401
+from tests.stores.conftest import Lab, Valkey, pytest_asyncio_loop_factories  # noqa: F401  fixtures
 
 from vallum.core.errors import DependencyError
 from vallum.core.extraction import Account
@@ -20,7 +20,7 @@ from vallum.stores.redis.address import Address
 from vallum.stores.redis.counters import RedisCounters
 from vallum.stores.seal import Seal
 from vallum.stores.watch_log import WatchLog
-from vallum.vigil.replica import Replica
+from vallum.vigil.replica import Replica, Shared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -94,7 +94,7 @@ class Fleet:
         self._stores: list[RedisCounters] = []
         self._made = 0
 
-    def join(self, watch: Counting | None = None, seal: Seal = SEAL) -> Replica:
+    def join(self, watch: Shared | None = None, seal: Seal = SEAL) -> Replica:
         """Add a replica, whose link to the store is its own."""
         self._made += 1
         name = f"replica-{self._made}"

@@ -77,7 +77,7 @@ def watched(member: Replica) -> SharedWatch:
 
 
 def join(fleet: Fleet) -> Replica:
-    return fleet.join(watch())  # type: ignore[arg-type]
+    return fleet.join(watch())
 
 
 async def sweep(fleet: Fleet, now: float) -> None:
@@ -222,8 +222,7 @@ async def test_a_clock_that_goes_back_or_is_a_month_ahead_changes_nothing_for_th
 ) -> None:
     last = asked[-1].at
     here, there, wrong = (
-        fleet.join(SharedWatch(b"secret", calibrate_s=CALIBRATE_S, now=lambda: last))  # type: ignore[arg-type]
-        for _ in range(3)
+        fleet.join(SharedWatch(b"secret", calibrate_s=CALIBRATE_S, now=lambda: last)) for _ in range(3)
     )
     for now, those in hours(asked):
         for number, query in enumerate(those):

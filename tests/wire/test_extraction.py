@@ -324,7 +324,7 @@ class Working(httpx.HTTPTransport):
 
 async def test_the_openai_sdk_works_and_streams_are_noted(opened: Opener, eventually: Any) -> None:
     door = await opened(CHAT)
-    watch = Told(door.gateway.engine.policy.routes[0].extraction.terms)  # type: ignore[union-attr]
+    watch = Told(door.gateway.engine.policy.routes[0].extraction.terms)  # type: ignore[union-attr]  # it watches
     door.gateway.vigil.watchers._watches["digits"] = watch
     watch.name("thief")
     watch.ladder._now += 1
@@ -366,7 +366,7 @@ async def test_a_pardon_is_obeyed_within_a_second_and_taken_back(vision: Any, ev
     assert store is not None
     rows = await eventually(store.suspects)
     assert {(row["account"], row["after"]) for row in rows} == {("subject\x1fthief", 3), ("subject\x1fmate", 3)}
-    now = time.time()  # noqa: TID251
+    now = time.time()  # noqa: TID251  the gateway's own clock
     cluster = f"cluster\x1f{rows[0]['cluster']}"
     store.pardon(Pardon(cluster, now + 60, "ops", "a test of ours"), now)
     await eventually(lambda: it.watch.ladder._pardons)

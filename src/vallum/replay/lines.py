@@ -211,7 +211,7 @@ def _fields(value: Any) -> tuple[tuple[str, str], ...]:
     """Return header fields without credentials, and without those of the connection."""
     fields = []
     for name, held in _pairs(value):
-        name = name.lower()  # noqa: PLW2901
+        name = name.lower()  # noqa: PLW2901  fields are told apart in lower case alone
         if name not in SECRET and name not in OF_CONNECTION and "\n" not in held and "\r" not in held:
             fields.append((name, held))
     return tuple(fields[:100])

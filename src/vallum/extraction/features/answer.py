@@ -25,8 +25,22 @@ if TYPE_CHECKING:
 WEIGHT = np.float32(0.5**0.5)  # of the histogram, beside features of length 1
 VALUES_MAX = 512  # of an answer that are looked at
 SURE = frozenset("confidence confidences score scores probability probabilities prob probs predictions softmax".split())
-LABELS = ("prediction", "predictions", "label", "labels", "class", "class_name", "class_id", "predicted_class",
-          "category", "result", "results", "output", "outputs", "decision")  # fmt: skip
+LABELS = (
+    "prediction",
+    "predictions",
+    "label",
+    "labels",
+    "class",
+    "class_name",
+    "class_id",
+    "predicted_class",
+    "category",
+    "result",
+    "results",
+    "output",
+    "outputs",
+    "decision",
+)
 SPOKEN = frozenset("completion_tokens output_tokens generated_tokens eval_count".split())
 SPOKEN_MAX = NUMBER_MAX = 1_000_000_000  # tokens, or the number of a class
 LABEL_MAX_CHARS = 256

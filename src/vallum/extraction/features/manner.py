@@ -22,12 +22,32 @@ if TYPE_CHECKING:
 ELICITING = tuple(
     phrase.encode()
     for phrase in (
-        "step by step", "step-by-step", "every step", "show your", "reasoning", "chain of thought", "think ", "let's ",
-        "explain your", "justify", "derive", "final answer", "answer:", "solution:", "####", "boxed",
-        "schritt für schritt", "étape par étape", "paso a paso", "passo a passo",
-        "шаг за шагом", "一步一步", "逐步", "ステップ",
+        "step by step",
+        "step-by-step",
+        "every step",
+        "show your",
+        "reasoning",
+        "chain of thought",
+        "think ",
+        "let's ",
+        "explain your",
+        "justify",
+        "derive",
+        "final answer",
+        "answer:",
+        "solution:",
+        "####",
+        "boxed",
+        "schritt für schritt",
+        "étape par étape",
+        "paso a paso",
+        "passo a passo",
+        "шаг за шагом",
+        "一步一步",
+        "逐步",
+        "ステップ",
     )
-)  # fmt: skip
+)
 SIGNS = ("0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", ".,;:!", "?", "(){}[]<>=+*/_\\|`#$%^&~@-", "\"'", "\n", " \t")
 # What the numbers are of people's prompts, about: middle and deviation, in the order of `_measure`.
 MIDDLE = (5.0, 0.21, 0.85, 0.55, 0.17, 0.37, 0.18, 0.23, 1.19, 0.09, 0.05, 4.7, 0.84, 0.23, 0.36, 0.73)

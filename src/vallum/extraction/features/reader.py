@@ -39,9 +39,16 @@ if TYPE_CHECKING:
 BATCH_MAX = 256  # inputs in one list that are looked at
 TEXT = "text"
 KINDS: dict[type, str] = {
-    str: TEXT, Turn: TEXT, bytes: "image", tuple: "table", dict: "table", list: "vector", np.ndarray: "vector",
-    int: "vector", float: "vector",
-}  # fmt: skip
+    str: TEXT,
+    Turn: TEXT,
+    bytes: "image",
+    tuple: "table",
+    dict: "table",
+    list: "vector",
+    np.ndarray: "vector",
+    int: "vector",
+    float: "vector",
+}
 READERS: Mapping[str, Callable[[Any], Line | None]] = {"image": read_file, "table": read_row, "vector": read_numbers}
 
 
