@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-BENCH = Path(__file__).parents[2] / "bench" / "behaviour.py"
 MINUTE_S, HOUR_S = 60.0, 3600.0
 SERVED = 0.96 * 60  # a strict quota gives at least 24/25 of the plan
 
 
 @pytest.fixture(scope="module")
 def bench() -> Any:
-    spec = spec_from_file_location("bench_behaviour", BENCH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return import_module("bench.behaviour")
 
 
 async def test_the_heavy_user_keeps_the_plan_the_attacker_falls_and_both_recover(bench: Any) -> None:

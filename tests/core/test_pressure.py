@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -14,8 +12,6 @@ from hypothesis import strategies as st
 
 from vallum.core.policy import Concurrency, Priority
 from vallum.core.pressure import Place, Pressure, Ticket
-
-BENCH = Path(__file__).parents[2] / "bench" / "pressure.py"
 
 
 def states(*tickets: Ticket) -> list[str]:
@@ -178,13 +174,7 @@ def test_a_limit_grows_fast_at_first_then_by_one_a_round_and_only_while_it_is_ne
 
 @cache
 def bench() -> Any:
-    spec = spec_from_file_location("bench_pressure", BENCH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return import_module("bench.pressure")
 
 
 @cache

@@ -1,9 +1,8 @@
 """The docs say what the code does: pages are fresh, policies compile, links lead somewhere, nothing is undescribed."""
 
 import re
-import sys
 import types
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
 from typing import Any, NamedTuple
@@ -28,18 +27,7 @@ LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^()\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 
 
-def _load_generator() -> Any:
-    path = ROOT / "scripts" / "generate_docs.py"
-    spec = spec_from_file_location("generate_docs", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-generator = _load_generator()
+generator = import_module("scripts.generate_docs")
 
 
 class Block(NamedTuple):

@@ -9,9 +9,8 @@ import asyncio
 import json
 import logging
 import stat
-import sys
 import time
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
     Compose = Callable[..., bytes]
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "dpop" / "client.py"
 HOST = "http://model.example"
 PATH = "/api/v1/predict"
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -59,13 +57,7 @@ NONCES = BOUND + 'dpop: {nonce: required, nonce_secret: "0123456789abcdef0123456
 
 @pytest.fixture(scope="module")
 def example() -> Any:
-    spec = spec_from_file_location("dpop_client", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return import_module("examples.dpop.client")
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ A small one of bench/hidden_size.py.
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
-import hidden_size  # type: ignore[import-not-found,unused-ignore]
+hidden_size = import_module("bench.hidden_size")
 
 SMALL = {"width": 48, "tokens": 400}
 
