@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vallum.core.extraction import Account
-from vallum.extraction.crowd import DAY_S, NEW_S, NONE, POOL, POOLS, Crowd
+from vallum.core.extraction import DAY_S, Account
+from vallum.extraction.crowd import NEW_S, NONE, POOL, POOLS, Crowd
 from vallum.extraction.facts import WIDTH
 from vallum.extraction.sketch import COUNT, WINDOW_S, unpack
 

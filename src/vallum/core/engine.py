@@ -284,8 +284,8 @@ def _suspicion(route: Route) -> list[Stage]:
 
 def _shadow_quotas(route: Route) -> list[Stage]:
     quotas = [limit.quota for limit in route.limits if limit.mode is Mode.SHADOW]
-    stages = [Stage("quota:extraction", verdicts.try_budget, Mode.SHADOW)] if verdicts.tries(route) else []
-    return stages + [
+    held = [Stage("quota:extraction", verdicts.try_budget, Mode.SHADOW)] if verdicts.tries(route) else []
+    return held + [
         Stage(f"quota:{quota.name}", spending.quotas((quota,), shadow=True), Mode.SHADOW) for quota in quotas
     ]
 

@@ -45,7 +45,8 @@ def at_places(kind: str, paths: tuple[Path, ...]) -> Callable[[Any], tuple[Any, 
         for path in paths:
             if not path:
                 part(document, found)
-            for container, key in places(document, path) if path else ():
+                continue
+            for container, key in places(document, path):
                 rows = _cut(container, container[key]) if kind == "vector" else None
                 if rows is None:
                     part(container[key], found)

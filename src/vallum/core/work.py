@@ -49,7 +49,7 @@ def _mac(seed: bytes, asked: Asked, head: str) -> str:
 
 def for_inputs(bits: int, inputs: int) -> int:
     """Return the bits that a body of so many inputs costs: one more for twice as many."""
-    return bits + max(1, inputs - 1).bit_length() if inputs > 1 else bits
+    return min(BITS_MAX, bits + max(0, inputs - 1).bit_length())
 
 
 def check(seed: bytes, asked: Asked, field: str, now: float, life_s: float) -> tuple[str, str]:
@@ -70,7 +70,7 @@ def check(seed: bytes, asked: Asked, field: str, now: float, life_s: float) -> t
     if not -SKEW_S <= age_s <= life_s:
         return "", "expired" if age_s > 0 else "of a time to come"
     spent = sha256(f"{token}:{sha256(asked.body).hexdigest()}:{nonce}".encode()).digest()
-    wanted = min(BITS_MAX, for_inputs(int(bits), asked.inputs))
+    wanted = for_inputs(int(bits), asked.inputs)
     if int.from_bytes(spent, "big") >> (256 - wanted):
         return "", f"not {wanted} bits for this body"
     return f"work:{mac}", ""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vallum.core.extraction import DAY_S
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from vallum.extraction.facts import Floats, Snapshot
 
 NEAR_S = 3 * 3600.0  # before and after an account's arrival, in which others are counted
-USUAL_S = 14 * 86_400.0  # in which the usual rate is taken
-LATELY_S = 2 * 86_400.0  # that do not count towards it
+USUAL_S = 14 * DAY_S  # in which the usual rate is taken
+LATELY_S = 2 * DAY_S  # that do not count towards it
 USUAL_MIN = 1.0  # account in the time of both: fewer are not told from none
 ODDS_MAX = 50.0
 UNKNOWN = -np.inf

@@ -97,17 +97,14 @@ class Glance(NamedTuple):
 
     def say_nothing(self, count: float, sums: Floats) -> Floats:
         """Return the bins of an answer that speaks neither for nor against the cluster that an account is nearest."""
-        place = min(max(round(count), 1), COUNTS) - 1
-        scores = self.weights[:, place] @ (sums / count) - self.offsets[:, place]
-        found: Floats = self.midway[int(scores.argmax())]
+        found: Floats = self.midway[int(self._scores(count, sums).argmax())]
         return found
 
     def score(self, name: str, rows: Floats, count: float, sums: Floats, most: float) -> Named | None:
         """Score an untrusted account after a query of its, of whom no more than `most` is needed; None: of none."""
         if not count > 0:
             return None
-        place = min(max(round(count), 1), COUNTS) - 1
-        scores = self.weights[:, place] @ (sums / count) - self.offsets[:, place]
+        scores = self._scores(count, sums)
         gains = self.weights[:, 0] @ rows.mean(axis=0) - self.offsets[:, 0]
         streaks = [cluster.follow(name, gain) for cluster, gain in zip(self.clusters, gains.tolist(), strict=True)]
         needed = attribution.needed(self.thresholds, np.array(count, np.float32), most)
@@ -116,6 +113,12 @@ class Glance(NamedTuple):
         if not beyond[best] >= 0:
             return None
         return Named(name, self.clusters[best].id, float(beyond[best] + needed[best]), established=False)
+
+    def _scores(self, count: float, sums: Floats) -> Floats:
+        """Return how much all that an account asked speaks for each cluster."""
+        place = min(max(round(count), 1), COUNTS) - 1
+        found: Floats = self.weights[:, place] @ (sums / count) - self.offsets[:, place]
+        return found
 
 
 def prepare(standing: Sequence[Cluster], usual: Usual, centre: Floats, drift: Floats) -> Glance:

@@ -41,7 +41,6 @@ HABITUAL = 0.05  # b of a coordinate in which habits are strong
 WITHOUT = 0.3  # share of a cohort that has no habit, where some have none
 ACCOUNTS_MIN = 3  # of a cohort
 COHORTS_MAX = 16  # of one kind that a sweep tests: those that asked most
-WEIGHT_MIN = 0.02  # of an account that a view still looks at
 
 
 class Cohort(NamedTuple):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from vallum.core.extraction import Account
+from vallum.core.extraction import DAY_S, Account
 from vallum.extraction.facts import Snapshot
 from vallum.extraction.sketch import COUNT, LINE, ROWS, SQUARES, Sketch, empty_line, fade, window_of
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from vallum.extraction.facts import Floats
 
 ACCOUNTS_MAX = 50_000
-DAY_S = 86_400.0
 NEW_S = 14 * DAY_S  # younger accounts are new, older ones established
 ASLEEP_S = 14 * DAY_S  # who asks nothing for so long was dormant
 POOL = "\x1fcreated on day "  # begins the name of a sum of accounts that were pushed out; no caller's name does
@@ -351,14 +350,14 @@ class Crowd:
             self._accounts[hole] = self._accounts[mover]
             self._slots[self._accounts[hole].name] = hole
         del self._accounts[left:]
-        columns = [self._recent, self._earlier, self._asked, self._first, self._last, self._created, self._woken]
+        columns = [self._recent, self._earlier, *self._times()]
         for column in (*columns, self._codes, self._held, self._verified, *([self._owed] if len(self._owed) else ())):
             column[holes] = column[movers]
             column[left:size] = 0
 
     def _sketch(self, slot: int, recent: Floats, earlier: Floats | None = None) -> Sketch:
         times = float(self._first[slot]), float(self._last[slot]), float(self._created[slot])
-        lines = (recent, np.zeros(LINE, np.float32) if earlier is None else earlier)
+        lines = (recent, empty_line() if earlier is None else earlier)
         return Sketch(self.scale, self._window, *lines, *times)
 
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vallum.extraction.calibration import shrink
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -61,7 +63,7 @@ def fit(pairs: list[Pair]) -> Habit:
     middle = np.median(past, axis=0)
     recent -= middle
     past -= middle
-    scale, turn = np.linalg.eigh(_shrink(recent - past))
+    scale, turn = np.linalg.eigh(shrink(recent - past))
     whiten = turn / np.sqrt(np.maximum(scale, LEAST))
     both = whiten.T @ (recent.T @ past) @ whiten / len(pairs)
     spread, turn = np.linalg.eigh((both + both.T) / 2)
@@ -86,14 +88,3 @@ class Rarity:
         if strangeness > self._from:
             return TAIL * float(np.exp(-(strangeness - self._from) / self._scale))
         return 1 - float(self._largest.searchsorted(strangeness)) / len(self._largest)
-
-
-def _shrink(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a covariance about 0, drawn towards a round one as far as so few rows ask for (Ledoit and Wolf, 2004)."""
-    count, width = differences.shape
-    covariance = differences.T @ differences / count
-    level = np.trace(covariance) / width
-    apart = ((covariance - level * np.eye(width)) ** 2).sum()
-    chance = ((differences**2).sum(axis=1) ** 2).sum() / count**2 - (covariance**2).sum() / count
-    share = min(1.0, max(0.0, chance / max(apart, LEAST**2)))
-    return np.asarray((1 - share) * covariance + share * level * np.eye(width))

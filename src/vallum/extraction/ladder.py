@@ -254,7 +254,8 @@ class Ladder:
             evidence = f"{_evidence(rung)}; pardoned by {pardon.by}: {pardon.because}"
             return Verdict(Grade.ALERT, cluster=rung.cluster, evidence=evidence, until=pardon.until, pardoned=True)
         if grade <= Grade.ALERT:
-            return CLEAR if not grade else Verdict(grade, 0, rung.cluster, None, 0, _evidence(rung), self._until(rung))
+            told = Verdict(grade, cluster=rung.cluster, evidence=_evidence(rung), until=self._until(rung, now))
+            return told if grade else CLEAR
         if account.verified:  # since it was named, perhaps
             grade = min(grade, Grade.COARSER)
         terms, leak = self.terms, self._leaks.get(rung.cluster, 0.0)
@@ -288,9 +289,9 @@ class Ladder:
         least, most = self.terms.work_bits
         return least + round((most - least) * leak)
 
-    def _until(self, rung: Rung, now: float | None = None) -> float:
+    def _until(self, rung: Rung, now: float) -> float:
         """Return when the account is a grade lower, if nothing more is found."""
-        steps = 0 if now is None else int(max(0.0, now - rung.held) / self.terms.lasts_s)
+        steps = int(max(0.0, now - rung.held) / self.terms.lasts_s)
         return rung.held + (steps + 1) * self.terms.lasts_s
 
     # --- operators

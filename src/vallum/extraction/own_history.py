@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vallum.core.extraction import DAY_S
 from vallum.extraction.facts import WIDTH
 from vallum.extraction.habit import Habit, Pair, Rarity, fit
 from vallum.extraction.state import check_array
@@ -43,7 +44,7 @@ RARE = 0.002  # of accounts, in a week
 PAIRS_MIN, PAIRS_MAX = 240, 2000
 PAIR_EVERY, PAIRS_OF_ONE = 12, 12  # queries between two pairs of an account, and how many it may give
 WEEKS_MIN, WEEKS_MAX = 80, 4000
-WEEK_S, STAYS_S = 604_800.0, 86_400.0
+WEEK_S, STAYS_S = 7 * DAY_S, DAY_S
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vallum.core.extraction import DAY_S
 from vallum.extraction import attribution, calibration, cohorts
 from vallum.extraction.facts import WIDTH
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     Marks = NDArray[np.bool_]
 
 PEERS, WHOLE = (1, 2, 4), 16  # queries of an established customer that are scored for comparison
-AWAKE_S = 14 * 86_400.0  # since the last query of an account that is looked at
+AWAKE_S = 14 * DAY_S  # since the last query of an account that is looked at
 CLUSTERED = 4.0  # rows of one account that stand among the present ones
 ALL_S = np.inf  # the view of all that is remembered
 

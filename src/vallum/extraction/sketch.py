@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vallum.core.extraction import DAY_S
 from vallum.extraction.facts import WIDTH
 
 if TYPE_CHECKING:
     from vallum.extraction.facts import Floats
 
-WINDOW_S = 604_800.0
+WINDOW_S = 7 * DAY_S
 LINE = WIDTH + 2
 COUNT, SQUARES, ROWS = 0, 1, slice(2, None)
 COUNT_MAX = 1e9  # of inputs in one window: no account asks as many

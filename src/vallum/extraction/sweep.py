@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vallum.core.extraction import DAY_S
 from vallum.extraction import attribution, calibration, cohorts
 from vallum.extraction import cluster as clusters
 from vallum.extraction.arrivals import Arrivals
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from vallum.extraction.facts import Floats, Snapshot
     from vallum.extraction.scene import Marks, Rows
 
-DAY_S = 86_400.0
 NEW_S = 14 * DAY_S  # younger accounts are untrusted
 NEW = "new"
 KINDS = (NEW, "woken", "network", "agent", "client", "tenant", "created")

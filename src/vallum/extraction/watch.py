@@ -16,7 +16,7 @@ from zlib import crc32
 
 import numpy as np
 
-from vallum.core.extraction import Grade, Terms
+from vallum.core.extraction import DAY_S, Grade, Terms
 from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.crowd import Crowd
 from vallum.extraction.facts import FEATURES, Findings
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     Found = Findings | dict[str, Scale]
 
-DAY_S = 86_400.0
 CALIBRATE_S = 7 * DAY_S
 SWEEP_S, SWEEP_QUERIES = 60.0, 25
 ESTABLISHED, UNTRUSTED = "established", "untrusted"  # whose last queries are compared
