@@ -25,7 +25,8 @@ import uvloop
 
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source
-from vallum.gateway import BEAT_S, Gateway
+from vallum.gateway import Gateway
+from vallum.household import BEAT_S
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection

@@ -122,7 +122,7 @@ class TestReload:
         door = await opened(policy(authserver.issuer))
         token = authserver.get_token()
         assert (await ask(door, token)).status == 200
-        path = door.gateway._source.path
+        path = door.gateway.source.path
         path.write_text(path.read_text().replace("https://models.example", "https://other.example"))
         assert await door.gateway.reload()
         (await ask(door, token)).check_refusal(401, "unauthenticated")

@@ -16,7 +16,7 @@ from vallum.cli.terminal import FAILED, complain, err, out
 from vallum.cli.why import printable
 from vallum.config.compile import load_policy
 from vallum.config.source import read_source
-from vallum.gateway import habits
+from vallum.household import habits
 from vallum.replay.page import moment, write_page
 from vallum.replay.play import Log, play
 from vallum.replay.tally import Tally

@@ -13,7 +13,8 @@ from vallum.config.compile import load_policy
 from vallum.config.source import read_source
 from vallum.core.address import join_address
 from vallum.demo.upstream import SampleUpstream
-from vallum.gateway import BEAT_S, Gateway
+from vallum.gateway import Gateway
+from vallum.household import BEAT_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

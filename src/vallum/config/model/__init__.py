@@ -30,6 +30,7 @@ from vallum.config.model.limits import (
 )
 from vallum.config.model.request import RequestConfig
 from vallum.config.model.response import ResponseConfig
+from vallum.config.model.web_acl import WebAclConfig
 from vallum.core.policy import Mode, OnError
 from vallum.presets import PRESETS
 from vallum.provers.dpop import DpopConfig
@@ -106,6 +107,7 @@ class RouteConfig(Base, frozen=True):
     cost: Annotated[Positive, Meta(le=1_000_000, description="requests that one call counts as")] = 1
     price: Annotated[PriceConfig | None, Meta(description="of a call; the upstream's by default")] = None
     request: RequestConfig = RequestConfig()
+    web_acl: Annotated[str | None, Meta(description="name of a web ACL, whose rules come before all else")] = None
     checks: Annotated[list[CheckConfig], Meta(description="what the content is searched for")] = []
     response: ResponseConfig = ResponseConfig()
     extraction: Annotated[
@@ -162,6 +164,7 @@ class Config(Base, frozen=True):
     upstreams: Annotated[dict[str, UpstreamConfig], Meta(min_length=1, description="protected services by name")]
     authenticators: Annotated[dict[str, AuthenticatorConfig], Meta(description="ways to say who is calling, by name")]
     routes: Annotated[list[RouteConfig], Meta(min_length=1, description="the first that matches takes a request")]
+    web_acls: Annotated[dict[str, WebAclConfig], Meta(description="rules on requests in AWS WAF's words, by name")] = {}
     listen: ListenConfig = ListenConfig()
     admin: AdminConfig | None = None
     counters: (
