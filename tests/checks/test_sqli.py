@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vallum.checks.sqli import Sqli, SqliConfig
-from vallum.checks.sqli.grammar import SQL
+from vallum.signatures.sql.pieces import SQL
 from vallum.core.content import Content
 from vallum.core.protocols import Check
 

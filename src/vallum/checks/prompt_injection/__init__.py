@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from vallum.checks.patterns import MOST_PLACES
+from vallum.signatures.patterns import MOST_PLACES
 from vallum.checks.prompt_injection.judge import Judge
 from vallum.checks.prompt_injection.scorer import Sensitivity
 from vallum.checks.prompt_injection.voices import hear

@@ -6,7 +6,7 @@ A weight of 1.0 decides alone at `balanced`; 0.5 is evidence that needs a second
 
 from __future__ import annotations
 
-from vallum.checks.patterns import Pattern
+from vallum.signatures.patterns import Pattern
 from vallum.checks.prompt_injection.words import (
     ALL,
     DROP,

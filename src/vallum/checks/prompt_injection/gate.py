@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.checks.patterns import Pattern, PatternSet
+from vallum.signatures.patterns import Pattern, PatternSet
 from vallum.checks.prompt_injection.demands import DEMANDS
 from vallum.checks.prompt_injection.guises import CIPHER_CUES, GUISES
 from vallum.checks.prompt_injection.languages import LANGUAGES

@@ -5,7 +5,7 @@ Weights and families are those of `demands`.
 
 from __future__ import annotations
 
-from vallum.checks.patterns import Pattern
+from vallum.signatures.patterns import Pattern
 from vallum.checks.prompt_injection.words import FREE, MODEL, S, words
 
 ROLES = (

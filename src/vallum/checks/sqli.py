@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from vallum.checks.patterns import MOST_PLACES, PatternSet
-from vallum.checks.sqli.grammar import LONGEST_WHOLE, SQL, WHOLE
+from vallum.signatures.patterns import MOST_PLACES, PatternSet
+from vallum.signatures.sql.pieces import LONGEST_WHOLE, SQL, WHOLE
 from vallum.core.decision import Finding
 from vallum.core.policy import Mode
 from vallum.core.reading import Reading, read
