@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 import re
 from typing import TYPE_CHECKING
+
+from vallum.core.reading import decode_entities
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,32 +107,8 @@ def _sql_hex_decode(value: bytes) -> bytes:
     return _SQL_HEX.sub(lambda match: bytes.fromhex(match[1].decode()), value)
 
 
-_NAMED = re.compile(r"&[A-Za-z][A-Za-z0-9]{1,31};?")
-_NUMBERED = re.compile(r"&#(?:[xX]([0-9A-Fa-f]+)|([0-9]+));?")
-_LAST = 0x10FFFF
-
-
 def _html_entity_decode(value: bytes) -> bytes:
-    text = value.decode("utf-8", "surrogateescape")
-    if "&" not in text:
-        return value
-    # Numbers ourselves: the library's reading of one with thousands of digits raises.  Both in one pass: `&amp;lt;`
-    # is `&lt;`.
-    text = _ENTITY.sub(_undo_entity, text)
-    return text.encode("utf-8", "surrogateescape")
-
-
-_ENTITY = re.compile(f"{_NUMBERED.pattern}|{_NAMED.pattern}")
-
-
-def _undo_entity(match: re.Match[str]) -> str:
-    if not (match[1] or match[2]):
-        return html.unescape(match[0])
-    digits = (match[1] or match[2]).lstrip("0")
-    if len(digits) > 7:  # more than any character has
-        return "\ufffd"
-    code = int(digits or "0", 16 if match[1] else 10)
-    return "\ufffd" if code > _LAST or 0xD800 <= code <= 0xDFFF else chr(code)
+    return decode_entities(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 _C_ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([0-7]{1,3})|([abfnrtv\\?'\"]))")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import re
 from typing import TYPE_CHECKING, NamedTuple
+
+from vallum.core.reading import decode_entities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,11 +74,8 @@ def _read_attributes(text: str, start: int) -> tuple[list[tuple[str, str]], int]
     return attributes, at
 
 
-_ENTITY = re.compile(r"&(?:#(?:x[0-9a-f]{1,12}|\d{1,12})|[a-z][a-z0-9]{1,31});?", re.IGNORECASE)
-
-
 def read_address(value: str) -> str:
     """Return an address as a browser takes it: entities decoded, and no blanks or controls in its scheme."""
     if "&" in value:
-        value = _ENTITY.sub(lambda match: html.unescape(match[0]), value)
+        value = decode_entities(value)
     return _CONTROLS.sub("", value[:2000]).lower()

@@ -38,7 +38,7 @@ CALL = r"(?:\([^)]{0,80}\))?"
 # After the quote that ends the string.
 QUOTED = _rules({
     "quote.compare": rf"\)*l[xla(]*{VALUE}{CALL}\)*[xo]*o",
-    "quote.true": r"\)*l[xla(]*[snvVwT]\)*[#;Q]|\)*l[xla(]*(?:[nT]\)*$|Q$)",
+    "quote.true": r"\)*l[xla(]*(?:[snvVwT]\)*[#;]|[snT]\)*Q|[nT]\)*$|Q$)",
     "quote.call": r"\)*l[xla(]*(?:[zC]|w?\(*S|f\()",
     "quote.union": r"\)*;?u[A(]*S",
     "quote.stack": r"\)*;+(?:[KSzE]|u[A(]*S|C|#|w\()",
@@ -61,7 +61,7 @@ BARE = _rules({
     "bare.bracket": rf"[wnsT]\)+l[xla(]*{VALUE}{CALL}\)*[xo]*o",
     "bare.true": r"[xa(]*[ns]\)*l[xa(]*(?:n\)*#|T)",
     "bare.union": r"[^S]{0,40}?u[A(]*S(?:[nsvVzftTQ(]|a[,F]|w[,F(].{0,200}[F#]|w#)",
-    "bare.stack": r"[^S;]{0,12}?;+(?:K[RFIfzvVs#]|Kw[E#]|z|E[vV]|S[nsvVzfa(])",
+    "bare.stack": r"[^SK;]{0,12}?;+(?:K[RFIfzvVs#]|Kw[E#]|z|E[vV]|S[nsvVzfa(])",
     "bare.call": r"[nsvV]?\)*(?:[laox,(;]|S|W)+z\(|w\)*[la,;][xla(]*z\(|\(*z\([^)]{0,80}\)\)*(?:[#;l]|$)",
     "bare.execute": r"[^S]{0,8}?K[wz]?z",
     "bare.schema": r".{0,60}?[SuWl,(][^;]{0,60}F[(w,]{0,6}t",

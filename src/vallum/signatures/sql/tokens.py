@@ -93,7 +93,9 @@ def classify(text: str) -> str:
     """Return the letters of a text's tokens."""
     find = _CLASS.get
     first = _FIRST.get
-    return "".join([find(token) or first(token[:2]) or first(token[0]) or _rest(token) for token in _TOKEN.findall(text.lower())])
+    return "".join(
+        [find(token) or first(token[:2]) or first(token[0]) or _rest(token) for token in _TOKEN.findall(text.lower())]
+    )
 
 
 def _rest(token: str) -> str:
