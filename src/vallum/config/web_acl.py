@@ -210,10 +210,10 @@ class _Builder:
     def _byte(self, config: ByteMatchConfig, field: Field, place: Place) -> Statement:
         search = config.search.encode()
         at = (*place, "search")
-        if "lowercase" in config.transforms and search != search.lower():
-            self._faults.note(
-                at, "never matches: `lowercase` is done to the text first", f"write {config.search.lower()!r}"
-            )
+        cases = [name for name in config.transforms if name in CASES]
+        if cases and CASES[cases[-1]](config.search) != config.search:
+            hint = f"write {CASES[cases[-1]](config.search)!r}"
+            self._faults.note(at, f"never matches: {cases[-1]} is done to the text first", hint)
         if config.position == "contains_word" and WORD.fullmatch(search) is None:
             self._faults.note(
                 at, f"{config.search!r} is no word", "a word is ASCII letters, digits and _; or take contains"
@@ -285,5 +285,6 @@ class _Builder:
 
 
 TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2
+CASES = {"lowercase": str.lower, "uppercase": str.upper}
 NOWHERE = Field("", fields.method)  # stands where a fault was noted
 KEYED = {"header": rate_based.one_header, "query_argument": rate_based.one_query_argument}
