@@ -82,6 +82,7 @@ APPROXIMATE: Mapping[F, str] = {
     F.COST: "limits are divided by it",
     F.QUERY: "other parameters are dropped, not refused",
     F.CHECK_SQLI: "AWS WAF's own detector",
+    F.CHECK_XSS: "AWS WAF's own detector",
     F.WAF_SQLI: "AWS WAF's own detector",
     F.WAF_XSS: "AWS WAF's own detector",
     F.WAF_REGEX: "AWS WAF's own engine, whose syntax differs in details",

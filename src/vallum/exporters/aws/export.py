@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FILE = "cloudformation.yaml"
 HEAD = """\
-# AWS CloudFormation: a REST API and a web ACL, written by `vallum export aws` from policy {digest}.
+# AWS CloudFormation: a REST API and a web ACL, written by `vallum export aws`.
 # What the policy says and this cannot is told by `vallum export aws --losses`: read it before you rely on this.
 # There are no secrets in it.  Deploy it with
 #   aws cloudformation deploy --template-file {file} --stack-name NAME --parameter-overrides ...
@@ -50,7 +50,7 @@ class Aws:
         faults = rules.faults(plain(document))
         if faults:
             raise ExportError("the template would not hold: " + "; ".join(faults))
-        text = HEAD.format(digest=policy.digest, file=FILE) + write(document)
+        text = HEAD.format(file=FILE) + write(document)
         special = {Found(*place): answer for place, answer in template.special.items()}
         return Export({FILE: text}, list_losses(find_features(config), ANSWERS, special))
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from vallum.checks.sqli import SqliConfig
 from vallum.core.decision import Reason
 from vallum.core.policy import Mode
 from vallum.exporters.aws import capacity
-from vallum.exporters.aws.made_rules import made_rules
+from vallum.exporters.aws.made_rules import DETECTORS, made_rules
 from vallum.exporters.aws.notation import GetAtt, Noted, Ref, Sub, plain
 from vallum.exporters.aws.pointers import text_places
 from vallum.exporters.aws.refusals import body
@@ -69,7 +68,7 @@ def _inspected(template: Template, listed: list[Entry]) -> str:
     """Return the name of the least that shows rules as much of a body as they want to see, as far as AWS goes."""
     wanted = [template.config.web_acls[name].inspect_bytes for name in _acls_used(template)]
     for entry in listed:
-        if any(isinstance(check, SqliConfig) for check in entry.config.checks):
+        if any(type(check) in DETECTORS for check in entry.config.checks):
             wanted.append(INSPECTED_BYTES)
         if entry.route.intake.max_bytes <= INSPECTED_BYTES:
             wanted.append(entry.route.intake.max_bytes + 1)
@@ -105,7 +104,7 @@ def _own_rules(template: Template, listed: list[Entry], prefix: str) -> list[dic
         for rule in sorted(config.rules, key=lambda rule: rule.priority):
             blocks = rule.action == "block" and not shadow
             where = f"web_acls.{acl}.rules.{rule.name}"
-            rewriter = Rewriter(template, where, rule.name, blocks, config.inspect_bytes, places)
+            rewriter = Rewriter(template, where, rule.name, blocks, config.inspect_bytes, prefix, places)
             statement = limited(rewriter.write(rule.statement), chosen, listed, prefix)
             rules.append(_rule(rule.name, rule.priority, statement, rule=rule, blocks=blocks, comment=""))
     return rules

@@ -1,10 +1,11 @@
-"""Rules of AWS WAF for what a policy says elsewhere than in its web ACLs: sizes, addresses' quotas, SQL injection."""
+"""Rules of AWS WAF for what a policy says elsewhere than in its web ACLs: sizes, addresses' quotas, injection."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.checks.sqli import SqliConfig
+from vallum.checks.xss import XssConfig
 from vallum.core.policy import Mode
 from vallum.core.quota import Per
 from vallum.exporters.aws.plans import amount, enforced
@@ -15,7 +16,7 @@ from vallum.exporters.features import Feature
 from vallum.presets import PRESETS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from vallum.core.quota import Quota
     from vallum.exporters.aws.routing import Entry
@@ -98,57 +99,68 @@ def _rate(quota: Quota, entry: Entry) -> dict[str, Any] | None:
 
 
 def _injections(template: Template, listed: list[Entry]) -> Iterator[Made]:
-    """Look for SQL, in what is no prompt."""
+    """Look for SQL and for scripts, in what is no prompt unless the check says so."""
     for entry in listed:
         for index, check in enumerate(entry.config.checks):
-            if not isinstance(check, SqliConfig) or check.mode is Mode.SHADOW:
+            detector = DETECTORS.get(type(check))
+            if detector is None or check.mode is Mode.SHADOW:
                 continue
             where = f"routes.{entry.config.name}.checks[{index}]"
-            fields = _fields(template, entry, where)
-            if not fields:
-                continue
-            statements = [_sqli(field) for field in fields]
-            whole = statements[0] if len(statements) == 1 else {"OrStatement": {"Statements": statements}}
-            yield Made(f"vallum-sqli-{entry.config.name}", whole, [entry], f"{where}: in what is no prompt.")
+            statements = [detector.statement(field) for field in _fields(template, entry, index)]
+            if statements:
+                whole = statements[0] if len(statements) == 1 else {"OrStatement": {"Statements": statements}}
+                yield Made(f"vallum-{detector.name}-{entry.config.name}", whole, [entry], f"{where}: {detector.name}.")
 
 
-def _sqli(field: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "SqliMatchStatement": {
-            "FieldToMatch": field,
-            "SensitivityLevel": "LOW",
-            "TextTransformations": transformations(DECODED),
-        }
-    }
+class Detector(NamedTuple):
+    """What AWS WAF has in place of a check."""
+
+    name: str
+    feature: Feature
+    kind: str
+    settings: dict[str, Any]
+
+    def statement(self, field: dict[str, Any]) -> dict[str, Any]:
+        """Return the statement that looks at one part of a request."""
+        match = {"FieldToMatch": field, "TextTransformations": transformations(DECODED)}
+        return {self.kind: {**match, **self.settings}}
 
 
-def _fields(template: Template, entry: Entry, where: str) -> list[dict[str, Any]]:
+DETECTORS: Mapping[type, Detector] = {
+    SqliConfig: Detector("sqli", Feature.CHECK_SQLI, "SqliMatchStatement", {"SensitivityLevel": "LOW"}),
+    XssConfig: Detector("xss", Feature.CHECK_XSS, "XssMatchStatement", {}),
+}
+
+
+def _fields(template: Template, entry: Entry, index: int) -> list[dict[str, Any]]:
     """Return the parts of a request that are looked at."""
-    pattern: dict[str, Any] = {"All": {}}
-    places = _places(entry)
-    if places:
-        pattern = {"IncludedPaths": places}
+    check = entry.config.checks[index]
+    spares = entry.route.intake.passages is not None and check.prompts == "skip"
+    places = _members_apart(entry) if spares else text_places(entry.route.intake.document) or []
     detail = "AWS WAF's own detector, in the first 64 KiB; a larger body is refused"
-    if entry.route.intake.passages is not None:
-        detail += f", in {', '.join(places)} alone" if places else ""
+    if spares and places:
+        detail += f", in {', '.join(places)} alone"
     elif not places:
         detail += ", in all of the body: no schema names every place of a text"
     fields: list[dict[str, Any]] = []
-    if entry.route.methods & BODIED and (places or entry.route.intake.passages is None):
-        body = {"MatchPattern": pattern, "MatchScope": "VALUE" if places else "ALL"}
+    if entry.route.methods & BODIED and (places or not spares):
+        body = {"MatchPattern": {"IncludedPaths": places} if places else {"All": {}}}
+        body |= {"MatchScope": "VALUE" if places else "ALL"}
         fields.append({"JsonBody": {**body, "InvalidFallbackBehavior": "MATCH", "OversizeHandling": "MATCH"}})
     if entry.route.intake.query is None or entry.route.intake.query:
         fields.append({"AllQueryArguments": {}})
-    kind = Kind.APPROXIMATE if fields else Kind.LOST
-    template.lose(Feature.CHECK_SQLI, where, detail if fields else "its texts are prompts alone", BEHIND, kind)
+    where = f"routes.{entry.config.name}.checks[{index}]"
+    feature = DETECTORS[type(check)].feature
+    if fields:
+        template.lose(feature, where, detail, BEHIND)
+    else:
+        template.lose(feature, where, "AWS cannot tell its texts from prompts", BEHIND, Kind.LOST)
     return fields
 
 
-def _places(entry: Entry) -> list[str]:
-    """Return where texts are that are no prompt; none where that is not known."""
+def _members_apart(entry: Entry) -> list[str]:
+    """Return where a known API has texts, at the top, that are no prompt."""
     form = PRESETS[entry.config.preset].request
-    if form.passages is None:
-        return text_places(entry.route.intake.document) or []
     if form.schema is None:
         return []
     prompts = {one.path.partition(".")[0] for one in form.inputs}

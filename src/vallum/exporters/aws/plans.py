@@ -129,7 +129,10 @@ def add_plan(template: Template, operations: list[Operation]) -> None:
         share = sum(one.entry is entry for one in metered)
         found = bucket([limit.quota for _, limit in listed], entry, share)
         if found is not None:
-            throttles[f"{operation.node.path or '/'}/{operation.method}"] = found.settings()
+            said = "; ".join([f"{where}: {limit.quota.limit} in {limit.quota.window_s} s" for where, limit in listed])
+            per = "; ".join(dict.fromkeys([f"of each {limit.quota.per}" for _, limit in listed]))
+            name = f"{operation.node.path or '/'}/{operation.method}"
+            throttles[name] = Noted(found.settings(), f"{said}; {per}")
         long += [
             (where, amount(limit.quota, entry), limit.quota.window_s)
             for where, limit in listed

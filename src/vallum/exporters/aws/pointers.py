@@ -34,21 +34,25 @@ def text_places(schema: Any, root: str = "") -> list[str] | None:
 
 
 def chosen(places: Iterable[str], include: list[str], exclude: list[str]) -> list[str]:
-    """Return the places that a rule looks at."""
+    """Return the places that a rule looks at: what is included with all below it, less what is excluded itself."""
     return [
         place
         for place in places
-        if (not include or any(covers(pointer, place) for pointer in include))
-        and not any(covers(pointer, place) for pointer in exclude)
+        if (not include or any(_covers(pointer.removesuffix("/**"), place) for pointer in include))
+        and not any(_excludes(pointer, place) for pointer in exclude)
     ]
 
 
-def covers(pointer: str, place: str) -> bool:
+def _excludes(pointer: str, place: str) -> bool:
+    if pointer.endswith("/**"):
+        return _covers(pointer.removesuffix("/**"), place)
+    return _covers(pointer, place) and pointer.count("/") == place.count("/")
+
+
+def _covers(pointer: str, place: str) -> bool:
     """Say whether a pointer, `*` for any item or member, names a place or what it stands in."""
     wanted, parts = pointer.split("/"), place.split("/")
-    return len(wanted) <= len(parts) and all(
-        want in ("*", part) for want, part in zip(wanted, parts, strict=False)
-    )
+    return len(wanted) <= len(parts) and all(want in ("*", part) for want, part in zip(wanted, parts, strict=False))
 
 
 def step(name: str) -> str:

@@ -45,7 +45,7 @@ def add_stage(template: Template, shown: list[str], throttles: list[dict[str, An
         depends=sorted(shown),
     )
     template.ask(
-        "StageName", "Name of the stage: the first part of its address", Default="prod", AllowedPattern="[A-Za-z0-9_-]+"
+        "StageName", "Name of the stage: the first part of its address", Default="prod", AllowedPattern="[a-z0-9_-]+"
     )
     logs = {"RetentionInDays": KEEP_DAYS}
     template.add("AccessLogs", "AWS::Logs::LogGroup", logs, "API Gateway needs a role for logs, once in an account.")

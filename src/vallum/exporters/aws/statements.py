@@ -13,7 +13,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Any
 
 from vallum.config.model.web_acl import AggregateKey, FieldToMatch
-from vallum.exporters.aws.notation import DYNAMIC, GetAtt
+from vallum.exporters.aws.notation import DYNAMIC, GetAtt, Sub, literal
 from vallum.exporters.aws.pointers import LONGEST_POINTER, chosen
 from vallum.exporters.export import ExportError, Kind
 from vallum.exporters.features import Feature
@@ -58,6 +58,7 @@ class Rewriter:
     name: str  # of the rule, for what needs a name of its own
     blocks: bool
     inspect_bytes: int
+    prefix: str = ""  # what AWS sees before every path: the stage
     places: Sequence[str] | None = None  # where a body may hold texts, if its schema says so
     sets: int = field(default=0)
 
@@ -124,11 +125,14 @@ class Rewriter:
 
     def pointers(self, body: JsonBody) -> list[str] | None:
         """Return the places that AWS is told; None: all of the body."""
-        if not body.exclude and all(_is_plain(pointer) for pointer in body.include):
-            return list(body.include) or None
+        if not body.exclude and not body.include:
+            return None
         found = [] if self.places is None else chosen(self.places, body.include, body.exclude)
         if found:
             return found
+        if not body.exclude and all(_is_plain(pointer) for pointer in body.include):
+            self.lose(Feature.WAF_JSON, "AWS looks at these very places, and may not at what is below them")
+            return list(body.include)
         if body.exclude:
             self.lose(
                 Feature.WAF_JSON_EXCLUDE,
@@ -150,7 +154,7 @@ class Rewriter:
 
 
 def _is_plain(pointer: str) -> bool:
-    return "*" not in pointer.split("/") and 1 <= len(pointer) <= LONGEST_POINTER and pointer.startswith("/")
+    return not {"*", "**"} & set(pointer.split("/")) and 1 <= len(pointer) <= LONGEST_POINTER and pointer.startswith("/")
 
 
 def transformations(names: Sequence[str]) -> list[dict[str, Any]]:
@@ -169,8 +173,11 @@ def _xss(rewriter: Rewriter, body: XssMatch, negated: bool) -> dict[str, Any]:
 
 
 def _byte(rewriter: Rewriter, body: ByteMatch, negated: bool) -> dict[str, Any]:
-    known = {"SearchString": body.search}
-    if not body.search.isascii() or not body.search.isprintable() or DYNAMIC.search(body.search):
+    known: dict[str, Any] = {"SearchString": body.search}
+    anchored = body.position in {"exactly", "starts_with"} and body.search.startswith("/")
+    if body.field == "uri_path" and rewriter.prefix and anchored:
+        known = {"SearchString": Sub(rewriter.prefix + literal(body.search))}
+    elif not body.search.isascii() or not body.search.isprintable() or DYNAMIC.search(body.search):
         known = {"SearchStringBase64": b64encode(body.search.encode()).decode()}
     return {
         "ByteMatchStatement": {
@@ -183,6 +190,9 @@ def _byte(rewriter: Rewriter, body: ByteMatch, negated: bool) -> dict[str, Any]:
 
 def _regex(rewriter: Rewriter, body: RegexMatch, negated: bool) -> dict[str, Any]:
     match = rewriter.match(body, negated)
+    if body.field == "uri_path" and rewriter.prefix and any("^" in pattern for pattern in body.patterns):
+        detail = "AWS sees the stage before the path, so that `^` is no longer where the path begins"
+        rewriter.lose(Feature.WAF_REGEX, detail, Kind.LOST)
     if len(body.patterns) == 1:
         return {"RegexMatchStatement": {**match, "RegexString": body.patterns[0]}}
     name = rewriter.own_name()
