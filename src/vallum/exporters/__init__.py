@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 
     from vallum.exporters.export import Exporter
 
-_ALL: tuple[Exporter, ...] = (Aws(),)
+_ALL: tuple[Exporter, ...] = (Aws(), Aws(signed=True))
 EXPORTERS: Mapping[str, Exporter] = {exporter.name: exporter for exporter in _ALL}
