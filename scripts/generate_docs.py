@@ -53,7 +53,16 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 HEADINGS = ("What it stops", "Config", "Cost", "Misses", "Example")
-METHODS = ("authenticate", "prove", "inspect", "match", "of", "clean", "apply", "watch")  # what the core calls; see core/protocols.py
+METHODS = (
+    "authenticate",
+    "prove",
+    "inspect",
+    "match",
+    "of",
+    "clean",
+    "apply",
+    "watch",
+)  # what the core calls; see core/protocols.py
 ROOMS = (
     ("Authenticators", "who is calling", authenticators),
     ("Provers", "who holds a key", provers),
