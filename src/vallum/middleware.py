@@ -16,16 +16,20 @@ import asyncio
 import atexit
 import logging
 import os
+import threading
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import uvloop
 
 from vallum.adapters.asgi.asgi import Asgi
 from vallum.adapters.reception import Reception
 from vallum.adapters.requestids import RequestIds
+from vallum.adapters.wsgi.visit import Wsgi
 from vallum.config.compile import load_policy
 from vallum.config.places import EMBEDDED, counters_url
 from vallum.config.source import Fault, PolicyFileError, read_source
@@ -34,13 +38,19 @@ from vallum.household import BEAT_S, Household
 from vallum.tls_files import TlsFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from vallum.adapters.asgi.messages import AsgiApp
     from vallum.adapters.asgi.visit import Visit
+    from vallum.adapters.turns import Turns
+    from vallum.adapters.wsgi.visit import WsgiApp
     from vallum.config.model import Config
     from vallum.config.source import Source
     from vallum.core.policy import Policy
 
 log = logging.getLogger("vallum")
+
+CLOSE_S = 5.0  # for the last settlements and records of a process
 
 
 class Vallum:
@@ -56,10 +66,15 @@ class Vallum:
         self._config, self._policy = load_policy(self._source)
         check_config(self._config, self._source)
         self._doors = LoopDoors(self._make)
+        self._desk = ThreadDesk(self._make)
 
     def asgi(self, app: AsgiApp) -> Asgi:
         """Return `app`, an ASGI 3 app, behind the policy."""
         return Asgi(app, self._doors)
+
+    def wsgi(self, app: WsgiApp) -> Wsgi:
+        """Return `app`, a WSGI app, behind the policy."""
+        return Wsgi(app, self._desk)
 
     def _make(self) -> Inside:
         return Inside(self._config, self._policy, self._source)
@@ -121,7 +136,7 @@ class Inside(Household):
 class LoopDoors:
     """The house in the event loop that serves: opened once per process, and again where another loop takes over."""
 
-    def __init__(self, make: Any) -> None:
+    def __init__(self, make: Callable[[], Inside]) -> None:
         """Open what `make` makes."""
         self._make = make
         self._inside: Inside | None = None
@@ -184,6 +199,62 @@ class LoopDoors:
             await asyncio.wait([beating])
         if inside is not None:
             await inside.close()
+
+
+class ThreadDesk:
+    """The house in an event loop of its own, in one thread of the process: for apps that run in threads."""
+
+    def __init__(self, make: Callable[[], Inside]) -> None:
+        """Open what `make` makes."""
+        self._doors = LoopDoors(make)
+        self.forget()
+        _forget_after_fork(self)
+
+    def forget(self) -> None:
+        """Leave everything to the process that opened it: this one is its child."""
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reception: Reception | None = None
+
+    @property
+    def inside(self) -> Inside | None:
+        """What is open."""
+        return self._doors.inside
+
+    def open(self) -> Reception:
+        """Open it, if it is not open yet; raises DependencyError without a store that it needs."""
+        reception = self._reception
+        if reception is None:
+            with self._lock:
+                reception = self._reception = self._reception or self._open()
+        return reception
+
+    def _open(self) -> Reception:
+        if self._loop is None:
+            self._loop = uvloop.new_event_loop()
+            threading.Thread(target=self._loop.run_forever, name="vallum", daemon=True).start()
+            atexit.register(self.close)
+        return asyncio.run_coroutine_threadsafe(self._doors.open(), self._loop).result()
+
+    def wait(self, turns: Turns) -> None:
+        """Wait for a turn that the loop takes; one that was cancelled is one that has ended."""
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(_take(turns), self._loop).result()
+
+    def close(self) -> None:
+        """Close it, and its thread."""
+        with self._lock:
+            loop, self._loop, self._reception = self._loop, None, None
+        if loop is not None:
+            atexit.unregister(self.close)
+            with suppress(Exception):  # at the end of a process, what it would take may be gone
+                asyncio.run_coroutine_threadsafe(self._doors.close(), loop).result(CLOSE_S)
+            loop.call_soon_threadsafe(loop.stop)
+
+
+async def _take(turns: Turns) -> None:
+    with suppress(asyncio.CancelledError):
+        await turns
 
 
 def _forget_after_fork(doors: Any) -> None:
