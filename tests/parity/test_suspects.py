@@ -14,7 +14,8 @@ from vallum.extraction.facts import Findings, Named
 from vallum.extraction.watch import Watch
 
 if TYPE_CHECKING:
-    from tests.parity.conftest import Both, House, Outcome, Outer
+    from tests.parity.conftest import Both, Outer
+    from tests.parity.memory import House, Outcome
 
 ROUTE = """
   - name: {name}

@@ -63,7 +63,11 @@ class Client:
             raise BodyError(Deny(Reason.BODY_TOO_LARGE, "max_bytes", f"over {max_bytes} bytes"))
         self.complete = not message.get("more_body", False)
         declared = self._declared
-        if declared is not None and declared != self.received_bytes and (self.complete or declared < self.received_bytes):
+        if (
+            declared is not None
+            and declared != self.received_bytes
+            and (self.complete or declared < self.received_bytes)
+        ):
             raise BodyError(malformed("a body of another length than it declared"))
         return piece
 

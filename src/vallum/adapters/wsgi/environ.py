@@ -16,15 +16,26 @@ if TYPE_CHECKING:
 
 RAW_TARGETS = ("RAW_URI", "REQUEST_URI")  # where servers tell the target as it was sent
 # What only a server may say, and what would lead around the policy.
-DROPPED = ("AUTH_TYPE", "PATH_TRANSLATED", "wsgi.file_wrapper", "werkzeug.request", "werkzeug.socket", "gunicorn.socket")
+DROPPED = (
+    "AUTH_TYPE",
+    "PATH_TRANSLATED",
+    "wsgi.file_wrapper",
+    "werkzeug.request",
+    "werkzeug.socket",
+    "gunicorn.socket",
+)
 KEY = "vallum.principal"
+# Fields that stand once, in which no comma belongs: servers write one for every field that stood there.
+SINGLE = frozenset({"authorization", "host", "x-api-key"})
 
 
 def read_head(environ: Environ) -> Head:
     """Read the head of a request."""
-    fields = [
-        (name[5:].replace("_", "-").lower(), str(value)) for name, value in environ.items() if name.startswith("HTTP_")
-    ]
+    fields: list[tuple[str, str]] = []
+    for key, value in environ.items():
+        if key.startswith("HTTP_"):
+            name = key[5:].replace("_", "-").lower()
+            fields += [(name, one.strip()) for one in (value.split(",") if name in SINGLE else (value,))]
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         value = environ.get(name)
         if value:  # empty is what CGI says for absent
