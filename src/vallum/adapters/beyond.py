@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Policy, Route
 
-ASKED_USAGE = frozenset({"stream_options"})  # members that are written for the sake of an answer which nobody reads here
+ASKED_USAGE = frozenset(
+    {"stream_options"}
+)  # members that are written for the sake of an answer which nobody reads here
 
 
 class Beyond(StrEnum):

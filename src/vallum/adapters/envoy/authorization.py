@@ -1,4 +1,4 @@
-"""External authorisation (envoy.service.auth.v3.Authorization): may this request pass, and changed in what way?
+"""External authorisation (envoy.service.auth.v3.Authorization): whether a request may pass, and changed in what way.
 
 Header values are written into `value`: ext_authz never reads `raw_value`, and a field that stands there arrives empty.
 Whatever cannot be decided is refused: an error would leave it to Envoy's `failure_mode_allow`.
@@ -14,20 +14,19 @@ from google.protobuf.message import DecodeError
 from vallum.adapters.asking import Asking, Leave, Refused
 from vallum.adapters.envoy import messages_pb2 as pb
 from vallum.core.address import within
-from vallum.core.target import forwarded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from vallum.adapters.asking import Field, House
     from vallum.adapters.beyond import Beyond
     from vallum.adapters.envoy.facts import Facts
     from vallum.core.address import Network
-    from vallum.core.exchange import Request
 
 log = logging.getLogger("vallum")
 
 OVERWRITE = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
+APPEND = pb.HeaderValueOption.APPEND_IF_EXISTS_OR_ADD
 OK, PERMISSION_DENIED, UNAUTHENTICATED = 0, 7, 16  # google.rpc.Code
 NOT_ASKED = pb.CheckResponse(
     status=pb.Status(code=PERMISSION_DENIED),
@@ -62,7 +61,7 @@ class Authorization:
             attributes = pb.AttributeContext()  # it has no method, and is refused for that
         asked = self._facts.read(attributes, asker)
         said = await Asking(self._house, asked.request, asked.body, self._accepted).decide(asked.fault)
-        answer = _refuse(said) if isinstance(said, Refused) else _pass(asked.request, said)
+        answer = _refuse(said) if isinstance(said, Refused) else _pass(asked.target, said)
         return answer.SerializeToString()
 
 
@@ -74,9 +73,9 @@ def _refuse(said: Refused) -> pb.CheckResponse:
     return pb.CheckResponse(status=pb.Status(code=code), denied_response=denied)
 
 
-def _pass(request: Request, said: Leave) -> pb.CheckResponse:
+def _pass(target: str, said: Leave) -> pb.CheckResponse:
     fields = list(said.fields)
-    if request.path is not None and not _is_forwarded(request, said.target):
+    if said.target != target:  # the one form that was matched is the one that is forwarded
         fields.append((":path", said.target))
     ok = pb.OkHttpResponse(
         headers=write_fields(fields),
@@ -86,15 +85,13 @@ def _pass(request: Request, said: Leave) -> pb.CheckResponse:
     return pb.CheckResponse(status=pb.Status(code=OK), ok_response=ok)
 
 
-def _is_forwarded(request: Request, target: str) -> bool:
-    return False
-
-
 def write_fields(fields: Iterable[Field]) -> list[pb.HeaderValueOption]:
     """Write header fields that take the place of whatever is there under their names."""
-    return [
-        pb.HeaderValueOption(
-            header=pb.HeaderValue(key=name, value=value.encode("utf-8")), append_action=OVERWRITE, keep_empty_value=True
-        )
-        for name, value in fields
-    ]
+    written: list[pb.HeaderValueOption] = []
+    names: set[str] = set()
+    for name, value in fields:
+        header = pb.HeaderValue(key=name, value=value.encode())
+        action = APPEND if name in names else OVERWRITE
+        written.append(pb.HeaderValueOption(header=header, append_action=action, keep_empty_value=True))
+        names.add(name)
+    return written

@@ -45,6 +45,7 @@ class Asked(NamedTuple):
     """A request to decide on; with `fault`, one that cannot be read."""
 
     request: Request
+    target: str  # as it came
     body: Body
     fault: Deny | None = None
 
@@ -77,7 +78,7 @@ class Facts:
             return self._read(attributes, asker, now)
         except MalformedError as error:
             request = Request(self._new_id(now), "", None, "", Headers(), _address(attributes), now)
-            return Asked(request, Body(), Deny(Reason.MALFORMED_REQUEST, "ext_authz", str(error)))
+            return Asked(request, "", Body(), Deny(Reason.MALFORMED_REQUEST, "ext_authz", str(error)))
 
     def _read(self, attributes: pb.AttributeContext, asker: str, now: float) -> Asked:
         http = attributes.request.http
@@ -92,10 +93,8 @@ class Facts:
         certificate, fault = self._certificates.find(self._who(attributes, asker, source, headers), now)
         path, query = parse_target(target)
         origin = self._origin or f"{_text(http.scheme) or 'http'}://{host}"
-        request = Request(
-            self._new_id(now), method, path, query, headers, client, now, origin, certificate, fault
-        )
-        return Asked(request, _body(http, headers))
+        request = Request(self._new_id(now), method, path, query, headers, client, now, origin, certificate, fault)
+        return Asked(request, target, _body(http, headers))
 
     def _who(self, attributes: pb.AttributeContext, asker: str, source: str, headers: Headers) -> Who:
         """Say who vouches for the client's certificate: its connection with Envoy comes before any header field."""
