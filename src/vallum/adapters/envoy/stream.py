@@ -10,7 +10,7 @@ Rule 3: no message is asked for before there is room for it, so that Envoy waits
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from vallum.adapters.conduct import BodyError
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from vallum.core.policy import Upstream
 
 PIECE_BYTES = 65_536  # of a body in one message: Envoy's advice
+DETAIL = "vallum"  # what Envoy's access log says of an answer that took the upstream's place
 OF_ENVOY = frozenset({"x-forwarded-proto"})  # Envoy writes it, and without it finds no route again
 DETAILS = "response.code_details"  # the attribute that says whose answer it is
 VIA_UPSTREAM = "via_upstream"
@@ -45,13 +46,13 @@ LATE = ("response_timeout", "per_try_timeout", "max_duration_timeout", "stream_i
 
 
 class Talk(Protocol):
-    """A gRPC stream, from the side that serves."""
+    """A gRPC stream, from the side that serves; whoever uses one that is gone has left."""
 
-    async def read(self) -> Any:
-        """Return the next message, or `grpc.aio.EOF`."""
+    async def read(self) -> ProcessingRequest:
+        """Return the next message; raises LeftError and OrderError."""
 
     async def write(self, message: ProcessingResponse) -> None:
-        """Send a message."""
+        """Send a message, once there is room for it; raises LeftError."""
 
 
 class LeftError(asyncio.CancelledError):
@@ -65,7 +66,7 @@ class OrderError(Exception):
 class Half:
     """One direction of an exchange, as far as it was told."""
 
-    __slots__ = ("body_bytes", "bodiless", "ended", "fields", "head", "name", "pieces", "trailers")
+    __slots__ = ("bodiless", "body_bytes", "ended", "fields", "head", "name", "pieces", "trailers")
 
     def __init__(self, name: str) -> None:
         """Know nothing yet of the `request` or the `response`."""
@@ -168,8 +169,8 @@ class Stream:
             await self.end()
             return
         self.sent_bytes += len(body)
-        reply = ImmediateResponse(status=HttpStatus(code=status), headers=amend((), fields), body=body, details="vallum")
         self.over = True
+        reply = ImmediateResponse(status=HttpStatus(code=status), headers=amend((), fields), body=body, details=DETAIL)
         await self._talk.write(ProcessingResponse(immediate_response=reply))
 
     async def start(self, status: int, fields: Sequence[tuple[str, str]], length: int | None) -> None:
@@ -194,7 +195,7 @@ class Stream:
         self.over = True
         await self._write_end(self._response, self._last)
 
-    # --- who is asked (conduct.Service, conduct.Answer)
+    # --- who is asked (conduct.Service)
 
     async def call(
         self,
@@ -203,7 +204,7 @@ class Stream:
         target: str,
         fields: Sequence[tuple[str, str]],
         body: bytes | AsyncIterator[bytes] | None,
-    ) -> Stream:
+    ) -> Answer:
         """Let the request through as it is to be, and return once the answer's head was told."""
         wanted = [(":path", base_path(upstream) + target), *upstream.headers, *fields]
         present = [field for field in self.request.fields if field[0] not in OF_ENVOY]
@@ -218,21 +219,14 @@ class Stream:
         self._timeout_s = upstream.timeout_s
         while not self._response.head:
             await self._listen()
-        return self
+        fields = [field for field in self._response.fields if field[0][:1] != ":"]
+        return Answer(self, ResponseHead(self._status, Headers(fields)))
 
-    @property
-    def head(self) -> ResponseHead:
-        """The head of the upstream's answer."""
-        return ResponseHead(self._status, Headers([field for field in self._response.fields if field[0][:1] != ":"]))
-
-    async def read(self) -> bytes:
+    async def read_answer(self) -> bytes:
         """Return the next piece of the upstream's answer, empty at its end; raise UpstreamError."""
         while not self._response.pieces and not self._response.ended:
             await self._listen()
         return self._response.take()
-
-    def release(self) -> None:
-        """Let go of the answer: there is nothing to give back."""
 
     async def _listen(self) -> None:
         """Take what is told next, and pass on what it brings of the request."""
@@ -267,8 +261,6 @@ class Stream:
     async def _receive(self) -> None:
         """Take Envoy's next message.  Raises LeftError, OrderError, and UpstreamError for an answer of Envoy's own."""
         message = await self._talk.read()
-        if not isinstance(message, ProcessingRequest):
-            raise LeftError
         kind = message.WhichOneof("request")
         if kind == "request_body":
             self.request.feed(message.request_body)
@@ -318,6 +310,22 @@ class Stream:
             await self._talk.write(ProcessingResponse(request_trailers=said))
         else:
             await self._talk.write(ProcessingResponse(response_trailers=said))
+
+
+class Answer:
+    """What the upstream says (conduct.Answer)."""
+
+    def __init__(self, stream: Stream, head: ResponseHead) -> None:
+        """Read from `stream`, which has told the head."""
+        self._stream = stream
+        self.head = head
+
+    async def read(self) -> bytes:
+        """Return the next piece, empty at the end; raise UpstreamError."""
+        return await self._stream.read_answer()
+
+    def release(self) -> None:
+        """Let go of it: there is nothing to give back."""
 
 
 class Pieces:
