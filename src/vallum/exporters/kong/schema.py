@@ -7,104 +7,18 @@ refuses.  Stricter than Kong in one thing: the flat `redis_*` fields, which Kong
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from ipaddress import ip_network
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-Faults = Iterator[str]
-Check = Callable[[Any, str], Faults]  # of a value, at a place
+from vallum.exporters.kong.kinds import Check, Faults, Record, flag, integer, is_of, items, like, one_of, positive, text
 
 PERIODS = ("second", "minute", "hour", "day", "month", "year")
 NAME = re.compile(r"[\w.~-]+")
 HEADER = re.compile(r"[A-Za-z0-9_-]+")
 METHOD = re.compile(r"[A-Z]+")
-
-
-def is_of(value: Any, at: str, *, kind: type, word: str) -> Faults:
-    """Take values of one type; true and false are no numbers."""
-    if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        yield f"{at}: expected {word}"
-
-
-text = partial(is_of, kind=str, word="a string")
-flag = partial(is_of, kind=bool, word="a boolean")
-
-
-def integer(value: Any, at: str, *, least: int | None = None, most: int | None = None) -> Faults:
-    """Take whole numbers within bounds."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        yield f"{at}: expected an integer"
-    elif (least is not None and value < least) or (most is not None and value > most):
-        yield f"{at}: value should be between {least} and {most}"
-
-
-def positive(value: Any, at: str) -> Faults:
-    """Take numbers over zero."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        yield f"{at}: expected a number"
-    elif value <= 0:
-        yield f"{at}: value must be greater than 0"
-
-
-def one_of(*choices: str) -> Check:
-    """Take one of some strings."""
-
-    def check(value: Any, at: str) -> Faults:
-        if value not in choices:
-            yield f"{at}: expected one of: {', '.join(choices)}"
-
-    return check
-
-
-def like(pattern: re.Pattern[str]) -> Check:
-    """Take strings of one form."""
-
-    def check(value: Any, at: str) -> Faults:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            yield f"{at}: {value!r} is not written as it should be"
-
-    return check
-
-
-def items(each: Check, least: int = 0) -> Check:
-    """Take lists whose items are all good."""
-
-    def check(value: Any, at: str) -> Faults:
-        if not isinstance(value, list):
-            yield f"{at}: expected a list"
-            return
-        if len(value) < least:
-            yield f"{at}: length must be at least {least}"
-        for index, item in enumerate(value):
-            yield from each(item, f"{at}[{index}]")
-
-    return check
-
-
-class Record:
-    """Takes mappings whose keys are known."""
-
-    def __init__(self, required: tuple[str, ...] = (), /, **fields: Check) -> None:
-        """Take the checks of the fields, and the names of those that must be there."""
-        self.required = required
-        self.fields = fields
-
-    def __call__(self, value: Any, at: str) -> Faults:
-        """Find what is wrong with a mapping."""
-        if not isinstance(value, dict):
-            yield f"{at}: expected a record"
-            return
-        for key in self.required:
-            if value.get(key) is None:
-                yield f"{at}.{key}: required field missing"
-        for key, inner in value.items():
-            check = self.fields.get(str(key))
-            if check is None:
-                yield f"{at}.{key}: unknown field"
-            elif inner is not None:
-                yield from check(inner, f"{at}.{key}")
 
 
 def address(value: Any, at: str) -> Faults:
