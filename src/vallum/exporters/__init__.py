@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vallum.exporters.aws import Aws
 from vallum.exporters.kong import Kong
 
 if TYPE_CHECKING:
@@ -14,5 +15,5 @@ if TYPE_CHECKING:
 
     from vallum.exporters.export import Exporter
 
-_ALL: tuple[Exporter, ...] = (Kong(),)
+_ALL: tuple[Exporter, ...] = (Aws(), Kong())
 EXPORTERS: Mapping[str, Exporter] = {exporter.name: exporter for exporter in _ALL}
