@@ -7,6 +7,7 @@ Rule: a feature is as coarse as it can be while every gateway can answer for all
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class Feature(StrEnum):
@@ -14,7 +15,7 @@ class Feature(StrEnum):
 
     phrase: str
 
-    def __new__(cls, value: str, phrase: str) -> Feature:
+    def __new__(cls, value: str, phrase: str) -> Self:
         """Make a feature of its stable name and its words."""
         feature = str.__new__(cls, value)
         feature._value_ = value
