@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vallum.exporters.envoy import Envoy
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vallum.exporters.export import Exporter
 
-_ALL: tuple[Exporter, ...] = ()
+_ALL: tuple[Exporter, ...] = (Envoy(), Envoy(native=True))
 EXPORTERS: Mapping[str, Exporter] = {exporter.name: exporter for exporter in _ALL}

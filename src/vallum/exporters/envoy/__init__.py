@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 MAIN = "envoy.yaml"
 ASKS = """Envoy in front of the policy's upstreams, asking Vallum about every exchange.
-Made by `vallum export envoy` of policy {digest}: change the policy, not this file.
+Made by `vallum export envoy`: change the policy, not this file.
 Needs Envoy 1.34 or newer, and `vallum envoy` with the same policy file at {vallum}.
 Run Envoy with --drain-time-s {drain}."""
 ALONE = """Envoy in front of the policy's upstreams, without Vallum: it holds less than the policy says.
-Made by `vallum export envoy --native` of policy {digest}: change the policy, not this file.
+Made by `vallum export envoy-native`: change the policy, not this file.
 Needs Envoy 1.34 or newer.  Run it with --drain-time-s {drain}.  What is lost stands in the list of losses."""
 
 
@@ -45,7 +45,11 @@ class Envoy:
     native: bool = False
     vallum: str = "127.0.0.1:9002"
     folder: str = "/etc/envoy"  # where the files lie that hold what is secret
-    name: str = "envoy"
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        return "envoy-native" if self.native else "envoy"
 
     @property
     def answers(self) -> Mapping[Feature, Answer]:
@@ -54,15 +58,15 @@ class Envoy:
 
     def write(self, config: Config, policy: Policy) -> Export:
         """Return the bootstrap.  Raises ExportError for a policy that Envoy cannot hold."""
-        said = {"digest": policy.digest, "vallum": self.vallum, "drain": f"{config.listen.drain_s:g}"}
+        said = {"vallum": self.vallum, "drain": f"{config.listen.drain_s:g}"}
         found = find_features(config)
         if self.native:
-            door = listener(config, native_routes(config, policy), native_filters(config, policy, self.folder))
+            door = listener(config, native_routes(config, policy), native_filters(config, policy, self.folder), self.folder)
             clusters = [*upstream_clusters(config), *key_set_clusters(config)]
             files = {MAIN: _bootstrap(config, door, clusters, ALONE.format(**said)), **key_files(config)}
             return Export(files, list_losses(found, NATIVE, native_losses(config, policy, found)))
         place = read_address(self.vallum)
-        door = listener(config, asked_routes(config, policy), asked_filters())
+        door = listener(config, asked_routes(config, policy), asked_filters(), self.folder)
         text = _bootstrap(config, door, [*upstream_clusters(config), vallum_cluster(place)], ASKS.format(**said))
         return Export({MAIN: text}, list_losses(found, ASKING))
 

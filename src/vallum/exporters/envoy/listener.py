@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from vallum.exporters.address import read_address
@@ -19,12 +20,12 @@ STREAMS = 100  # of one HTTP/2 connection at once
 STREAM_WINDOW_BYTES, CONNECTION_WINDOW_BYTES = 65_536, 1_048_576
 
 
-def listener(config: Config, routes: Any, filters: list[Any]) -> dict[str, Any]:
+def listener(config: Config, routes: Any, filters: list[Any], folder: str) -> dict[str, Any]:
     """Return the clients' listener."""
     place = read_address(config.listen.address)
     chain: dict[str, Any] = {}
     if config.listen.tls is not None:
-        chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": _tls(config.listen.tls)}
+        chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": _tls(config.listen.tls, folder)}
     manager = "envoy.filters.network.http_connection_manager"
     chain["filters"] = [{"name": manager, "typed_config": _manager(config, routes, filters)}]
     return {
@@ -43,18 +44,18 @@ def overload(config: Config) -> dict[str, Any]:
     return {"resource_monitors": [{"name": name, "typed_config": limit}]}
 
 
-def _tls(tls: TlsConfig) -> dict[str, Any]:
+def _tls(tls: TlsConfig, folder: str) -> dict[str, Any]:
     version = "TLSv1_3" if tls.min_version == 1.3 else "TLSv1_2"
     common: dict[str, Any] = {
         "tls_params": {"tls_minimum_protocol_version": version},
-        "tls_certificates": [{"certificate_chain": {"filename": tls.cert}, "private_key": {"filename": tls.key}}],
+        "tls_certificates": [{"certificate_chain": _file(folder, tls.cert), "private_key": _file(folder, tls.key)}],
         "alpn_protocols": ["h2", "http/1.1"],
     }
     asked = tls.client_auth != "none" and tls.client_ca is not None
     if asked:
-        validation: dict[str, Any] = {"trusted_ca": {"filename": tls.client_ca}}
+        validation: dict[str, Any] = {"trusted_ca": _file(folder, tls.client_ca)}
         if tls.crl is not None:
-            validation["crl"] = {"filename": tls.crl}
+            validation["crl"] = _file(folder, tls.crl)
         common["validation_context"] = Said("whose client certificates are believed", validation)
     required = Said("a client without a certificate does not get past the handshake", True)
     return typed(
@@ -62,6 +63,11 @@ def _tls(tls: TlsConfig) -> dict[str, Any]:
         common_tls_context=common,
         **({"require_client_certificate": required} if asked and tls.client_auth == "required" else {}),
     )
+
+
+def _file(folder: str, name: str) -> dict[str, Any]:
+    """Return a file of the policy: where the policy says, or in Envoy's folder."""
+    return {"filename": str(PurePosixPath(folder, name))}
 
 
 def _manager(config: Config, routes: Any, filters: list[Any]) -> dict[str, Any]:
