@@ -73,6 +73,7 @@ class Envoy:
 
 def _bootstrap(config: Config, door: dict[str, Any], clusters: list[Any], head: str) -> str:
     tree = {
+        "node": {"id": "vallum", "cluster": "vallum"},
         "overload_manager": Said("listen.max_connections", overload(config)),
         "static_resources": {"listeners": [door], "clusters": clusters},
     }

@@ -20,6 +20,7 @@ LIMITS = "vallum.limits"
 CALLERS_MAX = 10_000  # buckets of one quota, the longest unused of which is forgotten
 ADDRESS = {"masked_remote_address": {"v4_prefix_mask_len": 32, "v6_prefix_mask_len": 64}}
 SHARED = {Per.ROUTE, Per.GLOBAL}
+NOBODYS = {"max_tokens": 1, "tokens_per_fill": 1, "fill_interval": "1s"}
 WHOLE = {"numerator": 100, "denominator": "HUNDRED"}
 
 
@@ -42,6 +43,8 @@ def route_limits(route: Route, caller: str | None, cost: int) -> dict[str, Any]:
         filter_enabled={"default_value": WHOLE},
         filter_enforced={"default_value": WHOLE},
         **({"enable_x_ratelimit_headers": "DRAFT_VERSION_03"} if route.shows_quotas else {}),
+        token_bucket=Said("of requests that none of the buckets below would count: there are none", NOBODYS),
+        always_consume_default_token_bucket=False,
         max_dynamic_descriptors=CALLERS_MAX,
         rate_limits=[{"actions": [_name(route, quota), *_whose(quota, caller)], **hits} for quota in limits],
         descriptors=[_bucket(route, quota, caller) for quota in limits],
