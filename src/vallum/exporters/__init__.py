@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vallum.exporters.envoy import Envoy
+from vallum.exporters.nginx import Nginx
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vallum.exporters.export import Exporter
 
-_ALL: tuple[Exporter, ...] = (Envoy(), Envoy(native=True))
+_ALL: tuple[Exporter, ...] = (Envoy(), Envoy(native=True), Nginx())
 EXPORTERS: Mapping[str, Exporter] = {exporter.name: exporter for exporter in _ALL}

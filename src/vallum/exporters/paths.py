@@ -40,3 +40,16 @@ def excluded_expression(pattern: Pattern) -> str:
 def literal(text: str) -> str:
     """Return an expression for `text` itself."""
     return "".join(sign if LITERAL.fullmatch(sign) else f"\\{sign}" for sign in text)
+
+
+def overlap(base: str, pattern: Pattern, other_base: str, other: Pattern) -> bool:
+    """Say whether two patterns, each below a base path, can name the same path."""
+    one, two = _segments(base, pattern), _segments(other_base, other)
+    if (len(one) < len(two) and not pattern.open_ended) or (len(two) < len(one) and not other.open_ended):
+        return False
+    return all(a is None or b is None or a == b for a, b in zip(one, two, strict=False))
+
+
+def _segments(base: str, pattern: Pattern) -> list[str | None]:
+    own = pattern.text[1:].split("/") if pattern.segments is None else pattern.segments
+    return [*base.split("/")[1:], *own]

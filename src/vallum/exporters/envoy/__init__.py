@@ -61,12 +61,13 @@ class Envoy:
         said = {"vallum": self.vallum, "drain": f"{config.listen.drain_s:g}"}
         found = find_features(config)
         if self.native:
-            door = listener(config, native_routes(config, policy), native_filters(config, policy, self.folder), self.folder)
+            filters = native_filters(config, policy, self.folder)
+            door = listener(config, native_routes(config, policy), filters, self.folder, asking=False)
             clusters = [*upstream_clusters(config), *key_set_clusters(config)]
             files = {MAIN: _bootstrap(config, door, clusters, ALONE.format(**said)), **key_files(config)}
             return Export(files, list_losses(found, NATIVE, native_losses(config, policy, found)))
         place = read_address(self.vallum)
-        door = listener(config, asked_routes(config, policy), asked_filters(), self.folder)
+        door = listener(config, asked_routes(config, policy), asked_filters(), self.folder, asking=True)
         text = _bootstrap(config, door, [*upstream_clusters(config), vallum_cluster(place)], ASKS.format(**said))
         return Export({MAIN: text}, list_losses(found, ASKING))
 

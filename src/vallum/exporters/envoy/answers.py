@@ -9,6 +9,9 @@ from vallum.exporters.features import Feature as F
 ASK = "run `vallum envoy` and export without `native`"
 SERVE = "put `vallum serve` between Envoy and the service"
 
+# Of the door's, what Vallum itself holds where it is asked.
+_JUDGED = {F.DEFAULT_DENY, F.UPSTREAM_TIMEOUT, F.CONCURRENCY, F.CONCURRENCY_ADAPTIVE, F.PRIORITY}
+
 _DOOR = {
     **kept(F.UPSTREAM_URL, F.UPSTREAM_TLS, F.METHODS, F.PATH, F.PATH_SEGMENT, F.PATH_NAME, F.PATH_REST, F.EXCLUDE),
     **kept(F.LISTEN_TLS, F.LISTEN_CLIENT_CERTIFICATES, F.TRUSTED_PROXIES),
@@ -44,7 +47,7 @@ _DOOR = {
 }
 
 ASKING = complete(
-    _DOOR,
+    {feature: answer for feature, answer in _DOOR.items() if feature not in _JUDGED},
     rest=Answer(
         Kind.VALLUM,
         "it holds where Envoy asks Vallum, for every exchange",
@@ -96,7 +99,7 @@ _QUOTAS = {
         F.WINDOW_SPAN,
         F.STRICT,
     ),
-    **approximate("a bucket that fills all the time: no window begins with the hour", ASK, F.CALENDAR),
+    **lost("no window begins with the hour: a bucket would refuse what the policy admits", ASK, F.CALENDAR),
     **approximate("the same, counted by each Envoy alone", ASK, F.SMOOTH),
     **approximate("a caller is the client of a key, the subject of a token or a certificate", ASK, F.PER_PRINCIPAL),
     **approximate("all keys of a client share one bucket", ASK, F.PER_KEY),
@@ -105,7 +108,7 @@ _QUOTAS = {
     **approximate("each route that names it has a bucket of its own", ASK, F.PER_GLOBAL),
     **approximate("a refused request may have been taken from the other buckets", ASK, F.QUOTA_SEVERAL),
     **kept(F.COST),
-    **approximate("X-RateLimit fields of the third draft instead of RateLimit", ASK, F.QUOTA_HEADERS),
+    **lost("X-RateLimit fields of the third draft instead of RateLimit, where they are shown", ASK, F.QUOTA_HEADERS),
     **lost("Envoy does not know tenants", ASK, F.PER_TENANT),
     **lost(
         "Envoy cannot count it",
@@ -120,16 +123,14 @@ _QUOTAS = {
         F.OUTPUT_TOKENS,
         F.OVERRUN,
     ),
-    **lost("what was not used is not kept", ASK, F.QUOTA_CREDIT),
+    **approximate("the bucket holds so much more", ASK, F.QUOTA_CREDIT),
     **lost("every Envoy counts alone", ASK, F.COUNTERS, F.QUOTA_OUTAGE),
     **lost("limits stay as they are, whatever a caller does", ASK, F.THROTTLE),
 }
 _BODIES = {
     **approximate("at least one byte is let in", "nothing: an upstream that wants none refuses it", F.MAX_BYTES),
     **approximate("what has other parameters is answered 404, not 400", "nothing", F.QUERY),
-    **approximate(
-        "credentials and cookies are kept back; every other field reaches the service", ASK, F.REQUEST_HEADERS
-    ),
+    **lost("credentials and cookies are kept back; every other field reaches the service", ASK, F.REQUEST_HEADERS),
     **approximate("the value is read from Envoy's environment when it starts", "set the variable", F.UPSTREAM_HEADERS),
     **approximate("fields with a `*` are not removed", ASK, F.DROP_HEADERS),
     **lost(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vallum.config.model import Config, UpstreamConfig
 
 CONNECT_TIMEOUT_S = 5.0
+VALLUM_CONNECT_TIMEOUT_S = 1.0
 BUFFER_BYTES = 32_768  # Envoy's own advice for an edge: what waits for a slow reader
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 VALLUM = "vallum"
@@ -44,7 +45,7 @@ def vallum_cluster(place: Place) -> Said:
     http2 = {PROTOCOLS: {"@type": f"type.googleapis.com/{PROTOCOLS}", "explicit_http_config": {"http2_protocol_options": {}}}}
     return Said(
         "What decides: `vallum envoy` with the same policy file.  Beside Envoy, on loopback: it is told credentials.",
-        cluster(VALLUM, place, typed_extension_protocol_options=http2, circuit_breakers=_breakers(100_000)),
+        cluster(VALLUM, place, connect_timeout=seconds(VALLUM_CONNECT_TIMEOUT_S), typed_extension_protocol_options=http2, circuit_breakers=_breakers(100_000)),
     )
 
 

@@ -27,8 +27,8 @@ WHOLE = {"numerator": 100, "denominator": "HUNDRED"}
 def is_counted(limit: Limit) -> bool:
     """Say whether Envoy has a bucket for a quota."""
     quota = limit.quota
-    kept = quota.unit == "requests" and quota.per is not Per.TENANT and quota.strategy is not Strategy.LEASES
-    return kept and limit.mode is Mode.ENFORCE
+    kept = quota.unit == "requests" and quota.per is not Per.TENANT and limit.mode is Mode.ENFORCE
+    return kept and quota.strategy in (Strategy.STRICT, Strategy.SMOOTH)
 
 
 def route_limits(route: Route, caller: str | None, cost: int) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _bucket(route: Route, quota: Quota, caller: str | None) -> Said:
         by_address = quota.per is Per.IP or caller is None
         entries.append({"key": "masked_remote_address" if by_address else "caller"})
     bucket = {
-        "max_tokens": quota.most_at_once(quota.limit),
+        "max_tokens": quota.most_at_once(quota.limit) + quota.credit,
         "tokens_per_fill": quota.limit,
         "fill_interval": seconds(quota.window_us / 1_000_000),
     }

@@ -16,18 +16,29 @@ if TYPE_CHECKING:
     from vallum.config.model.doors import TlsConfig
 
 CALLER = "x-vallum-caller"  # who is calling, between filters; from nobody else
+PATH_AS_IT_CAME = {
+    "normalize_path": Said("Vallum reads a path as it came, and refuses one that can be read in two ways", False),
+    "merge_slashes": False,
+    "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+}
+PATH_RESOLVED = {
+    "normalize_path": Said("a path is matched in the one form in which it is forwarded", True),
+    "merge_slashes": False,
+    "path_with_escaped_slashes_action": "REJECT_REQUEST",
+}
+UNDERSCORES = "some servers read x_y as x-y: such a field could be forged"
 STREAMS = 100  # of one HTTP/2 connection at once
 STREAM_WINDOW_BYTES, CONNECTION_WINDOW_BYTES = 65_536, 1_048_576
 
 
-def listener(config: Config, routes: Any, filters: list[Any], folder: str) -> dict[str, Any]:
+def listener(config: Config, routes: Any, filters: list[Any], folder: str, *, asking: bool) -> dict[str, Any]:
     """Return the clients' listener."""
     place = read_address(config.listen.address)
     chain: dict[str, Any] = {}
     if config.listen.tls is not None:
         chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": _tls(config.listen.tls, folder)}
     manager = "envoy.filters.network.http_connection_manager"
-    chain["filters"] = [{"name": manager, "typed_config": _manager(config, routes, filters)}]
+    chain["filters"] = [{"name": manager, "typed_config": _manager(config, routes, filters, asking=asking)}]
     return {
         "name": "clients",
         "address": {"socket_address": {"address": place.host, "port_value": place.port}},
@@ -70,23 +81,20 @@ def _file(folder: str, name: str) -> dict[str, Any]:
     return {"filename": str(PurePosixPath(folder, name))}
 
 
-def _manager(config: Config, routes: Any, filters: list[Any]) -> dict[str, Any]:
+def _manager(config: Config, routes: Any, filters: list[Any], *, asking: bool) -> dict[str, Any]:
     listen = config.listen
     return typed(
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="clients",
         **_origin(config),
         **_certificate(config),
-        normalize_path=Said("a path is matched in the one form in which it is forwarded", True),
-        merge_slashes=False,
-        path_with_escaped_slashes_action="REJECT_REQUEST",
+        **(PATH_AS_IT_CAME if asking else PATH_RESOLVED),
+        server_header_transformation="PASS_THROUGH",
         max_request_headers_kb=max(1, min(8192, ceil(listen.max_header_bytes / 1024))),
         common_http_protocol_options={
             "idle_timeout": seconds(listen.idle_timeout_s),
             "max_headers_count": listen.max_headers,
-            "headers_with_underscores_action": Said(
-                "behind Envoy some servers read x_y as x-y: such a field could be forged", "REJECT_REQUEST"
-            ),
+            "headers_with_underscores_action": Said(UNDERSCORES, "DROP_HEADER" if asking else "REJECT_REQUEST"),
         },
         http_protocol_options={"allow_chunked_length": False},
         http2_protocol_options={

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vallum.exporters.address import read_url
 from vallum.exporters.commented import Said
 from vallum.exporters.envoy.types import seconds
-from vallum.exporters.paths import excluded_expression, is_exact, path_expression
+from vallum.exporters.paths import excluded_expression, is_exact, literal, path_expression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,19 +28,21 @@ def route_table(domains_why: str, routes: list[Any]) -> dict[str, Any]:
     return {"name": "policy", "virtual_hosts": [Said(domains_why, host)] if domains_why else [host]}
 
 
-def match(route: Route, door: Sequence[dict[str, Any]] = (), *, query: bool = False, tls: bool = False) -> dict[str, Any]:
-    """Return which requests an entry takes: those of `route` that have what its `door` asks for."""
+def match(
+    route: Route, door: Sequence[dict[str, Any]] = (), *, base: str = "", query: bool = False, tls: bool = False
+) -> dict[str, Any]:
+    """Return which requests an entry takes: those of `route`, below `base`, that have what its `door` asks for."""
     methods = sorted(route.methods)
     method = {"exact": methods[0]} if len(methods) == 1 else {"safe_regex": {"regex": "|".join(methods)}}
     headers: list[dict[str, Any]] = [{"name": ":method", "string_match": method}]
-    headers += [_not(excluded_expression(pattern)) for pattern in route.exclude]
+    headers += [_not(literal(base) + excluded_expression(pattern)) for pattern in route.exclude]
     if query and route.intake.query is not None:
         headers.append(_target(_query_expression(route.intake.query)))
     found: dict[str, Any] = {}
     if is_exact(route.pattern):
-        found["path"] = route.pattern.text
+        found["path"] = base + route.pattern.text
     else:
-        found["safe_regex"] = {"regex": path_expression(route.pattern)}
+        found["safe_regex"] = {"regex": literal(base) + path_expression(route.pattern)}
     found["headers"] = [*headers, *door]
     if tls:
         found["tls_context"] = {"presented": True, "validated": True}
@@ -82,7 +84,5 @@ def _target(expression: str) -> dict[str, Any]:
 def _query_expression(names: frozenset[str]) -> str:
     if not names:
         return r"[^?]*\??"
-    from vallum.exporters.paths import literal
-
     name = f"(?:{'|'.join(literal(one) for one in sorted(names))})(?:=[^&]*)?"
     return rf"[^?]*(?:\?(?:{name}(?:&{name})*)?)?"
