@@ -87,6 +87,7 @@ class Section(NamedTuple):
     tag: str | None
     text: str
     keys: tuple[Key, ...]
+    within: Mapping[type, str]  # the structs that it stands in, itself too, with their places
 
     @property
     def title(self) -> str:
@@ -98,17 +99,17 @@ class Section(NamedTuple):
 
 def sections() -> list[Section]:
     """Return every section of the policy file, each after the one it stands in."""
-    return list(_sections(Config, "", ()))
+    return list(_sections(Config, "", {}))
 
 
-def _sections(struct: type[msgspec.Struct], place: str, above: tuple[type, ...]) -> Iterator[Section]:
-    tag = struct.__struct_config__.tag
-    keys = tuple(_keys(struct, place, None if tag is None else str(tag)))
-    yield Section(place, None if tag is None else str(tag), _prose(struct), keys)
+def _sections(struct: type[msgspec.Struct], place: str, above: Mapping[type, str]) -> Iterator[Section]:
+    within = {**above, struct: place}
+    keys = tuple(_keys(struct, place, _tag(struct)))
+    yield Section(place, _tag(struct), _prose(struct), keys, within)
     for key in keys:
         for below in key.structs:
-            if below not in above:  # a struct may hold itself; its section is there already
-                yield from _sections(below, key.place, (*above, struct))
+            if below not in within:  # a struct may hold itself; its section is there already
+                yield from _sections(below, key.place, within)
 
 
 def _keys(struct: type[msgspec.Struct], place: str, tag: str | None) -> Iterator[Key]:
@@ -256,7 +257,8 @@ def config_page() -> str:
             name = key.place.removeprefix(one.place).lstrip(".")
             name = name.removesuffix("[]").removesuffix(".NAME")
             links = [
-                f"[{below.__struct_config__.tag or 'below'}](#{anchors[key.place, _tag(below)]})"
+                f"[{_tag(below) or ('above' if below in one.within else 'below')}]"
+                f"(#{anchors[one.within.get(below, key.place), _tag(below)]})"
                 for below in key.structs
             ]
             text = key.text + (f" ({', '.join(links)})" if links else "")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vallum.checks.patterns import MOST_TRIGGERS, OVERLAP_BYTES, PIECE_BYTES, Pattern, PatternSet
+from vallum.signatures.patterns import MOST_TRIGGERS, OVERLAP_BYTES, PIECE_BYTES, Pattern, PatternSet
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.prompt_injection.grams import BITS, MOST_BYTES, fold, hash_grams
 from vallum.checks.prompt_injection.scorer import NOTHING, Scorer, load_model, load_weights

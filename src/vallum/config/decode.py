@@ -59,6 +59,10 @@ class _Decoder:
         if built is not MISSING and least and len(built) < least:
             self._note(place, f"expected at least {least}, got {len(built)}")
             return MISSING
+        most = min([meta.max_length for meta in annotated[1:] if getattr(meta, "max_length", None)], default=None)
+        if built is not MISSING and most is not None and len(built) > most:
+            self._note(place, f"expected at most {most}, got {len(built)}")
+            return MISSING
         return built
 
     def _plain(self, value: Any, kind: Any, place: Place) -> Any:

@@ -17,6 +17,7 @@ from vallum.checks.schema import Schema, SchemaError
 from vallum.checks.schema.parameters import Parameters
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.checks.tensors import Tensors as TensorsCheck
+from vallum.checks.xss import Xss, XssConfig
 from vallum.codecs.binary import IMAGES, Binary
 from vallum.codecs.coding import CODINGS
 from vallum.codecs.csv import Csv
@@ -46,7 +47,11 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
-CHECKS: dict[type, Callable[[Any], Any]] = {PromptInjectionConfig: PromptInjection, SqliConfig: Sqli}
+CHECKS: dict[type, Callable[[Any], Any]] = {
+    PromptInjectionConfig: PromptInjection,
+    SqliConfig: Sqli,
+    XssConfig: Xss,
+}
 # What a preset brings by name, under the route's bounds.
 PRESET_CHECKS: dict[str, Callable[[Bounds], Check]] = {"rows": Rows, "tensors": TensorsCheck}
 # media type -> what reads it; or the name by which a preset asks for it, whatever the media type.

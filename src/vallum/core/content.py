@@ -7,6 +7,7 @@ serves all of them and an attack split over two fields is whole again.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from enum import StrEnum
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,6 +143,7 @@ class Content:
         self._uploads = False
         self._text: str | None = None  # both made when first asked for
         self._readings: tuple[Reading, ...] | None = None
+        self._unsaid: tuple[str, ...] | None = None
         self._find_passages = passages
         self._collect(max_depth, shape)
         for name, value in self.query:
@@ -188,7 +190,7 @@ class Content:
         self.aside |= {id(text) for text in data}
         self.document = document
         self.values = [text for text in self.values if id(text) not in self.aside]
-        self._text = self._readings = None
+        self._text = self._readings = self._unsaid = None
 
     @property
     def text(self) -> str:
@@ -210,19 +212,34 @@ class Content:
         return tuple([Passage(Voice.USER, where, text) for where, text in self._places()])
 
     @property
+    def unsaid(self) -> tuple[str, ...]:
+        """The strings that nobody says to the model: all but the passages that the route's format names.
+
+        A passage excludes the one string at its place: the same text elsewhere stays.
+        """
+        if self._unsaid is None:
+            strings = (*self.values, *self.keys)
+            if self._find_passages is not None:
+                said = Counter(text for _, text in {(passage.where, passage.text) for passage in self.passages})
+                strings = tuple([text for text in strings if not _take(said, text)])
+            self._unsaid = strings
+        return self._unsaid
+
+    @property
     def readings(self) -> tuple[Reading, ...]:
         """The text as it was sent, normalised, and decoded in every way a model or a database would."""
         if self._readings is None:
             self._readings = read(self.text)
         return self._readings
 
-    def locate(self, matches: Callable[[str], bool]) -> str:
+    def locate(self, matches: Callable[[str], bool], *, unsaid: bool = False) -> str:
         """Find the first string for which `matches` holds and return its place, or "" where only the whole matches.
 
-        Walks the document again: called after a finding, never before one.
+        `unsaid`: of those that nobody says to the model.  Walks the document again: called after a finding, never before.
         """
+        said = {passage[1:] for passage in self.passages} if unsaid and not self.is_one_voice else ()
         for where, value in self._places():
-            if matches(value):
+            if (where, value) not in said and matches(value):
                 return where
         return ""
 
@@ -243,6 +260,14 @@ class Content:
                 stack.extend((f"{pointer}/{index}", item[index]) for index in reversed(range(len(item))))
         for name, value in self.query:
             yield f"query.{name}", value
+
+
+def _take(counter: Counter[str], text: str) -> bool:
+    """Take one of `text` out of a counter; say whether there was one."""
+    if counter.get(text, 0) < 1:
+        return False
+    counter[text] -= 1
+    return True
 
 
 def says_something(key: str) -> bool:

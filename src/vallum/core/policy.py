@@ -27,6 +27,7 @@ from vallum.core.protocols import (
 from vallum.core.quota import Quota
 from vallum.core.sidedoor import Ask
 from vallum.core.target import Pattern, folded
+from vallum.core.web_acl import WebAcl
 from vallum.core.weight import Factor
 
 
@@ -244,6 +245,7 @@ class Route:
     on_overrun: OnOverrun = OnOverrun.ALLOW
     shows_quotas: bool = True
     extraction: Extraction | None = None  # what is done about copies of the model
+    web_acl: WebAcl | None = None  # rules that come before all else
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,13 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import msgspec
 from msgspec import Meta
 
-from vallum.checks.patterns import MOST_PLACES
 from vallum.checks.prompt_injection.judge import Judge
 from vallum.checks.prompt_injection.scorer import Sensitivity
 from vallum.checks.prompt_injection.voices import hear
 from vallum.core.decision import Finding
 from vallum.core.policy import Mode
 from vallum.core.reading import read
+from vallum.signatures.patterns import MOST_PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

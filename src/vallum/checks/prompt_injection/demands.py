@@ -6,7 +6,6 @@ A weight of 1.0 decides alone at `balanced`; 0.5 is evidence that needs a second
 
 from __future__ import annotations
 
-from vallum.checks.patterns import Pattern
 from vallum.checks.prompt_injection.words import (
     ALL,
     DROP,
@@ -27,6 +26,7 @@ from vallum.checks.prompt_injection.words import (
     any_of,
     words,
 )
+from vallum.signatures.patterns import Pattern
 
 OVERRIDE = (
     Pattern("override.earlier", 1.0, rf"{DROP}{words(4)}{EARLIER}{words(2)}{ORDERS}"),

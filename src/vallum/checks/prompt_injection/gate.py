@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.checks.patterns import Pattern, PatternSet
 from vallum.checks.prompt_injection.demands import DEMANDS
 from vallum.checks.prompt_injection.guises import CIPHER_CUES, GUISES
 from vallum.checks.prompt_injection.languages import LANGUAGES
 from vallum.checks.prompt_injection.words import DROP
+from vallum.signatures.patterns import Pattern, PatternSet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,8 +5,8 @@ Weights and families are those of `demands`.
 
 from __future__ import annotations
 
-from vallum.checks.patterns import Pattern
 from vallum.checks.prompt_injection.words import FREE, MODEL, S, words
+from vallum.signatures.patterns import Pattern
 
 ROLES = (
     Pattern(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vallum.checks.patterns import Pattern
+from vallum.signatures.patterns import Pattern
 
 
 class Language(NamedTuple):

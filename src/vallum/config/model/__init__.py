@@ -17,6 +17,7 @@ from vallum.authenticators.mtls import MtlsConfig
 from vallum.authenticators.oauth2 import OAuth2Config
 from vallum.checks.prompt_injection import PromptInjectionConfig
 from vallum.checks.sqli import SqliConfig
+from vallum.checks.xss import XssConfig
 from vallum.config.model.base import Base, Positive, Seconds
 from vallum.config.model.doors import AdminConfig, ClientCertificateConfig, ListenConfig, RecordsConfig
 from vallum.config.model.extraction import ExtractionConfig
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     PresetName = str
 else:
     AuthenticatorConfig = AnonymousConfig | ApiKeyConfig | MintedConfig | MtlsConfig | OAuth2Config
-    CheckConfig = PromptInjectionConfig | SqliConfig
+    CheckConfig = PromptInjectionConfig | SqliConfig | XssConfig
     PresetName = Literal[tuple(PRESETS)]
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

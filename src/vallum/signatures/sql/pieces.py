@@ -6,7 +6,7 @@ SQL.  The last kind's names start with `WHOLE`, and such a hit counts only where
 
 from __future__ import annotations
 
-from vallum.checks.patterns import Pattern
+from vallum.signatures.patterns import Pattern
 
 WHOLE = "whole."
 LONGEST_WHOLE = 400

@@ -1,0 +1,73 @@
+"""Refuse text that breaks out of an SQL statement.
+
+What it stops
+    Tautologies, stacked statements, UNION queries, time and error probes, comment cut-offs and calls of the functions
+    that read files, run commands or list a schema, in any case and spacing, split by comments, and under every
+    encoding that a reading undoes.
+Config
+    `transforms`: readings this route counts on (`url_decode`, `html_decode`, `base64_decode`, `unicode_normalise`);
+    all of them are always looked at.  `prompts: skip | search`: whether what is said to the model is searched as well;
+    the format of the route tells which strings that are.  `mode: enforce | shadow`.
+Cost
+    TODO
+Misses
+    A bare word that is only dangerous in one query (`1`, `admin`, `id desc`), second-order injection, a lone quote, and
+    injection into ORDER BY or identifiers that needs no quote or operator.  A well-formed statement passes, so that
+    questions about SQL do.  A mere piece of SQL (`abs(`) counts only where it fills a whole value.  Parameterise
+    queries; this is a second fence.
+Example
+    checks:
+      - {type: sqli, transforms: [url_decode]}
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta
+
+from vallum.core.decision import Finding
+from vallum.core.policy import Mode
+from vallum.core.reading import read
+from vallum.signatures.search import search
+from vallum.signatures.sql import find_pieces, find_sqli
+
+if TYPE_CHECKING:
+    from vallum.core.content import Content
+
+
+class SqliConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="sqli", kw_only=True):
+    """Which readings a route counts on, and whose words are searched; every reading is looked at whatever stands here."""
+
+    mode: Annotated[Mode, Meta(description="shadow: record what would be refused")] = Mode.ENFORCE
+    transforms: Annotated[
+        list[Literal["url_decode", "html_decode", "base64_decode", "unicode_normalise"]],
+        Meta(description="readings that must be looked at; all always are"),
+    ] = []
+    prompts: Annotated[
+        Literal["skip", "search"], Meta(description="what is said to the model: it may well be about SQL")
+    ] = "skip"
+
+
+class Sqli:
+    """The check; pure and reentrant."""
+
+    type: ClassVar[str] = "sqli"
+
+    def __init__(self, config: SqliConfig) -> None:
+        """Keep what was configured."""
+        self.config = config
+
+    def inspect(self, content: Content) -> Finding | None:
+        """Return the first string that breaks out; else say whether all of them do together."""
+        prompts = self.config.prompts == "search"
+        if finding := search(content, self.type, find_sqli, prompts=prompts):
+            return finding
+        strings = (*content.values, *content.keys) if prompts else content.unsaid
+        if len(strings) < 2:
+            return None
+        for reading in read("\n".join(strings)):
+            if name := find_pieces(reading.text, joined=reading.how.endswith("joined")):
+                return Finding(rule=self.type, where="", detail=f"{name} in {reading.how}")
+        return None
