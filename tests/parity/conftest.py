@@ -18,8 +18,10 @@ import msgspec
 import pytest
 import uvloop
 
+from tests.parity.envoy_filter import Filter, Reply
 from vallum.adapters.conduct import BodyError, conduct
 from vallum.adapters.driver import Driver
+from vallum.adapters.envoy.processing import Processing
 from vallum.adapters.gates import Gates
 from vallum.adapters.proxy.server import Listener
 from vallum.adapters.requestids import RequestIds
@@ -280,6 +282,34 @@ class Outer:
         return _outcome(self.records[-1], int(start.split()[1]), got, data, self._model.received)
 
 
+# --- the caller of an Envoy
+
+
+class Processed:
+    """An Envoy whose filter asks the service what it may do."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._filter = Filter(Processing(house, read_clock, house.new_id), reply_of)
+        self.records = house.records
+        self.seen = b""
+
+    async def ask(self, method: str, target: str, fields: Fields, body: bytes) -> Outcome:
+        """Take one exchange through the filter."""
+        told = await self._filter.ask(method, target, fields, body)
+        shown = b"" if method == "HEAD" else told.body
+        self.seen = repr(told.fields).encode() + shown
+        return _outcome(self._house.records[-1], told.status, told.fields, shown, told.received)
+
+
+def reply_of(method: str, target: str, body: bytes) -> Reply:
+    """Answer as the model does, or as Envoy does where there is none."""
+    if target.startswith("/dead"):
+        refused = "upstream_reset_before_response_started{remote_connection_failure}"
+        return Reply(503, [("content-type", "text/plain")], b"canary", refused)
+    return Reply(*answer_of(target))
+
+
 def _unchunk(data: bytes) -> bytes:
     whole = b""
     while True:
@@ -313,12 +343,13 @@ def _outcome(
 class Both:
     """The two ways of asking."""
 
-    def __init__(self, inner: House, outer: Outer) -> None:
+    def __init__(self, inner: House, outer: Outer, processed: Processed) -> None:
         self.inner = inner
         self.outer = outer
-        self.ways: dict[str, House | Outer] = {
+        self.ways: dict[str, House | Outer | Processed] = {
             "in memory": inner,
             "over a socket": outer,
+            "ext_proc": processed,
         }  # another adapter joins by a line here
 
     def issue(self, subject: str, *scopes: str, **more: Any) -> str:
@@ -358,8 +389,9 @@ async def _run(text: str, folder: Path) -> AsyncIterator[Both]:
     aimed = _aim(policy, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     gateway = Gateway(config, aimed, Source(path, text.encode()))
     await gateway.start()
+    inner, house = (House(aimed, gateway.registry, gateway.vigil.watchers) for _ in range(2))
     try:
-        yield Both(House(aimed, gateway.registry, gateway.vigil.watchers), Outer(gateway, model))
+        yield Both(inner, Outer(gateway, model), Processed(house))
     finally:
         await gateway.stop()
         server.close()
