@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import pytest
 import uvloop
-
 from tests.parity.envoy_filter import Filter, Reply
+
+from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.conduct import BodyError, conduct
 from vallum.adapters.driver import Driver
+from vallum.adapters.envoy.facts import Facts
 from vallum.adapters.envoy.processing import Processing
 from vallum.adapters.gates import Gates
 from vallum.adapters.proxy.server import Listener
@@ -29,6 +31,7 @@ from vallum.cli.keys import issue
 from vallum.config.compile import load_policy
 from vallum.config.source import Source, parse_source
 from vallum.core import record
+from vallum.core.address import parse_networks
 from vallum.core.apikey import DEFAULT_PREFIX
 from vallum.core.decision import Deny, Reason
 from vallum.core.engine import Engine
@@ -290,7 +293,8 @@ class Processed:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._filter = Filter(Processing(house, read_clock, house.new_id), reply_of)
+        facts = Facts(read_clock, house.new_id, (), ClientCertificates())
+        self._filter = Filter(Processing(house, facts, parse_networks(["127.0.0.1"])), reply_of)
         self.records = house.records
         self.seen = b""
 

@@ -7,7 +7,7 @@ believes an error of the stream to be a refusal.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 from google.protobuf.struct_pb2 import Struct
@@ -35,6 +35,7 @@ DUPLEX = ProcessingMode.FULL_DUPLEX_STREAMED
 CONFIG = ProtocolConfiguration(request_body_mode=DUPLEX, response_body_mode=DUPLEX)
 REQUEST_PIECE, RESPONSE_PIECE = 5, 7
 PATIENCE_S = 10.0
+LOCAL = "127.0.0.1"
 
 
 class Reply(NamedTuple):
@@ -60,7 +61,7 @@ class Told(NamedTuple):
 
 
 class Context:
-    """The service's side of a gRPC stream, in memory: messages go through their bytes, in both directions."""
+    """The service's side of a gRPC stream, in memory: no message is lost or waits."""
 
     def __init__(self) -> None:
         self.asked: asyncio.Queue[bytes | None] = asyncio.Queue()
@@ -68,12 +69,11 @@ class Context:
         self.code = grpc.StatusCode.OK
         self.details = ""
 
-    async def read(self) -> Any:
-        data = await self.asked.get()
-        return grpc.aio.EOF if data is None else ProcessingRequest.FromString(data)
+    async def read(self) -> bytes | None:
+        return await self.asked.get()
 
-    async def write(self, message: ProcessingResponse) -> None:
-        self.said.put_nowait(message.SerializeToString())
+    async def write(self, message: bytes) -> None:
+        self.said.put_nowait(message)
 
     async def abort(self, code: grpc.StatusCode, details: str) -> None:
         self.code, self.details = code, details
@@ -90,7 +90,7 @@ class Filter:
     async def ask(self, method: str, target: str, fields: Fields, body: bytes, trailers: Fields | None = None) -> Told:
         """Take one exchange through the filter; return once it is recorded."""
         context = Context()
-        serving = asyncio.ensure_future(self._processing.process(None, context))
+        serving = asyncio.ensure_future(self._processing.process(context, LOCAL))
         serving.add_done_callback(lambda _: context.said.put_nowait(None))
         try:
             async with asyncio.timeout(PATIENCE_S):

@@ -16,16 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import openai
 import pytest
-
 from tests.wire.test_tls_proxies import find_envoy
-from vallum.adapters.envoy.processing import Processing
-from vallum.adapters.requestids import RequestIds
+
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source
 from vallum.core import record
-from vallum.household import Household
-
-grpc = pytest.importorskip("grpc", reason="grpcio is missing: pip install 'vallum[envoy]'")
+from vallum.mesh import Mesh, Terms
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -40,6 +36,7 @@ SECRET = "AKIAIOSFODNN7EXAMPLE"
 JSON = {"content-type": "application/json"}
 POLICY = """
 version: 1
+listen: {drain_s: 0.2}
 upstreams:
   model: {url: "http://model.example", timeout_s: 0.5, headers: {x-model-key: "k"}, concurrency: {max: 2}}
   base: {url: "http://model.example/base"}
@@ -180,7 +177,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
             assert process.poll() is None, log.read_text()
             with suppress(OSError), socket.create_connection(("127.0.0.1", ports.right), 0.1):
                 break
-            time.sleep(0.05)  # noqa: TID251  a process of its own, before there is a loop
+            time.sleep(0.05)
         yield ports
     finally:
         process.terminate()
@@ -289,33 +286,22 @@ def chunk(writer: StreamWriter, data: bytes) -> None:
 # --- the mesh
 
 
-class Mesh:
+class Around:
     """A client before Envoy, the service beside it, the model behind it."""
 
-    def __init__(self, ports: Ports, house: Household, model: Model) -> None:
+    def __init__(self, ports: Ports, mesh: Mesh, model: Model) -> None:
         self.ports = ports
         self.model = model
         self.records: list[dict[str, Any]] = []
         self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports.right}", timeout=10)
-        self.processing = Processing(house, time.time, RequestIds())  # noqa: TID251  the service's own clock
-        self.server: Any = None
-        finish = house.finish
+        self.stop = mesh.stop
+        finish = mesh.finish
 
         def keep(x: Any, status: int | None, timing: Any, sent_bytes: int) -> None:
             finish(x, status, timing, sent_bytes)
             self.records.append(record.compose(x, status, timing, sent_bytes))
 
-        house.finish = keep  # type: ignore[method-assign]  # to hear of every exchange
-
-    async def start(self) -> None:
-        self.server = grpc.aio.server()
-        self.server.add_generic_rpc_handlers((self.processing.handler(),))
-        assert self.server.add_insecure_port(f"127.0.0.1:{self.ports.vallum}")
-        await self.server.start()
-
-    async def stop(self) -> None:
-        await self.server.stop(0)
-        await self.processing.drain()
+        mesh.finish = keep  # type: ignore[method-assign]  # to hear of every exchange
 
     async def recorded(self) -> dict[str, Any]:
         """Return the one record that there is by now, or soon."""
@@ -332,36 +318,34 @@ class Mesh:
 
 
 @asynccontextmanager
-async def running(ports: Ports, folder: Path) -> AsyncIterator[Mesh]:
+async def running(ports: Ports, folder: Path) -> AsyncIterator[Around]:
     text = POLICY + f"registry: sqlite:///{folder}/vallum.db\nrecords: {{path: {folder}/records}}\n"
     path = folder / "policy.yaml"
     path.write_text(text)
     source = parse_source(path, text.encode(), {})
-    house = Household(*load_policy(source), source)
-    await house.open()
+    mesh = Mesh(*load_policy(source), source, Terms(grpc=f"127.0.0.1:{ports.vallum}"))
     model = Model()
     upstream = await asyncio.start_server(model.serve, "127.0.0.1", ports.model)
-    mesh = Mesh(ports, house, model)
+    around = Around(ports, mesh, model)
     await mesh.start()
     try:
-        yield mesh
+        yield around
     finally:
-        await mesh.client.aclose()
-        await mesh.stop()
+        await around.client.aclose()
+        await around.stop()
         upstream.close()
-        await house.close()
 
 
 @pytest.fixture
-async def mesh(ports: Ports, tmp_path: Path) -> AsyncIterator[Mesh]:
-    async with running(ports, tmp_path) as mesh:
-        yield mesh
+async def mesh(ports: Ports, tmp_path: Path) -> AsyncIterator[Around]:
+    async with running(ports, tmp_path) as around:
+        yield around
 
 
 # --- what holds
 
 
-async def test_a_request_is_rewritten_and_its_answer_filtered(mesh: Mesh) -> None:
+async def test_a_request_is_rewritten_and_its_answer_filtered(mesh: Around) -> None:
     headers = {**JSON, "x-evil": "1", "x-envoy-upstream-rq-timeout-ms": "1", "cookie": "a=b", "x-model-key": "mine"}
     answer = await mesh.client.post("/predict/%78", content=b'{"input_text": "a <b>good</b> day"}', headers=headers)
     assert (answer.status_code, answer.json()) == (200, {"prediction": "spam", "confidence": 0.9})
@@ -376,7 +360,7 @@ async def test_a_request_is_rewritten_and_its_answer_filtered(mesh: Mesh) -> Non
     assert (written["decision"], written["client"], written["route"]) == ("allow", "127.0.0.1", "predict")
 
 
-async def test_requests_are_refused_as_the_proxy_says_it(mesh: Mesh) -> None:
+async def test_requests_are_refused_as_the_proxy_says_it(mesh: Around) -> None:
     refused = await mesh.ask("/predict/x", b'{"denied": 1}')
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "/denied")
     assert refused.headers["content-type"] == "application/problem+json"
@@ -393,7 +377,7 @@ async def test_requests_are_refused_as_the_proxy_says_it(mesh: Mesh) -> None:
     assert "retry-after" in answers[2].headers
 
 
-async def test_what_the_upstream_or_envoy_says_of_failures_stays_inside(mesh: Mesh) -> None:
+async def test_what_the_upstream_or_envoy_says_of_failures_stays_inside(mesh: Around) -> None:
     for path, status, detail in [
         ("/predict/error", 502, "the upstream answered 500"),
         ("/predict/nobody", 502, "Envoy: upstream_reset_before_response_started"),
@@ -404,7 +388,7 @@ async def test_what_the_upstream_or_envoy_says_of_failures_stays_inside(mesh: Me
         assert (await mesh.recorded())["detail"].startswith(detail)
 
 
-async def test_answers_without_a_body_and_with_trailers(mesh: Mesh) -> None:
+async def test_answers_without_a_body_and_with_trailers(mesh: Around) -> None:
     empty = await mesh.client.get("/raw/empty")
     assert (empty.status_code, empty.content, set(empty.headers)) == (204, b"", {"date", "x-request-id"})
     head = await mesh.client.head("/raw/x")
@@ -414,7 +398,7 @@ async def test_answers_without_a_body_and_with_trailers(mesh: Mesh) -> None:
     assert mesh.model.asked[-1][0] == "POST /base/based/x HTTP/1.1"
 
 
-async def test_large_bodies_go_both_ways_and_over_the_bound_they_do_not(mesh: Mesh) -> None:
+async def test_large_bodies_go_both_ways_and_over_the_bound_they_do_not(mesh: Around) -> None:
     answer = await mesh.client.post("/raw/up", content=b"\0" * 2_900_000)
     assert answer.status_code == 200
     assert mesh.model.asked.pop()[2] == b"\0" * 2_900_000
@@ -429,7 +413,11 @@ async def test_large_bodies_go_both_ways_and_over_the_bound_they_do_not(mesh: Me
     assert mesh.model.asked.pop()[2] == b""  # of the answer that was read, not of this one
 
 
-async def chat(mesh: Mesh, words: list[str]) -> AsyncIterator[tuple[float, str]]:
+async def nothing() -> None:
+    """Stop what has stopped."""
+
+
+async def chat(mesh: Around, words: list[str]) -> AsyncIterator[tuple[float, str]]:
     client = openai.AsyncOpenAI(base_url=f"{mesh.client.base_url}/v1", api_key="none", max_retries=0)
     began = asyncio.get_running_loop().time()
     said: Any = [{"role": "user", "content": json.dumps(words)}]
@@ -438,7 +426,7 @@ async def chat(mesh: Mesh, words: list[str]) -> AsyncIterator[tuple[float, str]]
             yield asyncio.get_running_loop().time() - began, event.choices[0].delta.content or ""
 
 
-async def test_events_leave_one_by_one_without_the_secret_that_is_spread_over_them(mesh: Mesh) -> None:
+async def test_events_leave_one_by_one_without_the_secret_that_is_spread_over_them(mesh: Around) -> None:
     words = ["one ", "two ", f"key {SECRET[:8]}", SECRET[8:17], f"{SECRET[17:]} and ", "three ", "four"]
     came = [(at, word) async for at, word in chat(mesh, words)]
     assert "".join(word for _, word in came) == "one two key [redacted] and three four"
@@ -449,7 +437,7 @@ async def test_events_leave_one_by_one_without_the_secret_that_is_spread_over_th
     assert (written["decision"], written["removed"]) == ("allow", ["leak:keys aws"])
 
 
-async def test_a_refused_stream_ends_with_an_error_and_without_the_rest(mesh: Mesh, eventually: Eventually) -> None:
+async def test_a_refused_stream_ends_with_an_error_and_without_the_rest(mesh: Around, eventually: Eventually) -> None:
     words = ["fine ", "kestrel-", "plum-9041", *["more "] * 40]
     body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": json.dumps(words)}]}
     answer = await mesh.ask("/v1/chat/completions", json.dumps(body).encode())
@@ -462,7 +450,7 @@ async def test_a_refused_stream_ends_with_an_error_and_without_the_rest(mesh: Me
     await eventually(lambda: mesh.model.cut)
 
 
-async def test_a_refused_text_is_cut(mesh: Mesh, eventually: Eventually) -> None:
+async def test_a_refused_text_is_cut(mesh: Around, eventually: Eventually) -> None:
     got = b""
     with pytest.raises(httpx.RemoteProtocolError):
         async with mesh.client.stream("POST", "/text", json={}) as answer:
@@ -473,7 +461,7 @@ async def test_a_refused_text_is_cut(mesh: Mesh, eventually: Eventually) -> None
     await eventually(lambda: mesh.model.cut)
 
 
-async def test_who_leaves_is_recorded_and_leaves_room(mesh: Mesh, eventually: Eventually) -> None:
+async def test_who_leaves_is_recorded_and_leaves_room(mesh: Around, eventually: Eventually) -> None:
     words = ["word "] * 100
     for _ in range(5):  # of two at once
         async for _at, _word in chat(mesh, words):
@@ -486,24 +474,22 @@ async def test_who_leaves_is_recorded_and_leaves_room(mesh: Mesh, eventually: Ev
     assert (await mesh.recorded())["decision"] == "cancelled"
 
 
-async def test_without_the_service_nothing_passes(mesh: Mesh) -> None:
+async def test_without_the_service_nothing_passes(mesh: Around) -> None:
     async for _, word in chat(mesh, ["one ", "two "]):
         assert word
         break
     with pytest.raises((httpx.RemoteProtocolError, openai.APIError, httpx.ReadError)):
         async for _ in chat(mesh, ["word "] * 100):
-            if mesh.server is not None:
-                await mesh.stop()
-                mesh.server = None
+            await mesh.stop()
+            mesh.stop = nothing
     asked = len(mesh.model.asked)
     answer = await mesh.ask("/predict/x")
     assert (answer.status_code, answer.content) == (503, b"")
     assert len(mesh.model.asked) == asked
-    await mesh.start()
 
 
 async def test_a_filter_that_would_let_bodies_pass_unseen_is_refused(
-    mesh: Mesh, caplog: pytest.LogCaptureFixture
+    mesh: Around, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
         for _ in range(3):

@@ -110,7 +110,7 @@ class Processing:
         stream = Stream(wire, first.request_headers)
         house = self._house
         inside = Inside(house.engine, house.driver, stream, house.gates, house.clock, house.finish)
-        asked = self._facts.read_head(stream.request.fields, source_of(first), asker)
+        asked = self._facts.read_head(stream.request.read_head(source_of(first)), asker, "ext_proc")
         # In a task of its own: Envoy closes the stream upon the last word, and what was used is still to be settled.
         exchange = asyncio.ensure_future(conduct(inside, asked.request, stream, asked.fault))
         self._under_way.add(exchange)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 from vallum.adapters.conduct import BodyError
+from vallum.adapters.envoy.facts import Head
 from vallum.adapters.envoy.messages_pb2 import (
     BodyMutation,
     BodyResponse,
@@ -110,6 +111,11 @@ class Half:
         """Return the one value of a pseudo-header field, or nothing."""
         values = [value for field, value in self.fields if field == name]
         return values[0] if len(values) == 1 else ""
+
+    def read_head(self, source: str) -> Head:
+        """Return the head of a request from `source`, an address."""
+        pseudo = (self.value(name) for name in (":method", ":path", ":scheme", ":authority"))
+        return Head(*pseudo, self.fields, source)
 
     def _expect(self) -> None:
         if self.ended or not self.head:
