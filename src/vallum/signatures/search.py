@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LONGEST_QUIET = 3
 """Characters of a string that is too short to attack anything."""
 
+FOR_MODELS = ("joined", "spaced", "leet")
+"""Readings of what only a model reads together."""
+
 
 def search(content: Content, rule: str, find: Callable[[str], str | None], *, prompts: bool) -> Finding | None:
     """Return what `find` finds first, of what is said to the model too if `prompts`."""
@@ -33,6 +36,8 @@ def _find(text: str, find: Callable[[str], str | None]) -> str:
     if len(text) <= LONGEST_QUIET:
         return ""
     for reading in read(text):
+        if reading.how.endswith(FOR_MODELS):
+            break
         if name := find(reading.text):
             return f"{name} in {reading.how}"
     return ""
