@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from vallum.core.content import Content
 
-LONGEST_QUIET = 3
+LONGEST_QUIET = 1
 """Characters of a string that is too short to attack anything."""
 
 FOR_MODELS = ("joined", "spaced", "leet")

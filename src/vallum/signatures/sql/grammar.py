@@ -42,7 +42,7 @@ QUOTED = _rules({
     "quote.call": r"\)*l[xla(]*(?:[zC]|w?\(*S|f\()",
     "quote.union": r"\)*;?u[A(]*S",
     "quote.stack": r"\)*;+(?:[KSzE]|u[A(]*S|C|#|w\()",
-    "quote.operate": r"\)*[aox]+[xao(]*(?:[zS]|CH|f\(|Q$|[snwvVT]\)*(?:#|l[xla(]*[snvVTwQ]))",
+    "quote.operate": r"\)*[aox]+[xao(]*(?:[zS]|CH|f\(|Q$|[snwvVT]\)*(?:#|l[xla(]*[snvVTwQ])|[snvV]\)*[ao]+Q)",
     "quote.condition": r"\)*[aox]*o[xa(]*(?:n\)*#|Q$|\(S)",
     "quote.order": r"\)*OB(?:n|.{0,20}#)",
     "quote.having": rf"\)*W[xa(]*{VALUE}{CALL}\)*[xo]*o",
@@ -59,9 +59,9 @@ BARE = _rules({
     "bare.compare": rf"[xa(]*[ns]\)*l[xla(]*{VALUE}{CALL}\)*[xo]*o[xoa(]*{VALUE}",
     "bare.name": r"(?:[xa(]*w\)*)?l[xla(]*(?:n\)*[xo]*on|s\)*[xo]*o[sQ]|w\)*on\)*#)",
     "bare.bracket": rf"[wnsT]\)+l[xla(]*{VALUE}{CALL}\)*[xo]*o",
-    "bare.true": r"[xa(]*[ns]\)*l[xa(]*(?:n\)*#|T)",
+    "bare.true": r"[xa(]*[ns]\)*l[xa(]*(?:n\)*#|T|w?\(+S)",
     "bare.union": r"[^S]{0,40}?u[A(]*S(?:[nsvVzftTQ(]|a[,F]|w[,F(].{0,200}[F#]|w#)",
-    "bare.stack": r"[^SK;]{0,12}?;+(?:K[RFIfzvVs#]|Kw[E#]|z|E[vV]|S[nsvVzfa(])",
+    "bare.stack": r"[^SK;]{0,12}?;+(?:K[RFIfzvVs#]|Kw[E#sQ]|z|E[vV]|S[nsvVzfa(])",
     "bare.call": r"[nsvV]?\)*(?:[laox,(;]|S|W)+z\(|w\)*[la,;][xla(]*z\(|\(*z\([^)]{0,80}\)\)*(?:[#;l]|$)",
     "bare.execute": r"[^S]{0,8}?K[wz]?z",
     "bare.schema": r".{0,60}?[SuWl,(][^;]{0,60}F[(w,]{0,6}t",
@@ -72,7 +72,7 @@ BARE = _rules({
     "bare.select": r"[nsw]?\)*[laox(,]*\(+S(?:[^F]{0,60}F[(wtb]|[fzVn])",
     "bare.function": r"[ns]\)*l[xa(]*f\(|[ns]\)*[ao]+[xa(]*f\(.{0,80}[zS]",
     "bare.procedure": r".{0,40}?Rz\(",
-    "bare.file": r".{0,60}?S.{0,60}I[IR]?[sQ]",
+    "bare.file": r"(?:.{0,60}?S.{0,60}|[ns]\)*)I[IR]?[sQ]",
 })  # fmt: skip
 
 # Whole statements, and ends without a beginning: honest where people write about SQL, so for high sensitivity alone.
