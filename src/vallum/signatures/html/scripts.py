@@ -62,7 +62,10 @@ BREAKOUT = re.compile(
     rf"(?<![\w.]){_CALL}",
     re.IGNORECASE,
 )
-ALONE = re.compile(rf"(?!print|open|throw|function|location|constructor)[\s;,(!+~{{}}[\]-]{{0,8}}(?:void\s{{0,4}})?\(?{_CALL}", re.IGNORECASE)
+ALONE = re.compile(
+    rf"(?!print|open|throw|function|location|constructor)[\s;,(!+~{{}}[\]-]{{0,8}}(?:void\s{{0,4}})?\(?{_CALL}",
+    re.IGNORECASE,
+)
 PLACE = re.compile(
     r"\bdocument\)?\s{0,8}(?:\.\s{0,8}(?:cookie|domain|location|write(?:ln)?\s{0,4}\(|url\b|body\.|documentelement|"
     r"createelement\s{0,4}\(|getelement|queryselector|head\.|defaultview|implementation)|\[['\"`])"
@@ -79,7 +82,9 @@ PLACE = re.compile(
     re.IGNORECASE,
 )
 # A program of six signs alone, and a page's template that runs an expression.
-SIGNS = re.compile(r"!!\[\]|\(!\[\][ +]{0,4}\[\]\)|\[\]\[\(|\+\[\]|\[!\[\]\]|(?:\[\]|!\[\]|\+\[\]|\(!\[\]|\(\[\]|\[!\[\]\]|!\+\[\]|\{\}\+|\+!!?\[\]|[()+!\[\]]){24}")
+SIGNS = re.compile(
+    r"!!\[\]|\(!\[\][ +]{0,4}\[\]\)|\[\]\[\(|\+\[\]|\[!\[\]\]|(?:\[\]|!\[\]|\+\[\]|\(!\[\]|\(\[\]|\[!\[\]\]|!\+\[\]|\{\}\+|\+!!?\[\]|[()+!\[\]]){24}"
+)
 TEMPLATE = re.compile(
     r"(?:\{\{|\$\{|<%|#\{|\[\[)[^{}\n]{0,200}?(?:\w\s{0,4}\(|constructor|__|\bthis\b|=>|\b\d+\s?\*\s?\d+\b|`)[^\n]{0,200}?(?:\}\}?|%>|\]\])"
 )

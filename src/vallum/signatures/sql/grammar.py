@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.signatures.sql.tokens import classify
+from vallum.signatures.sql.tokens import WORDS, classify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +92,33 @@ _SUM = re.compile(r"(?<=[snvVT])(?:[a.][xa]*[snvVT])+")
 _QUOTES = (("q", re.compile("q")), ("d", re.compile("d")), ("b", re.compile("b")))
 _INNER = re.compile(r"(?<=\w)'(?=\w)")
 _COMMENT = re.compile(r"/\*[^*]{0,200}\*{1,9}/")
+
+
+# What every rule needs: a quote and what goes on as SQL, or a word of SQL.  Each search is linear.
+_WORD_CUES = "|".join(
+    word
+    for letter in "loxuKWOILHzaCSt"
+    for word in WORDS[letter].split(" ")
+    if (word.replace("_", "").isalpha() and letter not in "LOaxIHKS") or (letter in "LOIHKa" and word.isalpha())
+)
+_AFTER_QUOTE = re.compile(
+    rf"['\"`\u00b4][\s)]*+(?:[|&!=<>~+*/%^:;,#@-]|(?:{_WORD_CUES}|not|select|exec)\b)", re.IGNORECASE
+)
+_BARE = re.compile(
+    rf";|@@|/\*|\b(?:union|except|intersect|minus|select|having|case|into|order|waitfor|exec|execute)\b"
+    rf"|\b(?:{'|'.join(map(re.escape, WORDS['z'].split(' ')))})\b",
+    re.IGNORECASE,
+)
+_LOGIC = re.compile(r"\|\||&&|\b(?:x?or|and)\b", re.IGNORECASE)
+_COMPARED = re.compile(
+    r"[=<>~#(]|--|\b(?:r?like|ilike|regexp|glob|between|in|is|similar|sounds|match|isnull|notnull|true|false)\b",
+    re.IGNORECASE,
+)
+
+
+def is_cued(text: str) -> bool:
+    """Say whether a text could obey a rule: cheap, and sure of its no."""
+    return bool(_AFTER_QUOTE.search(text) or _BARE.search(text) or (_LOGIC.search(text) and _COMPARED.search(text)))
 
 
 def judge(text: str, *, eager: bool = False) -> str | None:
