@@ -75,7 +75,9 @@ class Nginx:
             problem(),
             server(config, largest, places, self.folder),
         )
-        secret = {f"{secrets_file(behind[name])}.example": _secrets(config, name) for name in behind if _has_own(config, name)}
+        secret = {
+            f"{secrets_file(behind[name])}.example": _secrets(config, name) for name in behind if _has_own(config, name)
+        }
         return Export({MAIN: text, **secret}, list_losses(find_features(config), ANSWERS))
 
 

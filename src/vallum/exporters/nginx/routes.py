@@ -72,7 +72,11 @@ def _body(most: int) -> list[str]:
     if most:
         return [f"client_max_body_size {most};"]
     none = comment("no body")
-    return [*none, 'if ($http_content_length ~ "[1-9]") { return 413; }', "if ($http_transfer_encoding) { return 413; }"]
+    return [
+        *none,
+        'if ($http_content_length ~ "[1-9]") { return 413; }',
+        "if ($http_transfer_encoding) { return 413; }",
+    ]
 
 
 def _query(route: Route) -> list[str]:
