@@ -155,7 +155,10 @@ CASES: Mapping[Feature, Case] = {
     Feature.QUOTA_SEVERAL: _route("quotas", ["10 per minute", "100 per hour"], ["10 per minute"]),
     Feature.QUOTA_CREDIT: _quota("10 per minute", "10 per minute", burst_credit=5),
     Feature.QUOTA_OUTAGE: _quota("10 per minute", "10 per minute", on_store_failure="allow"),
-    Feature.QUOTA_HEADERS: _route("response.quota_headers", "hide"),
+    Feature.QUOTA_HEADERS: Case(
+        {"routes.0.quotas": ["10 per minute"], "routes.0.response.quota_headers": "hide"},
+        {"routes.0.quotas": ["10 per minute"]},
+    ),
     Feature.COUNTERS: Case(
         {"counters": "redis://store.example:6380/2", "routes.0.quotas": ["10 per minute"]},
         {"routes.0.quotas": ["10 per minute"]},

@@ -169,7 +169,11 @@ def answer_routes(template: Template, listed: list[Entry]) -> None:
         where = f"routes.{entry.config.name}"
         if not is_custom(entry):
             detail = "a proxy integration passes what the upstream says"
-            for feature, key in ((F.RESPONSE_HEADERS, "headers"), (F.DROP_HEADERS, "drop_headers"), (F.ERRORS, "errors")):
+            for feature, key in (
+                (F.RESPONSE_HEADERS, "headers"),
+                (F.DROP_HEADERS, "drop_headers"),
+                (F.ERRORS, "errors"),
+            ):
                 template.lose(feature, f"{where}.response.{key}", detail, BEHIND, Kind.LOST)
             detail = "bodies pass unread, whatever they are"
             template.lose(F.PRESET_JSON, f"{where}.preset", detail, BEHIND, Kind.LOST)

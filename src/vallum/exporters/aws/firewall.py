@@ -223,5 +223,3 @@ def _add_logs(template: Template) -> None:
         },
     }
     template.add("FirewallLogging", "AWS::WAFv2::LoggingConfiguration", properties)
-
-

@@ -166,6 +166,4 @@ def _members_apart(entry: Entry) -> list[str]:
     prompts = {one.path.partition(".")[0] for one in form.inputs}
     schema = form.schema({name: bound.default for name, bound in form.bounds.items()})
     members = schema.get("properties", {}).items()
-    return [
-        place for name, member in members if name not in prompts for place in text_places(member, step(name)) or []
-    ]
+    return [place for name, member in members if name not in prompts for place in text_places(member, step(name)) or []]

@@ -146,7 +146,9 @@ def add_plan(template: Template, operations: list[Operation]) -> None:
     if quota is not None:
         properties["Quota"] = Noted(quota, "Of each key, over all methods of the plan.")
     template.add("Plan", "AWS::ApiGateway::UsagePlan", properties)
-    template.add("FirstKey", "AWS::ApiGateway::ApiKey", {"Enabled": True}, "A key, whose value AWS makes: one for each caller.")
+    template.add(
+        "FirstKey", "AWS::ApiGateway::ApiKey", {"Enabled": True}, "A key, whose value AWS makes: one for each caller."
+    )
     joined = {"KeyId": Ref("FirstKey"), "KeyType": "API_KEY", "UsagePlanId": Ref("Plan")}
     template.add("FirstKeyInPlan", "AWS::ApiGateway::UsagePlanKey", joined)
 

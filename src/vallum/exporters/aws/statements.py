@@ -154,7 +154,9 @@ class Rewriter:
 
 
 def _is_plain(pointer: str) -> bool:
-    return not {"*", "**"} & set(pointer.split("/")) and 1 <= len(pointer) <= LONGEST_POINTER and pointer.startswith("/")
+    return (
+        not {"*", "**"} & set(pointer.split("/")) and 1 <= len(pointer) <= LONGEST_POINTER and pointer.startswith("/")
+    )
 
 
 def transformations(names: Sequence[str]) -> list[dict[str, Any]]:
