@@ -144,8 +144,8 @@ def _fields(template: Template, entry: Entry, index: int) -> list[dict[str, Any]
         detail += ", in all of the body: no schema names every place of a text"
     fields: list[dict[str, Any]] = []
     if entry.route.methods & BODIED and (places or not spares):
-        body = {"MatchPattern": {"IncludedPaths": places} if places else {"All": {}}}
-        body |= {"MatchScope": "VALUE" if places else "ALL"}
+        pattern: dict[str, Any] = {"IncludedPaths": places} if places else {"All": {}}
+        body = {"MatchPattern": pattern, "MatchScope": "VALUE" if places else "ALL"}
         fields.append({"JsonBody": {**body, "InvalidFallbackBehavior": "MATCH", "OversizeHandling": "MATCH"}})
     if entry.route.intake.query is None or entry.route.intake.query:
         fields.append({"AllQueryArguments": {}})

@@ -240,7 +240,7 @@ def _label(_rewriter: Rewriter, body: LabelMatch, _negated: bool) -> dict[str, A
 
 def _rate(rewriter: Rewriter, body: RateBased, _negated: bool) -> dict[str, Any]:
     written: dict[str, Any] = {"Limit": body.limit, "EvaluationWindowSec": body.window_s}
-    if body.per == "ip" or body.per == ["ip"]:  # AWS takes an address for a key of its own only with others
+    if body.per in ("ip", ["ip"]):  # AWS takes an address for a key of its own only with others
         written["AggregateKeyType"] = "IP"
     elif body.per == "constant":
         written["AggregateKeyType"] = "CONSTANT"
