@@ -98,6 +98,8 @@ class Asking:
 
     async def decide(self, fault: Deny | None = None) -> Leave | Refused:
         """Return what becomes of the request.  `fault` refuses one that could not even be read."""
+        if fault is None and self._talk.x.request.headers.get("upgrade") is not None:
+            fault = Deny(Reason.INVALID_REQUEST, "ext_authz", "an upgrade: a tunnel that nothing reads")
         await self._talk.run(fault)
         if self._refused is not None:
             return self._refused
