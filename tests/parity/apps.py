@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -14,7 +15,7 @@ from vallum.adapters.reception import Reception
 from vallum.adapters.wsgi.visit import Wsgi
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from vallum.adapters.asgi.messages import Message, Receive, Scope, Send
     from vallum.adapters.asgi.visit import Visit
@@ -102,10 +103,8 @@ class InAsgi:
             "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in sent],
             "client": (PEER, 1),
         }
-        try:
+        with suppress(NobodyThereError):
             await self._app(scope, receive, send)
-        except NobodyThereError:
-            pass
         start = said[0]
         got = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
         data = b"".join(message.get("body", b"") for message in said[1:])
@@ -169,7 +168,12 @@ class InWsgi:
             environ[key] = f"{environ[key]},{value}" if key in environ else value
         said: list[Any] = []
         self._received = None
-        answer = self._app(environ, lambda status, headers: said.extend((status, headers)))
+
+        def start_response(status: str, headers: Fields) -> Callable[[bytes], object]:
+            said.extend((status, headers))
+            return said.append
+
+        answer = self._app(environ, start_response)
         data = b"".join(answer)
         answer.close()  # type: ignore[attr-defined]  # as servers do where there is one
         status, got = int(said[0][:3]), said[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Fields = list[tuple[str, str]]
 JSON = ("content-type", "application/json")
 ORIGIN = "http://a"
+BOUNDARY = re.compile(rb"--vallum-[0-9a-f]{32}")  # of a form that was written anew: another each time
 # Fields of the connection, which not every way has.
 OF_THE_WIRE = {"connection", "content-length", "transfer-encoding"}
 
@@ -214,5 +216,5 @@ def outcome_of(
         status,
         tuple(field.replace(request_id, "-") for field in shown),
         body.replace(request_id.encode(), b"-"),
-        received,
+        received and (*received[:2], BOUNDARY.sub(b"--", received[2])),
     )

@@ -59,12 +59,11 @@ def read_head(environ: Environ) -> Head:
 def write_environ(environ: Environ, asked: Asked, x: Exchange, body: Any) -> Environ:
     """Return the environ for the app."""
     mount = _decode(environ.get("SCRIPT_NAME", "")) or ""
-    path, _, query = asked.target.partition("?")
     assert x.request.path is not None
     given = {name: value for name, value in environ.items() if not name.startswith("HTTP_") and name not in DROPPED}
     given["SCRIPT_NAME"] = _encode(mount)
     given["PATH_INFO"] = _encode(x.request.path)
-    given["QUERY_STRING"] = query
+    given["QUERY_STRING"] = x.request.query
     for name in RAW_TARGETS:
         if name in environ:
             given[name] = asked.target
