@@ -32,8 +32,6 @@ from vallum.testing import MemoryGateway, run
 from vallum.testing import Reply as Unused
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vallum.core.policy import Policy
 
 POLICY = b"""
@@ -118,7 +116,8 @@ def answered(data: bytes, *, ended: bool = True) -> ProcessingRequest:
 # --- who may ask, and how
 
 
-MODES = [(one, other) for one in range(6) for other in range(6) if (one, other) != (4, 4)]
+Mode = ProcessingMode.BodySendMode
+MODES = [(one, other) for one in Mode.values() for other in Mode.values() if (one, other) != (4, 4)]
 BEGINNINGS: dict[str, ProcessingRequest | bytes] = {
     "nothing": ProcessingRequest(),
     "a body": body(b"{}"),
@@ -143,10 +142,7 @@ def test_no_mode_but_one_is_taken(policy: Policy, caplog: pytest.LogCaptureFixtu
     async def main() -> None:
         desk = Desk(policy)
         for one, other in MODES:
-            config = ProtocolConfiguration(
-                request_body_mode=ProcessingMode.BodySendMode.Name(one),
-                response_body_mode=ProcessingMode.BodySendMode.Name(other),
-            )
+            config = ProtocolConfiguration(request_body_mode=one, response_body_mode=other)
             context = await desk.tell(head(protocol_config=config))
             assert context.code is grpc.StatusCode.FAILED_PRECONDITION
         assert desk.records == []
@@ -294,10 +290,10 @@ def test_a_stream_that_closes_upon_the_last_word_is_no_leaving(policy: Policy) -
 # --- what goes on
 
 
-def ask(policy: Policy, *asked: Any, reply: Reply, trailers: Any = None) -> Any:
+def ask(policy: Policy, method: str, path: str, fields: Any, data: bytes, *, reply: Reply, trailers: Any = None) -> Any:
     async def main() -> Any:
         desk = Desk(policy)
-        return await Filter(desk.processing, lambda *_: reply).ask(*asked, trailers)
+        return await Filter(desk.processing, lambda *_: reply).ask(method, path, fields, data, trailers)
 
     return run(main())
 
@@ -311,11 +307,18 @@ def test_trailers_go_on_in_neither_direction(policy: Policy, path: str) -> None:
     assert told.body == (SAID if path == "/raw" else b'{"prediction":"spam"}')
 
 
-@pytest.mark.parametrize("details", ["response_timeout", "upstream_per_try_timeout", "direct_response", "cluster_not_found"])
+@pytest.mark.parametrize(
+    "details", ["response_timeout", "upstream_per_try_timeout", "direct_response", "cluster_not_found"]
+)
 def test_what_envoy_says_in_the_upstreams_place_is_no_answer(policy: Policy, details: str) -> None:
     told = ask(policy, "POST", "/raw", JSON, b"a", reply=Reply(200, JSON, b"canary", details))
     assert told.status == (504 if "timeout" in details else 502)
     assert b"canary" not in told.body
+
+
+def test_a_tunnel_is_refused(policy: Policy) -> None:
+    told = ask(policy, "GET", "/raw", [("upgrade", "websocket")], b"", reply=Reply(200, JSON))
+    assert (told.status, told.received) == (400, None)
 
 
 def test_a_large_answer_goes_in_pieces(policy: Policy) -> None:

@@ -114,8 +114,8 @@ class Half:
 
     def read_head(self, source: str) -> Head:
         """Return the head of a request from `source`, an address."""
-        pseudo = (self.value(name) for name in (":method", ":path", ":scheme", ":authority"))
-        return Head(*pseudo, self.fields, source)
+        method, target, scheme = self.value(":method"), self.value(":path"), self.value(":scheme")
+        return Head(method, target, scheme, self.value(":authority"), self.fields, source)
 
     def _expect(self) -> None:
         if self.ended or not self.head:
