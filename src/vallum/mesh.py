@@ -17,6 +17,7 @@ from vallum.adapters.envoy.authorization import Authorization
 from vallum.adapters.envoy.facts import XFCC, Facts
 from vallum.adapters.envoy.health import Health
 from vallum.adapters.envoy.limits import Limits
+from vallum.adapters.envoy.processing import Processing
 from vallum.adapters.inquiry import Inquiry
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.server import Bounds, Listener
@@ -57,6 +58,7 @@ class Mesh(Household):
         plain = msgspec.structs.replace(config, listen=msgspec.structs.replace(config.listen, tls=None))
         self._tls = TlsFiles(plain, self._resolve, self.metrics, time.time)
         self._server: grpc.aio.Server | None = None
+        self._processing: Processing | None = None
         self._listener: Listener | None = None
         self._admin: Listener | None = None
         self._servers: list[asyncio.Server] = []
@@ -93,9 +95,11 @@ class Mesh(Household):
         self._listener = self._tls.listen(inquiry.serve, bounds(config.listen))
         facts = Facts(time.time, new_id, trusted, certificates, xfcc=xfcc, origin=origin)
         limits = Limits(self, time.time, new_id, peers, passes_unknown=terms.passes_unknown)
+        self._processing = Processing(self, facts, peers)
         services = (  # all that Envoy may ask: another service joins by a line here
             server.authorization_service(Authorization(self, facts, peers, accepted)),
             server.limits_service(limits),
+            server.processing_service(self._processing),
         )
         health = Health(self.is_ready, [service.name for service in services])
         await self._listen_for_grpc((*services, server.health_service(health)))
@@ -154,6 +158,8 @@ class Mesh(Household):
         while ending and not all(one.done() for one in ending):
             await asyncio.wait(ending, timeout=BEAT_S)
             await self.beat()
+        if self._processing is not None:
+            await self._processing.drain()
         if self._admin is not None:
             await self._admin.drain(0.1)
         await self.close()

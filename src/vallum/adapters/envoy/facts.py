@@ -15,7 +15,7 @@ from vallum.core.exchange import Headers, Request
 from vallum.core.target import parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from vallum.adapters.client_certificate import ClientCertificates
     from vallum.adapters.envoy import messages_pb2 as pb
@@ -39,6 +39,18 @@ class Who(NamedTuple):
     certificate: Certificate | None
     certificate_fault: str
     headers: Headers
+
+
+class Head(NamedTuple):
+    """A request's head as it was told: bytes that callers chose, each as the character of its number."""
+
+    method: str
+    target: str
+    scheme: str
+    host: str
+    fields: list[tuple[str, str]]
+    source: str  # whose connection with Envoy it is
+    certificate: str = ""  # of that connection
 
 
 class Asked(NamedTuple):
@@ -72,58 +84,69 @@ class Facts:
         self._origin = origin
 
     def read(self, attributes: pb.AttributeContext, asker: str) -> Asked:
-        """Read what `asker`, an Envoy's address, tells."""
+        """Read what `asker`, an Envoy's address, tells of a request to be authorised."""
+        http, source = attributes.request.http, attributes.source
+        told = [(one.key, one.raw_value or one.value) for one in http.header_map.headers] or http.headers.items()
+        head = Head(
+            http.method.decode("latin-1"),
+            http.path.decode("latin-1"),
+            http.scheme.decode("latin-1"),
+            http.host.decode("latin-1"),
+            [(name, value.decode("latin-1")) for name, value in told],
+            source.address.socket_address.address,
+            source.certificate.decode("latin-1"),
+        )
+        asked = self.read_head(head, asker, "ext_authz")
+        return asked if asked.fault is not None else asked._replace(body=_body(http, asked.request.headers))
+
+    def read_head(self, head: Head, asker: str, control: str) -> Asked:
+        """Read what `asker`, an Envoy's address, tells of a request's head; `control` refuses one that is none."""
         now = self._now()
         try:
-            return self._read(attributes, asker, now)
+            return Asked(self._read(head, asker, now), head.target, Body())
         except MalformedError as error:
-            request = Request(self._new_id(now), "", None, "", Headers(), _address(attributes), now)
-            return Asked(request, "", Body(), Deny(Reason.MALFORMED_REQUEST, "ext_authz", str(error)))
+            request = Request(self._new_id(now), "", None, "", Headers(), head.source, now)
+            return Asked(request, "", Body(), Deny(Reason.MALFORMED_REQUEST, control, str(error)))
 
-    def _read(self, attributes: pb.AttributeContext, asker: str, now: float) -> Asked:
-        http = attributes.request.http
-        method, target = _text(http.method), _text(http.path)
+    def _read(self, head: Head, asker: str, now: float) -> Request:
+        method, target, host = _line(head.method), _line(head.target), _line(head.host)
         if not method or not target:
             raise MalformedError("no method or no path")
-        host = _text(http.host)
-        headers = Headers([("host", host), *_fields(http)])
+        headers = Headers([("host", host), *_fields(head.fields)])
         _check_length(headers)
-        source = _address(attributes)
-        client = client_address(source, headers.all("x-forwarded-for"), self._trusted)
-        certificate, fault = self._certificates.find(self._who(attributes, asker, source, headers), now)
+        client = client_address(head.source, headers.all("x-forwarded-for"), self._trusted)
+        certificate, fault = self._certificates.find(self._who(head, asker, headers), now)
         path, query = parse_target(target)
-        origin = self._origin or f"{_text(http.scheme) or 'http'}://{host}"
-        request = Request(self._new_id(now), method, path, query, headers, client, now, origin, certificate, fault)
-        return Asked(request, target, _body(http, headers))
+        origin = self._origin or f"{_line(head.scheme) or 'http'}://{host}"
+        return Request(self._new_id(now), method, path, query, headers, client, now, origin, certificate, fault)
 
-    def _who(self, attributes: pb.AttributeContext, asker: str, source: str, headers: Headers) -> Who:
+    def _who(self, head: Head, asker: str, headers: Headers) -> Who:
         """Say who vouches for the client's certificate: its connection with Envoy comes before any header field."""
         if not self._xfcc:
-            return Who(source, None, "", headers)  # other fields are the word of whoever stands before Envoy
-        if not attributes.source.certificate or within(source, self._trusted):
+            return Who(head.source, None, "", headers)  # other fields are the word of whoever stands before Envoy
+        if not head.certificate or within(head.source, self._trusted):
             return Who(asker, None, "", headers)
         try:
-            return Who("", read_header(ESCAPED, [_text(attributes.source.certificate)]), "", headers)
+            return Who("", read_header(ESCAPED, [_line(head.certificate)]), "", headers)
         except ValueError as error:
             return Who("", None, f"cannot be read from source.certificate: {error}", headers)
 
 
-def _fields(http: pb.AttributeContext.HttpRequest) -> Iterator[tuple[str, str]]:
+def _fields(told: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield the header fields, without those that are HTTP/2's own."""
-    pairs = [(one.key, one.raw_value or one.value) for one in http.header_map.headers] or list(http.headers.items())
-    for key, value in pairs:
+    for key, value in told:
         name = key.lower()
         if name.startswith(":") or name == "host":
             continue
         if not name or not NAME.issuperset(name):
             raise MalformedError("the name of a header field is none")
-        yield name, _text(value)
+        yield name, _line(value)
 
 
-def _text(value: bytes) -> str:
-    if b"\n" in value or b"\r" in value or b"\0" in value:
+def _line(value: str) -> str:
+    if "\n" in value or "\r" in value or "\0" in value:
         raise MalformedError("a line break where there is none")
-    return value.decode("latin-1")
+    return value
 
 
 def _check_length(headers: Headers) -> None:
@@ -139,7 +162,3 @@ def _body(http: pb.AttributeContext.HttpRequest, headers: Headers) -> Body:
     said = headers.all(PARTIAL)  # Envoy's own word is among these, whatever a caller writes
     cut = any(value != "false" for value in said)
     return body_of(headers, http.raw_body, passed=bool(said), cut=cut)
-
-
-def _address(attributes: pb.AttributeContext) -> str:
-    return attributes.source.address.socket_address.address

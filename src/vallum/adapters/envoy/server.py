@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from vallum.adapters.envoy.authorization import Authorization
     from vallum.adapters.envoy.health import Health
     from vallum.adapters.envoy.limits import Limits
+    from vallum.adapters.envoy.processing import Processing
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
+PROCESSING = "envoy.service.ext_proc.v3.ExternalProcessor"
 LIMITS = "envoy.service.ratelimit.v3.RateLimitService"
 HEALTH = "grpc.health.v1.Health"
 LOCAL = "127.0.0.1"  # whoever may open a socket in the file system is of this machine
@@ -38,6 +40,15 @@ def authorization_service(authorization: Authorization) -> Service:
         return await authorization.check(message, peer_of(context.peer()))
 
     return Service(AUTHORIZATION, {"Check": grpc.unary_unary_rpc_method_handler(check)})
+
+
+def processing_service(processing: Processing) -> Service:
+    """Serve ext_proc."""
+
+    async def process(_: Any, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        await processing.process(context, peer_of(context.peer()))
+
+    return Service(PROCESSING, {"Process": grpc.stream_stream_rpc_method_handler(process)})
 
 
 def limits_service(limits: Limits) -> Service:
