@@ -88,7 +88,6 @@ class Asking:
         self.engine = house.engine
         self.driver = house.driver
         self.gates = Gates(house.clock)  # none: who calls the upstream is who knows whether it has room
-        self.service = self
         self.head = NO_CONTENT
         self.received_bytes = len(body.data)
         self.sent_bytes = 0
@@ -106,7 +105,7 @@ class Asking:
         assert self._leave is not None  # the conversation ends in one of the two
         return self._leave
 
-    # --- the house (conduct.House)
+    # --- the house (conduct.Home)
 
     def clock(self) -> float:
         """Return seconds of a clock that never goes back."""

@@ -20,7 +20,7 @@ routes:
     upstream: model
     preset: openai.chat
     auth: {any_of: [keys]}
-    quotas: [3 per minute, {limit: 1000, per: hour, unit: tokens}]
+    quotas: [3 per minute, {limit: 1000 per hour, unit: tokens}]
   - name: open
     match: {methods: [GET], path: /open}
     upstream: model
