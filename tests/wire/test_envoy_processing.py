@@ -316,8 +316,8 @@ class Around:
 
 
 @asynccontextmanager
-async def running(ports: Ports, folder: Path) -> AsyncIterator[Around]:
-    text = POLICY + f"registry: sqlite:///{folder}/vallum.db\nrecords: {{path: {folder}/records}}\n"
+async def running(ports: Ports, folder: Path, policy: str = POLICY) -> AsyncIterator[Around]:
+    text = policy + f"registry: sqlite:///{folder}/vallum.db\nrecords: {{path: {folder}/records}}\n"
     path = folder / "policy.yaml"
     path.write_text(text)
     source = parse_source(path, text.encode(), {})
@@ -505,3 +505,14 @@ async def test_a_filter_that_would_let_bodies_pass_unseen_is_refused(
     assert [one.getMessage() for one in caplog.records if "FULL_DUPLEX_STREAMED" in one.getMessage()] != []
     assert len([one for one in caplog.records if one.name == "vallum"]) == 1
     assert mesh.model.asked == []
+
+
+async def test_streams_past_the_bound_are_refused(ports: Ports, tmp_path: Path) -> None:
+    policy = POLICY.replace("drain_s: 0.2", "drain_s: 0.2, max_connections: 1")
+    async with running(ports, tmp_path, policy) as mesh:
+        words = chat(mesh, ["word "] * 20)
+        assert await anext(words) == "word "
+        assert (await mesh.ask("/predict/x")).status_code == 503
+        assert [word async for word in words][-1] == "word "
+        assert (await mesh.recorded())["decision"] == "allow"
+        assert (await mesh.ask("/predict/x")).status_code == 200
