@@ -42,8 +42,7 @@ async def test_a_certificate_is_the_identity(between: Any, tmp_path: Path, autho
     authority.issue("localhost").write(tmp_path, "server")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     (tmp_path / "crl.pem").write_bytes(authority.revoke(bob))
-    pem = Path(alice.write(tmp_path, "alice")[0]).read_text(encoding="ascii")
-    forged = ("X-Forwarded-Client-Cert", f'Cert="{quote(pem, safe="")}"')
+    forged = ("X-Forwarded-Client-Cert", f'Cert="{quote(alice.pem, safe="")}"')
     async with between(POLICY, documented_filter(), tls=True) as envoy:
         for issued, status in ((alice, 200), (bob, 401), (None, 401)):
             for fields in ((), (forged,)):
