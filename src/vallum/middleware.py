@@ -80,6 +80,14 @@ class Vallum:
         """Return `app`, a WSGI app, behind the policy."""
         return Wsgi(app, self._desk)
 
+    def close(self) -> None:
+        """Write the last records and close the stores, where no lifespan of the app has done so; at the end of tests."""
+        self._desk.close()
+        inside = self._doors.inside
+        if inside is not None:
+            self._doors.forget()
+            inside.abandon()
+
     def protect(self, route: str) -> Callable[[View], View]:
         """Return a decorator that puts one Flask view behind one route of the policy."""
         from vallum.adapters.flask import protect_view  # noqa: PLC0415  only who has Flask
@@ -180,6 +188,12 @@ class Inside(Household):
     def write_records(self) -> None:
         """Write what would be lost with the process."""
         self.records.write(self.records.take())
+
+    def abandon(self) -> None:
+        """Close what a loop that has ended left open."""
+        self.write_records()
+        self.records.close()
+        self.registry.close()
 
 
 class LoopDoors:

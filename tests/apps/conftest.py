@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
+from tests.parity.memory import read_clock
 from werkzeug.serving import make_server
 
 from vallum.cli.keys import issue
@@ -67,7 +68,7 @@ def policy(tmp_path: Path) -> Path:
 def vallum(policy: Path) -> Iterator[Vallum]:
     made = Vallum(policy)
     yield made
-    made._desk.close()
+    made.close()
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def key(tmp_path: Path) -> str:
 
 def issue_key(folder: Path) -> str:
     registry = SqlRegistry(f"sqlite:///{folder}/vallum.db")
-    made = issue(registry, DEFAULT_PREFIX, 1_700_000_000.0, subject="alice", scopes=("predict",))[0]
+    made = issue(registry, DEFAULT_PREFIX, read_clock(), subject="alice", scopes=("predict",))[0]
     registry.close()
     return made
 
