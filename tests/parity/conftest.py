@@ -16,6 +16,7 @@ import msgspec
 import pytest
 import uvloop
 from tests.parity.apps import InAsgi, InWsgi
+from tests.parity.envoy_filter import InEnvoy
 from tests.parity.memory import ANSWERS, RAW, Fields, House, Outcome, Way, answer_of, outcome_of, read_clock
 
 from vallum.adapters.proxy.server import Listener
@@ -131,6 +132,7 @@ class Both:
         self.ways: dict[str, Way] = {
             "in memory": inner,
             "over a socket": outer,
+            "in an Envoy, by ext_proc": InEnvoy(new_house()),
             "in an ASGI app": InAsgi(new_house()),
             "in a WSGI app": InWsgi(new_house()),
         }  # another adapter joins by a line here
