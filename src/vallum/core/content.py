@@ -145,6 +145,7 @@ class Content:
         self._readings: tuple[Reading, ...] | None = None
         self._unsaid: tuple[str, ...] | None = None
         self._unsaid_readings: tuple[Reading, ...] | None = None
+        self._read: dict[str, tuple[Reading, ...]] = {}
         self._find_passages = passages
         self._collect(max_depth, shape)
         for name, value in self.query:
@@ -234,6 +235,13 @@ class Content:
         if self._unsaid_readings is None:
             self._unsaid_readings = read("\n".join(self.unsaid))
         return self._unsaid_readings
+
+    def read(self, text: str) -> tuple[Reading, ...]:
+        """Return the readings of one string of the request, which are made once for all checks."""
+        readings = self._read.get(text)
+        if readings is None:
+            readings = self._read[text] = read(text)
+        return readings
 
     @property
     def readings(self) -> tuple[Reading, ...]:

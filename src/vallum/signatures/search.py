@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.core.decision import Finding
-from vallum.core.reading import read
 from vallum.signatures.patterns import MOST_PLACES
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ class Search:
         if not any(self._detector.cued(reading.text) for reading in self.readings(content)):
             return None
         for text in self.strings(content):
-            if found := self._find(text):
-                return self.found(content, found, lambda text: self._find(text) != "")
+            if found := self._find(content.read(text)):
+                return self.found(content, found, lambda text: self._find(content.read(text)) != "")
         return None
 
     def found(self, content: Content, found: str, holds: Callable[[str], bool]) -> Finding:
@@ -56,10 +55,10 @@ class Search:
             where = content.locate(holds, unsaid=not self._prompts)
         return Finding(rule=self._rule, where=where, detail=found)
 
-    def _find(self, text: str) -> str:
-        for reading in read(text):
+    def _find(self, readings: tuple[Reading, ...]) -> str:
+        for reading in readings:
             if reading.how.endswith(FOR_MODELS):
                 break
-            if self._detector.cued(reading.text) and (name := self._detector.find(reading.text)):
+            if name := self._detector.find(reading.text):
                 return f"{name} in {reading.how}"
         return ""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from vallum.signatures.patterns import Pattern, PatternSet
 from vallum.signatures.sql.tokens import WORDS, classify
 
 if TYPE_CHECKING:
@@ -94,31 +95,32 @@ _INNER = re.compile(r"(?<=\w)'(?=\w)")
 _COMMENT = re.compile(r"/\*[^*]{0,200}\*{1,9}/")
 
 
-# What every rule needs: a quote and what goes on as SQL, or a word of SQL.  Each search is linear.
-_WORD_CUES = "|".join(
-    word
-    for letter in "loxuKWOILHzaCSt"
-    for word in WORDS[letter].split(" ")
-    if (word.replace("_", "").isalpha() and letter not in "LOaxIHKS") or (letter in "LOIHKa" and word.isalpha())
+# What every rule needs: a quote and what goes on as SQL, a word of SQL, or logic and something compared.
+_GOES_ON = "|".join(
+    word for letter in "loxuKWOILHzaCS" for word in WORDS[letter].split(" ") if word.replace("_", "").isalpha()
 )
-_AFTER_QUOTE = re.compile(
-    rf"['\"`\u00b4][\s)]*+(?:[|&!=<>~+*/%^:;,#@-]|(?:{_WORD_CUES}|not|select|exec)\b)", re.IGNORECASE
-)
-_BARE = re.compile(
-    rf";|@@|/\*|\b(?:union|except|intersect|minus|select|having|case|into|order|waitfor|exec|execute)\b"
-    rf"|\b(?:{'|'.join(map(re.escape, WORDS['z'].split(' ')))})\b",
-    re.IGNORECASE,
-)
-_LOGIC = re.compile(r"\|\||&&|\b(?:x?or|and)\b", re.IGNORECASE)
-_COMPARED = re.compile(
-    r"[=<>~#(]|--|\b(?:r?like|ilike|regexp|glob|between|in|is|similar|sounds|match|isnull|notnull|true|false)\b",
-    re.IGNORECASE,
-)
+_CUES = PatternSet((
+    Pattern("cue.quote", 1.0, rf"['\"`\xb4][\s)\xa0\xc2]*(?:[|&!=<>~+*/%^:;,#@-]|(?:{_GOES_ON})\b)"),
+    Pattern(
+        "cue.word",
+        1.0,
+        r";|@@|/\*|\b(?:union|except|intersect|minus|select|having|case|into|order|waitfor|exec|execute)\b"
+        rf"|\b(?:{'|'.join(map(re.escape, WORDS['z'].split(' ')))})\b",
+    ),
+    Pattern("cue.logic", 1.0, r"\|\||&&|\b(?:x?or|and)\b"),
+    Pattern(
+        "cue.compared",
+        1.0,
+        r"[=<>~#(]|--|\b(?:r?like|ilike|regexp|glob|between|in|is|similar|sounds|match|isnull|notnull|true|false)\b",
+    ),
+))  # fmt: skip
+_LOGICAL = {"cue.logic", "cue.compared"}
 
 
 def is_cued(text: str) -> bool:
-    """Say whether a text could obey a rule: cheap, and sure of its no."""
-    return bool(_AFTER_QUOTE.search(text) or _BARE.search(text) or (_LOGIC.search(text) and _COMPARED.search(text)))
+    """Say whether a text, or any line of it, could obey a rule: cheap, and sure of its no."""
+    cues = {hit.name for hit in _CUES.scan(text)}
+    return "cue.quote" in cues or "cue.word" in cues or cues >= _LOGICAL
 
 
 def judge(text: str, *, eager: bool = False) -> str | None:
