@@ -229,18 +229,16 @@ class Content:
 
     @property
     def unsaid_readings(self) -> tuple[Reading, ...]:
-        """The readings of what nobody says to the model, one string a line."""
-        if self.is_one_voice:
-            return self.readings
+        """What programs other than a model would read in what nobody says to it, one string a line."""
         if self._unsaid_readings is None:
-            self._unsaid_readings = read("\n".join(self.unsaid))
+            self._unsaid_readings = read("\n".join(self.unsaid), for_models=False)
         return self._unsaid_readings
 
     def read(self, text: str) -> tuple[Reading, ...]:
-        """Return the readings of one string of the request, which are made once for all checks."""
+        """Return what programs other than a model would read in one string; made once for all checks."""
         readings = self._read.get(text)
         if readings is None:
-            readings = self._read[text] = read(text)
+            readings = self._read[text] = read(text, for_models=False)
         return readings
 
     @property

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from vallum.core.content import Content
     from vallum.core.reading import Reading
 
-FOR_MODELS = ("joined", "spaced", "leet")
-"""Readings of what only a model reads together."""
+LONGEST_QUIET = 20
+"""Characters of a string of letters and digits that cannot hold anything, in base64 neither."""
 
 
 class Detector(NamedTuple):
@@ -44,6 +44,8 @@ class Search:
         if not any(self._detector.cued(reading.text) for reading in self.readings(content)):
             return None
         for text in self.strings(content):
+            if len(text) <= LONGEST_QUIET and text.isalnum():
+                continue
             if found := self._find(content.read(text)):
                 return self.found(content, found, lambda text: self._find(content.read(text)) != "")
         return None
@@ -57,8 +59,8 @@ class Search:
 
     def _find(self, readings: tuple[Reading, ...]) -> str:
         for reading in readings:
-            if reading.how.endswith(FOR_MODELS):
-                break
+            if reading.how.endswith("joined"):
+                break  # what lines hold together is looked for in the whole
             if name := self._detector.find(reading.text):
                 return f"{name} in {reading.how}"
         return ""

@@ -35,7 +35,7 @@ _LONGEST_ALONE = 2000
 
 _LETTERS = r"[\x00-\x20&;\xad\xc2\xe2\x80\x8b]{0,8}"
 _CUES = PatternSet((
-    Pattern("tag", 1.0, r"<[\x00-\x20]{0,4}[a-z!?/$%]|<\W{1,9}\w|!entity|\+adw-|\xc2\xbc"),
+    Pattern("tag", 1.0, r"<[\x00-\x20]{0,4}[a-z!?/$%]|<\W{1,9}[a-z]|!entity|\+adw-|\xc2\xbc"),
     Pattern("handler", 1.0, r"on[a-z]{3,40}[\s\x00/]*=|formaction|srcdoc|xlink"),
     Pattern("address", 1.0, _LETTERS.join("script") + r"[\x00-\x20]*[:&]|\bdata\s*:|livescript|mocha:"),
     Pattern(
