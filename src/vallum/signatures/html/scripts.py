@@ -70,7 +70,7 @@ PLACE = re.compile(
     r"\bdocument\)?\s{0,8}(?:\.\s{0,8}(?:cookie|domain|location|write(?:ln)?\s{0,4}\(|url\b|body\.|documentelement|"
     r"createelement\s{0,4}\(|getelement|queryselector|head\.|defaultview|implementation)|\[['\"`])"
     r"|\bwindow\s{0,4}(?:\.\s{0,4}(?:location|name|open|onerror|history)\b|\[['\"`])"
-    r"|\b(?:location|top|self|parent|window|globalthis|this|frames)\s{0,4}\[\s{0,4}(?:['\"`/]|\w{1,20}\s{0,4}[+\]])"
+    r"|\b(?:location|top|self|parent|window|globalthis|this|frames)\s{0,4}\[\s{0,4}(?:['\"`/]|[a-z$_]\w{0,20}\s{0,4}[+\]])"
     r"|\blocation\s{0,4}(?:\.(?:href|hash|search|assign|replace)\s{0,4}[=(]|=\s{0,4}['\"`]|=\s?\w{1,10}[+.:(])"
     r"|\.(?:inner|outer)html\s{0,4}\+?=|\.insertadjacenthtml\s{0,4}\(|\.srcdoc\s{0,4}="
     r"|\bconstructor\s{0,4}(?:\.\s{0,4}constructor|\(\s{0,4}['\"`])|\.constructor\s{0,4}[.\[(]|\[['\"`]constructor['\"`]\]"

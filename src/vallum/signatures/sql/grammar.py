@@ -38,7 +38,6 @@ QUOTED = _rules("quote", {
     "union": r"\)*;?u[A(]*S",
     "stack": r"\)*;+(?:[KSzE]|u[A(]*S|C|#|w\()",
     "operate": r"\)*[aox]+[xao(]*(?:[zS]|CH|f\(|Q$|[snwvVT]\)*(?:#|l[xla(]*[snvVTwQ])|[snvV]\)*[ao]+Q)",
-    "condition": r"\)*[aox]*o[xa(]*(?:n\)*#|Q$|\(S)",
     "order": r"\)*OB(?:n|.{0,20}#)",
     "having": rf"\)*W[xa(]*{VALUE}{CALL}\)*[xo]*o",
     "into": r"\)*I[IR]?[sQ]",
@@ -55,10 +54,10 @@ BARE = _rules("bare", {
     "name": r"(?:[xa(]*w\)*)?l[xla(]*(?:n\)*[xo]*on|s\)*[xo]*o[sQ]|w\)*on\)*#)",
     "bracket": rf"[wnsT]\)+l[xla(]*{VALUE}{CALL}\)*[xo]*o",
     "true": r"[xa(]*[ns]\)*l[xa(]*(?:n\)*#|T|w?\(+S)",
-    "union": r"[^S]{0,40}?u[A(]*S(?:[nsvVzftTQ(]|a[,F]|w[,F(].{0,200}[F#]|w#)",
+    "union": r"[^S]{0,40}?u[A(]*S(?:[nsvVzftTQ(]|a[,F]|w(?:F|[,(].{0,200}[F#])|w#)",
     "stack": r"[^SK;]{0,12}?;+(?:K[RFIfzvVs#]|Kw[E#sQ]|z|E[vV]|S[nsvVzfa(])",
     "call": r"[nsvV]?\)*(?:[laox,(;]|S|W)+z\(|w\)*[la,;][xla(]*z\(|\(*z\([^)]{0,80}\)\)*(?:[#;l]|$)",
-    "execute": r"[^S]{0,8}?K[wz]?z",
+    "execute": r"[^S]{0,8}?K[wz]?z[sQ(#,;]",
     "schema": r".{0,60}?[SuWl,(][^;]{0,60}F[(w,]{0,6}t",
     "variable": r".{0,12}?(?:S|[laoxu,(;])[A(]*V|V$",
     "order": r"(?:n|s|w\))\)*OB[n,]+(?:#|$)",
@@ -99,7 +98,7 @@ _CUES = PatternSet((
     Pattern(
         "cue.word",
         1.0,
-        rf";[\s;(]*(?:(?:{_STACKED})\b|[#-])|@@|/\*|\b(?:union|except|intersect|minus|select|having|case|into|order|waitfor|exec|execute)\b"
+        rf";[\s;(\xc2\xa0]*(?:(?:{_STACKED})\b|[#-])|@@|/\*|\b(?:union|except|intersect|minus|select|having|case|into|order|waitfor|exec|execute)\b"
         rf"|\b(?:{'|'.join(map(re.escape, WORDS['z'].split(' ')))})\b",
     ),
     Pattern("cue.logic", 1.0, r"\|\||&&|\b(?:x?or|and)\b"),

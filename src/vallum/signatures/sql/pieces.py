@@ -305,7 +305,7 @@ FRAGMENTS = (
     Pattern(
         "whole.terminator",
         1.0,
-        rf"^[^\s'\"`]{{1,60}}{Q}{GAP};?{GAP}(?:--|#)?;?[^\w\n]{{0,3}}$|^{Q}{GAP}(?:;"
+        rf"^[^\s'\"`]{{1,60}}{Q}{GAP}(?:;|--|#){GAP}(?:--|#)?;?[^\w\n]{{0,3}}$|^{Q}{GAP}(?:;"
         rf"|--|#)[^\w\n]{{0,4}}$|^{Q}{GAP};(?:print|select|exec|declare)",
     ),
     Pattern(
