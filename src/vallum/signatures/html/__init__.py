@@ -21,7 +21,7 @@ _SPREAD = "|".join(
     _GAP.join(name) for name in ("script", "form", "iframe", "object", "embed", "style", "svg", "dialog")
 )
 _MARKUP = re.compile(
-    r"!entity\s|<!--#\s{0,4}(?:set|echo|exec|include|printenv|config|fsize|flastmod|if)\b"
+    r"\A-->|!entity\s|<!--#\s{0,4}(?:set|echo|exec|include|printenv|config|fsize|flastmod|if)\b"
     rf"|<\W{{0,3}}(?:{_SPREAD})\b|<\s{{0,4}}\w{{0,10}}\s{{0,4}}:\s{{0,4}}script\b"
     r"|<[!?](?:entity|element|attlist|doctype[^>\n]{0,200}(?:\[|system|public)|\[cdata\[|xml-stylesheet|import|xml\b)"
     r"|<!--\[if|</(?:script|style|textarea|title|xmp|noscript|template|iframe|svg|math)\b"
@@ -35,7 +35,7 @@ _LONGEST_ALONE = 2000
 
 _LETTERS = r"[\x00-\x20&;\xad\xc2\xe2\x80\x8b]{0,8}"
 _CUES = PatternSet((
-    Pattern("tag", 1.0, r"<[\x00-\x20]{0,4}[a-z!?/$%]|<\W{1,9}[a-z]|!entity|\+adw-|\xc2\xbc"),
+    Pattern("tag", 1.0, r"<[\x00-\x20]{0,4}[a-z!?/$%]|<\W{1,9}[a-z]|-->|!entity|\+adw-|\xc2\xbc"),
     Pattern("handler", 1.0, r"on[a-z]{3,40}[\s\x00/]*=|formaction|srcdoc|xlink"),
     Pattern("address", 1.0, _LETTERS.join("script") + r"[\x00-\x20]*[:&]|\bdata\s*:|livescript|mocha:"),
     Pattern(
@@ -50,7 +50,7 @@ _CUES = PatternSet((
         "place",
         1.0,
         r"\b(?:document|window|location|localstorage|sessionstorage|globalthis|frames)\b|__proto__|constructor"
-        r"|html\s*\+?=|adjacenthtml|\b(?:top|self|parent|this)\s*\[|\]\s*\.|['\"]\s*in|onerror|srcdoc|eval|import"
+        r"|html\s*\+?=|adjacenthtml|\b(?:top|self|parent|this)\s*\[|\]\s*\.|['\"]\s*(?:in|\(\s*function)|onerror|srcdoc|eval|import"
         r"|fromcharcode",
     ),
     Pattern("signs", 1.0, r"!\[\]|\[\]|\[!|[()+!\[\] ]{20}"),

@@ -22,7 +22,7 @@ _EVENTS = (
     " webkitanimationend webkittransitionend wheel zoom"
 )
 HANDLER = re.compile(
-    r"[\"'`]\s{0,4}(?:on(?!ce|ly|line)[a-z]{4,40}|formaction|srcdoc|xlink:href)\s{0,4}="
+    r"(?:[\"'`]\s{0,4}|^\s{1,9})(?:on(?!ce|ly|line)[a-z]{4,40}|formaction|srcdoc|xlink:href)\s{0,4}="
     rf"|(?:^|[\s/\"'`;,>\x00])on(?:{'|'.join(_EVENTS.split())})[\s\x00]{{0,16}}=",
     re.IGNORECASE,
 )
@@ -77,6 +77,7 @@ PLACE = re.compile(
     r"|\b__proto__\b\s{0,4}[.\[=]|\bstring\s?\.\s?fromcharcode\s{0,4}\(|\beval\s{0,4}\(\s{0,4}(?:atob|unescape|string|name|location)"
     r"|\b(?:localstorage|sessionstorage)\s{0,4}(?:\.|\[)|\bonerror\s{0,4}=\s{0,4}(?:alert|eval|confirm|prompt)"
     r"|[\"']\s{0,4}(?:in|instanceof)\s{0,4}[\w.$]{1,40}\s{0,4}=(?!=)"
+    r"|[\"']\s{0,4}\(\s{0,4}function\b"
     r"|\]\s{0,4}\.\s{0,4}\w{1,20}\s{0,4}\.\s{0,4}(?:call|apply)\s{0,4}[`(]"
     r"|\bimport\s{0,4}\(\s{0,4}['\"`](?:https?:|//|data:)",
     re.IGNORECASE,
