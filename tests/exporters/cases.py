@@ -189,6 +189,7 @@ CASES: Mapping[Feature, Case] = {
     Feature.SANITIZE: _route("request.sanitize", {"html": "strip"}),
     Feature.CHECK_PROMPT_INJECTION: _route("checks", [{"type": "prompt_injection"}]),
     Feature.CHECK_SQLI: _route("checks", [{"type": "sqli"}]),
+    Feature.CHECK_XSS: _route("checks", [{"type": "xss"}]),
     Feature.WAF_SQLI: Case(_rule(SQLI)),
     Feature.WAF_XSS: Case(_rule(_match("xss_match"))),
     Feature.WAF_BYTE: Case(_rule(_match("byte_match", search="evil"))),

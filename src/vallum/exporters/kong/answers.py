@@ -168,6 +168,7 @@ ANSWERS: Mapping[Feature, Answer] = {
         "ai-prompt-guard knows ten regular expressions of yours, and no prompt injection."
     ),
     Feature.CHECK_SQLI: lost("Kong's open-source plugins search for no SQL injection."),
+    Feature.CHECK_XSS: lost("Kong's open-source plugins search for no cross-site scripting."),
     Feature.WAF_SQLI: _NO_RULE,
     Feature.WAF_XSS: _NO_RULE,
     Feature.WAF_BYTE: _NO_RULE,
