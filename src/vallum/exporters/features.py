@@ -15,7 +15,7 @@ class Feature(StrEnum):
 
     phrase: str
 
-    def __new__(cls, value: str, phrase: str) -> Self:
+    def __new__(cls, value: str, phrase: str = "") -> Self:
         """Make a feature of its stable name and its words."""
         feature = str.__new__(cls, value)
         feature._value_ = value
