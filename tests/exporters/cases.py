@@ -155,7 +155,10 @@ CASES: Mapping[Feature, Case] = {
     Feature.QUOTA_SEVERAL: _route("quotas", ["10 per minute", "100 per hour"], ["10 per minute"]),
     Feature.QUOTA_CREDIT: _quota("10 per minute", "10 per minute", burst_credit=5),
     Feature.QUOTA_OUTAGE: _quota("10 per minute", "10 per minute", on_store_failure="allow"),
-    Feature.QUOTA_HEADERS: _route("response.quota_headers", "hide"),
+    Feature.QUOTA_HEADERS: Case(
+        {"routes.0.quotas": ["10 per minute"], "routes.0.response.quota_headers": "hide"},
+        {"routes.0.quotas": ["10 per minute"]},
+    ),
     Feature.COUNTERS: Case(
         {"counters": "redis://store.example:6380/2", "routes.0.quotas": ["10 per minute"]},
         {"routes.0.quotas": ["10 per minute"]},
@@ -186,6 +189,7 @@ CASES: Mapping[Feature, Case] = {
     Feature.SANITIZE: _route("request.sanitize", {"html": "strip"}),
     Feature.CHECK_PROMPT_INJECTION: _route("checks", [{"type": "prompt_injection"}]),
     Feature.CHECK_SQLI: _route("checks", [{"type": "sqli"}]),
+    Feature.CHECK_XSS: _route("checks", [{"type": "xss"}]),
     Feature.WAF_SQLI: Case(_rule(SQLI)),
     Feature.WAF_XSS: Case(_rule(_match("xss_match"))),
     Feature.WAF_BYTE: Case(_rule(_match("byte_match", search="evil"))),
@@ -215,7 +219,7 @@ CASES: Mapping[Feature, Case] = {
     Feature.PRECISION: _route("response.precision", {"fields": ["embedding"], "digits": 4}),
     Feature.RESPONSE_HEADERS: _route("response.headers", ["x-model"]),
     Feature.DROP_HEADERS: Case(
-        {"routes.0.response.headers": ["x-model"], "routes.0.response.drop_headers": ["date"]},
+        {"routes.0.response.headers": ["x-model"], "routes.0.response.drop_headers": ["etag"]},
         {"routes.0.response.headers": ["x-model"]},
     ),
     Feature.RESPONSE_BYTES: _route("response.max_bytes", 4096),

@@ -46,7 +46,9 @@ class Model:
     async def _answer(self, target: str, body: bytes, writer: StreamWriter) -> None:
         talk = "server: canary/1.0\r\nx-powered-by: canary\r\nx-version: canary\r\n"
         if "/stream" in target or b'"stream":true' in body.replace(b" ", b""):
-            writer.write(f"HTTP/1.1 200 OK\r\n{talk}content-type: text/event-stream\r\nconnection: close\r\n\r\n".encode())
+            writer.write(
+                f"HTTP/1.1 200 OK\r\n{talk}content-type: text/event-stream\r\nconnection: close\r\n\r\n".encode()
+            )
             for number in range(4):
                 writer.write(_event(number))
                 await writer.drain()

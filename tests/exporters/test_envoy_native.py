@@ -56,7 +56,7 @@ routes:
     quotas: [2 per hour]
   {routes}
 """
-CERTS = '{name: called, match: {methods: [POST], path: /called}, upstream: model, auth: {any_of: [certs]}, quotas: [2 per hour]}'
+CERTS = "{name: called, match: {methods: [POST], path: /called}, upstream: model, auth: {any_of: [certs]}, quotas: [2 per hour]}"
 TLS = ", tls: {{cert: server.pem, key: server.key, client_ca: ca.pem, client_auth: {auth}}}"
 KEYS = "vallum.keys.predict_read.yaml"
 
@@ -104,11 +104,23 @@ def run(tmp_path: Path, model: Model, free_port: Callable[[], int], authority: A
 
 async def test_routes_and_methods_that_are_not_named_do_not_exist(run: Any, model: Model) -> None:
     async with run() as envoy:
-        for method, path in (("GET", "/tight"), ("POST", "/other"), ("POST", "/tight/"), ("POST", "/Tight"), ("GET", "/")):
+        for method, path in (
+            ("GET", "/tight"),
+            ("POST", "/other"),
+            ("POST", "/tight/"),
+            ("POST", "/Tight"),
+            ("GET", "/"),
+        ):
             assert (await envoy.ask(method, path)).status_code == 404, path
         assert model.asked == []
         assert (await envoy.ask("GET", "/files/a/b")).status_code == 200
-        for path in ("/files/private/x", "/files/PRIVATE/x", "/files/private;a/x", "/files/private", "/files/a?debug=1"):
+        for path in (
+            "/files/private/x",
+            "/files/PRIVATE/x",
+            "/files/private;a/x",
+            "/files/private",
+            "/files/a?debug=1",
+        ):
             assert (await envoy.ask("GET", path)).status_code == 404, path
         assert (await envoy.ask("GET", "/files/a?lang=de&size=2")).status_code == 200
         assert (await envoy.ask("GET", "/files/a%2fb")).status_code == 400

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 from google.protobuf.struct_pb2 import Struct
+from tests.parity.memory import Outcome, answer_of, outcome_of, read_clock
 
+from vallum.adapters.client_certificate import ClientCertificates
+from vallum.adapters.envoy.facts import Facts
 from vallum.adapters.envoy.messages_pb2 import (
     HeaderMap,
     HeaderMutation,
@@ -24,11 +27,13 @@ from vallum.adapters.envoy.messages_pb2 import (
     ProcessingResponse,
     ProtocolConfiguration,
 )
+from vallum.adapters.envoy.processing import Processing
+from vallum.core.address import parse_networks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vallum.adapters.envoy.processing import Processing
+    from tests.parity.memory import House
 
 Fields = list[tuple[str, str]]
 DUPLEX = ProcessingMode.FULL_DUPLEX_STREAMED
@@ -200,6 +205,31 @@ class Passage:
         sent = [field for field in self._request if field[0][:1] != ":"]
         number = None if status is None else int(status)
         return Told(number, fields, self._answered, self._received, sent, self._trailers, code)
+
+
+class InEnvoy:
+    """An Envoy whose filter asks the service what it may do."""
+
+    def __init__(self, house: House) -> None:
+        facts = Facts(read_clock, house.new_id, (), ClientCertificates())
+        self._filter = Filter(Processing(house, facts, parse_networks([LOCAL])), reply_of)
+        self.records = house.records
+        self.seen = b""
+
+    async def ask(self, method: str, target: str, fields: Fields, body: bytes) -> Outcome:
+        """Take one exchange through the filter."""
+        told = await self._filter.ask(method, target, fields, body)
+        shown = b"" if method == "HEAD" else told.body
+        self.seen = repr(told.fields).encode() + shown
+        return outcome_of(self.records[-1], told.status, told.fields, shown, told.received)
+
+
+def reply_of(method: str, target: str, body: bytes) -> Reply:
+    """Answer as the model does, or as Envoy does where there is none."""
+    if target.startswith("/dead"):
+        refused = "upstream_reset_before_response_started{remote_connection_failure}"
+        return Reply(503, [("content-type", "text/plain")], b"canary", refused)
+    return Reply(*answer_of(target))
 
 
 def pieces(body: bytes, size: int, *, ended: bool) -> Sequence[tuple[bytes, bool]]:

@@ -3,8 +3,10 @@
     /envoy/...   Envoy's, `path_prefix: /envoy`: the request as it is, its target behind the prefix
     /nginx       nginx's: the request in X-Original-Method and X-Original-URI, and never a body
 
-Leave is a 200, with the header fields for the upstream.  A refusal is the answer for the caller; to nginx, which turns
-all but 401 and 403 into its own 500, it is a 403 that tells in `X-Vallum-Status` and `X-Vallum-Problem` what to say.
+Leave is a 200, with the header fields for the upstream.  A refusal is the answer for the caller.  What Envoy would take
+for a failure of ours, which `failure_mode_allow` lets pass, or for leave, is a 403 to it: refusals of the 500s, and the
+gateway's own pages.  To nginx, which turns all but 401 and 403 into its own 500, the others are a 403 too.
+`X-Vallum-Status` has the real status, and for nginx `X-Vallum-Problem` the body.
 
 Rule: what is believed here (targets, addresses) is believed of listed peers alone.
 """
@@ -98,7 +100,9 @@ class Inquiry:
         asked = self._request(incoming, incoming.method, target)
         said = await Asking(self._house, asked, body, self._accepted).decide(_other_form(target))
         if isinstance(said, Refused):
-            await incoming.answer(*said)
+            refuses = 400 <= said.status < 500
+            fields = [*said.fields, (STATUS, str(said.status))]
+            await incoming.answer(said.status if refuses else 403, fields, said.body)
             return
         removed = [(REMOVE, ",".join(said.removed))] if said.removed else []
         await incoming.answer(200, [*_told(said), *removed], b"")

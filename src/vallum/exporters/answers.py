@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-
 def group(answer: Answer, *features: Feature) -> dict[Feature, Answer]:
     """Give all of `features` one answer."""
     return dict.fromkeys(features, answer)

@@ -138,7 +138,16 @@ _BODIES = {
         ASK,
         *(F.PRESET_JSON, F.PRESET_REQUEST, F.PRESET_ANSWER, F.PRESET_STREAM, F.SHAPE, F.SCHEMA, F.PARAMETERS, F.BOUNDS),
         *(F.ALLOW_FIELDS, F.DENY_FIELDS, F.ENCODINGS, F.IMAGES, F.REMOTE_URLS, F.SANITIZE),
-        *(F.CHECK_PROMPT_INJECTION, F.CHECK_SQLI, F.FIELDS, F.DROP_FIELDS, F.DISCLOSE, F.CONFIDENCE, F.PRECISION),
+        *(
+            F.CHECK_PROMPT_INJECTION,
+            F.CHECK_SQLI,
+            F.CHECK_XSS,
+            F.FIELDS,
+            F.DROP_FIELDS,
+            F.DISCLOSE,
+            F.CONFIDENCE,
+            F.PRECISION,
+        ),
         *(F.RESPONSE_BYTES, F.LEAK_CANARIES, F.LEAK_KEYS, F.LEAK_PERSONAL, F.LEAK_PROMPT, F.PADDING, F.EXTRACTION),
     ),
     **lost("the other fields of an answer leave as they are", ASK, F.RESPONSE_HEADERS),
@@ -152,7 +161,9 @@ _BODIES = {
     **lost("a filter that fails refuses", ASK, F.ON_ERROR),
 }
 _RULES = {
-    **approximate("a rule that blocks addresses, or all but some, is there; joined with others it is not", ASK, F.WAF_IP_SET),
+    **approximate(
+        "a rule that blocks addresses, or all but some, is there; joined with others it is not", ASK, F.WAF_IP_SET
+    ),
     **lost(
         "the rule is not there",
         ASK,

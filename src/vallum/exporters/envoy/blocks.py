@@ -21,7 +21,9 @@ def blocked(config: Config, route: RouteConfig) -> dict[str, Any]:
     policies = {rule.name: {"permissions": [{"any": True}], "principals": _principals(rule)} for rule in rules}
     if not policies:
         return {}
-    return {BLOCKS: typed("filters.http.rbac.v3.RBACPerRoute", rbac={"rules": {"action": "DENY", "policies": policies}})}
+    return {
+        BLOCKS: typed("filters.http.rbac.v3.RBACPerRoute", rbac={"rules": {"action": "DENY", "policies": policies}})
+    }
 
 
 def network(text: str) -> dict[str, Any]:

@@ -42,10 +42,18 @@ def cluster(name: str, place: Place, **more: Any) -> dict[str, Any]:
 
 def vallum_cluster(place: Place) -> Said:
     """Return the cluster of the service that decides."""
-    http2 = {PROTOCOLS: {"@type": f"type.googleapis.com/{PROTOCOLS}", "explicit_http_config": {"http2_protocol_options": {}}}}
+    http2 = {
+        PROTOCOLS: {"@type": f"type.googleapis.com/{PROTOCOLS}", "explicit_http_config": {"http2_protocol_options": {}}}
+    }
     return Said(
         "What decides: `vallum envoy` with the same policy file.  Beside Envoy, on loopback: it is told credentials.",
-        cluster(VALLUM, place, connect_timeout=seconds(VALLUM_CONNECT_TIMEOUT_S), typed_extension_protocol_options=http2, circuit_breakers=_breakers(100_000)),
+        cluster(
+            VALLUM,
+            place,
+            connect_timeout=seconds(VALLUM_CONNECT_TIMEOUT_S),
+            typed_extension_protocol_options=http2,
+            circuit_breakers=_breakers(100_000),
+        ),
     )
 
 

@@ -140,7 +140,9 @@ def _scope(name: str, claims: list[str], scope: str) -> dict[str, Any]:
 
 def _rbac(principals: list[Any]) -> dict[str, Any]:
     policy = {"permissions": [{"any": True}], "principals": principals}
-    return typed("filters.http.rbac.v3.RBACPerRoute", rbac={"rules": {"action": "ALLOW", "policies": {"callers": policy}}})
+    return typed(
+        "filters.http.rbac.v3.RBACPerRoute", rbac={"rules": {"action": "ALLOW", "policies": {"callers": policy}}}
+    )
 
 
 def _field(name: str, matcher: dict[str, Any]) -> dict[str, Any]:

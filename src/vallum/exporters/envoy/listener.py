@@ -36,7 +36,10 @@ def listener(config: Config, routes: Any, filters: list[Any], folder: str, *, as
     place = read_address(config.listen.address)
     chain: dict[str, Any] = {}
     if config.listen.tls is not None:
-        chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": _tls(config.listen.tls, folder)}
+        chain["transport_socket"] = {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": _tls(config.listen.tls, folder),
+        }
     manager = "envoy.filters.network.http_connection_manager"
     chain["filters"] = [{"name": manager, "typed_config": _manager(config, routes, filters, asking=asking)}]
     return {
@@ -137,7 +140,9 @@ def _certificate(config: Config) -> dict[str, Any]:
     if tls is None or tls.client_auth == "none":
         return {"forward_client_cert_details": "SANITIZE"}
     return {
-        "forward_client_cert_details": Said("written by Envoy alone: what a client sends is thrown away", "SANITIZE_SET"),
+        "forward_client_cert_details": Said(
+            "written by Envoy alone: what a client sends is thrown away", "SANITIZE_SET"
+        ),
         "set_current_client_cert_details": {"cert": True, "subject": True, "uri": True, "dns": True},
     }
 

@@ -69,7 +69,9 @@ def _entries(config: Config, wanted: RouteConfig, route: Route) -> Iterator[Any]
             limit=limit,
             request_headers_to_add=_own_headers(config, route),
             request_headers_to_remove=KEPT_BACK,
-            response_headers_to_remove=sorted({name.lower() for name in wanted.response.drop_headers if "*" not in name}),
+            response_headers_to_remove=sorted(
+                {name.lower() for name in wanted.response.drop_headers if "*" not in name}
+            ),
             typed_per_filter_config=filters,
         )
 
@@ -148,7 +150,9 @@ def _key_file(name: str) -> str:
         forwarding=FORWARDED,
     )
     resource = {"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "name": name}
-    head = f"The API keys that hold on the routes of {name}.  Deploy it filled in, without .example; never commit it so."
+    head = (
+        f"The API keys that hold on the routes of {name}.  Deploy it filled in, without .example; never commit it so."
+    )
     return write_yaml({"resources": [{**resource, "typed_config": api_key}]}, head)
 
 
@@ -162,7 +166,10 @@ def _issuers(config: Config) -> dict[str, OAuth2Config]:
 
 def _provider(name: str, settings: OAuth2Config) -> dict[str, Any]:
     keys = settings.jwks_uri or settings.issuer.rstrip("/") + "/.well-known/jwks.json"
-    source: Any = {"http_uri": {"uri": keys, "cluster": f"keys.{name}", "timeout": JWKS_TIMEOUT}, "cache_duration": JWKS_LIFE}
+    source: Any = {
+        "http_uri": {"uri": keys, "cluster": f"keys.{name}", "timeout": JWKS_TIMEOUT},
+        "cache_duration": JWKS_LIFE,
+    }
     if settings.jwks_uri is None:
         source = Said("a guess: Envoy does not discover it; give the authenticator a jwks_uri", source)
     return {

@@ -24,7 +24,11 @@ NOT_FOUND = {
 
 def route_table(domains_why: str, routes: list[Any]) -> dict[str, Any]:
     """Return the table of routes, at whose end there is nothing."""
-    host = {"name": "policy", "domains": ["*"], "routes": [*routes, Said("what is not named does not exist", NOT_FOUND)]}
+    host = {
+        "name": "policy",
+        "domains": ["*"],
+        "routes": [*routes, Said("what is not named does not exist", NOT_FOUND)],
+    }
     return {"name": "policy", "virtual_hosts": [Said(domains_why, host)] if domains_why else [host]}
 
 

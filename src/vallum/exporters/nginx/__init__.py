@@ -83,4 +83,3 @@ def _head() -> list[str]:
         "Needs nginx 1.18 or newer with auth_request, and `vallum envoy` with the same policy file: --http as below, and",
         "--accept-loss for what auth_request cannot show or do, which stands in the list of losses.",
     )
-

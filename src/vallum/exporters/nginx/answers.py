@@ -34,7 +34,9 @@ ANSWERS = complete(
         *(F.QUOTA_REQUESTS, F.QUOTA_CONCURRENT, F.WINDOW_SECOND, F.WINDOW_MINUTE, F.WINDOW_SPAN, F.SMOOTH),
         *(F.PER_PRINCIPAL, F.PER_IP, F.PER_ROUTE, F.PER_GLOBAL, F.STRICT, F.COST, F.QUOTA_CREDIT),
     ),
-    approximate("a rule that blocks addresses, or all but some, is there; joined with others Vallum holds it", RUN, F.WAF_IP_SET),
+    approximate(
+        "a rule that blocks addresses, or all but some, is there; joined with others Vallum holds it", RUN, F.WAF_IP_SET
+    ),
     asked(
         HERE,
         RUN,
@@ -47,7 +49,16 @@ ANSWERS = complete(
         "auth_request shows Vallum no body, so nothing in it can be looked at, counted or changed",
         SERVE,
         *(F.PRESET_JSON, F.PRESET_REQUEST, F.PRESET_METER, F.SHAPE, F.SCHEMA, F.BOUNDS, F.ALLOW_FIELDS),
-        *(F.DENY_FIELDS, F.ENCODINGS, F.IMAGES, F.REMOTE_URLS, F.SANITIZE, F.CHECK_PROMPT_INJECTION, F.CHECK_SQLI),
+        *(
+            F.DENY_FIELDS,
+            F.ENCODINGS,
+            F.IMAGES,
+            F.REMOTE_URLS,
+            F.SANITIZE,
+            F.CHECK_PROMPT_INJECTION,
+            F.CHECK_SQLI,
+            F.CHECK_XSS,
+        ),
         *(F.QUOTA_TOKENS, F.QUOTA_BYTES, F.QUOTA_MONEY, F.QUOTA_NAMED, F.PRICE, F.OUTPUT_TOKENS, F.OVERRUN),
     ),
     lost(

@@ -87,4 +87,6 @@ def _fence(quota: Quota, name: str, caller: str, cost: int) -> Fence:
     rate = ceil(quota.limit * 60 / (quota.window_s * cost))
     burst = (quota.most_at_once(quota.limit) + quota.credit) // cost - 1
     rule = f"limit_req zone={zone}" + (f" burst={burst} nodelay;" if burst > 0 else ";")
-    return Fence(f"limit_req_zone {by} zone={zone}:{ZONE} rate={rate}r/m;", f"{rule}  # {quota.limit} per {quota.window_s} s")
+    return Fence(
+        f"limit_req_zone {by} zone={zone}:{ZONE} rate={rate}r/m;", f"{rule}  # {quota.limit} per {quota.window_s} s"
+    )

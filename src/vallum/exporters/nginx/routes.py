@@ -73,7 +73,11 @@ def _body(most: int) -> list[str]:
     if most:
         return [f"client_max_body_size {most};"]
     none = comment("no body")
-    return [*none, 'if ($http_content_length ~ "[1-9]") { return 413; }', "if ($http_transfer_encoding) { return 413; }"]
+    return [
+        *none,
+        'if ($http_content_length ~ "[1-9]") { return 413; }',
+        "if ($http_transfer_encoding) { return 413; }",
+    ]
 
 
 def _query(route: Route) -> list[str]:
@@ -118,7 +122,6 @@ def _forward(config: Config, route: Route, wanted: RouteConfig, upstream: str) -
         ]
     hidden = sorted({"x-powered-by"} | {one.lower() for one in wanted.response.drop_headers if "*" not in one})
     return [*lines, *(f"proxy_hide_header {quote(one)};" for one in hidden)]
-
 
 
 def _own(config: Config, route: Route) -> set[str]:

@@ -25,7 +25,9 @@ def server(config: Config, largest: int, locations: list[list[str]], folder: str
         *_tls(config, folder),
         *_origin(config),
         "",
-        *comment("A path is matched as it is forwarded; a field that a server behind might read as another is dropped."),
+        *comment(
+            "A path is matched as it is forwarded; a field that a server behind might read as another is dropped."
+        ),
         "merge_slashes off;",
         "underscores_in_headers off;",
         "",
