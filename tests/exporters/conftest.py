@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 EVENT_GAP_S = 0.15
+WORDS = ("word0 ", "word1 kestrel-", "plum-9041 ", "word3 ")  # a secret between two events
 
 
 class Model:
@@ -49,8 +50,8 @@ class Model:
             writer.write(
                 f"HTTP/1.1 200 OK\r\n{talk}content-type: text/event-stream\r\nconnection: close\r\n\r\n".encode()
             )
-            for number in range(4):
-                writer.write(_event(number))
+            for word in WORDS:
+                writer.write(_event(word))
                 await writer.drain()
                 await asyncio.sleep(EVENT_GAP_S)
             writer.write(b"data: [DONE]\n\n")
@@ -63,8 +64,8 @@ class Model:
         await writer.drain()
 
 
-def _event(number: int) -> bytes:
-    choice = {"index": 0, "delta": {"role": "assistant", "content": f"word{number} "}, "finish_reason": None}
+def _event(word: str) -> bytes:
+    choice = {"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}
     event = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
     return b"data: " + json.dumps(event).encode() + b"\n\n"
 
@@ -91,7 +92,3 @@ def free_port() -> Callable[[], int]:
 
     return find
 
-
-def events(lines: list[tuple[float, str]]) -> list[tuple[float, Any]]:
-    """Return when each event of a stream came, and what it is."""
-    return [(at, json.loads(line[6:])) for at, line in lines if line.startswith("data: {")]
