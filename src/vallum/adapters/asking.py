@@ -88,23 +88,24 @@ class Asking:
         self.engine = house.engine
         self.driver = house.driver
         self.gates = Gates(house.clock)  # none: who calls the upstream is who knows whether it has room
-        self.service = self
         self.head = NO_CONTENT
         self.received_bytes = len(body.data)
         self.sent_bytes = 0
         self._leave: Leave | None = None
         self._refused: Refused | None = None
-        self._talk = Conversation(self, request, self)
+        self._talk = Conversation(self, request, self, self)
 
     async def decide(self, fault: Deny | None = None) -> Leave | Refused:
         """Return what becomes of the request.  `fault` refuses one that could not even be read."""
+        if fault is None and self._talk.x.request.headers.get("upgrade") is not None:
+            fault = Deny(Reason.INVALID_REQUEST, "ext_authz", "an upgrade: a tunnel that nothing reads")
         await self._talk.run(fault)
         if self._refused is not None:
             return self._refused
         assert self._leave is not None  # the conversation ends in one of the two
         return self._leave
 
-    # --- the house (conduct.House)
+    # --- the house (conduct.Home)
 
     def clock(self) -> float:
         """Return seconds of a clock that never goes back."""

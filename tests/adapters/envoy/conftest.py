@@ -17,13 +17,15 @@ import uvloop
 
 pytest.importorskip("grpc", reason="grpcio and protobuf are the extra 'envoy'")
 
+from vallum.adapters.envoy.limits import Limits
 from vallum.adapters.proxy.server import Listener
+from vallum.adapters.requestids import RequestIds
 from vallum.cli.keys import issue
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source
 from vallum.core import record
 from vallum.core.apikey import DEFAULT_PREFIX
-from vallum.mesh import Mesh, Terms
+from vallum.mesh import LOOPBACK, Mesh, Terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -157,13 +159,14 @@ class Got(NamedTuple):
 class Between:
     """Envoy between a caller and the model, and `vallum envoy` beside it."""
 
-    def __init__(self, mesh: Mesh, port: int, folder: Path) -> None:
+    def __init__(self, mesh: Mesh, port: int, folder: Path, *, passes_unknown: bool = False) -> None:
         self.mesh = mesh
         self.port = port
         self.folder = folder
         self.told: Told | None = None
         self.records: list[dict[str, Any]] = []
         self.context: ssl.SSLContext | None = None
+        self.limits = Limits(mesh, time.time, RequestIds(), LOOPBACK, passes_unknown=passes_unknown)  # noqa: TID251
         finish = mesh.finish
 
         def keep(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
@@ -249,7 +252,7 @@ async def _open(
     config, compiled = load_policy(source := parse_source(path, text.encode(), {}))
     given = terms or Terms()
     mesh = Mesh(config, compiled, source, given._replace(grpc="127.0.0.1:0", http="127.0.0.1:0"))
-    between = Between(mesh, free_port(), folder)
+    between = Between(mesh, free_port(), folder, passes_unknown=given.passes_unknown)
     model = Listener(between.answer)
     server = await loop.create_server(model.connect, "127.0.0.1", 0)
     async with AsyncExitStack() as stack:
