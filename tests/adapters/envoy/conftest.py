@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import uvloop
 
-pytest.importorskip("grpc", reason="grpcio and protobuf are the extra 'envoy'")
-
 from vallum.adapters.envoy.limits import Limits
 from vallum.adapters.proxy.server import Listener
 from vallum.adapters.requestids import RequestIds

@@ -59,7 +59,9 @@ async def test_without_the_key_no_word_on_certificates_is_believed(
     alice = authority.issue("spiffe://prod.example/alice")
     authority.issue("localhost").write(tmp_path, "server")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
-    policy = POLICY.replace("certs: {type: mtls, subject: san_uri, trust_domain: prod.example}", "certs: {type: api_key}")
+    policy = POLICY.replace(
+        "certs: {type: mtls, subject: san_uri, trust_domain: prod.example}", "certs: {type: api_key}"
+    )
     policy = "\n".join(line for line in policy.split("\n") if "client_certificate" not in line)
     async with between(policy, filters["authz"](peer=True), tls=True) as envoy:
         envoy.context = ssl.create_default_context(cadata=authority.pem.decode())

@@ -99,7 +99,9 @@ async def test_bodies_are_seen_whole_or_refused(between: Any, filters: Any, http
 
 @BOTH
 async def test_a_body_that_was_cut_off_is_refused(between: Any, filters: Any, http: bool) -> None:
-    async with between(POLICY.replace("max_bytes: 1000", "max_bytes: 9000"), filters["authz"](http=http, partial=True)) as envoy:
+    async with between(
+        POLICY.replace("max_bytes: 1000", "max_bytes: 9000"), filters["authz"](http=http, partial=True)
+    ) as envoy:
         bearer = ("Authorization", f"Bearer {envoy.key()}")
         body = b'{"a": "' + b"a" * 3000 + b'"}'
         for forged in ((), (("X-Envoy-Auth-Partial-Body", "false"),)):
