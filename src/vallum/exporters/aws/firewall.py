@@ -9,7 +9,7 @@ from vallum.core.decision import Reason
 from vallum.core.policy import Mode
 from vallum.exporters.aws import capacity
 from vallum.exporters.aws.made_rules import DETECTORS, made_rules
-from vallum.exporters.aws.notation import GetAtt, Noted, Sub, plain
+from vallum.exporters.aws.notation import GetAtt, Noted, Ref, Sub, plain
 from vallum.exporters.aws.pointers import text_places
 from vallum.exporters.aws.refusals import body
 from vallum.exporters.aws.scope import limited

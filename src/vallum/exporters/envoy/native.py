@@ -16,7 +16,8 @@ from vallum.exporters.envoy.limits import LIMITS, is_counted, route_limits
 from vallum.exporters.envoy.listener import CALLER
 from vallum.exporters.envoy.routes import NOT_FOUND, action, entry, match, route_table, shut
 from vallum.exporters.envoy.types import ROOT, typed
-from vallum.exporters.export import Answer
+from vallum.exporters.export import Answer, Kind
+from vallum.exporters.features import Feature
 from vallum.exporters.finding import Found
 
 if TYPE_CHECKING:
