@@ -86,6 +86,7 @@ def test_routes_that_cross_are_told(tmp_path: Path) -> None:
     assert any("the more literal one" in loss.detail for loss in made.losses)
 
 
+SCHEMA = "schema.json"
 OAUTH = {"type": "oauth2", "issuer": "https://issuer.example", "audience": "https://models.example"}
 MTLS = {"type": "mtls", "subject": "san_dns"}
 TLS = {"cert": "c.pem", "key": "k.pem", "client_ca": "ca.pem", "client_auth": "optional"}

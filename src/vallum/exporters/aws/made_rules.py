@@ -8,6 +8,7 @@ from vallum.checks.sqli import SqliConfig
 from vallum.checks.xss import XssConfig
 from vallum.core.policy import Mode
 from vallum.core.quota import Per
+from vallum.exporters.aws.methods import BODIED
 from vallum.exporters.aws.plans import amount, enforced
 from vallum.exporters.aws.pointers import step, text_places
 from vallum.exporters.aws.statements import INSPECTED_BYTES, transformations
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 WINDOWS_S = (600, 300, 120, 60)
 LEAST = 10  # the lowest limit that AWS takes
-BODIED = frozenset(("DELETE", "PATCH", "POST", "PUT"))
 DECODED = ["URL_DECODE_UNI", "HTML_ENTITY_DECODE"]
 BEHIND = "Put Vallum behind the API, with this policy."
 
