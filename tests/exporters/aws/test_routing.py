@@ -12,6 +12,8 @@ from vallum.exporters.export import ExportError, Kind
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vallum.exporters.export import Export
+
 
 def route(name: str, path: str, *methods: str, **rest: Any) -> dict[str, Any]:
     match = {"methods": list(methods or ("POST",)), "path": path, "exclude": rest.pop("exclude", [])}
@@ -207,3 +209,42 @@ def test_a_route_in_shadow_has_no_limits(tmp_path: Path) -> None:
     assert "RequestModels" not in method(found)
     assert "Throttle" not in str(properties(found, "AWS::ApiGateway::UsagePlan"))
     assert any(loss.feature == "quota.requests" and loss.kind is Kind.LOST for loss in made.losses)
+
+
+def test_a_route_in_shadow_is_left_out_of_rules_that_block(tmp_path: Path) -> None:
+    rules = [{"name": "one", "priority": 1, "statement": {"xss_match": {"field": "query_string"}}}]
+    routes = [route("a", "/a", web_acl="acl"), route("b", "/b", web_acl="acl", mode="shadow")]
+    (one,) = blocking(export(tmp_path, {"web_acls": {"acl": {"rules": rules}}, "routes": routes}))
+    assert "/b" in str(one["Statement"]["AndStatement"]["Statements"][0]["NotStatement"])
+    routes[0]["mode"] = "shadow"
+    assert blocking(export(tmp_path, {"web_acls": {"acl": {"rules": rules}}, "routes": routes})) == []
+
+
+def blocking(made: Export) -> list[dict[str, Any]]:
+    ((_, acl),) = properties(read(made), "AWS::WAFv2::WebACL").items()
+    return [rule for rule in acl["Rules"] if "Block" in rule["Action"]]
+
+
+def test_a_narrow_route_is_looked_at_though_a_wide_one_beside_it_is_not(tmp_path: Path) -> None:
+    rules = [{"name": "one", "priority": 1, "statement": {"xss_match": {"field": "query_string"}}}]
+    routes = [route("narrow", "/v1/predict", web_acl="acl"), route("wide", "/v1/**")]
+    (one,) = blocking(export(tmp_path, {"web_acls": {"acl": {"rules": rules}}, "routes": routes}))
+    condition, _ = one["Statement"]["AndStatement"]["Statements"]
+    spared, looked_at = condition["OrStatement"]["Statements"]
+    assert "NotStatement" in spared
+    assert "/v1/predict" in str(looked_at)
+
+
+def test_rules_of_two_web_acls_are_numbered_anew(tmp_path: Path) -> None:
+    rules = [{"name": "one", "priority": 5, "statement": {"xss_match": {"field": "query_string"}}}]
+    routes = [route("a", "/a", web_acl="x"), route("b", "/b", web_acl="y")]
+    overlay = {"web_acls": {"x": {"rules": rules}, "y": {"rules": rules}}, "routes": routes}
+    found = [(rule["Name"], rule["Priority"]) for rule in blocking(export(tmp_path, overlay))]
+    assert found == [("one", 0), ("one-2", 1)]
+
+
+def test_a_name_that_aws_waf_does_not_take_is_an_error(tmp_path: Path) -> None:
+    statement = {"xss_match": {"field": {"query_argument": "a" * 31}}}
+    rules = [{"name": "one", "priority": 5, "statement": statement}]
+    with pytest.raises(ExportError, match="30 characters"):
+        export(tmp_path, {"web_acls": {"x": {"rules": rules}}, "routes.0.web_acl": "x"})

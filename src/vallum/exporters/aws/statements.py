@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 INSPECTED_BYTES = 65_536  # of a body, by the web ACL of a REST API at the most (KB_64)
 OVERSIZE = {"match": "MATCH", "no_match": "NO_MATCH", "continue": "CONTINUE"}
+LONGEST_ARGUMENT = 30  # name of a query parameter
 REMEDY = "Put Vallum behind the API: it looks at the whole body, place by place."
 ALWAYS = {
     "ByteMatchStatement": {
@@ -88,6 +89,8 @@ class Rewriter:
             if part.header is not None:
                 return {"SingleHeader": {"Name": part.header.lower()}}
             if part.query_argument is not None:
+                if len(part.query_argument) > LONGEST_ARGUMENT:
+                    raise ExportError(f"{self.where}: AWS WAF takes names of {LONGEST_ARGUMENT} characters at most")
                 return {"SingleQueryArgument": {"Name": part.query_argument.lower()}}
             assert part.json_body is not None
             return {"JsonBody": self.json_body(part.json_body, self.oversize(body, negated))}
