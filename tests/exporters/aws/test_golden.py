@@ -1,12 +1,13 @@
 """Each kind of rule as a policy has it, and as AWS WAF has it: pairs of files in `golden/`.
 
 `{rules, mode, inspect_bytes}` are a web ACL's, `route` is merged into the route that it stands before, and `others` are
-paths of routes without it.  After a change: `pytest tests/exporters/aws/test_golden.py --golden`, and read the diff.
+paths of routes without it.  After a change: `GOLDEN=write pytest tests/exporters/aws/test_golden.py`, and read the diff.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,10 +64,10 @@ def part(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", PAIRS, ids=lambda path: path.stem)
-def test_a_rule_becomes_this(path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_rule_becomes_this(path: Path, tmp_path: Path) -> None:
     (tmp_path / "closed.json").write_text(json.dumps(CLOSED))
     found = part(export(tmp_path, overlay(yaml.safe_load(path.read_text()))).files[FILE])
     wanted = path.with_suffix(".aws.yaml")
-    if request.config.getoption("--golden"):
+    if os.environ.get("GOLDEN") == "write":
         wanted.write_text(found)
     assert found == wanted.read_text()
