@@ -1,7 +1,7 @@
 """Each kind of rule as a policy has it, and as AWS WAF has it: pairs of files in `golden/`.
 
 `{rules, mode, inspect_bytes}` are a web ACL's, `route` is merged into the route that it stands before, and `others` are
-paths of routes without it.  After a change: `GOLDEN=write pytest tests/exporters/aws/test_golden.py`, and read the diff.
+paths of routes without it.  After a change: `GOLDEN=write pytest` this file, and read the diff.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CALLERS = frozenset((Per.PRINCIPAL, Per.KEY))
 ARN = "arn:[a-z0-9-]+:"
 FEATURES: Mapping[type, Feature] = {
+    AnonymousConfig: Feature.AUTH_ANONYMOUS,
     ApiKeyConfig: Feature.AUTH_API_KEY,
     MintedConfig: Feature.AUTH_MINTED,
     MtlsConfig: Feature.AUTH_MTLS,
@@ -157,12 +158,13 @@ def answer_common(template: Template, listed: list[Entry]) -> None:
     """Say what becomes of what routes ask of callers besides a credential."""
     if not needs_certificates(template, listed):
         return
-    for entry in listed:
-        if kinds(template, entry) != {MtlsConfig}:
+    asked = dict.fromkeys([name for entry in listed for name in entry.config.auth.any_of])
+    for name in asked:
+        kind = type(template.config.authenticators[name])
+        if kind is not MtlsConfig:
             template.lose(
-                Feature.AUTH_SEVERAL,
-                f"routes.{entry.config.name}.auth.any_of",
-                "callers of this route need a certificate too: the domain asks everybody for one",
+                FEATURES[kind],
+                f"authenticators.{name}",
+                "its callers need a certificate too: the domain asks everybody for one",
                 "Export routes with certificates as an API of their own.",
-                Kind.APPROXIMATE,
             )
