@@ -14,7 +14,7 @@ from vallum.core.content import Upload
 from vallum.statements.part import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from vallum.statements.part import Trail
 
