@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).with_name("waf_data")
 
@@ -86,3 +87,42 @@ def prompts(*, held: bool) -> list[str]:
         for _ in range(80)
     ]
     return sorted(set(made))
+
+
+USUAL = {
+    "user": "user-8842",
+    "metadata": {
+        "session": "550e8400-e29b-41d4-a716-446655440000",
+        "tenant": "acme",
+        "region": "eu-west-1",
+        "plan": "pro",
+        "time": "2026-11-23T11:29:46Z",
+        "name": "Siobh\u00e1n O'Brien",
+        "mail": "s.obrien@example.ie",
+        "from": "https://shop.example/p/81?ref=mail&utm_source=x",
+        "note": "Please leave it at the neighbour's door; ring twice, don't call before 9",
+        "app": "shop/1.0 (Linux; x86_64)",
+        "feature": "search & compare",
+        "locale": "en-IE",
+        "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "tags": "books, maps, 12\" vinyl",
+        "address": "12 bis, rue de l'\u00c9glise, 75015 Paris",
+        "size": "6' x 4'",
+        "filter": "price < 20 and stock > 0",
+        "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+        "summary": "The customer asked for a refund of two orders, was told that it takes five days, and agreed to wait.",
+    },
+}
+
+
+def bodies() -> dict[str, dict[str, Any]]:
+    """Return the other fields of requests, by name: usual ones, and such as hold nothing but odd texts."""
+    odd = fields(held=False)
+    plain = " ".join(sorted(text for text in odd if text.isascii()))
+    many = {f"f{at}": (plain * 8)[at * 997 :][:8192] for at in range(128)}
+    return {
+        "usual": USUAL,
+        "odd, every one": {"metadata": {f"f{at}": odd[-at * 7 % len(odd)] for at in range(24)}},
+        "odd": {"metadata": dict(list(many.items())[:8])},
+        "odd, large": {"metadata": many},
+    }
