@@ -42,7 +42,7 @@ MESSAGE_SPARE_BYTES = 1_048_576  # of a message, beside the body: header fields,
 class Terms(NamedTuple):
     """Where a mesh is listened to, and what it is let off."""
 
-    grpc: str = "127.0.0.1:9191"
+    grpc: str = "127.0.0.1:9002"
     http: str | None = None
     accepted: frozenset[Beyond] = frozenset()
     passes_unknown: bool = False  # limits that the policy does not know
