@@ -5,8 +5,8 @@
 
 Leave is a 200, with the header fields for the upstream.  A refusal is the answer for the caller.  What Envoy would take
 for a failure of ours, which `failure_mode_allow` lets pass, or for leave, is a 403 to it: refusals of the 500s, and the
-gateway's own pages.  nginx turns all but 401 and 403 into its own 500: it is told the status, in `X-Vallum-Status` too, and
-the body in `X-Vallum-Problem`.
+gateway's own pages.  nginx turns all but 401 and 403 into its own 500: it is told the status in `X-Vallum-Status` too,
+and the body in `X-Vallum-Problem`.
 
 Rule: what is believed here (targets, addresses) is believed of listed peers alone.
 """

@@ -248,7 +248,7 @@ async def _running(command: list[str], port: int) -> AsyncIterator[None]:
 async def _open(
     folder: Path, policy: str, command: Callable[[int, str, str, str], list[str]], terms: Terms | None
 ) -> AsyncIterator[Between]:
-    """Open a model, a mesh, and what `command` starts before them: of a port, and where gRPC, HTTP and the model are."""
+    """Open a model, a mesh, and before them what `command` starts of a port and the places of gRPC, HTTP and model."""
     loop = asyncio.get_running_loop()
     path = folder / "policy.yaml"
     text = f'registry: "sqlite:///{folder}/vallum.db"\nlisten: {{drain_s: 0.2}}\n{policy}'
