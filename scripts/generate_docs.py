@@ -14,6 +14,7 @@ import inspect
 import pkgutil
 import sys
 import types
+from dataclasses import replace
 from difflib import unified_diff
 from enum import Enum
 from pathlib import Path
@@ -23,18 +24,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, ge
 import click
 import msgspec
 
-from vallum import authenticators, checks, leaks, provers, transforms
+from vallum import authenticators, checks, leaks, provers, statements, transforms
 from vallum.adapters.gates import Gate
 from vallum.cli.main import vallum
 from vallum.config.model import Config
 from vallum.core.decision import REASONS, Deny, Reason
 from vallum.core.exchange import Exchange, Headers, Request
 from vallum.core.extraction import Grade, Verdict
-from vallum.core.policy import Concurrency, Policy, Priority, Route, Throttle, Upstream
+from vallum.core.policy import Concurrency, Mode, Policy, Priority, Route, Throttle, Upstream
 from vallum.core.record import Timing
 from vallum.core.standing import Footing, Standing
 from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
+from vallum.core.web_acl import Action, Hit, Match, Rule, WebAcl
+from vallum.exporters import EXPORTERS
+from vallum.exporters.export import Kind
+from vallum.exporters.features import Feature
 from vallum.extraction.leak_meter import Leak
 from vallum.extraction.watchers import Count
 from vallum.metrics import Metrics
@@ -51,11 +56,21 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 HEADINGS = ("What it stops", "Config", "Cost", "Misses", "Example")
-METHODS = ("authenticate", "prove", "inspect", "clean", "apply", "watch")  # what the core calls; see core/protocols.py
+METHODS = (
+    "authenticate",
+    "prove",
+    "inspect",
+    "match",
+    "of",
+    "clean",
+    "apply",
+    "watch",
+)  # what the core calls; see core/protocols.py
 ROOMS = (
     ("Authenticators", "who is calling", authenticators),
     ("Provers", "who holds a key", provers),
     ("Checks", "what may come in", checks),
+    ("Statements", "what the rules of web ACLs say of requests", statements),
     ("Transforms", "what may go out", transforms),
     ("Leaks", "what must not be in an answer", leaks),
 )
@@ -376,14 +391,15 @@ class Plugin(NamedTuple):
 
 
 def plugin_modules() -> Iterator[tuple[str, str, types.ModuleType]]:
-    """Yield room, plug-in's type and module, for every module that defines a class the core can call."""
+    """Yield room, plug-in's type and module, for every module that defines classes the core can call."""
     for room, _, package in ROOMS:
         for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(found.name)
-            for _, member in inspect.getmembers(module, inspect.isclass):
-                name: Any = getattr(member, "type", None)
-                if member.__module__ == module.__name__ and isinstance(name, str) and _is_callable(member):
-                    yield room, name, module
+            own = [each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == found.name]
+            names: list[Any] = [getattr(member, "type", None) for member in own if _is_callable(member)]
+            names = [name for name in names if isinstance(name, str) and name]
+            if names:
+                yield room, ", ".join(names), module
 
 
 def _is_callable(member: type) -> bool:
@@ -497,6 +513,9 @@ def metrics_page() -> str:
     x.route = Route("", frozenset(), Pattern.parse("/"), upstream, (), throttle=Throttle())
     x.footing = Footing(Standing(recent=10.0))
     x.canary = "key_0"
+    rule = Rule("", Action.BLOCK)
+    x.route = replace(x.route, web_acl=WebAcl("", (rule,), Mode.ENFORCE))
+    x.matches.append(Match(rule, Hit("")))
     metrics.count(x, 404, Timing(0.0, 0.0))
     metrics.count_reload("swapped")
     metrics.count_material("swapped")
@@ -521,6 +540,36 @@ def metrics_page() -> str:
         if bounds:
             buckets.append(f"- `{name}`: {', '.join(bounds)}")
     return _page([*lines, "", "Buckets, in seconds:", "", *buckets])
+
+
+# --- exports ----------------------------------------------------------------------------------------------------------
+
+
+HELD = {None: "yes", Kind.APPROXIMATE: "nearly", Kind.LOST: "no", Kind.VALLUM: "by Vallum"}
+
+
+def exports_page() -> str:
+    """Return the page of what each exporter keeps of each feature."""
+    exporters = [EXPORTERS[name] for name in sorted(EXPORTERS)]
+    lines = [
+        "# What exports keep",
+        "",
+        "All that a policy can say, and what becomes of it in the configuration of each gateway.  *yes*: exactly; *nearly*:",
+        "it is there, and means a little less or other; *by Vallum*: it holds where the export asks Vallum itself; *no*: it",
+        "is not there.  Of one place in a policy the answer may be another: the command says so.  How to read it, and how",
+        "to close a gap: [exports](../exports.md).",
+        "",
+        _row("feature", "what the policy says", *(f"[{one.name}](#{one.name})" for one in exporters)),
+        _row(*["---"] * (2 + len(exporters))),
+    ]
+    for feature in Feature:
+        held = [HELD[one.answers[feature].kind] for one in exporters]
+        lines.append(_row(f"`{feature}`", feature.phrase, *held))
+    for one in exporters:
+        different = {feature: one.answers[feature] for feature in Feature if one.answers[feature].kind is not None}
+        rows = [(f"`{feature}`", answer.detail, answer.remedy) for feature, answer in different.items()]
+        lines += ["", f"## {one.name}", *_table(("feature", "what is different", "what to do"), rows)]
+    return _page(lines)
 
 
 # --- writing ----------------------------------------------------------------------------------------------------------
@@ -573,6 +622,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "config.md": config_page,
     "metrics.md": metrics_page,
     "disclosure.md": disclosure_page,
+    "exports.md": exports_page,
     "plugins.md": plugins_page,
     "presets.md": presets_page,
     "reasons.md": reasons_page,

@@ -219,7 +219,7 @@ CASES: Mapping[Feature, Case] = {
     Feature.PRECISION: _route("response.precision", {"fields": ["embedding"], "digits": 4}),
     Feature.RESPONSE_HEADERS: _route("response.headers", ["x-model"]),
     Feature.DROP_HEADERS: Case(
-        {"routes.0.response.headers": ["x-model"], "routes.0.response.drop_headers": ["date"]},
+        {"routes.0.response.headers": ["x-model"], "routes.0.response.drop_headers": ["etag"]},
         {"routes.0.response.headers": ["x-model"]},
     ),
     Feature.RESPONSE_BYTES: _route("response.max_bytes", 4096),

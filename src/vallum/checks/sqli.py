@@ -29,9 +29,9 @@ from msgspec import Meta
 
 from vallum.core.decision import Finding
 from vallum.core.policy import Mode
-from vallum.core.reading import read
-from vallum.signatures.search import search
-from vallum.signatures.sql import find_pieces, find_sqli
+from vallum.core.reading import Reading, read
+from vallum.signatures.search import Detector, Search
+from vallum.signatures.sql import find_pieces, find_sqli, find_takeover, find_whole, is_cued, join_short
 
 if TYPE_CHECKING:
     from vallum.core.content import Content
@@ -58,16 +58,26 @@ class Sqli:
     def __init__(self, config: SqliConfig) -> None:
         """Keep what was configured."""
         self.config = config
+        self._search = Search(self.type, Detector(is_cued, find_takeover), prompts=config.prompts == "search")
 
     def inspect(self, content: Content) -> Finding | None:
-        """Return the first string that breaks out; else say whether all of them do together."""
-        prompts = self.config.prompts == "search"
-        if finding := search(content, self.type, find_sqli, prompts=prompts):
+        """Return the first string that takes a statement over, or else that holds what belongs to attacks alone."""
+        if finding := self._search.inspect(content):
             return finding
-        strings = (*content.values, *content.keys) if prompts else content.unsaid
-        if len(strings) < 2:
-            return None
-        for reading in read("\n".join(strings)):
+        readings = self._search.readings(content)
+        for reading in readings:
             if name := find_pieces(reading.text, joined=reading.how.endswith("joined")):
-                return Finding(rule=self.type, where="", detail=f"{name} in {reading.how}")
+                return self._found(content, name, reading)
+        strings = self._search.strings(content)
+        lines = join_short(strings)  # of strings of one line each, every line is a whole value
+        for reading in readings if len(lines) == len(readings[0].text) else read(lines):
+            if not reading.how.endswith("joined") and (name := find_whole(reading.text)):
+                return self._found(content, name, reading)
         return None
+
+    def _found(self, content: Content, name: str, reading: Reading) -> Finding:
+        return self._search.found(content, f"{name} in {reading.how}", _holds)
+
+
+def _holds(text: str) -> bool:
+    return any(find_sqli(reading.text) for reading in read(text))

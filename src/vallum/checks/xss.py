@@ -24,8 +24,8 @@ import msgspec
 from msgspec import Meta
 
 from vallum.core.policy import Mode
-from vallum.signatures.html import find_xss
-from vallum.signatures.search import search
+from vallum.signatures.html import find_xss, is_cued
+from vallum.signatures.search import Detector, Search
 
 if TYPE_CHECKING:
     from vallum.core.content import Content
@@ -49,7 +49,8 @@ class Xss:
     def __init__(self, config: XssConfig) -> None:
         """Keep what was configured."""
         self.config = config
+        self._search = Search(self.type, Detector(is_cued, find_xss), prompts=config.prompts == "search")
 
     def inspect(self, content: Content) -> Finding | None:
         """Return the first string that a browser would run."""
-        return search(content, self.type, find_xss, prompts=self.config.prompts == "search")
+        return self._search.inspect(content)

@@ -69,11 +69,11 @@ def build_web_acl(faults: Faults, name: str, config: WebAclConfig, place: Place)
             if not is_labelled(key, labels):
                 _note_strange_label(faults, key, key_at, labels)
         built = builder.rule(rule, at)
+        labels.update(rule.labels)
         if built is None:
             continue
         if any(is_labelled(key, late) for key, _ in keys):
             built = replace(built, reads_body=True)
-        labels.update(rule.labels)
         if built.reads_body:
             late.update(rule.labels)
         rules.append(built)
@@ -89,7 +89,7 @@ def find_web_acl(faults: Faults, known: Mapping[str, WebAcl], route: model.Route
     if acl is not None and not PRESETS[route.preset].request.media_types:
         for rule in acl.rules:
             if rule.reads_body:
-                message = f"rule {rule.name!r} looks at the body; a raw route passes bodies unread"
+                message = f"rule {rule.name!r} needs the body; a raw route passes bodies unread"
                 faults.note(at, message, "leave out preset: raw, or give the route a web ACL of its own")
     return acl
 
@@ -227,7 +227,7 @@ class _Builder:
                 Expressions([pattern])
             except ValueError as error:
                 good = False
-                self._faults.note((*place, "patterns", index), f"{error}", "expressions are matched in linear time")
+                self._faults.note((*place, "patterns", index), str(error))
         return RegexMatch(field, Expressions(config.patterns)) if good else None
 
     def _ip_set(self, config: IpSetConfig, place: Place) -> Statement | None:

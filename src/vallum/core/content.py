@@ -144,6 +144,7 @@ class Content:
         self._text: str | None = None  # both made when first asked for
         self._readings: tuple[Reading, ...] | None = None
         self._unsaid: tuple[str, ...] | None = None
+        self._unsaid_readings: tuple[Reading, ...] | None = None
         self._find_passages = passages
         self._collect(max_depth, shape)
         for name, value in self.query:
@@ -190,7 +191,7 @@ class Content:
         self.aside |= {id(text) for text in data}
         self.document = document
         self.values = [text for text in self.values if id(text) not in self.aside]
-        self._text = self._readings = self._unsaid = None
+        self._text = self._readings = self._unsaid = self._unsaid_readings = None
 
     @property
     def text(self) -> str:
@@ -224,6 +225,15 @@ class Content:
                 strings = tuple([text for text in strings if not _take(said, text)])
             self._unsaid = strings
         return self._unsaid
+
+    @property
+    def unsaid_readings(self) -> tuple[Reading, ...]:
+        """The readings of what nobody says to the model, one string a line."""
+        if self.is_one_voice:
+            return self.readings
+        if self._unsaid_readings is None:
+            self._unsaid_readings = read("\n".join(self.unsaid))
+        return self._unsaid_readings
 
     @property
     def readings(self) -> tuple[Reading, ...]:

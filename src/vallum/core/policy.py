@@ -176,6 +176,7 @@ class Intake:
     apart: tuple[tuple[Ask, Ask], ...] = ()  # members that may not stand in one request
     schema: Callable[[Content], Finding | None] | None = None
     schemas: tuple[str, ...] = ()  # what `schema` is made of, for people
+    document: Any = None  # the route's own JSON Schema, for who writes it down elsewhere
     images: Sanitiser | None = None
     images_mode: Mode = Mode.ENFORCE
     checks: tuple[Guard, ...] = ()

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vallum.exporters.aws import Aws
+from vallum.exporters.envoy import Envoy
 from vallum.exporters.kong import Kong
+from vallum.exporters.nginx import Nginx
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from vallum.exporters.export import Exporter
 
-_ALL: tuple[Exporter, ...] = (Kong(),)
+_ALL: tuple[Exporter, ...] = (Aws(), Envoy(), Envoy(native=True), Kong(), Nginx())
 EXPORTERS: Mapping[str, Exporter] = {exporter.name: exporter for exporter in _ALL}

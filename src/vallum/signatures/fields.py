@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)', re.DOTALL)
 _PAIR = re.compile(r"(?:^|[?&;\s])[\w.\[\]$%-]{1,64}=([^&\n]++)")
 
+MOST_SEGMENTS = 8
+"""Segments of a path behind each of which an attack may begin."""
+
 
 def split_fields(text: str) -> Iterator[str]:
     """Yield the text, then what look like its fields."""
@@ -25,6 +28,13 @@ def split_fields(text: str) -> Iterator[str]:
         for match in _STRING.finditer(text):
             if len(match[1]) > 1:
                 yield match[1]
+    if start == "/":
+        at = text.find("/", text.find("/") + 1)
+        for _ in range(MOST_SEGMENTS):
+            if at < 0:
+                break
+            yield text[at + 1 :]
+            at = text.find("/", at + 1)
     if "=" in text:
         for match in _PAIR.finditer(text):
             if match.start(1) or match.end(1) < len(text):

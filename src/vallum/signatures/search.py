@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.core.decision import Finding
 from vallum.core.reading import read
@@ -12,27 +12,54 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from vallum.core.content import Content
+    from vallum.core.reading import Reading
 
-LONGEST_QUIET = 3
-"""Characters of a string that is too short to attack anything."""
-
-
-def search(content: Content, rule: str, find: Callable[[str], str | None], *, prompts: bool) -> Finding | None:
-    """Return what `find` finds first, of what is said to the model too if `prompts`."""
-    strings = (*content.values, *content.keys) if prompts else content.unsaid
-    for text in strings:
-        if found := _find(text, find):
-            where = ""
-            if len(content.values) + len(content.keys) <= MOST_PLACES:
-                where = content.locate(lambda value: _find(value, find) != "", unsaid=not prompts)
-            return Finding(rule=rule, where=where, detail=found)
-    return None
+FOR_MODELS = ("joined", "spaced", "leet")
+"""Readings of what only a model reads together."""
 
 
-def _find(text: str, find: Callable[[str], str | None]) -> str:
-    if len(text) <= LONGEST_QUIET:
+class Detector(NamedTuple):
+    """What looks for one kind of attack in one text."""
+
+    cued: Callable[[str], bool]  # whether a text, or any line of it, could hold one: cheap, and sure of its no
+    find: Callable[[str], str | None]
+
+
+class Search:
+    """A search of all strings, or of those that nobody says to the model."""
+
+    def __init__(self, rule: str, detector: Detector, *, prompts: bool) -> None:
+        """Keep what is looked for, and where."""
+        self._rule, self._detector, self._prompts = rule, detector, prompts
+
+    def strings(self, content: Content) -> tuple[str, ...]:
+        """Return what is searched."""
+        return (*content.values, *content.keys) if self._prompts else content.unsaid
+
+    def readings(self, content: Content) -> tuple[Reading, ...]:
+        """Return the readings of all that is searched, one string a line."""
+        return content.readings if self._prompts else content.unsaid_readings
+
+    def inspect(self, content: Content) -> Finding | None:
+        """Return the first string in which something is found."""
+        if not any(self._detector.cued(reading.text) for reading in self.readings(content)):
+            return None
+        for text in self.strings(content):
+            if found := self._find(text):
+                return self.found(content, found, lambda text: self._find(text) != "")
+        return None
+
+    def found(self, content: Content, found: str, holds: Callable[[str], bool]) -> Finding:
+        """Make a finding, and look for the first place that `holds` it."""
+        where = ""
+        if len(content.values) + len(content.keys) <= MOST_PLACES:
+            where = content.locate(holds, unsaid=not self._prompts)
+        return Finding(rule=self._rule, where=where, detail=found)
+
+    def _find(self, text: str) -> str:
+        for reading in read(text):
+            if reading.how.endswith(FOR_MODELS):
+                break
+            if self._detector.cued(reading.text) and (name := self._detector.find(reading.text)):
+                return f"{name} in {reading.how}"
         return ""
-    for reading in read(text):
-        if name := find(reading.text):
-            return f"{name} in {reading.how}"
-    return ""

@@ -1,4 +1,17 @@
-"""Statements of statements: all of them, any of them, not this one."""
+"""Match what all of some statements match, any of them, or what one does not.
+
+What it stops
+    What no single statement can tell: an injection from outside a network, a method on a path.
+Config
+    `and` and `or` take at least two statements, `not` takes one; nested up to 16 deep.
+Cost
+    That of the statements within; `and` ends at the first that does not match, `or` at the first that does.
+Misses
+    What the statements within miss.  `not` turns their caution round: under it a body over `inspect_bytes`, which
+    counts as a match, is none.
+Example
+    statement: {and: [{byte_match: {field: method, search: DELETE}}, {not: {ip_set: {addresses: [10.0.0.0/8]}}}]}
+"""
 
 from __future__ import annotations
 

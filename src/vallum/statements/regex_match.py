@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from vallum.statements.field import Field
 
 
+NOT_LINEAR = "cannot be matched in linear time; write it without"
+TOLD = {
+    "Zero-width": f"lookaround {NOT_LINEAR}",
+    "Back-references": f"a backreference {NOT_LINEAR}",
+    "empty buffer": "occurs in every text, the empty one too",
+}
+
+
 class Expressions:
     """A compiled set of expressions.  Safe to search from several threads."""
 
@@ -43,7 +51,8 @@ class Expressions:
                 flags=[hyperscan.HS_FLAG_SINGLEMATCH] * len(patterns),
             )
         except hyperscan.error as error:
-            raise ValueError(f"{error}".rstrip(".")) from error
+            words = str(error).rstrip(".")
+            raise ValueError(next((said for sign, said in TOLD.items() if sign in words), words)) from error
         # A scan owns its scratch: list.pop and list.append are atomic, so two scans never share one.
         self._scratches: list[hyperscan.Scratch] = []
 

@@ -21,7 +21,11 @@ _EVENTS = (
     " transitioncancel transitionend transitionrun transitionstart unhandledrejection unload volumechange waiting"
     " webkitanimationend webkittransitionend wheel zoom"
 )
-HANDLER = re.compile(rf"(?:^|[\s/\"'`;,>\x00])on(?:{'|'.join(_EVENTS.split())})[\s\x00]{{0,16}}=", re.IGNORECASE)
+HANDLER = re.compile(
+    r"[\"'`]\s{0,4}(?:on(?!ce|ly|line)[a-z]{4,40}|formaction|srcdoc|xlink:href)\s{0,4}="
+    rf"|(?:^|[\s/\"'`;,>\x00])on(?:{'|'.join(_EVENTS.split())})[\s\x00]{{0,16}}=",
+    re.IGNORECASE,
+)
 ANY_HANDLER = re.compile(r"on[a-z]{3,40}$")
 
 # The start of an address whose scheme runs what follows; what follows must look like code, not like a title.
@@ -33,12 +37,12 @@ _GAP = r"[\x00-\x20\xad\u200b]{0,8}"
 _SPREAD = _GAP.join("javascript")
 CODE_ADDRESS = re.compile(
     rf"(?:^|[\"'=(\s`>]|url\(){_GAP}(?:feed:|view-source:)?(?:{_SPREAD}|{_GAP.join('vbscript')}|livescript){_GAP}:"
-    r"(?=\s{0,8}(?:[\w$.\[\]'\"]{1,60}\s?[(`=\[]|[/(!`+~\[{\"'%&;<>-]|void\b|[\w.$]{1,40}\)))",
+    r"(?=\s{0,8}(?:[\w$.\[\]'\"]{1,60}\s?[(`=\[]|[\\/(!`+~\[{\"'%&;<>-]|void\b|[\w.$]{1,40}\)))",
     re.IGNORECASE,
 )
 DATA_ADDRESS = re.compile(
     r"(?:^|[\"'=(\s`>])data\s{0,4}:\s{0,4}(?:text/(?:html|xml|javascript)|image/svg\+xml|application/(?:xhtml|xml|"
-    r"x?-?javascript))[^,\n]{0,80},",
+    r"x?-?javascript))[^,\n]{0,80},|\bdata\s{0,4}:[^,<\n]{0,80},\s{0,4}<\w",
     re.IGNORECASE,
 )
 
@@ -58,9 +62,12 @@ BREAKOUT = re.compile(
     rf"(?<![\w.]){_CALL}",
     re.IGNORECASE,
 )
-ALONE = re.compile(rf"[\s;,(!+~{{}}[\]-]{{0,8}}(?:void\s{{0,4}})?\(?{_CALL}", re.IGNORECASE)
+ALONE = re.compile(
+    rf"(?!print|open|throw|function|location|constructor)[\s;,(!+~{{}}[\]-]{{0,8}}(?:void\s{{0,4}})?\(?{_CALL}",
+    re.IGNORECASE,
+)
 PLACE = re.compile(
-    r"\bdocument\s{0,4}(?:\.\s{0,4}(?:cookie|domain|location|write(?:ln)?\s{0,4}\(|url\b|body\.|documentelement|"
+    r"\bdocument\)?\s{0,8}(?:\.\s{0,8}(?:cookie|domain|location|write(?:ln)?\s{0,4}\(|url\b|body\.|documentelement|"
     r"createelement\s{0,4}\(|getelement|queryselector|head\.|defaultview|implementation)|\[['\"`])"
     r"|\bwindow\s{0,4}(?:\.\s{0,4}(?:location|name|open|onerror|history)\b|\[['\"`])"
     r"|\b(?:location|top|self|parent|window|globalthis|this|frames)\s{0,4}\[\s{0,4}(?:['\"`/]|\w{1,20}\s{0,4}[+\]])"
@@ -69,11 +76,15 @@ PLACE = re.compile(
     r"|\bconstructor\s{0,4}(?:\.\s{0,4}constructor|\(\s{0,4}['\"`])|\.constructor\s{0,4}[.\[(]|\[['\"`]constructor['\"`]\]"
     r"|\b__proto__\b\s{0,4}[.\[=]|\bstring\s?\.\s?fromcharcode\s{0,4}\(|\beval\s{0,4}\(\s{0,4}(?:atob|unescape|string|name|location)"
     r"|\b(?:localstorage|sessionstorage)\s{0,4}(?:\.|\[)|\bonerror\s{0,4}=\s{0,4}(?:alert|eval|confirm|prompt)"
+    r"|[\"']\s{0,4}(?:in|instanceof)\s{0,4}[\w.$]{1,40}\s{0,4}=(?!=)"
+    r"|\]\s{0,4}\.\s{0,4}\w{1,20}\s{0,4}\.\s{0,4}(?:call|apply)\s{0,4}[`(]"
     r"|\bimport\s{0,4}\(\s{0,4}['\"`](?:https?:|//|data:)",
     re.IGNORECASE,
 )
 # A program of six signs alone, and a page's template that runs an expression.
-SIGNS = re.compile(r"(?:\[\]|!\[\]|\+\[\]|\(!\[\]|\(\[\]|\[!\[\]\]|!\+\[\]|\{\}\+|\+!!?\[\]|[()+!\[\]]){24}")
+SIGNS = re.compile(
+    r"!!\[\]|\(!\[\][ +]{0,4}\[\]\)|\[\]\[\(|\+\[\]|\[!\[\]\]|(?:\[\]|!\[\]|\+\[\]|\(!\[\]|\(\[\]|\[!\[\]\]|!\+\[\]|\{\}\+|\+!!?\[\]|[()+!\[\]]){24}"
+)
 TEMPLATE = re.compile(
     r"(?:\{\{|\$\{|<%|#\{|\[\[)[^{}\n]{0,200}?(?:\w\s{0,4}\(|constructor|__|\bthis\b|=>|\b\d+\s?\*\s?\d+\b|`)[^\n]{0,200}?(?:\}\}?|%>|\]\])"
 )

@@ -28,7 +28,7 @@ class Tag(NamedTuple):
 RUNNING = frozenset(
     "script iframe frame frameset object embed applet base basefont bgsound link meta style svg math isindex xml import"
     " layer ilayer noscript template portal fencedframe animate animatetransform animatemotion set foreignobject handler"
-    " listener xss xsl:script plaintext xmp noembed textarea marquee".split()
+    " listener xss xsl:script plaintext vmlframe include xmp noembed textarea marquee".split()
 )
 # Attributes that hold an address or a document.
 ADDRESSES = frozenset(
@@ -37,7 +37,7 @@ ADDRESSES = frozenset(
 )
 
 # After `<`: a name, glued to anything but what ends it.  Controls within it are dropped, as some parsers do.
-_OPEN = re.compile(r"<[\x00-\x20]{0,4}([a-z][^\s/>\"'=<]{0,64})", re.IGNORECASE)
+_OPEN = re.compile(r"<[\x00-\x20]{0,4}([a-z][\w:.-]{0,64})", re.IGNORECASE)
 _ATTRIBUTE = re.compile(
     r"[\s/\"'`,;]*([^\s=>/\"'<][^\s=>/\"'<]{0,200})"  # a name
     r"(?:\s*=\s*(?:\"([^\"]*+)\"?|'([^']*+)'?|`([^`]*+)`?|([^\s>\"'`][^\s>]*+)))?",
@@ -52,7 +52,7 @@ def read_tags(text: str) -> Iterator[Tag]:
         match = _OPEN.search(text, at)
         if match is None:
             return
-        name = match[1].replace("\x00", "").lower()
+        name = match[1].lower()
         attributes, at = _read_attributes(text, match.end())
         yield Tag(name, attributes)
 
@@ -69,7 +69,7 @@ def _read_attributes(text: str, start: int) -> tuple[list[tuple[str, str]], int]
             at += 1
             continue
         value = match[2] or match[3] or match[4] or match[5] or ""
-        attributes.append((match[1].replace("\x00", "").lower(), value))
+        attributes.append((match[1].lower(), value))
         at = match.end()
     return attributes, at
 

@@ -11,24 +11,16 @@ from typing import TYPE_CHECKING, Literal
 
 from vallum.signatures.fields import split_fields
 from vallum.signatures.patterns import PatternSet
-from vallum.signatures.sql.grammar import judge
+from vallum.signatures.sql.grammar import is_cued, judge
 from vallum.signatures.sql.pieces import LONGEST_WHOLE, SQL, WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["find_pieces", "find_sqli"]
+__all__ = ["find_pieces", "find_sqli", "find_takeover", "find_whole", "is_cued"]
 
-_INNER = tuple(pattern for pattern in SQL if not pattern.name.startswith(WHOLE))
-_PARTS = PatternSet(_INNER)
+_PARTS = PatternSet(pattern for pattern in SQL if not pattern.name.startswith(WHOLE))
 _WHOLES = PatternSet(pattern for pattern in SQL if pattern.name.startswith(WHOLE))
-
-# A text without any of these says nothing to a database.
-_CUE = re.compile(
-    r"['\"`;#=<>|&*@()$_]|--|\b(?:union|or|and|select|having|order|exec|case|from|into|drop|insert|update|delete|create"
-    r"|alter|truncate|limit|like|shutdown|declare|waitfor|where|northwind|tempdb|msdb|like|when|between|regexp)\b",
-    re.IGNORECASE,
-)
 
 # Joined lines bring together what a line's end held apart: two statements of a script are no stacked query.
 _BLIND_TO_LINES = frozenset(("stacked.verb", "probe.time", "taut.quote"))
@@ -43,8 +35,19 @@ def find_sqli(text: str, *, sensitivity: Literal["low", "high"] = "low") -> str 
 
     The text is one value, or a whole body, query or header field, whose fields are then looked at one by one as well.
     """
+    eager = sensitivity == "high"
     for field in split_fields(text):
-        if _CUE.search(field) and (name := _find(field, eager=sensitivity == "high")):
+        if (eager or is_cued(field)) and (name := judge(field, eager=eager)):
+            return name
+        if name := find_pieces(field) or (is_short(field) and find_whole(field)) or None:
+            return name
+    return None
+
+
+def find_takeover(text: str) -> str | None:
+    """Return the name of the rule by which a text, or a field of it, takes a statement over, or None."""
+    for field in split_fields(text):
+        if is_cued(field) and (name := judge(field)):
             return name
     return None
 
@@ -58,14 +61,19 @@ def find_pieces(text: str, *, joined: bool = False) -> str | None:
     return None
 
 
-def _find(text: str, *, eager: bool) -> str | None:
-    if name := judge(text, eager=eager):
-        return name
-    if name := find_pieces(text):
-        return name
-    if len(text) <= LONGEST_WHOLE and "\n" not in text.strip() and (hits := _WHOLES.scan(text)):
-        return hits[0].name
-    return None
+def find_whole(text: str) -> str | None:
+    """Return the name of the pattern that fills a line of a text, or None."""
+    return next((hit.name for variant in _uncommented(text) for hit in _WHOLES.scan(variant)), None)
+
+
+def is_short(text: str) -> bool:
+    """Say whether a mere piece of SQL could fill a text."""
+    return len(text) <= LONGEST_WHOLE and "\n" not in text.strip()
+
+
+def join_short(texts: Iterable[str]) -> str:
+    """Return the texts that a mere piece of SQL could fill, one a line."""
+    return "\n".join(filter(is_short, texts))
 
 
 def _uncommented(text: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.signatures.sql.tokens import classify
+from vallum.signatures.sql.tokens import WORDS, classify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ QUOTED = _rules({
     "quote.call": r"\)*l[xla(]*(?:[zC]|w?\(*S|f\()",
     "quote.union": r"\)*;?u[A(]*S",
     "quote.stack": r"\)*;+(?:[KSzE]|u[A(]*S|C|#|w\()",
-    "quote.operate": r"\)*[aox]+[xao(]*(?:[zS]|CH|f\(|Q$|[snwvVT]\)*(?:#|l[xla(]*[snvVTwQ]))",
+    "quote.operate": r"\)*[aox]+[xao(]*(?:[zS]|CH|f\(|Q$|[snwvVT]\)*(?:#|l[xla(]*[snvVTwQ])|[snvV]\)*[ao]+Q)",
     "quote.condition": r"\)*[aox]*o[xa(]*(?:n\)*#|Q$|\(S)",
     "quote.order": r"\)*OB(?:n|.{0,20}#)",
     "quote.having": rf"\)*W[xa(]*{VALUE}{CALL}\)*[xo]*o",
@@ -59,9 +59,9 @@ BARE = _rules({
     "bare.compare": rf"[xa(]*[ns]\)*l[xla(]*{VALUE}{CALL}\)*[xo]*o[xoa(]*{VALUE}",
     "bare.name": r"(?:[xa(]*w\)*)?l[xla(]*(?:n\)*[xo]*on|s\)*[xo]*o[sQ]|w\)*on\)*#)",
     "bare.bracket": rf"[wnsT]\)+l[xla(]*{VALUE}{CALL}\)*[xo]*o",
-    "bare.true": r"[xa(]*[ns]\)*l[xa(]*(?:n\)*#|T)",
+    "bare.true": r"[xa(]*[ns]\)*l[xa(]*(?:n\)*#|T|w?\(+S)",
     "bare.union": r"[^S]{0,40}?u[A(]*S(?:[nsvVzftTQ(]|a[,F]|w[,F(].{0,200}[F#]|w#)",
-    "bare.stack": r"[^SK;]{0,12}?;+(?:K[RFIfzvVs#]|Kw[E#]|z|E[vV]|S[nsvVzfa(])",
+    "bare.stack": r"[^SK;]{0,12}?;+(?:K[RFIfzvVs#]|Kw[E#sQ]|z|E[vV]|S[nsvVzfa(])",
     "bare.call": r"[nsvV]?\)*(?:[laox,(;]|S|W)+z\(|w\)*[la,;][xla(]*z\(|\(*z\([^)]{0,80}\)\)*(?:[#;l]|$)",
     "bare.execute": r"[^S]{0,8}?K[wz]?z",
     "bare.schema": r".{0,60}?[SuWl,(][^;]{0,60}F[(w,]{0,6}t",
@@ -72,7 +72,7 @@ BARE = _rules({
     "bare.select": r"[nsw]?\)*[laox(,]*\(+S(?:[^F]{0,60}F[(wtb]|[fzVn])",
     "bare.function": r"[ns]\)*l[xa(]*f\(|[ns]\)*[ao]+[xa(]*f\(.{0,80}[zS]",
     "bare.procedure": r".{0,40}?Rz\(",
-    "bare.file": r".{0,60}?S.{0,60}I[IR]?[sQ]",
+    "bare.file": r"(?:.{0,60}?S.{0,60}|[ns]\)*)I[IR]?[sQ]",
 })  # fmt: skip
 
 # Whole statements, and ends without a beginning: honest where people write about SQL, so for high sensitivity alone.
@@ -92,6 +92,33 @@ _SUM = re.compile(r"(?<=[snvVT])(?:[a.][xa]*[snvVT])+")
 _QUOTES = (("q", re.compile("q")), ("d", re.compile("d")), ("b", re.compile("b")))
 _INNER = re.compile(r"(?<=\w)'(?=\w)")
 _COMMENT = re.compile(r"/\*[^*]{0,200}\*{1,9}/")
+
+
+# What every rule needs: a quote and what goes on as SQL, or a word of SQL.  Each search is linear.
+_WORD_CUES = "|".join(
+    word
+    for letter in "loxuKWOILHzaCSt"
+    for word in WORDS[letter].split(" ")
+    if (word.replace("_", "").isalpha() and letter not in "LOaxIHKS") or (letter in "LOIHKa" and word.isalpha())
+)
+_AFTER_QUOTE = re.compile(
+    rf"['\"`\u00b4][\s)]*+(?:[|&!=<>~+*/%^:;,#@-]|(?:{_WORD_CUES}|not|select|exec)\b)", re.IGNORECASE
+)
+_BARE = re.compile(
+    rf";|@@|/\*|\b(?:union|except|intersect|minus|select|having|case|into|order|waitfor|exec|execute)\b"
+    rf"|\b(?:{'|'.join(map(re.escape, WORDS['z'].split(' ')))})\b",
+    re.IGNORECASE,
+)
+_LOGIC = re.compile(r"\|\||&&|\b(?:x?or|and)\b", re.IGNORECASE)
+_COMPARED = re.compile(
+    r"[=<>~#(]|--|\b(?:r?like|ilike|regexp|glob|between|in|is|similar|sounds|match|isnull|notnull|true|false)\b",
+    re.IGNORECASE,
+)
+
+
+def is_cued(text: str) -> bool:
+    """Say whether a text could obey a rule: cheap, and sure of its no."""
+    return bool(_AFTER_QUOTE.search(text) or _BARE.search(text) or (_LOGIC.search(text) and _COMPARED.search(text)))
 
 
 def judge(text: str, *, eager: bool = False) -> str | None:

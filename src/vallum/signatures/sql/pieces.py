@@ -244,8 +244,8 @@ FRAGMENTS = (
     Pattern(
         "whole.probe",
         1.0,
-        rf"^(?:\W{{0,4}}|/\w{{1,20}}/)(?:sleep|benchmark|pg_sleep|div|mod|glob|if){GAP}\([^)\n]{{0,60}}\)?"
-        rf"\)?\W{{0,3}}$",
+        rf"^(?:\W{{0,4}}|/\w{{1,20}}/)(?:(?:sleep|benchmark|pg_sleep){GAP}\([^)\na-z]{{0,60}}"
+        rf"|(?:div|mod|glob|if){GAP}\((?:[^)\n]{{0,60}}[,=<>'][^)\n]{{0,60}}|\d{{0,9}}))\)?\)?\W{{0,3}}$",
     ),
     Pattern("whole.symbol", 1.0, rf"^{NAME}\W{{0,2}}(?:&&|\|\|)[^\n]{{1,120}}$"),
     Pattern(
@@ -258,7 +258,7 @@ FRAGMENTS = (
     Pattern(
         "whole.clause",
         1.0,
-        rf"^\W{{0,4}}(?:union|select|having|(?:order|group){SPACE}by|exec|execute"
+        rf"^[^\w'\"\n]{{0,4}}(?:union|select|having|(?:order|group){SPACE}by|exec|execute"
         rf"|waitfor|declare|except|procedure|from)\b[^.?\n]{{0,200}}(?:[(,=`'\"@*]"
         rf"|--|#|/\*?|\b(?:from|null|limit|where|case|case when))\W{{0,3}}$",
     ),
@@ -273,14 +273,14 @@ FRAGMENTS = (
     Pattern(
         "whole.statement",
         1.0,
-        rf"^\W{{0,3}}(?:drop|truncate|alter|create){SPACE}(?:{TABLE}\b[^\n]{{0,300}}"
-        rf"|\w+;?\W{{0,4}})$|^\W{{0,3}}(?:drop|truncate){SPACE}\w{{1,40}}\W{{0,4}}$"
+        rf"^\W{{0,3}}(?:drop|truncate|alter|create){SPACE}{TABLE}\b(?:{SPACE}\w+)?(?:\W{{0,4}}$|"
+        rf"{GAP}[(;=`'\"#]|{SPACE}\w+{SPACE}(?:as|on|for|add|is|set)\b)|^\W{{0,3}}(?:drop|truncate){SPACE}\w{{1,40}}\W{{1,4}}$"
         rf"|^{NAME}\W{{0,3}}(?:declare|set){SPACE}@\w|\bgroup{SPACE}by\b[^\n]{{0,80}}\bhaving\b",
     ),
     Pattern(
         "whole.in",
         1.0,
-        rf"^\W{{0,3}}in{GAP}\([^\n]{{1,390}}$|^\W{{0,3}}like{SPACE}\w{{1,20}}$|^\W{{0,2}}\'[\[{{][^\n]"
+        rf"^\W{{0,3}}in{GAP}\((?:{GAP}select\b|{GAP}{Q}|[\d, ]{{1,200}}\)\W{{0,3}}$|\w{{1,20}}\({{1,9}}select)|^\W{{0,3}}like{SPACE}\w{{1,20}}$|^\W{{0,2}}\'[\[{{][^\n]"
         rf"{{1,200}}[\]}}]\'{GAP}[<>=@?#:-]",
     ),
     Pattern(
@@ -322,7 +322,7 @@ FRAGMENTS = (
         "whole.like",
         1.0,
         rf"^[^\n]{{0,40}}\blike(?:{SPACE})?['\"(]$|^\)\s{{0,4}}(?:when|like|then"
-        rf"|else|end|in|as)\b[^\n]{{0,40}}$|^\W{{0,3}}case{SPACE}when\b",
+        rf"|else|end|in|as)\b[^\n]{{0,40}}$|^\W{{0,3}}case{SPACE}when\b[^\n]{{0,60}}(?:\bthen\b|[=<>])",
     ),
     Pattern(
         "whole.open",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 # One letter a class.  What is not listed: w, a word; n, a number; p, other punctuation.
-_WORDS = {
+WORDS = {
     "l": "or and xor && ||",  # logic
     "x": "not ! binary",  # before an operand
     "o": "= == <=> <> != < > <= >= ~ !~ ~* like rlike ilike regexp glob between in is similar sounds match isnull"
@@ -67,7 +67,7 @@ _WORDS = {
     "N": "\n",
     "e": "'' \"\" ``",  # a string of nothing
 }
-_CLASS = {word: letter for letter, words in _WORDS.items() for word in words.split(" ")}
+_CLASS = {word: letter for letter, words in WORDS.items() for word in words.split(" ")}
 _FIRST = {
     **dict.fromkeys("0123456789", "n"),
     **dict.fromkeys("abcdefghijklmnopqrstuvwxyz_$", "w"),
