@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cfnlint.decode import cfn_yaml
-
 from tests.exporters.cases import Overlay, load, write_policy
+
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source, read_source
 from vallum.exporters.aws import Aws
@@ -40,7 +40,8 @@ def export_hostile(folder: Path, overlay: Overlay) -> Export:
 
 def parse(text: str) -> dict[str, Any]:
     """Return a template as cfn-lint reads it: short functions in their long form, locations dropped."""
-    return _bare(cfn_yaml.loads(text))
+    found: dict[str, Any] = _bare(cfn_yaml.loads(text))
+    return found
 
 
 def read(made: Export) -> dict[str, Any]:

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 NONE = [{"Priority": 0, "Type": "NONE"}]
 ONE = [{"Priority": 0, "Type": "URL_DECODE"}]
 TWO = [*ONE, {"Priority": 1, "Type": "LOWERCASE"}]
-BODY = {"Body": {}}
-JSON = {"JsonBody": {"MatchPattern": {"All": {}}}}
-ARGUMENTS = {"AllQueryArguments": {}}
+Field = dict[str, Any]
+BODY: Field = {"Body": {}}
+JSON: Field = {"JsonBody": {"MatchPattern": {"All": {}}}}
+ARGUMENTS: Field = {"AllQueryArguments": {}}
 
 
 def match(kind: str, field: dict[str, Any] | None = None, done: list[Any] | None = None, **rest: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ HOSTILE = {
     "base sixty": "22:30:00",
     "a date": "2001-12-14",
     "a flow": "{a: b}",
-    "quotes": "it's \"so\" \\ x",
+    "quotes": 'it\'s "so" \\ x',
     "an emoji": "\U0001f600",
     "half of one": "\ud83d",
     "a bell": "\x07\x00\x7f",
@@ -88,7 +88,7 @@ def test_what_cloudformation_would_resolve_is_refused(text: str) -> None:
 
 
 def test_functions_are_read_as_what_they_are() -> None:
-    document = {
+    document: dict[str, Any] = {
         "a": Ref("Api"),
         "b": GetAtt("Api", "RootResourceId"),
         "c": If("Has", Ref("Api"), "x y"),

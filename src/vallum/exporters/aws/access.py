@@ -24,12 +24,14 @@ from vallum.exporters.export import Kind
 from vallum.exporters.features import Feature
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vallum.exporters.aws.routing import Entry
     from vallum.exporters.aws.template import Template
 
 CALLERS = frozenset((Per.PRINCIPAL, Per.KEY))
 ARN = "arn:[a-z0-9-]+:"
-FEATURES = {
+FEATURES: Mapping[type, Feature] = {
     ApiKeyConfig: Feature.AUTH_API_KEY,
     MintedConfig: Feature.AUTH_MINTED,
     MtlsConfig: Feature.AUTH_MTLS,

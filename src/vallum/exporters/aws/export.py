@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FILE = "cloudformation.yaml"
 HEAD = """\
 # AWS CloudFormation: a REST API and a web ACL, written by `vallum export {name}`.
-# What the policy says and this cannot is told by `vallum export {name} --losses`: read it before you rely on this.
+# What the policy says and this cannot, the command tells: read it before you rely on this.
 # There are no secrets in it.  Deploy it with
 #   aws cloudformation deploy --template-file {file} --stack-name NAME --parameter-overrides ...
 

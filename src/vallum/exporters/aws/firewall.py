@@ -9,7 +9,7 @@ from vallum.core.decision import Reason
 from vallum.core.policy import Mode
 from vallum.exporters.aws import capacity
 from vallum.exporters.aws.made_rules import DETECTORS, made_rules
-from vallum.exporters.aws.notation import GetAtt, Noted, Ref, Sub, plain
+from vallum.exporters.aws.notation import GetAtt, Noted, Sub, plain
 from vallum.exporters.aws.pointers import text_places
 from vallum.exporters.aws.refusals import body
 from vallum.exporters.aws.scope import limited
@@ -99,7 +99,10 @@ def _own_rules(template: Template, listed: list[Entry], prefix: str) -> list[dic
             detail = "AWS WAF is shown 64 KiB of a body; rules that block refuse larger ones"
             where = f"web_acls.{acl}.inspect_bytes"
             template.lose(Feature.WAF_INSPECT_BYTES, where, detail, "Put Vallum behind the API: it looks at all of it.")
-        shadow = config.mode is Mode.SHADOW or all(entry.route.mode is Mode.SHADOW for entry in chosen)
+        # A route in shadow refuses nothing: it is left out, unless all of them are, whose rules then count.
+        enforcing = [entry for entry in chosen if entry.route.mode is Mode.ENFORCE]
+        shadow = config.mode is Mode.SHADOW or not enforcing
+        chosen = enforcing or chosen
         places = _common_places(chosen)
         for rule in sorted(config.rules, key=lambda rule: rule.priority):
             blocks = rule.action == "block" and not shadow

@@ -8,6 +8,7 @@ from vallum.checks.sqli import SqliConfig
 from vallum.checks.xss import XssConfig
 from vallum.core.policy import Mode
 from vallum.core.quota import Per
+from vallum.exporters.aws.methods import BODIED
 from vallum.exporters.aws.plans import amount, enforced
 from vallum.exporters.aws.pointers import step, text_places
 from vallum.exporters.aws.statements import INSPECTED_BYTES, transformations
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 WINDOWS_S = (600, 300, 120, 60)
 LEAST = 10  # the lowest limit that AWS takes
-BODIED = frozenset(("DELETE", "PATCH", "POST", "PUT"))
 DECODED = ["URL_DECODE_UNI", "HTML_ENTITY_DECODE"]
 BEHIND = "Put Vallum behind the API, with this policy."
 
@@ -144,8 +144,8 @@ def _fields(template: Template, entry: Entry, index: int) -> list[dict[str, Any]
         detail += ", in all of the body: no schema names every place of a text"
     fields: list[dict[str, Any]] = []
     if entry.route.methods & BODIED and (places or not spares):
-        body = {"MatchPattern": {"IncludedPaths": places} if places else {"All": {}}}
-        body |= {"MatchScope": "VALUE" if places else "ALL"}
+        pattern: dict[str, Any] = {"IncludedPaths": places} if places else {"All": {}}
+        body = {"MatchPattern": pattern, "MatchScope": "VALUE" if places else "ALL"}
         fields.append({"JsonBody": {**body, "InvalidFallbackBehavior": "MATCH", "OversizeHandling": "MATCH"}})
     if entry.route.intake.query is None or entry.route.intake.query:
         fields.append({"AllQueryArguments": {}})

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LONGEST_MS = 29_000  # of a whole answer; more by a quota of the account
 LONGEST_STREAM_MS = 900_000
 JSON = "application/json"
+BODIED = frozenset(("DELETE", "PATCH", "POST", "PUT"))
 HOST = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 NAME = re.compile(r"[A-Za-z0-9._-]+")  # of a parameter that API Gateway can map
 # What would be a claim to the upstream, or a secret that is none of its business: overwritten where nothing else helps.
@@ -67,7 +68,8 @@ def add_method(template: Template, operation: Operation) -> str:
         properties |= {"AuthorizationType": "NONE", "ApiKeyRequired": False, **_nothing()}
         return template.add(name, "AWS::ApiGateway::Method", properties, "A path that its route leaves out.")
     properties |= access(template, entry)
-    properties |= _validation(template, entry)
+    if operation.method in BODIED:
+        properties |= _validation(template, entry)
     custom = is_custom(entry)
     passed = _passed(template, entry, node) if custom else _overwritten(template, entry, node)
     declared = {key: False for key in passed.values() if key.startswith("method.")}
@@ -242,8 +244,8 @@ def _integration(template: Template, entry: Entry, operation: Operation, *, cust
     if custom:
         integration["PassthroughBehavior"] = Noted("NEVER", "What is not JSON is a 415.")
         # Velocity: the body as it came, and none where the method has none.
-        bodied = operation.method not in {"GET", "HEAD", "OPTIONS"}
-        integration["RequestTemplates"] = {JSON: "$input.body" if bodied else "#set($none = 0)"}
+        passed = "$input.body" if operation.method in BODIED else "#set($none = 0)"
+        integration["RequestTemplates"] = {JSON: passed}
     return integration
 
 

@@ -178,6 +178,19 @@ def _list(items: list[Any], indent: str) -> Iterator[str]:
 
 def _short(item: Any) -> str | None:
     """Return what fits on the line of its name."""
+    if isinstance(item, Ref | GetAtt | Sub | Resolved | If | Function):
+        return _call(item)
+    if isinstance(item, str):
+        return quoted(item)
+    if item is None or isinstance(item, int | float):
+        return _number(item)
+    if not item:
+        return "{}" if isinstance(item, Mapping) else "[]"
+    return None
+
+
+def _call(item: Ref | GetAtt | Sub | Resolved | If | Function) -> str:
+    """Write a function in its short form."""
     if isinstance(item, Ref):
         return f"!Ref {item.name}"
     if isinstance(item, GetAtt):
@@ -186,17 +199,14 @@ def _short(item: Any) -> str | None:
         return f"!Sub {quoted(item.text)}"
     if isinstance(item, Resolved):
         return f"!Sub {_double_quoted(item.text)}"
-    if isinstance(item, If | Function):
-        name, items = ("If", list(item)) if isinstance(item, If) else (item.name, item.arguments)
-        return f"!{name} [{', '.join([_short(one) or '{}' for one in items])}]"
-    if isinstance(item, bool):
-        return "true" if item else "false"
-    if isinstance(item, int | float):
-        return f"{item:.6f}".rstrip("0") if isinstance(item, float) and item % 1 else str(int(item))
-    if isinstance(item, str):
-        return quoted(item)
-    if item is None:
-        return "null"
-    if not item:
-        return "{}" if isinstance(item, Mapping) else "[]"
-    return None
+    name, items = ("If", list(item)) if isinstance(item, If) else (item.name, item.arguments)
+    return f"!{name} [{', '.join([_short(one) or '{}' for one in items])}]"
+
+
+def _number(item: float | None) -> str:
+    """Write a number, a truth value or nothing."""
+    if item is None or isinstance(item, bool):
+        return {None: "null", True: "true", False: "false"}[item]
+    if isinstance(item, int):
+        return str(item)
+    return f"{item:.6f}".rstrip("0").rstrip(".") if item == round(item, 6) else f"{item:.17e}"

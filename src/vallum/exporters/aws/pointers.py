@@ -74,14 +74,19 @@ def _places(schema: Any, place: str, levels: int) -> Iterator[str]:
         for name, member in schema.get("properties", {}).items():
             yield from _places(member, place + step(name), levels - 1)
     if "array" in kinds:
-        most, items = schema.get("maxItems"), schema.get("items")
-        if not isinstance(items, dict) or "prefixItems" in schema:
-            raise _OpenError
-        if _kinds(items) & {"string", "object", "array"}:
-            if not isinstance(most, int) or most > MOST_PLACES:
-                raise _OpenError
-            for index in range(most):
-                yield from _places(items, f"{place}/{index}", levels - 1)
+        yield from _items(schema, place, levels)
+
+
+def _items(schema: dict[str, Any], place: str, levels: int) -> Iterator[str]:
+    most, items = schema.get("maxItems"), schema.get("items")
+    if not isinstance(items, dict) or "prefixItems" in schema:
+        raise _OpenError
+    if next(_places(items, place, levels - 1), None) is None:  # numbers, however many
+        return
+    if not isinstance(most, int) or most > MOST_PLACES:
+        raise _OpenError
+    for index in range(most):
+        yield from _places(items, f"{place}/{index}", levels - 1)
 
 
 def _kinds(schema: dict[str, Any]) -> set[str]:

@@ -1,7 +1,7 @@
-"""What makes a template useless or open though CloudFormation's own checks pass it: our rules, by which each export is
-held before it is written.
+"""Our rules: what makes a template useless or open though CloudFormation's own checks pass it.
 
-They read templates as JSON has them (`{"Ref": ...}`), and return what is wrong in words.
+Each export is held by them before it is written.  They read templates as JSON has them (`{"Ref": ...}`), and return
+what is wrong in words.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _bad_codes(name: str, codes: list[Any]) -> Iterator[str]:
 
 
 def _throttled(template: Mapping[str, Any]) -> Iterator[str]:
-    """A method response of 429 refuses nobody: throttled callers get gateway responses, which must say 429 too."""
+    """Hold that gateway responses say 429: a method response is not what a throttled caller gets."""
     said = {
         properties.get("ResponseType"): properties.get("StatusCode")
         for _, properties in _of(template, "AWS::ApiGateway::GatewayResponse")

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 INSPECTED_BYTES = 65_536  # of a body, by the web ACL of a REST API at the most (KB_64)
 OVERSIZE = {"match": "MATCH", "no_match": "NO_MATCH", "continue": "CONTINUE"}
+LONGEST_ARGUMENT = 30  # name of a query parameter
 REMEDY = "Put Vallum behind the API: it looks at the whole body, place by place."
 ALWAYS = {
     "ByteMatchStatement": {
@@ -88,6 +89,8 @@ class Rewriter:
             if part.header is not None:
                 return {"SingleHeader": {"Name": part.header.lower()}}
             if part.query_argument is not None:
+                if len(part.query_argument) > LONGEST_ARGUMENT:
+                    raise ExportError(f"{self.where}: AWS WAF takes names of {LONGEST_ARGUMENT} characters at most")
                 return {"SingleQueryArgument": {"Name": part.query_argument.lower()}}
             assert part.json_body is not None
             return {"JsonBody": self.json_body(part.json_body, self.oversize(body, negated))}
@@ -240,7 +243,7 @@ def _label(_rewriter: Rewriter, body: LabelMatch, _negated: bool) -> dict[str, A
 
 def _rate(rewriter: Rewriter, body: RateBased, _negated: bool) -> dict[str, Any]:
     written: dict[str, Any] = {"Limit": body.limit, "EvaluationWindowSec": body.window_s}
-    if body.per == "ip" or body.per == ["ip"]:  # AWS takes an address for a key of its own only with others
+    if body.per in ("ip", ["ip"]):  # AWS takes an address for a key of its own only with others
         written["AggregateKeyType"] = "IP"
     elif body.per == "constant":
         written["AggregateKeyType"] = "CONSTANT"
