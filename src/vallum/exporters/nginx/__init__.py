@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vallum.exporters.address import read_address, slugs
 from vallum.exporters.export import Export
 from vallum.exporters.finding import find_features, list_losses
-from vallum.exporters.nginx.answers import ANSWERS
+from vallum.exporters.nginx.answers import ANSWERS, nginx_losses
 from vallum.exporters.nginx.blocks import sets
 from vallum.exporters.nginx.limits import callers, find_fences
 from vallum.exporters.nginx.match import route_map
@@ -73,7 +73,8 @@ class Nginx:
             sets(config),
             server(config, largest, places, self.folder),
         )
-        return Export({MAIN: text}, list_losses(find_features(config), ANSWERS))
+        found = find_features(config)
+        return Export({MAIN: text}, list_losses(found, ANSWERS, nginx_losses(config, policy, found)))
 
 
 def _head() -> list[str]:
