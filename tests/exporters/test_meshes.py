@@ -1,3 +1,4 @@
+# ruff: noqa: E501  changes are easier to compare in one line each
 """Exports to Envoy and nginx: whole files beside their policies, what both programs say of them, and hostile names."""
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import crossplane
 import msgspec
 import pytest
 import yaml
-
 from tests.exporters.cases import BASE
 from tests.wire.test_tls_proxies import find_envoy, find_nginx
+
 from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, parse_source, read_source
 from vallum.exporters.envoy import Envoy
@@ -23,6 +24,7 @@ from vallum.exporters.nginx import Nginx
 
 if TYPE_CHECKING:
     from tests.conftest import Authority
+
     from vallum.exporters.export import Export
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +134,10 @@ def _hostile(text: str) -> list[dict[str, Any]]:
     policies = []
     for change in (
         lambda p: (p["upstreams"].update({text: p["upstreams"].pop("model")}), p["routes"][0].update(upstream=text)),
-        lambda p: (p["authenticators"].update({text: p["authenticators"].pop("keys")}), p["routes"][0]["auth"].update(any_of=[text])),
+        lambda p: (
+            p["authenticators"].update({text: p["authenticators"].pop("keys")}),
+            p["routes"][0]["auth"].update(any_of=[text]),
+        ),
         lambda p: p["routes"][0]["match"].update(path=f"/{text}"),
         lambda p: p["routes"][0]["match"].update(path=f"/x/{text}/*", exclude=[f"/x/{text}"]),
         lambda p: p["routes"][0].update(request={"query": [text]}),

@@ -77,8 +77,7 @@ def asked_filters() -> list[Any]:
         failure_mode_allow=Said("without Vallum nothing passes", False),
         status_on_error={"code": "ServiceUnavailable"},
         processing_mode=Said(
-            "the one mode that Vallum takes: it holds bodies itself, within the policy's bounds, and event streams stay "
-            "live",
+            "the one mode that Vallum takes: it holds bodies itself, and event streams stay live",
             {
                 "request_header_mode": "SEND",
                 "request_body_mode": DUPLEX,

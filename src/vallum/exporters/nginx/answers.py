@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vallum.exporters.answers import approximate, asked, complete, kept, lost
 from vallum.exporters.export import Answer, Kind
-from vallum.exporters.features import Feature as F
+from vallum.exporters.features import Feature as F  # noqa: N817  a table of little else
 from vallum.exporters.nginx.limits import is_counted
 from vallum.exporters.special import answer_at, left_out
 
@@ -104,7 +104,7 @@ HEARD = "x-ssl-client-cert"
 def nginx_losses(config: Config, policy: Policy, found: Sequence[Found]) -> dict[Found, Answer]:
     """Return what becomes of single places otherwise than of their features."""
     behind = Answer(Kind.VALLUM, f"nginx has no fence for it; {HERE}", RUN)
-    bounds = Answer(Kind.LOST, "nginx does not count it", "worker_connections in nginx's own configuration, and " + SERVE)
+    bounds = Answer(Kind.LOST, "nginx does not count it", f"worker_connections in its own configuration, or {SERVE}")
     quotas = {place for place in left_out(config, policy, is_counted) if place.startswith("routes.")}
     rules = left_out(config, policy, is_counted) - quotas
     lost_rule = Answer(Kind.LOST, "nginx holds rules that block addresses alone", SERVE)
