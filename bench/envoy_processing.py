@@ -54,9 +54,9 @@ routes:
     response: {{fields: [prediction]}}
 """
 BODY = json.dumps({"input_text": "a good day " * 90}).encode()
-REQUEST = (
-    b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-    % (len(BODY), BODY)
+REQUEST = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+    len(BODY),
+    BODY,
 )
 SAID = json.dumps({"prediction": "spam", "logits": [0.1] * 100}).encode()
 

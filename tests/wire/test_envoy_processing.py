@@ -187,12 +187,20 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
 # --- the model
 
 
+PREDICTION = b'{"prediction": "spam", "confidence": 0.9, "logits": [1]}'
+WHOLE = {
+    "error": (500, "application/json", b'{"trace": "canary"}'),
+    "big": (200, "text/plain", b"x" * 2_500_000),
+}
+
+
 class Model:
     """A model that answers by the last word of the path, and remembers what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, str], bytes]] = []
         self.cut = 0  # answers that nobody wanted to the end
+        self.flooded = 0  # bytes of an answer that were taken from it
         self.heard: asyncio.Semaphore | None = None  # with one, a word is said once the one before it was heard
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -213,36 +221,48 @@ class Model:
 
     async def answer(self, target: str, body: bytes, writer: StreamWriter) -> None:
         word = target.partition("?")[0].rpartition("/")[2]
-        if word == "error":
-            write(writer, 500, "application/json", b'{"trace": "canary"}')
-        elif word == "empty":
-            writer.write(b"HTTP/1.1 204 No\r\nx-internal: canary\r\n\r\n")
-        elif word == "silent":
-            await asyncio.sleep(30)
-        elif word == "big":
-            write(writer, 200, "text/plain", b"x" * 2_500_000)
-        elif word == "trailers":
-            begin(writer, "application/json")
-            chunk(writer, b'{"predi')
-            chunk(writer, b'ction": "spam", "logits": [1]}')
-            writer.write(b"0\r\nx-canary: canary\r\n\r\n")
-        elif word == "reset":
-            begin(writer, "text/plain")
-            chunk(writer, b"some of it")
-            await writer.drain()
-            await asyncio.sleep(0.2)  # until Envoy has told of it
-            writer.transport.abort()
-        elif word == "text":
-            begin(writer, "text/plain")
-            for piece in (b"fine, kestrel-", b"plum-9041 and ", *[b"more " * 100] * 40):
-                chunk(writer, piece)
-                await writer.drain()
-                await asyncio.sleep(0.02)
-            writer.write(b"0\r\n\r\n")
+        speak = getattr(self, f"say_{word}", None)
+        if speak is not None:
+            await speak(writer)
         elif word == "completions":
             await self.chat(json.loads(body), writer)
         else:
-            write(writer, 200, "application/json", b'{"prediction": "spam", "confidence": 0.9, "logits": [1]}')
+            write(writer, *WHOLE.get(word, (200, "application/json", PREDICTION)))
+
+    async def say_empty(self, writer: StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 204 No\r\nx-internal: canary\r\n\r\n")
+
+    async def say_silent(self, writer: StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    async def say_trailers(self, writer: StreamWriter) -> None:
+        begin(writer, "application/json")
+        chunk(writer, b'{"predi')
+        chunk(writer, b'ction": "spam", "logits": [1]}')
+        writer.write(b"0\r\nx-canary: canary\r\n\r\n")
+
+    async def say_reset(self, writer: StreamWriter) -> None:
+        begin(writer, "text/plain")
+        chunk(writer, b"some of it")
+        await writer.drain()
+        await asyncio.sleep(0.2)  # until Envoy has told of it
+        writer.transport.abort()
+
+    async def say_text(self, writer: StreamWriter) -> None:
+        begin(writer, "text/plain")
+        for piece in (b"fine, kestrel-", b"plum-9041 and ", *[b"more " * 100] * 40):
+            chunk(writer, piece)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        writer.write(b"0\r\n\r\n")
+
+    async def say_flood(self, writer: StreamWriter) -> None:
+        begin(writer, "text/plain")
+        for _ in range(1000):
+            chunk(writer, b"x" * 65_536)
+            await writer.drain()
+            self.flooded += 65_536
+        writer.write(b"0\r\n\r\n")
 
     async def chat(self, asked: dict[str, Any], writer: StreamWriter) -> None:
         words = json.loads(asked["messages"][0]["content"])
@@ -316,8 +336,8 @@ class Around:
 
 
 @asynccontextmanager
-async def running(ports: Ports, folder: Path) -> AsyncIterator[Around]:
-    text = POLICY + f"registry: sqlite:///{folder}/vallum.db\nrecords: {{path: {folder}/records}}\n"
+async def running(ports: Ports, folder: Path, policy: str = POLICY) -> AsyncIterator[Around]:
+    text = policy + f"registry: sqlite:///{folder}/vallum.db\nrecords: {{path: {folder}/records}}\n"
     path = folder / "policy.yaml"
     path.write_text(text)
     source = parse_source(path, text.encode(), {})
@@ -505,3 +525,28 @@ async def test_a_filter_that_would_let_bodies_pass_unseen_is_refused(
     assert [one.getMessage() for one in caplog.records if "FULL_DUPLEX_STREAMED" in one.getMessage()] != []
     assert len([one for one in caplog.records if one.name == "vallum"]) == 1
     assert mesh.model.asked == []
+
+
+async def test_streams_past_the_bound_are_refused(ports: Ports, tmp_path: Path) -> None:
+    policy = POLICY.replace("drain_s: 0.2", "drain_s: 0.2, max_connections: 1")
+    async with running(ports, tmp_path, policy) as mesh:
+        words = chat(mesh, ["word "] * 20)
+        assert await anext(words) == "word "
+        assert (await mesh.ask("/predict/x")).status_code == 503
+        assert [word async for word in words][-1] == "word "
+        assert (await mesh.recorded())["decision"] == "allow"
+        assert (await mesh.ask("/predict/x")).status_code == 200
+
+
+async def test_an_answer_waits_for_a_slow_reader(mesh: Around) -> None:
+    async with mesh.client.stream("GET", "/raw/flood") as answer:
+        assert answer.status_code == 200
+        before = -1
+        while mesh.model.flooded != before:  # until all the buffers on the way are full
+            before = mesh.model.flooded
+            await asyncio.sleep(0.5)
+        assert before < 32_000_000
+        length = 0
+        async for piece in answer.aiter_raw():
+            length += len(piece)
+    assert length == 65_536_000

@@ -11,6 +11,7 @@ Rule 3: what was reserved stays charged: nobody sees what the upstream does.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from vallum.adapters.beyond import SAYS, Beyond, meets
 from vallum.adapters.conduct import BodyError, Conversation
@@ -141,7 +142,8 @@ class Asking:
         written = [*upstream.headers, *[field for field in fields if field[0] in WRITTEN and field[0] not in given]]
         stays = kept | FRAMING | {name for name, _ in written}
         removed = dict.fromkeys(name for name, _ in x.request.headers.fields if name not in stays)
-        self._leave = Leave(target, tuple(written), tuple(removed), ())
+        base = urlsplit(upstream.url).path.rstrip("/")
+        self._leave = Leave(base + target, tuple(written), tuple(removed), ())
         return self
 
     # --- its answer, of which nothing is known (conduct.Answer)

@@ -23,7 +23,8 @@ from vallum.adapters.envoy.messages_pb2 import (
     ProtocolConfiguration,
 )
 from vallum.adapters.envoy.mutation import amend
-from vallum.adapters.envoy.processing import Processing
+from vallum.adapters.envoy.processing import Processing, Wire
+from vallum.adapters.envoy.stream import Stream
 from vallum.adapters.requestids import RequestIds
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source
@@ -392,5 +393,53 @@ def test_whatever_is_told_a_clean_end_has_a_last_word(policy: Policy, messages: 
         kinds = [reply.WhichOneof("response") for reply in replies]
         assert kinds.count("request_headers") <= 1
         assert kinds.count("response_headers") <= 1
+
+    run(main())
+
+
+def test_a_silent_upstream_is_not_waited_for(policy: Policy) -> None:
+    async def main() -> None:
+        desk = Desk(policy)
+        context = Context()
+        for message in (head("/raw"), body(b"a")):
+            context.asked.put_nowait(message.SerializeToString())
+        await desk.processing.process(context, LOCAL)
+        assert said(context)[-1].immediate_response.status.code == 504
+        (record,) = desk.records
+        assert record["detail"] == "silent for over 30 s"
+
+    run(main())
+
+
+@pytest.mark.parametrize("verb", ["read", "write"])
+def test_a_stream_that_breaks_is_one_that_was_left(policy: Policy, verb: str) -> None:
+    async def main() -> None:
+        desk = Desk(policy)
+        context = Context()
+        context.asked.put_nowait(head("/raw", "GET", ended=True).SerializeToString())
+        do, left = getattr(context, verb), [1] if verb == "read" else []
+
+        async def fail(*more: Any) -> Any:
+            if left:
+                left.pop()
+                return await do(*more)
+            raise grpc.aio.UsageError("gone")
+
+        setattr(context, verb, fail)
+        await asyncio.gather(desk.processing.process(context, LOCAL), return_exceptions=True)
+        await desk.processing.drain()
+        assert context.code is grpc.StatusCode.ABORTED
+        assert [record["decision"] for record in desk.records] == ["cancelled"]
+
+    run(main())
+
+
+def test_a_body_can_be_iterated_over_as_it_comes() -> None:
+    async def main() -> None:
+        context = Context()
+        for message in (body(b"a", ended=False), body(b"", ended=False), body(b"b")):
+            context.asked.put_nowait(message.SerializeToString())
+        stream = Stream(Wire(context), head("/raw").request_headers)
+        assert [piece async for piece in stream.read_pieces(100)] == [b"a", b"b"]
 
     run(main())
