@@ -80,7 +80,9 @@ class Half:
         self.pieces: list[bytes] = []
         self.body_bytes = 0
         self.ended = False  # all of it was told
-        self.trailers: list[tuple[str, str]] = []  # they take the place of the mark at the last piece
+        self.trailers: list[tuple[str, str]] | None = (
+            None  # even empty ones are an end, in the place of the last piece's
+        )
 
     def begin(self, told: HttpHeaders) -> None:
         """Take the head."""
@@ -311,7 +313,7 @@ class Stream:
         """Send the rest of a body, and its end: of trailers, none goes on."""
         if half.bodiless:
             return
-        if not half.trailers:
+        if half.trailers is None:
             await self._write_body(half, data, ended=True)
             return
         if data:
