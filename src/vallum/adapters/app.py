@@ -88,6 +88,8 @@ class App:
         lengths = headers.all("content-length")
         if len(lengths) > 1 or (lengths and not is_length(lengths[0])):
             raise UpstreamError("an answer whose length is not one number")
+        if any("\n" in value or "\r" in value for field in fields for value in field):
+            raise UpstreamError("a header field holds a line break")
         if not 200 <= status <= 999:
             raise UpstreamError(f"a status of {status}")
         self._left = int(lengths[0]) if lengths else None
