@@ -94,7 +94,7 @@ class Asking:
         self.sent_bytes = 0
         self._leave: Leave | None = None
         self._refused: Refused | None = None
-        self._talk = Conversation(self, request, self)
+        self._talk = Conversation(self, request, self, self)
 
     async def decide(self, fault: Deny | None = None) -> Leave | Refused:
         """Return what becomes of the request.  `fault` refuses one that could not even be read."""
