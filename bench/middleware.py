@@ -6,7 +6,8 @@ Needs the package alone; FastAPI is measured too where it is installed.  One pro
 server calls it, bare and behind the policy in turn, on the event loop of uvloop.  The requests are those of the proxy's
 benchmark: 64 prompts of 1.1 KB in turn, eleven header fields, the same answer of 600 bytes.  Only the quotas' numbers
 are raised.  What the conversation costs by itself, with the same controls and no adapter, is measured beside it.  Each
-answer is checked first; the figure is the middle of rounds, with its range.  Records and metrics are kept as in an app.  Exit code 1 if the middleware adds over 40 us.
+answer is checked first; the figure is the middle of rounds, with its range.  Records and metrics are kept as in an app.
+Exit code 1 if the middleware adds over 40 us.
 """
 
 from __future__ import annotations

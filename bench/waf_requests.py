@@ -46,8 +46,8 @@ def request(kind: str, where: str, text: str) -> Request:
         case "multipart":
             media = "multipart/form-data; boundary=xxxx"
             body = (
-                "--xxxx\r\ncontent-disposition: form-data; name=\"page\"\r\n\r\n1\r\n"
-                f"--xxxx\r\ncontent-disposition: form-data; name=\"name\"\r\n\r\n{text}\r\n--xxxx--\r\n"
+                '--xxxx\r\ncontent-disposition: form-data; name="page"\r\n\r\n1\r\n'
+                f'--xxxx\r\ncontent-disposition: form-data; name="name"\r\n\r\n{text}\r\n--xxxx--\r\n'
             )
         case _:
             uri, media = CHAT, "application/json"
@@ -107,22 +107,38 @@ DRESSES: dict[str, tuple[str, Callable[[str], str]]] = {
     "percent three times": ("form", lambda text: quote(quote(text, safe=""), safe="")),
     "%u": ("query", lambda text: "".join(f"%u{ord(sign):04x}" if sign in "'\"<>()=" else sign for sign in text)),
     "JSON escapes": ("user", lambda text: "".join(f"\\u{ord(sign):04x}" for sign in text)),
-    "hex escapes": ("metadata", lambda text: "".join(f"\\x{ord(sign):02x}" if not sign.isalnum() else sign for sign in text)),
-    "decimal entities": ("form", lambda text: "".join(f"&#{ord(sign)};" if sign in "'\"<>()=j" else sign for sign in text)),
+    "hex escapes": (
+        "metadata",
+        lambda text: "".join(f"\\x{ord(sign):02x}" if not sign.isalnum() else sign for sign in text),
+    ),
+    "decimal entities": (
+        "form",
+        lambda text: "".join(f"&#{ord(sign)};" if sign in "'\"<>()=j" else sign for sign in text),
+    ),
     "hex entities": ("metadata", lambda text: "".join(f"&#x{ord(sign):x}" + ";" for sign in text)),
     "long entities": ("query", lambda text: "".join(f"&#{ord(sign):07}" if sign in "'\"<>" else sign for sign in text)),
-    "full width": ("user", lambda text: "".join(chr(ord(sign) + 0xFEE0) if sign in "'\"<>()=/" else sign for sign in text)),
+    "full width": (
+        "user",
+        lambda text: "".join(chr(ord(sign) + 0xFEE0) if sign in "'\"<>()=/" else sign for sign in text),
+    ),
     "mixed case": ("query", _case),
     "comments for blanks (sql)": ("query", lambda text: text.replace(" ", "/**/")),
     "comments with words (sql)": ("form", lambda text: text.replace(" ", "/*x'y*/")),
-    "versioned comments (sql)": ("query", lambda text: " ".join(
-        f"/*!50000{word}*/" if word.isalpha() and len(word) > 2 else word for word in text.split(" "))),
+    "versioned comments (sql)": (
+        "query",
+        lambda text: " ".join(
+            f"/*!50000{word}*/" if word.isalpha() and len(word) > 2 else word for word in text.split(" ")
+        ),
+    ),
     "line breaks for blanks": ("form", lambda text: text.replace(" ", "\n")),
     "comment and line break (sql)": ("query", lambda text: text.replace(" ", "--x\n", 2).replace("--x\n", " --x\n")),
     "tabs for blanks": ("metadata", lambda text: text.replace(" ", "\t")),
     "vertical tabs for blanks (sql)": ("query", lambda text: text.replace(" ", "\v")),
     "no-break spaces (sql)": ("user", lambda text: text.replace(" ", "\xa0")),
-    "brackets for blanks (sql)": ("query", lambda text: text.replace(" OR ", "||").replace(" or ", "||").replace(" AND ", "&&").replace(" and ", "&&")),
+    "brackets for blanks (sql)": (
+        "query",
+        lambda text: text.replace(" OR ", "||").replace(" or ", "||").replace(" AND ", "&&").replace(" and ", "&&"),
+    ),
     "zero bytes": ("query", lambda text: "\0".join(text[at : at + 3] for at in range(0, len(text), 3))),
     "base64": ("metadata", lambda text: base64.b64encode(text.ljust(24).encode()).decode()),
     "zero-width": ("user", lambda text: "\u200b".join(text)),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = parse_networks(["127.0.0.0/8", "::1/128"])
 MESSAGE_SPARE_BYTES = 1_048_576  # of a message, beside the body: header fields, metadata
+PIECE_MAX_BYTES = 4_194_304  # of a body in one message of ext_proc: an Envoy holds 1 MiB unless it is told otherwise
 
 
 class Terms(NamedTuple):
@@ -110,7 +111,7 @@ class Mesh(Household):
             await self._listen(self._admin, config.admin.address)
 
     async def _listen_for_grpc(self, services: tuple[server.Service, ...]) -> None:
-        most = max((route.intake.max_bytes for route in self.engine.policy.routes), default=0)
+        most = max(PIECE_MAX_BYTES, *(route.intake.max_bytes for route in self.engine.policy.routes))
         self._server = server.make_server(services, most + MESSAGE_SPARE_BYTES, self.config.listen.max_connections)
         address = self._terms.grpc
         try:

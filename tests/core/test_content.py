@@ -218,3 +218,39 @@ def test_who_says_what_is_the_formats_to_tell() -> None:
     said = Passage(Voice.OPERATOR, "/a", "hello")
 
     assert Content({"a": "hello"}, passages=lambda _: [said]).passages == (said,)
+
+
+def said_in_chat(document: Any) -> list[Passage]:
+    return [Passage(Voice.USER, "/said", document["said"]), Passage(Voice.USER, "/said", document["said"])]
+
+
+def test_what_is_said_is_left_out_once() -> None:
+    content = Content({"said": "a", "b": "a", "c": "c"}, [("q", "d")], passages=said_in_chat)
+    assert sorted(content.unsaid) == ["a", "c", "d"]
+    assert content.unsaid is content.unsaid
+    assert [reading.text for reading in content.unsaid_readings][0] == "a\nc\nd"
+    assert content.unsaid_readings is content.unsaid_readings
+
+
+def test_of_one_voice_nothing_is_left_out() -> None:
+    content = Content({"said": "a", "two words": 1})
+    assert content.unsaid == ("a", "two words")
+
+
+def test_a_place_is_looked_for_among_what_is_not_said() -> None:
+    content = Content({"said": "a", "b": "a"}, passages=said_in_chat)
+    assert content.locate(lambda text: text == "a", unsaid=True) == "/b"
+    assert content.locate(lambda text: text == "a") == "/said"
+
+
+def test_readings_of_one_string_are_made_once_and_without_those_of_models() -> None:
+    content = Content({"a": "7h15 15 4 7r1ck"})
+    assert [reading.how for reading in content.read("7h15 15 4 7r1ck")] == ["sent"]
+    assert content.read("x%41") is content.read("x%41")
+
+
+def test_what_is_set_aside_is_left_out_of_what_is_not_said() -> None:
+    content = Content({"a": "picture", "b": "b"})
+    assert content.unsaid == ("picture", "b")
+    content.set_aside([content.values[0]], {"a": "picture", "b": "b"})
+    assert content.unsaid == ("b",)

@@ -153,6 +153,8 @@ def test_base64_of_any_printable_text_is_read(text: str) -> None:
         pytest.param("%" * 200_000, id="percent signs"),
         pytest.param("&" * 200_000, id="ampersands"),
         pytest.param("&#" * 100_000, id="open entities"),
+        pytest.param("&#" + "9" * 100_000 + ";", id="an entity of very many digits"),
+        pytest.param("&#x" + "0" * 100_000 + "27;", id="an entity of very many zeros"),
         pytest.param("\\" * 200_000, id="backslashes"),
         pytest.param("a " * 100_000, id="spaced letters"),
         pytest.param("a1" * 100_000, id="one leet word"),
@@ -196,3 +198,8 @@ def test_no_letter_keeps_more_marks_than_the_bound(pieces: list[str]) -> None:
         if run <= MOST_MARKS:
             kept.append(letter)
     assert bound_marks(text) == "".join(kept)
+
+
+def test_an_entity_is_read_whatever_zeros_it_has_and_no_number_is_too_long() -> None:
+    assert read("&#" + "0" * 5000 + "39;")[-1].text == "'"
+    assert read("&#" + "9" * 5000 + ";")[-1].text == "\ufffd"

@@ -83,11 +83,11 @@ def admitted(kit: Kit, route: Route) -> Taken:
 # --- order ------------------------------------------------------------------------------------------------------------
 
 
-def test_rules_stand_before_who_is_calling_and_those_on_the_body_after_it_was_read(kit: Kit) -> None:
+def test_rules_stand_before_who_is_calling_and_those_on_the_body_after_who_asks_has_paid(kit: Kit) -> None:
     rules = (rate(kit), rule("late", Seeing(), body=True), rule("odd", Seeing()), rule("later", Seeing(), body=True))
     line = line_up(kit.route(web_acl=acl(*rules)))
     assert [stage.name for stage in line.head][:4] == ["web_acl:flood", "web_acl:odd", "authenticate", "confirm"]
-    assert [stage.name for stage in line.body] == ["parse", "web_acl:late", "web_acl:later", "quotas"]
+    assert [stage.name for stage in line.body] == ["parse", "quotas", "web_acl:late", "web_acl:later"]
     assert not any(stage.bound for stage in (*line.head, *line.body) if stage.name.startswith("web_acl"))
 
 

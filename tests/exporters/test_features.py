@@ -134,7 +134,8 @@ def test_a_small_policy_says_what_it_says_and_what_its_defaults_hold(tmp_path: P
 
 def test_rules_within_rules_are_found_at_their_rule(tmp_path: Path) -> None:
     deep = {"and": [{"ip_set": {"addresses": ["192.0.2.0/24"]}}, {"not": {"or": [{"label_match": {"key": "a:"}}] * 2}}]}
-    rules = [{"name": "first", "priority": 1, "statement": deep, "action": "count"}]
+    label = {"name": "zeroth", "priority": 0, "statement": {"ip_set": {"addresses": ["::/0"]}}, "labels": ["a:b"]}
+    rules = [label, {"name": "first", "priority": 1, "statement": deep, "action": "count"}]
     found = find_features(load(tmp_path, {"web_acls": {"acl": {"rules": rules}}})[0])
     at_rule = [one.feature for one in found if one.where == "web_acls.acl.rules.first"]
     assert set(at_rule) == {Feature.WAF_COUNT, Feature.WAF_IP_SET, Feature.WAF_LABELS, Feature.WAF_LOGIC}

@@ -187,12 +187,21 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
 # --- the model
 
 
+PREDICTION = b'{"prediction": "spam", "confidence": 0.9, "logits": [1]}'
+WHOLE = {
+    "error": (500, "application/json", b'{"trace": "canary"}'),
+    "big": (200, "text/plain", b"x" * 2_500_000),
+}
+
+
 class Model:
     """A model that answers by the last word of the path, and remembers what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, dict[str, str], bytes]] = []
         self.cut = 0  # answers that nobody wanted to the end
+        self.flooded = 0  # bytes of an answer that were taken from it
+        self.heard: asyncio.Semaphore | None = None  # with one, a word is said once the one before it was heard
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
@@ -212,36 +221,48 @@ class Model:
 
     async def answer(self, target: str, body: bytes, writer: StreamWriter) -> None:
         word = target.partition("?")[0].rpartition("/")[2]
-        if word == "error":
-            write(writer, 500, "application/json", b'{"trace": "canary"}')
-        elif word == "empty":
-            writer.write(b"HTTP/1.1 204 No\r\nx-internal: canary\r\n\r\n")
-        elif word == "silent":
-            await asyncio.sleep(30)
-        elif word == "big":
-            write(writer, 200, "text/plain", b"x" * 2_500_000)
-        elif word == "trailers":
-            begin(writer, "application/json")
-            chunk(writer, b'{"predi')
-            chunk(writer, b'ction": "spam", "logits": [1]}')
-            writer.write(b"0\r\nx-canary: canary\r\n\r\n")
-        elif word == "reset":
-            begin(writer, "text/plain")
-            chunk(writer, b"some of it")
-            await writer.drain()
-            await asyncio.sleep(0.2)  # until Envoy has told of it
-            writer.transport.abort()
-        elif word == "text":
-            begin(writer, "text/plain")
-            for piece in (b"fine, kestrel-", b"plum-9041 and ", *[b"more " * 100] * 40):
-                chunk(writer, piece)
-                await writer.drain()
-                await asyncio.sleep(0.02)
-            writer.write(b"0\r\n\r\n")
+        speak = getattr(self, f"say_{word}", None)
+        if speak is not None:
+            await speak(writer)
         elif word == "completions":
             await self.chat(json.loads(body), writer)
         else:
-            write(writer, 200, "application/json", b'{"prediction": "spam", "confidence": 0.9, "logits": [1]}')
+            write(writer, *WHOLE.get(word, (200, "application/json", PREDICTION)))
+
+    async def say_empty(self, writer: StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 204 No\r\nx-internal: canary\r\n\r\n")
+
+    async def say_silent(self, writer: StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    async def say_trailers(self, writer: StreamWriter) -> None:
+        begin(writer, "application/json")
+        chunk(writer, b'{"predi')
+        chunk(writer, b'ction": "spam", "logits": [1]}')
+        writer.write(b"0\r\nx-canary: canary\r\n\r\n")
+
+    async def say_reset(self, writer: StreamWriter) -> None:
+        begin(writer, "text/plain")
+        chunk(writer, b"some of it")
+        await writer.drain()
+        await asyncio.sleep(0.2)  # until Envoy has told of it
+        writer.transport.abort()
+
+    async def say_text(self, writer: StreamWriter) -> None:
+        begin(writer, "text/plain")
+        for piece in (b"fine, kestrel-", b"plum-9041 and ", *[b"more " * 100] * 40):
+            chunk(writer, piece)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        writer.write(b"0\r\n\r\n")
+
+    async def say_flood(self, writer: StreamWriter) -> None:
+        begin(writer, "text/plain")
+        for _ in range(1000):
+            chunk(writer, b"x" * 65_536)
+            await writer.drain()
+            self.flooded += 65_536
+        writer.write(b"0\r\n\r\n")
 
     async def chat(self, asked: dict[str, Any], writer: StreamWriter) -> None:
         words = json.loads(asked["messages"][0]["content"])
@@ -253,7 +274,7 @@ class Model:
             chunk(writer, data[:20])
             chunk(writer, data[20:])
             await writer.drain()
-            await asyncio.sleep(0.1)
+            await (asyncio.sleep(0.1) if self.heard is None else asyncio.wait_for(self.heard.acquire(), 5))
         chunk(writer, b"data: [DONE]\n\n")
         writer.write(b"0\r\n\r\n")
 
@@ -292,23 +313,20 @@ class Around:
     def __init__(self, ports: Ports, mesh: Mesh, model: Model) -> None:
         self.ports = ports
         self.model = model
-        self.records: list[dict[str, Any]] = []
+        self.records: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports.right}", timeout=10)
         self.stop = mesh.stop
         finish = mesh.finish
 
         def keep(x: Any, status: int | None, timing: Any, sent_bytes: int) -> None:
             finish(x, status, timing, sent_bytes)
-            self.records.append(record.compose(x, status, timing, sent_bytes))
+            self.records.put_nowait(record.compose(x, status, timing, sent_bytes))
 
         mesh.finish = keep  # type: ignore[method-assign]  # to hear of every exchange
 
     async def recorded(self) -> dict[str, Any]:
-        """Return the one record that there is by now, or soon."""
-        async with asyncio.timeout(5):
-            while not self.records:
-                await asyncio.sleep(0.01)
-        return self.records.pop()
+        """Return the next record, which comes after the last word."""
+        return await asyncio.wait_for(self.records.get(), 5)
 
     async def ask(self, path: str, content: bytes = b'{"input_text": "a good day"}') -> httpx.Response:
         answer = await self.client.post(path, content=content, headers=JSON)
@@ -318,8 +336,8 @@ class Around:
 
 
 @asynccontextmanager
-async def running(ports: Ports, folder: Path) -> AsyncIterator[Around]:
-    text = POLICY + f"registry: sqlite:///{folder}/vallum.db\nrecords: {{path: {folder}/records}}\n"
+async def running(ports: Ports, folder: Path, policy: str = POLICY) -> AsyncIterator[Around]:
+    text = policy + f"registry: sqlite:///{folder}/vallum.db\nrecords: {{path: {folder}/records}}\n"
     path = folder / "policy.yaml"
     path.write_text(text)
     source = parse_source(path, text.encode(), {})
@@ -417,22 +435,23 @@ async def nothing() -> None:
     """Stop what has stopped."""
 
 
-async def chat(mesh: Around, words: list[str]) -> AsyncIterator[tuple[float, str]]:
+async def chat(mesh: Around, words: list[str]) -> AsyncIterator[str]:
     client = openai.AsyncOpenAI(base_url=f"{mesh.client.base_url}/v1", api_key="none", max_retries=0)
-    began = asyncio.get_running_loop().time()
     said: Any = [{"role": "user", "content": json.dumps(words)}]
     async with client, await client.chat.completions.create(model="m", messages=said, stream=True) as events:
         async for event in events:
-            yield asyncio.get_running_loop().time() - began, event.choices[0].delta.content or ""
+            yield event.choices[0].delta.content or ""
 
 
 async def test_events_leave_one_by_one_without_the_secret_that_is_spread_over_them(mesh: Around) -> None:
     words = ["one ", "two ", f"key {SECRET[:8]}", SECRET[8:17], f"{SECRET[17:]} and ", "three ", "four"]
-    came = [(at, word) async for at, word in chat(mesh, words)]
-    assert "".join(word for _, word in came) == "one two key [redacted] and three four"
-    ats = [at for at, word in came if word]
-    assert ats[1] < 0.35  # while the model still speaks
-    assert ats[-1] - ats[0] > 0.4
+    mesh.model.heard = asyncio.Semaphore(0)
+    came = []
+    async for word in chat(mesh, words):
+        mesh.model.heard.release()
+        came.append(word)
+    assert "".join(came) == "one two key [redacted] and three four"
+    assert came[:3] == ["one ", "two ", "key "]
     written = await mesh.recorded()
     assert (written["decision"], written["removed"]) == ("allow", ["leak:keys aws"])
 
@@ -451,12 +470,16 @@ async def test_a_refused_stream_ends_with_an_error_and_without_the_rest(mesh: Ar
 
 
 async def test_a_refused_text_is_cut(mesh: Around, eventually: Eventually) -> None:
-    got = b""
-    with pytest.raises(httpx.RemoteProtocolError):
+    got: list[bytes] = []
+
+    async def read() -> None:
         async with mesh.client.stream("POST", "/text", json={}) as answer:
             async for piece in answer.aiter_bytes():
-                got += piece
-    assert got in (b"", b"fine, ")
+                got.append(piece)  # noqa: PERF401  what came before the cut is to be seen
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        await read()
+    assert b"".join(got) in (b"", b"fine, ")
     assert (await mesh.recorded())["decision"] == "deny"
     await eventually(lambda: mesh.model.cut)
 
@@ -464,7 +487,7 @@ async def test_a_refused_text_is_cut(mesh: Around, eventually: Eventually) -> No
 async def test_who_leaves_is_recorded_and_leaves_room(mesh: Around, eventually: Eventually) -> None:
     words = ["word "] * 100
     for _ in range(5):  # of two at once
-        async for _at, _word in chat(mesh, words):
+        async for _ in chat(mesh, words):
             break
         written = await mesh.recorded()
         assert (written["decision"], written["route"]) == ("cancelled", "chat")
@@ -475,13 +498,17 @@ async def test_who_leaves_is_recorded_and_leaves_room(mesh: Around, eventually: 
 
 
 async def test_without_the_service_nothing_passes(mesh: Around) -> None:
-    async for _, word in chat(mesh, ["one ", "two "]):
+    async for word in chat(mesh, ["one ", "two "]):
         assert word
         break
-    with pytest.raises((httpx.RemoteProtocolError, openai.APIError, httpx.ReadError)):
+
+    async def stop_while_it_speaks() -> None:
         async for _ in chat(mesh, ["word "] * 100):
             await mesh.stop()
             mesh.stop = nothing
+
+    with pytest.raises((httpx.RemoteProtocolError, openai.APIError, httpx.ReadError)):
+        await stop_while_it_speaks()
     asked = len(mesh.model.asked)
     answer = await mesh.ask("/predict/x")
     assert (answer.status_code, answer.content) == (503, b"")
@@ -498,3 +525,28 @@ async def test_a_filter_that_would_let_bodies_pass_unseen_is_refused(
     assert [one.getMessage() for one in caplog.records if "FULL_DUPLEX_STREAMED" in one.getMessage()] != []
     assert len([one for one in caplog.records if one.name == "vallum"]) == 1
     assert mesh.model.asked == []
+
+
+async def test_streams_past_the_bound_are_refused(ports: Ports, tmp_path: Path) -> None:
+    policy = POLICY.replace("drain_s: 0.2", "drain_s: 0.2, max_connections: 1")
+    async with running(ports, tmp_path, policy) as mesh:
+        words = chat(mesh, ["word "] * 20)
+        assert await anext(words) == "word "
+        assert (await mesh.ask("/predict/x")).status_code == 503
+        assert [word async for word in words][-1] == "word "
+        assert (await mesh.recorded())["decision"] == "allow"
+        assert (await mesh.ask("/predict/x")).status_code == 200
+
+
+async def test_an_answer_waits_for_a_slow_reader(mesh: Around) -> None:
+    async with mesh.client.stream("GET", "/raw/flood") as answer:
+        assert answer.status_code == 200
+        before = -1
+        while mesh.model.flooded != before:  # until all the buffers on the way are full
+            before = mesh.model.flooded
+            await asyncio.sleep(0.5)
+        assert before < 32_000_000
+        length = 0
+        async for piece in answer.aiter_raw():
+            length += len(piece)
+    assert length == 65_536_000

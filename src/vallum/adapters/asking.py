@@ -11,6 +11,7 @@ Rule 3: what was reserved stays charged: nobody sees what the upstream does.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from vallum.adapters.beyond import SAYS, Beyond, meets
 from vallum.adapters.conduct import BodyError, Conversation
@@ -88,7 +89,6 @@ class Asking:
         self.engine = house.engine
         self.driver = house.driver
         self.gates = Gates(house.clock)  # none: who calls the upstream is who knows whether it has room
-        self.service = self
         self.head = NO_CONTENT
         self.received_bytes = len(body.data)
         self.sent_bytes = 0
@@ -98,13 +98,15 @@ class Asking:
 
     async def decide(self, fault: Deny | None = None) -> Leave | Refused:
         """Return what becomes of the request.  `fault` refuses one that could not even be read."""
+        if fault is None and self._talk.x.request.headers.get("upgrade") is not None:
+            fault = Deny(Reason.INVALID_REQUEST, "ext_authz", "an upgrade: a tunnel that nothing reads")
         await self._talk.run(fault)
         if self._refused is not None:
             return self._refused
         assert self._leave is not None  # the conversation ends in one of the two
         return self._leave
 
-    # --- the house (conduct.House)
+    # --- the house (conduct.Home)
 
     def clock(self) -> float:
         """Return seconds of a clock that never goes back."""
@@ -140,7 +142,8 @@ class Asking:
         written = [*upstream.headers, *[field for field in fields if field[0] in WRITTEN and field[0] not in given]]
         stays = kept | FRAMING | {name for name, _ in written}
         removed = dict.fromkeys(name for name, _ in x.request.headers.fields if name not in stays)
-        self._leave = Leave(target, tuple(written), tuple(removed), ())
+        base = urlsplit(upstream.url).path.rstrip("/")
+        self._leave = Leave(base + target, tuple(written), tuple(removed), ())
         return self
 
     # --- its answer, of which nothing is known (conduct.Answer)

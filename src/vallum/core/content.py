@@ -145,6 +145,7 @@ class Content:
         self._readings: tuple[Reading, ...] | None = None
         self._unsaid: tuple[str, ...] | None = None
         self._unsaid_readings: tuple[Reading, ...] | None = None
+        self._read: dict[str, tuple[Reading, ...]] = {}
         self._find_passages = passages
         self._collect(max_depth, shape)
         for name, value in self.query:
@@ -228,12 +229,17 @@ class Content:
 
     @property
     def unsaid_readings(self) -> tuple[Reading, ...]:
-        """The readings of what nobody says to the model, one string a line."""
-        if self.is_one_voice:
-            return self.readings
+        """What programs other than a model would read in what nobody says to it, one string a line."""
         if self._unsaid_readings is None:
-            self._unsaid_readings = read("\n".join(self.unsaid))
+            self._unsaid_readings = read("\n".join(self.unsaid), for_models=False)
         return self._unsaid_readings
+
+    def read(self, text: str) -> tuple[Reading, ...]:
+        """Return what programs other than a model would read in one string; made once for all checks."""
+        readings = self._read.get(text)
+        if readings is None:
+            readings = self._read[text] = read(text, for_models=False)
+        return readings
 
     @property
     def readings(self) -> tuple[Reading, ...]:

@@ -2,7 +2,7 @@
 
     request_head    route > rules of the web ACL > authenticate > confirm > authorise > habits > standing >
                     extraction > declared size > media type > query
-    request_body    inflate > parse > rules on the body > weigh > inputs > work > meter > quotas > denied fields >
+    request_body    inflate > parse > weigh > inputs > work > meter > quotas > rules on the body > denied fields >
                     schema > side doors > images > checks > sanitise > amend > write  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
@@ -251,7 +251,6 @@ def _body(route: Route) -> list[Stage]:
     intake = route.intake
     body = [Stage("inflate", stages.inflate, bound=True)] if intake.codings else []
     body.append(Stage("parse", stages.parse))
-    body += _rules(route, reads_body=True)
     if route.factors:
         body.append(Stage("weigh", spending.weigh))
     body += _suspicion(route)
@@ -261,6 +260,7 @@ def _body(route: Route) -> list[Stage]:
     writer = spending.choose_writer(route)
     body.append(Stage("quotas", spending.quotas(enforced, writer=writer)))  # without any, a credential may have its own
     body += _shadow_quotas(route)
+    body += _rules(route, reads_body=True)
     if intake.deny_fields:
         body.append(Stage("fields", stages.fields))
     if intake.schema is not None:

@@ -48,8 +48,11 @@ SHORTEST_RUN = 24
 """Characters of base64 or hex that are worth decoding: 18 or 12 bytes."""
 
 
-def read(text: str) -> tuple[Reading, ...]:
-    """Return the text as sent, then every other reading that differs from it."""
+def read(text: str, *, for_models: bool = True) -> tuple[Reading, ...]:
+    """Return the text as sent, then every other reading that differs from it.
+
+    `for_models`: also those of what a model makes words of and no other program does, letters apart and leetspeak.
+    """
     readings = [Reading("sent", text)]
     path = ""
     shape = _shape(text)
@@ -65,6 +68,8 @@ def read(text: str) -> tuple[Reading, ...]:
         shape = _shape(text)
     if "\n" in text:
         readings.append(Reading(_extend(path, "joined"), _join_lines(text)))
+    if not for_models:
+        return tuple(readings)
     if _is_spaced(shape):
         spelled = _GAPS.sub(" ", _SPACED.sub(_join_letters, text))
         if spelled != text:

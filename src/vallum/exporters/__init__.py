@@ -17,5 +17,5 @@ if TYPE_CHECKING:
 
     from vallum.exporters.export import Exporter
 
-_ALL: tuple[Exporter, ...] = (Aws(), Envoy(), Envoy(native=True), Kong(), Nginx())
+_ALL: tuple[Exporter, ...] = (Aws(), Aws(signed=True), Envoy(), Envoy(native=True), Kong(), Nginx())
 EXPORTERS: Mapping[str, Exporter] = {exporter.name: exporter for exporter in _ALL}

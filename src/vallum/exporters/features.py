@@ -15,7 +15,7 @@ class Feature(StrEnum):
 
     phrase: str
 
-    def __new__(cls, value: str, phrase: str) -> Self:
+    def __new__(cls, value: str, phrase: str = "") -> Self:
         """Make a feature of its stable name and its words."""
         feature = str.__new__(cls, value)
         feature._value_ = value
@@ -116,7 +116,7 @@ class Feature(StrEnum):
     SANITIZE = "request.sanitize", "text that is cleaned before it is passed on"
     CHECK_PROMPT_INJECTION = "check.prompt_injection", "prompt injection"
     CHECK_SQLI = "check.sqli", "SQL injection, in what a prompt is not"
-    CHECK_XSS = "check.xss", "scripts, in what a prompt is not"
+    CHECK_XSS = "check.xss", "cross-site scripting, in what a prompt is not"
 
     # Web ACLs
     WAF_SQLI = "web_acl.sqli_match", "a rule against SQL injection"

@@ -86,18 +86,21 @@ def _mapping(mapping: Mapping[str, Any], indent: str) -> Iterator[str]:
         elif isinstance(value, list) and value:
             yield from _list(name, value, indent)
         else:
-            yield f"{indent}{name}: {_empty(value)}"
+            yield f"{indent}{name}: {_flow(value)}"
 
 
-def _empty(value: Any) -> str:
-    if value in ({}, []) and not isinstance(value, str):
-        return "{}" if isinstance(value, dict) else "[]"
+def _flow(value: Any) -> str:
+    """Write a value on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{scalar(key)}: {_flow(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_flow, value))}]"
     return scalar(value)
 
 
 def _list(name: str, items: list[Any], indent: str) -> Iterator[str]:
-    if not any(isinstance(item, dict | list | Noted) for item in items):
-        line = f"{indent}{name}: [{', '.join(map(scalar, items))}]"
+    if not any(isinstance(item, dict | Noted) for item in items):
+        line = f"{indent}{name}: {_flow(items)}"
         if len(line) <= WIDTH:
             yield line
             return
@@ -105,11 +108,17 @@ def _list(name: str, items: list[Any], indent: str) -> Iterator[str]:
     for given in items:
         item, notes = given if isinstance(given, Noted) else (given, ())
         yield from comment(notes, f"{indent}  ")
-        if item is None:
-            continue  # a comment alone
-        if isinstance(item, dict):
-            first, *rest = list(_mapping(item, f"{indent}    "))
-            yield f"{indent}  - {first.lstrip()}"
-            yield from rest
-        else:
-            yield f"{indent}  - {scalar(item)}"
+        if item is not None:  # else it is a comment alone
+            yield from _item(item, f"{indent}  ")
+
+
+def _item(item: Any, indent: str) -> Iterator[str]:
+    """Write an item; the comments of its first key stand above its dash."""
+    if not isinstance(item, dict) or not item:
+        yield f"{indent}- {_flow(item)}"
+        return
+    lines = [line.removeprefix(f"{indent}  ") for line in _mapping(item, f"{indent}  ")]
+    first = next(index for index, line in enumerate(lines) if not line.startswith("#"))
+    yield from (f"{indent}{line}" for line in lines[:first])
+    yield f"{indent}- {lines[first]}"
+    yield from (f"{indent}  {line}" for line in lines[first + 1 :])

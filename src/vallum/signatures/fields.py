@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # A string of JSON, closed or not; what follows a form's, a cookie's or an attribute's `name=`.
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)', re.DOTALL)
+_COOKIE = re.compile(r"(?:^|;)\s{0,4}[\w.$%-]{1,64}=([^;\n]++)")
 _PAIR = re.compile(r"(?:^|[?&;\s])[\w.\[\]$%-]{1,64}=([^&\n]++)")
 
 MOST_SEGMENTS = 8
@@ -25,21 +26,21 @@ def split_fields(text: str) -> Iterator[str]:
     yield text
     start = text.lstrip()[:1]
     if start in {"{", "["}:
-        for match in _STRING.finditer(text):
-            if len(match[1]) > 1:
-                yield match[1]
-    if start == "/":
-        at = text.find("/", text.find("/") + 1)
-        for _ in range(MOST_SEGMENTS):
-            if at < 0:
-                break
-            yield text[at + 1 :]
-            at = text.find("/", at + 1)
+        yield from (match[1] for match in _STRING.finditer(text))
+    elif start == "/":
+        yield from _split_path(text)
+    elif start == "-" and "\n" in text:
+        yield from text.splitlines()
     if "=" in text:
-        for match in _PAIR.finditer(text):
-            if match.start(1) or match.end(1) < len(text):
-                yield match[1]
-    if text.startswith("--") and "\n" in text:
-        for line in text.splitlines():
-            if line.strip():
-                yield line
+        yield from (match[1] for match in _PAIR.finditer(text))
+        if ";" in text:
+            yield from (match[1] for match in _COOKIE.finditer(text))
+
+
+def _split_path(path: str) -> Iterator[str]:
+    at = 0
+    for _ in range(MOST_SEGMENTS):
+        at = path.find("/", at + 1)
+        if at < 0:
+            return
+        yield path[at + 1 :]

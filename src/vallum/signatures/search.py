@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.core.decision import Finding
-from vallum.core.reading import read
 from vallum.signatures.patterns import MOST_PLACES
 
 if TYPE_CHECKING:
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
     from vallum.core.content import Content
     from vallum.core.reading import Reading
 
-FOR_MODELS = ("joined", "spaced", "leet")
-"""Readings of what only a model reads together."""
+LONGEST_QUIET = 20
+"""Characters of a string of letters and digits that cannot hold anything, in base64 neither."""
 
 
 class Detector(NamedTuple):
@@ -45,8 +44,10 @@ class Search:
         if not any(self._detector.cued(reading.text) for reading in self.readings(content)):
             return None
         for text in self.strings(content):
-            if found := self._find(text):
-                return self.found(content, found, lambda text: self._find(text) != "")
+            if len(text) <= LONGEST_QUIET and text.isalnum():
+                continue
+            if found := self._find(content.read(text)):
+                return self.found(content, found, lambda text: self._find(content.read(text)) != "")
         return None
 
     def found(self, content: Content, found: str, holds: Callable[[str], bool]) -> Finding:
@@ -56,10 +57,10 @@ class Search:
             where = content.locate(holds, unsaid=not self._prompts)
         return Finding(rule=self._rule, where=where, detail=found)
 
-    def _find(self, text: str) -> str:
-        for reading in read(text):
-            if reading.how.endswith(FOR_MODELS):
-                break
-            if self._detector.cued(reading.text) and (name := self._detector.find(reading.text)):
+    def _find(self, readings: tuple[Reading, ...]) -> str:
+        for reading in readings:
+            if reading.how.endswith("joined"):
+                break  # what lines hold together is looked for in the whole
+            if name := self._detector.find(reading.text):
                 return f"{name} in {reading.how}"
         return ""

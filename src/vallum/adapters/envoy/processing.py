@@ -7,53 +7,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from vallum.adapters import asking
-from vallum.adapters.conduct import conduct
+from vallum.adapters.conduct import Conversation
 from vallum.adapters.envoy.messages_pb2 import ProcessingMode, ProcessingRequest, ProcessingResponse
 from vallum.adapters.envoy.stream import LeftError, OrderError, Stream, read_attribute
 from vallum.core.address import within
+from vallum.core.decision import Deny, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from vallum.adapters.driver import Driver
+    from vallum.adapters.conduct import Home
     from vallum.adapters.envoy.facts import Facts
-    from vallum.adapters.gates import Gates
     from vallum.core.address import Network
-    from vallum.core.engine import Engine
-    from vallum.core.exchange import Exchange
-    from vallum.core.record import Timing
+    from vallum.core.exchange import Request
 
 log = logging.getLogger("vallum")
 
 SOURCE = "source.address"
 WARNINGS_MAX = 100  # each said once
 DUPLEX = ProcessingMode.FULL_DUPLEX_STREAMED
-
-
-class Inside(NamedTuple):
-    """The house as one exchange finds it, with its own stream to call upstreams by."""
-
-    engine: Engine
-    driver: Driver
-    service: Stream
-    gates: Gates
-    clock: Callable[[], float]
-    finish: Callable[[Exchange, int | None, Timing, int], None]
-
-
-class House(asking.House, Protocol):
-    """What is in force: a household, without upstreams but with the gates before them."""
-
-    @property
-    def gates(self) -> Gates:
-        """What stands before upstreams."""
 
 
 class Wire:
@@ -87,7 +65,7 @@ class Wire:
 class Processing:
     """Serves Envoy's external processing filter."""
 
-    def __init__(self, house: House, facts: Facts, peers: Sequence[Network]) -> None:
+    def __init__(self, house: Home, facts: Facts, peers: Sequence[Network]) -> None:
         """Judge by `house`; only `peers` may ask."""
         self._house = house
         self._facts = facts
@@ -108,11 +86,11 @@ class Processing:
             self._warn(fault)
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, fault)
         stream = Stream(wire, first.request_headers)
-        house = self._house
-        inside = Inside(house.engine, house.driver, stream, house.gates, house.clock, house.finish)
         asked = self._facts.read_head(stream.request.read_head(source_of(first)), asker, "ext_proc")
         # In a task of its own: Envoy closes the stream upon the last word, and what was used is still to be settled.
-        exchange = asyncio.ensure_future(conduct(inside, asked.request, stream, asked.fault))
+        exchange = asyncio.ensure_future(
+            Conversation(self._house, asked.request, stream, stream).run(asked.fault or find_tunnel(asked.request))
+        )
         self._under_way.add(exchange)
         exchange.add_done_callback(self._end)
         try:
@@ -150,6 +128,13 @@ def find_fault(first: ProcessingRequest) -> str:
     if config.request_body_mode != DUPLEX or config.response_body_mode != DUPLEX:
         return "bodies may pass unseen: set request_body_mode and response_body_mode: FULL_DUPLEX_STREAMED"
     return ""
+
+
+def find_tunnel(request: Request) -> Deny | None:
+    """Refuse an upgrade: what goes through a tunnel has no end to be judged at."""
+    if request.headers.get("upgrade") is None and request.method != "CONNECT":
+        return None
+    return Deny(Reason.INVALID_REQUEST, "ext_proc", "an upgrade: a tunnel that nothing reads")
 
 
 def source_of(first: ProcessingRequest) -> str:

@@ -43,7 +43,7 @@ DETAIL = "vallum"  # what Envoy's access log says of an answer that took the ups
 OF_ENVOY = frozenset({"x-forwarded-proto"})  # Envoy writes it, and without it finds no route again
 DETAILS = "response.code_details"  # the attribute that says whose answer it is
 VIA_UPSTREAM = "via_upstream"
-LATE = ("response_timeout", "per_try_timeout", "max_duration_timeout", "stream_idle_timeout", "request_overall_timeout")
+LATE = "timeout"  # stands in all of its details that tell of one
 
 
 class Talk(Protocol):
@@ -114,8 +114,8 @@ class Half:
 
     def read_head(self, source: str) -> Head:
         """Return the head of a request from `source`, an address."""
-        pseudo = (self.value(name) for name in (":method", ":path", ":scheme", ":authority"))
-        return Head(*pseudo, self.fields, source)
+        method, target, scheme = self.value(":method"), self.value(":path"), self.value(":scheme")
+        return Head(method, target, scheme, self.value(":authority"), self.fields, source)
 
     def _expect(self) -> None:
         if self.ended or not self.head:
@@ -277,7 +277,7 @@ class Stream:
             self._status = read_status(self._response)
             details = read_attribute(message, DETAILS)
             if details not in (None, VIA_UPSTREAM):
-                raise (UpstreamTimeoutError if details in LATE else UpstreamError)(f"Envoy: {details[:100]}")
+                raise (UpstreamTimeoutError if LATE in details else UpstreamError)(f"Envoy: {details[:100]}")
         elif kind == "request_trailers":
             self.request.end(message.request_trailers)
         elif kind == "response_trailers":

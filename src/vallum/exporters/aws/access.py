@@ -2,7 +2,7 @@
 
 | authenticators of a route | method | besides |
 | --- | --- | --- |
-| any, with `--auth iam` | `AWS_IAM` | callers sign with keys of AWS (SigV4) |
+| any, as `aws-iam` | `AWS_IAM` | callers sign with keys of AWS (SigV4) |
 | `anonymous` among them | `NONE` | |
 | `api_key` alone | `NONE`, `ApiKeyRequired` | a usage plan and keys that AWS makes |
 | `mtls` alone | `NONE` | a custom domain with a trust store, and no other way in |
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from vallum.exporters.aws.routing import Entry
     from vallum.exporters.aws.template import Template
 
-IAM = "iam"
 CALLERS = frozenset((Per.PRINCIPAL, Per.KEY))
 ARN = "arn:[a-z0-9-]+:"
 FEATURES = {
@@ -49,25 +48,28 @@ def needs_keys(template: Template, entry: Entry) -> bool:
     """Say whether callers must send a key of AWS: as their credential, or to be counted apart."""
     if AnonymousConfig in kinds(template, entry):
         return False
-    if kinds(template, entry) == {ApiKeyConfig} and template.auth != IAM:
+    if kinds(template, entry) == {ApiKeyConfig} and not template.signed:
         return True
     return any(limit.quota.per in CALLERS and limit.quota.unit == "requests" for limit in entry.route.limits)
 
 
 def needs_certificates(template: Template, listed: list[Entry]) -> bool:
     """Say whether there is a route that takes nothing but certificates."""
-    return template.auth != IAM and any(kinds(template, entry) == {MtlsConfig} for entry in listed)
+    return not template.signed and any(kinds(template, entry) == {MtlsConfig} for entry in listed)
 
 
 def access(template: Template, entry: Entry) -> dict[str, Any]:
     """Return the properties of a method that say who may call it."""
     taken = kinds(template, entry)
     keys = {"ApiKeyRequired": needs_keys(template, entry)}
-    if template.auth == IAM and AnonymousConfig not in taken:
+    if template.signed and AnonymousConfig not in taken:
         for name in entry.config.auth.any_of:
             feature = FEATURES[type(template.config.authenticators[name])]
             detail = "callers sign with keys of AWS instead (AWS_IAM), and IAM says who may call"
-            template.lose(feature, f"authenticators.{name}", detail, BEHIND)
+            template.lose(feature, f"authenticators.{name}", detail, BEHIND, Kind.LOST)
+        if len(entry.config.auth.any_of) > 1:
+            where = f"routes.{entry.config.name}.auth.any_of"
+            template.lose(Feature.AUTH_SEVERAL, where, "callers sign", BEHIND, Kind.LOST)
         return {"AuthorizationType": "AWS_IAM", **keys}
     if AnonymousConfig in taken:
         return {"AuthorizationType": "NONE", **keys}

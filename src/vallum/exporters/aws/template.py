@@ -27,7 +27,7 @@ class Template:
 
     config: Config
     policy: Policy
-    auth: str = "policy"  # or `iam`: callers sign (AWS_IAM), whatever the policy's authenticators are
+    signed: bool = False  # callers sign (AWS_IAM), whatever the policy's authenticators are
     parameters: dict[str, Any] = field(default_factory=dict)
     conditions: dict[str, Any] = field(default_factory=dict)
     resources: dict[str, Any] = field(default_factory=dict)

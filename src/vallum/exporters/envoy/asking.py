@@ -1,7 +1,8 @@
 """The routes and filters of an Envoy that asks Vallum: Vallum decides, Envoy forwards.
 
 Vallum sees a path as it came, refuses one that can be read in two ways, and writes the one that goes to the service,
-with the base path of the upstream before it.  Only then does Envoy choose a route: by the path that is forwarded.
+with the base path of the upstream before it.  Where it came in another spelling Envoy chooses its route once more, by
+the path that is forwarded: so a route takes both.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ ROUTER = {
     "name": "envoy.filters.http.router",
     "typed_config": typed("filters.http.router.v3.Router", suppress_envoy_headers=True),
 }
-WHY = "Vallum has judged a request before a route takes it, and has written the path that is forwarded."
+WHY = "Where a request goes: that it may go at all is Vallum's to say."
 DUPLEX = "FULL_DUPLEX_STREAMED"
 
 
@@ -51,13 +52,17 @@ def _entry(config: Config, route: Route, base: str) -> dict[str, Any]:
 
 
 def _tell_apart(routes: Sequence[Route], bases: dict[str, str]) -> None:
+    """See that no request can take an earlier route than Vallum's: with a base path before it, or without one."""
     for index, later in enumerate(routes):
         for earlier in routes[:index]:
+            if earlier.upstream.name == later.upstream.name or not earlier.methods & later.methods:
+                continue
             one, two = bases[earlier.upstream.name], bases[later.upstream.name]
-            if one != two and earlier.methods & later.methods and overlap(one, earlier.pattern, two, later.pattern):
+            forms = {(one, ""), ("", two), (one, two)} - {("", "")}
+            if any(overlap(a, earlier.pattern, b, later.pattern) for a, b in forms):
                 raise ExportError(
-                    f"routes {earlier.name!r} and {later.name!r} forward to the same path of different upstreams: "
-                    "Envoy could not tell them apart; leave the base path out of the upstream's url"
+                    f"routes {earlier.name!r} and {later.name!r} have paths in common once the base paths of their "
+                    "upstreams stand before them: Envoy could not tell them apart; leave the base path out of the url"
                 )
 
 

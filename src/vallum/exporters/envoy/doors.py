@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 JWT, CALLERS = "vallum.tokens", "vallum.callers"
 SAN = {"san_dns": "DNS", "san_uri": "URI", "san_email": "EMAIL"}
+FORWARDED = {"header": CALLER, "hide_credentials": True}  # the name of the client, and never its key
 CERTIFICATE = "x-forwarded-client-cert"
 
 
@@ -61,7 +62,7 @@ def _open(config: Config, route: RouteConfig, name: str) -> list[Door]:
     if isinstance(settings, ApiKeyConfig):
         asked = keys_filter(name, route.auth.scopes)
         known = bare._replace(
-            filters={asked: typed("filters.http.api_key_auth.v3.ApiKeyAuthPerRoute")},
+            filters={asked: typed("filters.http.api_key_auth.v3.ApiKeyAuthPerRoute", forwarding=FORWARDED)},
             caller=CALLER,
             shut=_proof(route),
         )

@@ -11,7 +11,7 @@ from vallum.exporters.commented import Said, write_yaml
 from vallum.exporters.envoy.asking import ROUTER
 from vallum.exporters.envoy.blocks import BLOCKS, blocked
 from vallum.exporters.envoy.clusters import cluster
-from vallum.exporters.envoy.doors import CALLERS, CERTIFICATE, JWT, find_doors, keys_filter
+from vallum.exporters.envoy.doors import CALLERS, CERTIFICATE, FORWARDED, JWT, find_doors, keys_filter
 from vallum.exporters.envoy.limits import LIMITS, is_counted, route_limits
 from vallum.exporters.envoy.listener import CALLER
 from vallum.exporters.envoy.routes import NOT_FOUND, action, entry, match, route_table, shut
@@ -147,7 +147,7 @@ def _key_file(name: str) -> str:
         "filters.http.api_key_auth.v3.ApiKeyAuth",
         credentials=Said("one for each caller, such as {key: ..., client: alice}", []),
         key_sources=[{"header": "x-api-key"}, {"header": "authorization"}],
-        forwarding={"header": CALLER, "hide_credentials": True},
+        forwarding=FORWARDED,
     )
     resource = {"@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig", "name": name}
     head = (

@@ -35,18 +35,19 @@ def route_table(domains_why: str, routes: list[Any]) -> dict[str, Any]:
 def match(
     route: Route, door: Sequence[dict[str, Any]] = (), *, base: str = "", query: bool = False, tls: bool = False
 ) -> dict[str, Any]:
-    """Return which requests an entry takes: those of `route`, below `base`, that have what its `door` asks for."""
+    """Return which requests an entry takes: those of `route`, below `base` too, that have what its `door` asks for."""
     methods = sorted(route.methods)
     method = {"exact": methods[0]} if len(methods) == 1 else {"safe_regex": {"regex": "|".join(methods)}}
     headers: list[dict[str, Any]] = [{"name": ":method", "string_match": method}]
-    headers += [_not(literal(base) + excluded_expression(pattern)) for pattern in route.exclude]
+    before = f"(?:{literal(base)})?" if base else ""
+    headers += [_not(before + excluded_expression(pattern)) for pattern in route.exclude]
     if query and route.intake.query is not None:
         headers.append(_target(_query_expression(route.intake.query)))
     found: dict[str, Any] = {}
-    if is_exact(route.pattern):
-        found["path"] = base + route.pattern.text
+    if is_exact(route.pattern) and not base:
+        found["path"] = route.pattern.text
     else:
-        found["safe_regex"] = {"regex": literal(base) + path_expression(route.pattern)}
+        found["safe_regex"] = {"regex": before + path_expression(route.pattern)}
     found["headers"] = [*headers, *door]
     if tls:
         found["tls_context"] = {"presented": True, "validated": True}

@@ -10,8 +10,9 @@ from vallum.exporters.features import Feature
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BEHIND = "Run Vallum behind Kong: give the service the address of `vallum serve` with this policy."
-ENTERPRISE = f"Take Kong Enterprise's plugin that the comment in the file names, or: {BEHIND}"
+OR_BEHIND = "run Vallum behind Kong: give the service the address of `vallum serve` with this policy."
+BEHIND = f"R{OR_BEHIND[1:]}"
+ENTERPRISE = f"Take Kong Enterprise's plugin that the comment in the file names, or {OR_BEHIND}"
 KEPT = Answer(None)
 
 
@@ -34,12 +35,12 @@ _OWN_ENDPOINT = lost("It is an endpoint of Vallum's own.")
 ANSWERS: Mapping[Feature, Answer] = {
     Feature.DEFAULT_DENY: KEPT,
     Feature.REFUSALS: nearly("Statuses are the same; bodies are Kong's own, and say that Kong refused."),
-    Feature.RECORDS: lost("Kong writes access logs.", f"Add a logging plugin such as http-log, or: {BEHIND}"),
+    Feature.RECORDS: lost("Kong writes access logs.", f"Add a logging plugin such as http-log, or {OR_BEHIND}"),
     Feature.UPSTREAM_URL: KEPT,
     Feature.UPSTREAM_TLS: KEPT,
     Feature.UPSTREAM_TIMEOUT: KEPT,
     Feature.UPSTREAM_HEADERS: KEPT,
-    Feature.CONCURRENCY: lost("Kong gives a service whatever comes.", f"Bound it at the service, or: {BEHIND}"),
+    Feature.CONCURRENCY: lost("Kong gives a service whatever comes.", f"Bound it at the service, or {OR_BEHIND}"),
     Feature.CONCURRENCY_ADAPTIVE: lost("Kong gives a service whatever comes."),
     Feature.METHODS: KEPT,
     Feature.PATH: KEPT,
@@ -53,20 +54,20 @@ ANSWERS: Mapping[Feature, Answer] = {
     Feature.AUTH_API_KEY: nearly(
         "key-auth takes keys from X-API-Key alone, keeps them readable in its database, and knows no expiry, "
         "networks or rotation; Vallum's keys are digests that cannot be exported.",
-        f"Give each caller a consumer with a keyauth_credential of its own, or: {BEHIND}",
+        f"Give each caller a consumer with a keyauth_credential of its own, or {OR_BEHIND}",
     ),
     Feature.AUTH_OAUTH2: nearly(
         "jwt checks signature, exp and nbf with a key that you give it; not audience, typ or the issuer's changing "
         "keys, and all callers of an issuer are one consumer.",
-        f"Take openid-connect of Kong Enterprise, or: {BEHIND}",
+        f"Take openid-connect of Kong Enterprise, or {OR_BEHIND}",
     ),
     Feature.AUTH_INTROSPECTION: lost(
         "Asking the issuer is in Kong Enterprise alone; routes that take nothing else are closed.",
-        f"Take openid-connect of Kong Enterprise, or: {BEHIND}",
+        f"Take openid-connect of Kong Enterprise, or {OR_BEHIND}",
     ),
     Feature.AUTH_MTLS: lost(
         "Client certificates are in Kong Enterprise alone; routes that take nothing else are closed.",
-        f"Take mtls-auth of Kong Enterprise, or let a proxy before Kong verify them and: {BEHIND}",
+        f"Take mtls-auth of Kong Enterprise, or let a proxy before Kong verify them and {OR_BEHIND}",
     ),
     Feature.AUTH_MINTED: lost("Kong does not know Vallum's tokens; routes that take nothing else are closed."),
     Feature.AUTH_ANONYMOUS: KEPT,
@@ -76,7 +77,7 @@ ANSWERS: Mapping[Feature, Answer] = {
     ),
     Feature.SCOPES: nearly(
         "A scope is an ACL group: of a consumer, not of its key or token; several scopes are one group of their names.",
-        f"Put consumers into the groups that the file names, or: {BEHIND}",
+        f"Put consumers into the groups that the file names, or {OR_BEHIND}",
     ),
     Feature.BOUND: lost("Kong takes credentials that are not bound."),
     Feature.DPOP: lost("Kong's open-source plugins take no proofs of possession."),
@@ -89,13 +90,13 @@ ANSWERS: Mapping[Feature, Answer] = {
     Feature.PRESET_ANSWER: _UNREAD_ANSWER,
     Feature.PRESET_STREAM: nearly("Streams pass at once, unread."),
     Feature.PRESET_METER: lost(
-        "Kong's open-source plugins count no tokens.", f"Let the service send X-Kong-Limit: tokens=N, or: {BEHIND}"
+        "Kong's open-source plugins count no tokens.", f"Let the service send X-Kong-Limit: tokens=N, or {OR_BEHIND}"
     ),
     Feature.QUOTA_REQUESTS: KEPT,
     Feature.QUOTA_TOKENS: nearly(
         "Nothing is reserved before a call: tokens count after the answer, and only where the service sends "
         "X-Kong-Limit: tokens=N.",
-        f"Let the service send that header, or: {BEHIND}",
+        f"Let the service send that header, or {OR_BEHIND}",
     ),
     Feature.QUOTA_BYTES: lost("Kong does not count bytes."),
     Feature.QUOTA_MONEY: lost("Kong does not count money."),
@@ -111,7 +112,7 @@ ANSWERS: Mapping[Feature, Answer] = {
     Feature.WINDOW_MONTH: nearly("Kong's month is the calendar's, not 30 days.", "Say the quota in days."),
     Feature.WINDOW_SPAN: lost(
         "Kong counts in whole seconds, minutes, hours, days and months: the quota is left out.",
-        f"Say it in one of these, take rate-limiting-advanced of Kong Enterprise, or: {BEHIND}",
+        f"Say it in one of these, take rate-limiting-advanced of Kong Enterprise, or {OR_BEHIND}",
     ),
     Feature.PER_PRINCIPAL: KEPT,
     Feature.PER_KEY: KEPT,
@@ -168,7 +169,7 @@ ANSWERS: Mapping[Feature, Answer] = {
         "ai-prompt-guard knows ten regular expressions of yours, and no prompt injection."
     ),
     Feature.CHECK_SQLI: lost("Kong's open-source plugins search for no SQL injection."),
-    Feature.CHECK_XSS: lost("Kong's open-source plugins search for no scripts."),
+    Feature.CHECK_XSS: lost("Kong's open-source plugins search for no cross-site scripting."),
     Feature.WAF_SQLI: _NO_RULE,
     Feature.WAF_XSS: _NO_RULE,
     Feature.WAF_BYTE: _NO_RULE,
@@ -197,7 +198,7 @@ ANSWERS: Mapping[Feature, Answer] = {
     Feature.PRECISION: _UNREAD_ANSWER,
     Feature.RESPONSE_HEADERS: lost(
         "Kong lets every header field out but those that are named.",
-        f"Name them in response.drop_headers, or: {BEHIND}",
+        f"Name them in response.drop_headers, or {OR_BEHIND}",
     ),
     Feature.DROP_HEADERS: KEPT,
     Feature.RESPONSE_BYTES: _UNREAD_ANSWER,
@@ -211,9 +212,9 @@ ANSWERS: Mapping[Feature, Answer] = {
     Feature.FAILURES: _OWN_ENDPOINT,
     Feature.EXTRACTION: lost("Kong does not know what a model is asked."),
     Feature.SHADOW_ROUTE: lost(
-        "Kong has no shadow: credentials are asked for, and all else is left out.", f"Enforce the route, or: {BEHIND}"
+        "Kong has no shadow: credentials are asked for, and all else is left out.", f"Enforce the route, or {OR_BEHIND}"
     ),
-    Feature.SHADOW_CONTROL: lost("Kong has no shadow: the control is left out.", f"Enforce it, or: {BEHIND}"),
+    Feature.SHADOW_CONTROL: lost("Kong has no shadow: the control is left out.", f"Enforce it, or {OR_BEHIND}"),
     Feature.ON_ERROR: lost("A plugin that fails is answered with 500."),
     Feature.LISTEN_TLS: nearly(
         "Routes take HTTPS alone; certificate, key and versions are those of Kong's listener.", _KONG_CONF

@@ -120,10 +120,9 @@ def _counted(route: Route, index: int, limit: Limit, special: Special) -> Counte
 
 
 def _leave_out(quota: Quota, where: str, special: Special, why: str = "") -> None:
-    """Note that a quota is not in the export, once: what else it says is lost with it."""
-    unit = UNITS.get(quota.unit, Feature.QUOTA_NAMED)
-    if unit in (Feature.QUOTA_REQUESTS, Feature.QUOTA_TOKENS, Feature.QUOTA_NAMED):
-        special[Found(unit, where)] = lost(why or "Kong cannot count it: the quota is left out.")
+    """Note that a quota is not in the export, once: by its unit, or else by what Kong lacks for it."""
+    if quota.unit not in UNCOUNTED:
+        special[Found(UNITS.get(quota.unit, Feature.QUOTA_NAMED), where)] = lost(why) if why else KEPT
     if quota.per is not Per.TENANT:
         special[Found(PARTITIONS[quota.per], where)] = KEPT
     for feature in (*STRATEGIES.values(), *WINDOWS.values()):

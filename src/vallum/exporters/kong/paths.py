@@ -13,7 +13,9 @@ def write_path(pattern: str) -> str:
     if last != "**":
         segments.append(last)
     text = "".join(f"/{_segment(segment)}" for segment in segments)
-    return f"~{text}(?:/.*)?$" if last == "**" else f"~{text}$"
+    if last == "**":
+        return f"~{text}(?:/.*)?$" if text else "~/.*$"
+    return f"~{text}$"
 
 
 def write_excluded(pattern: str) -> str:

@@ -17,8 +17,8 @@ from vallum.exporters.nginx.answers import ANSWERS
 from vallum.exporters.nginx.blocks import sets
 from vallum.exporters.nginx.limits import callers, find_fences
 from vallum.exporters.nginx.match import route_map
-from vallum.exporters.nginx.routes import location, secrets_file, upstreams
-from vallum.exporters.nginx.server import decide, problem, refused, server
+from vallum.exporters.nginx.routes import location, upstreams
+from vallum.exporters.nginx.server import decide, refused, server
 from vallum.exporters.nginx.text import comment, file
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ MAIN = "vallum.conf"
 class Nginx:
     """Writes a policy for nginx, which asks Vallum at the address `vallum`."""
 
-    vallum: str = "127.0.0.1:9003"
+    vallum: str = "127.0.0.1:9192"
     folder: str = "/etc/nginx/vallum"  # where the files lie that hold what is secret
     name: str = "nginx"
 
@@ -58,7 +58,6 @@ class Nginx:
                 wanted[route.name],
                 (names[route.name], behind[route.upstream.name]),
                 fences=fences[route.name],
-                folder=self.folder,
             )
             for route in routes
         ]
@@ -72,27 +71,15 @@ class Nginx:
             route_map(policy.routes, names),
             [*callers(), *zones] if zones else [],
             sets(config),
-            problem(),
             server(config, largest, places, self.folder),
         )
-        secret = {
-            f"{secrets_file(behind[name])}.example": _secrets(config, name) for name in behind if _has_own(config, name)
-        }
-        return Export({MAIN: text, **secret}, list_losses(find_features(config), ANSWERS))
+        return Export({MAIN: text}, list_losses(find_features(config), ANSWERS))
 
 
 def _head() -> list[str]:
     return comment(
         "nginx in front of the policy's upstreams, asking Vallum who may come in.",
         "Made by `vallum export nginx`: change the policy, not this file.  Include it in the section http.",
-        "Needs nginx 1.18 or newer with auth_request, and `vallum envoy` with the same policy file.",
+        "Needs nginx 1.18 or newer with auth_request, and `vallum envoy` with the same policy file: --http as below, and",
+        "--accept-loss for what auth_request cannot show or do, which stands in the list of losses.",
     )
-
-
-def _has_own(config: Config, upstream: str) -> bool:
-    return bool(config.upstreams[upstream].headers)
-
-
-def _secrets(config: Config, upstream: str) -> str:
-    lines = [f'proxy_set_header {name} "";' for name in sorted(config.upstreams[upstream].headers, key=str.lower)]
-    return file([*comment("Deploy it filled in, without .example; never commit it so."), *lines])

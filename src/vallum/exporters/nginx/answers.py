@@ -26,7 +26,6 @@ ANSWERS = complete(
         SERVE,
         F.LISTEN_BOUNDS,
     ),
-    approximate("values stand in a file that you write", "fill in the file", F.UPSTREAM_HEADERS),
     approximate("fields with a `*` are not removed", SERVE, F.DROP_HEADERS),
     approximate("over the bound of a host the answer is 502 at once: nobody waits", SERVE, F.CONCURRENCY),
     approximate(
@@ -44,7 +43,7 @@ ANSWERS = complete(
         *(F.AUTH_API_KEY, F.AUTH_OAUTH2, F.AUTH_INTROSPECTION, F.AUTH_MTLS, F.AUTH_MINTED, F.AUTH_ANONYMOUS),
         *(F.AUTH_SEVERAL, F.SCOPES, F.BOUND, F.DPOP, F.THEFT, F.RECORDS, F.SHADOW_ROUTE, F.SHADOW_CONTROL, F.ON_ERROR),
         *(F.WINDOW_HOUR, F.WINDOW_DAY, F.WINDOW_MONTH, F.PER_KEY, F.PER_TENANT, F.CALENDAR, F.QUOTA_SEVERAL),
-        *(F.QUOTA_OUTAGE, F.COUNTERS, F.THROTTLE, F.PARAMETERS),
+        *(F.QUOTA_OUTAGE, F.COUNTERS, F.THROTTLE, F.PARAMETERS, F.UPSTREAM_HEADERS),
     ),
     lost(
         "auth_request shows Vallum no body, so nothing in it can be looked at, counted or changed",
@@ -69,7 +68,7 @@ ANSWERS = complete(
         *(F.RESPONSE_HEADERS, F.RESPONSE_BYTES, F.ERRORS, F.LEAK_CANARIES, F.LEAK_KEYS, F.LEAK_PERSONAL, F.LEAK_PROMPT),
         *(F.PADDING, F.FAILURE_SLOT, F.EXTRACTION, F.PRESET_RAW, F.QUOTA_HEADERS),
     ),
-    lost("statuses are Vallum's, the words are nginx's", SERVE, F.REFUSALS),
+    lost("what nginx itself refuses (404, 413, the fence's 429) it says in its own words", SERVE, F.REFUSALS),
     lost("it is not there: 404", SERVE, F.TOKENS, F.LEAK_REPORTS, F.FAILURES),
     lost("there is no queue, and the bound does not adapt", SERVE, F.CONCURRENCY_ADAPTIVE, F.PRIORITY),
     lost(

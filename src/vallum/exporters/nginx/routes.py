@@ -42,12 +42,11 @@ def location(
     route: Route,
     wanted: RouteConfig,
     names: tuple[str, str],
-    *,
     fences: Sequence[Fence],
-    folder: str,
 ) -> list[str]:
     """Return the location of a route.  `names` are those of the route and of its upstream here."""
     name, upstream = names
+    own = _own(config, route)
     lines = [
         "internal;",
         *_body(route.intake.max_bytes),
@@ -57,13 +56,15 @@ def location(
         *(["limit_req_status 429;", "limit_conn_status 429;"] if fences else []),
         "",
         "auth_request /.vallum/decide;",
-        "auth_request_set $vallum_status $upstream_status;",
+        "auth_request_set $vallum_status $upstream_http_x_vallum_status;",
         "auth_request_set $vallum_retry_after $upstream_http_retry_after;",
         "auth_request_set $vallum_challenge $upstream_http_www_authenticate;",
         "auth_request_set $vallum_request_id $upstream_http_x_request_id;",
+        "auth_request_set $vallum_problem $upstream_http_x_vallum_problem;",
+        *(f"auth_request_set {_given(field)} $upstream_http_{_variable(field)};" for field in sorted(own)),
         "error_page 401 403 500 = @vallum_refused;",
         "",
-        *_forward(config, route, wanted, upstream, folder),
+        *_forward(config, route, wanted, upstream),
     ]
     return [*comment(f"routes.{route.name}"), *block(f"location = /.vallum/route/{name}", lines)]
 
@@ -85,14 +86,14 @@ def _query(route: Route) -> list[str]:
     return [f"if ($args !~ {expression(query_expression(route.intake.query))}) {{ return 400; }}"]
 
 
-def _forward(config: Config, route: Route, wanted: RouteConfig, upstream: str, folder: str) -> list[str]:
+def _forward(config: Config, route: Route, wanted: RouteConfig, upstream: str) -> list[str]:
     settings = config.upstreams[route.upstream.name]
     place = read_url(route.upstream.name, settings.url)
-    own = {name.lower() for name in settings.headers}
+    own = _own(config, route)
     passed = sorted(route.intake.headers - OWN - own)
-    odd = [name for name in passed if not FIELD.fullmatch(name)]
+    odd = [name for name in (*passed, *own) if not FIELD.fullmatch(name)]
     if odd:
-        raise ExportError(f"routes.{route.name}.request.headers: nginx cannot name the field {odd[0]!r}")
+        raise ExportError(f"routes.{route.name}: nginx cannot name the field {odd[0]!r}")
     lines = [
         f"proxy_pass {'https' if place.tls else 'http'}://vallum_{upstream}{place.base}$request_uri;",
         "proxy_http_version 1.1;",
@@ -106,11 +107,11 @@ def _forward(config: Config, route: Route, wanted: RouteConfig, upstream: str, f
         "proxy_pass_request_headers off;",
         f"proxy_set_header Host {place.joined};",
         'proxy_set_header Connection "";',
-        *(f"proxy_set_header {name.title()} $http_{name.replace('-', '_')};" for name in passed),
+        *(f"proxy_set_header {name.title()} $http_{_variable(name)};" for name in passed),
     ]
     if settings.headers:
-        why = comment("What the service wants of its own, such as a key: in a file, as it is secret.")
-        lines += [*why, f"include {quote(f'{folder}/{secrets_file(upstream)}')};"]
+        lines += comment("What the service wants of its own, such as a key: Vallum gives it with its leave.")
+        lines += [f"proxy_set_header {name} {_given(name)};" for name in sorted(own)]
     if place.tls:
         lines += [
             "proxy_ssl_server_name on;",
@@ -123,6 +124,14 @@ def _forward(config: Config, route: Route, wanted: RouteConfig, upstream: str, f
     return [*lines, *(f"proxy_hide_header {quote(one)};" for one in hidden)]
 
 
-def secrets_file(upstream: str) -> str:
-    """Return the name of the file with an upstream's own header fields."""
-    return f"{upstream}.headers.conf"
+def _own(config: Config, route: Route) -> set[str]:
+    return {name.lower() for name in config.upstreams[route.upstream.name].headers}
+
+
+def _given(field: str) -> str:
+    """Return the variable with what Vallum gives for a field."""
+    return f"$vallum_given_{_variable(field)}"
+
+
+def _variable(field: str) -> str:
+    return field.replace("-", "_")

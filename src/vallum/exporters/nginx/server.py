@@ -55,7 +55,7 @@ def decide(*, certificates: bool) -> list[str]:
             "location = /.vallum/decide",
             [
                 "internal;",
-                "proxy_pass http://vallum_decides;",
+                "proxy_pass http://vallum_decides/nginx;",
                 "proxy_http_version 1.1;",
                 "client_max_body_size 0;  # that of the route has been held already",
                 "proxy_pass_request_body off;",
@@ -66,7 +66,7 @@ def decide(*, certificates: bool) -> list[str]:
                 "proxy_set_header Host $http_host;",
                 "proxy_set_header X-Original-Method $request_method;",
                 "proxy_set_header X-Original-URI $request_uri;",
-                "proxy_set_header X-Original-Content-Length $http_content_length;",
+                "proxy_set_header X-Forwarded-Proto $scheme;",
                 "proxy_set_header X-Forwarded-For $remote_addr;",
                 *passed,
             ],
@@ -74,11 +74,11 @@ def decide(*, certificates: bool) -> list[str]:
     ]
 
 
-REFUSED = ("400", "401", "403", "404", "413", "415", "429", "503")
+REFUSED = (400, 401, 402, 403, 404, 409, 411, 413, 414, 415, 422, 428, 429, 431, 500, 502, 503, 504)
 
 
 def refused() -> list[str]:
-    """Return the location where nginx's answer becomes Vallum's: auth_request itself knows 401 and 403 alone."""
+    """Return the location where nginx's answer becomes Vallum's."""
     cases = [f"if ($vallum_status = {code}) {{ return {code} $vallum_problem; }}" for code in REFUSED]
     return [
         *comment("What Vallum refused, with its status; auth_request itself knows 401 and 403 alone."),
@@ -96,25 +96,6 @@ def refused() -> list[str]:
             ],
         ),
     ]
-
-
-def problem() -> list[str]:
-    """Return the body of a refusal."""
-    titles = {
-        "400": "Bad Request",
-        "401": "Unauthorized",
-        "403": "Forbidden",
-        "404": "Not Found",
-        "413": "Content Too Large",
-        "415": "Unsupported Media Type",
-        "429": "Too Many Requests",
-        "503": "Service Unavailable",
-    }
-    body = """'{{"type":"about:blank","title":"{title}","status":{code}}}'"""
-    return block(
-        "map $vallum_status $vallum_problem",
-        ['default "";', *(f"{code} {body.format(title=title, code=code)};" for code, title in titles.items())],
-    )
 
 
 def _tls(config: Config, folder: str) -> list[str]:

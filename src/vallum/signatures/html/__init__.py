@@ -7,16 +7,12 @@ itself, in the order of what it costs.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from vallum.core.reading import decode_entities
 from vallum.signatures.fields import split_fields
 from vallum.signatures.html import scripts
 from vallum.signatures.html.tags import ADDRESSES, MOST_TAGS, RUNNING, Tag, read_address, read_tags
 from vallum.signatures.patterns import Pattern, PatternSet
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["find_xss"]
 
@@ -25,7 +21,7 @@ _SPREAD = "|".join(
     _GAP.join(name) for name in ("script", "form", "iframe", "object", "embed", "style", "svg", "dialog")
 )
 _MARKUP = re.compile(
-    r"!entity\s|<!--#\s{0,4}(?:set|echo|exec|include|printenv|config|fsize|flastmod|if)\b"
+    r"\A-->|!entity\s|<!--#\s{0,4}(?:set|echo|exec|include|printenv|config|fsize|flastmod|if)\b"
     rf"|<\W{{0,3}}(?:{_SPREAD})\b|<\s{{0,4}}\w{{0,10}}\s{{0,4}}:\s{{0,4}}script\b"
     r"|<[!?](?:entity|element|attlist|doctype[^>\n]{0,200}(?:\[|system|public)|\[cdata\[|xml-stylesheet|import|xml\b)"
     r"|<!--\[if|</(?:script|style|textarea|title|xmp|noscript|template|iframe|svg|math)\b"
@@ -38,26 +34,30 @@ _COMMENT = re.compile(r"/\*[^*]{0,200}\*{1,9}/|<!--[^-]{0,200}-->")
 _LONGEST_ALONE = 2000
 
 _LETTERS = r"[\x00-\x20&;\xad\xc2\xe2\x80\x8b]{0,8}"
-_CUES = PatternSet(
-    Pattern(f"cue.{number}", 1.0, expression)
-    for number, expression in enumerate(
-        (
-            r"<[\x00-\x20]{0,4}[a-z!?/$%]|<\W{1,9}\w",
-            r"on[a-z]{3,40}[\s\x00/]*=|formaction|srcdoc|xlink",
-            _LETTERS.join("script") + r"[\x00-\x20]*[:&]|\bdata\s*:|livescript|mocha:",
-            r"\b(?:alert|confirm|prompt|print|eval|settimeout|setinterval|setimmediate|execscript|function|fetch|import"
-            r"|importscripts|atob|btoa|unescape|decodeuri\w*|fromcharcode|image|xmlhttprequest|websocket"
-            r"|requestanimationframe|reflect|array|sendbeacon|open|throw|location|constructor|getscript|globaleval|get|post)"
-            r"(?:['\"`]\])?\s*(?:[(`=]|\?\.|\.)",
-            r"\b(?:document|window|location|localstorage|sessionstorage|globalthis|frames)\b|__proto__|constructor|html\s*\+?="
-            r"|adjacenthtml|\b(?:top|self|parent|this)\s*\[|\]\s*\.",
-            r"['\"]\s*in|!\[\]|\[\]|\[!|[()+!\[\] ]{20}",
-            r"\{\{|\$\{|<%|#\{|\[\[",
-            r"expression|-moz-|behaviou?r|@import|url\(|@charset|-o-link|\\0{0,4}[0-9a-f]{2}",
-            r"!entity|\+adw-|\xc2\xbc|&(?:#|[a-z]+;)|/\*|<!--",
-        )
-    )
-)
+_CUES = PatternSet((
+    Pattern("tag", 1.0, r"<[\x00-\x20]{0,4}[a-z!?/$%]|<\W{1,9}[a-z]|-->|!entity|\+adw-|\xc2\xbc"),
+    Pattern("handler", 1.0, r"on[a-z]{3,40}[\s\x00/]*=|formaction|srcdoc|xlink"),
+    Pattern("address", 1.0, _LETTERS.join("script") + r"[\x00-\x20]*[:&]|\bdata\s*:|livescript|mocha:"),
+    Pattern(
+        "call",
+        1.0,
+        r"\b(?:alert|confirm|prompt|print|eval|settimeout|setinterval|setimmediate|execscript|function|fetch|import"
+        r"|importscripts|atob|btoa|unescape|decodeuri\w*|fromcharcode|image|xmlhttprequest|websocket|write(?:ln)?"
+        r"|requestanimationframe|reflect|array|sendbeacon|open|throw|location|constructor|getscript|globaleval|get|post)"
+        r"(?:['\"`]\])?\s*(?:[(`=]|\?\.|\.)",
+    ),
+    Pattern(
+        "place",
+        1.0,
+        r"\b(?:document|window|location|localstorage|sessionstorage|globalthis|frames)\b|__proto__|constructor"
+        r"|html\s*\+?=|adjacenthtml|\b(?:top|self|parent|this)\s*\[|\]\s*\.|['\"]\s*(?:in|\(\s*function)|onerror|srcdoc|eval|import"
+        r"|fromcharcode",
+    ),
+    Pattern("signs", 1.0, r"!\[\]|\[\]|\[!|[()+!\[\] ]{20}"),
+    Pattern("template", 1.0, r"\{\{|\$\{|<%|#\{|\[\["),
+    Pattern("style", 1.0, r"e\s*x\s*p\s*r\s*e\s*s|-moz-|behaviou?r|@import|url\(|@charset|-o-link"),
+    Pattern("hidden", 1.0, r"\\0{0,4}[0-9a-f]{2}|&(?:#|[a-z]+;)|/\*|<!--"),
+))  # fmt: skip
 """What runs holds one of these: single words and signs, so that joining texts hides none."""
 
 
@@ -68,8 +68,6 @@ def is_cued(text: str) -> bool:
 
 def find_xss(text: str) -> str | None:
     """Return the name of what was found in a decoded text, or None."""
-    if not is_cued(text):
-        return None
     text = text.replace("\x00", "")
     for field in split_fields(text):
         if name := _find(field):
@@ -78,13 +76,18 @@ def find_xss(text: str) -> str | None:
 
 
 def _find(text: str) -> str | None:
-    if "<" in text and (name := _find_tag(text)):
-        return name
-    if _MARKUP.search(text):
-        return "markup"
-    for reading in _read(text):
-        if name := _find_code(reading):
+    cues = {hit.name for hit in _CUES.scan(text)}
+    if not cues:
+        return None
+    if "tag" in cues:
+        if name := _find_tag(text):
             return name
+        if _MARKUP.search(text):
+            return "markup"
+    if name := _find_code(text, cues):
+        return name
+    if "hidden" in cues and (plain := _uncover(text)) != text:
+        return _find_code(plain, {hit.name for hit in _CUES.scan(plain)})
     return None
 
 
@@ -108,46 +111,42 @@ def _judge(tag: Tag) -> str | None:
             return "tag.srcdoc"
         if (name in ADDRESSES or ":" in name) and scripts.SCHEME.match(read_address(value)):
             return "tag.address"
-        if name == "style" and _is_live(value):
+        if name == "style" and _is_live(read_address(value)):
             return "tag.style"
     return None
 
 
 def _is_live(style: str) -> bool:
-    return any(scripts.STYLE.search(reading) for reading in _read(read_address(style)))
+    return bool(scripts.STYLE.search(style) or scripts.STYLE.search(_uncover(style)))
 
 
-def _read(text: str) -> Iterator[str]:
-    """Yield the text, then without comments and with the escapes of CSS decoded."""
-    yield text
-    plain = text
+def _uncover(text: str) -> str:
+    """Return a text without comments, and with entities and the escapes of CSS decoded."""
     if "&" in text:
-        plain = decode_entities(_CAPITAL.sub(lambda match: match[0].title(), plain)).replace("\t", "").replace("\n", "")
+        text = decode_entities(_CAPITAL.sub(lambda match: match[0].title(), text)).replace("\t", "").replace("\n", "")
     if "/*" in text or "<!--" in text:
-        plain = _COMMENT.sub("", plain)
-    if "\\" in plain:
-        plain = _CSS_ESCAPE.sub(lambda match: chr(int(match[1], 16)), plain)
-    if plain != text:
-        yield plain
+        text = _COMMENT.sub("", text)
+    if "\\" in text:
+        text = _CSS_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    return text
 
 
-def _find_code(text: str) -> str | None:
-    if "=" in text and scripts.HANDLER.search(text):
-        return "attribute.handler"
-    if ":" in text and scripts.CODE_ADDRESS.search(text):
-        return "address.code"
-    if ":" in text and scripts.DATA_ADDRESS.search(text):
-        return "address.data"
-    if scripts.PLACE.search(text):
-        return "script.place"
-    if ("(" in text or "`" in text or "=" in text) and (
-        scripts.BREAKOUT.search(text) or (len(text) <= _LONGEST_ALONE and scripts.ALONE.match(text))
-    ):
+def _find_code(text: str, cues: set[str]) -> str | None:
+    for cue, name, pattern in _CODE:
+        if cue in cues and pattern.search(text):
+            return name
+    if "call" in cues and len(text) <= _LONGEST_ALONE and scripts.ALONE.match(text):
         return "script.call"
-    if "[" in text and scripts.SIGNS.search(text):
-        return "script.signs"
-    if ("{" in text or "[[" in text or "<%" in text) and scripts.TEMPLATE.search(text):
-        return "template"
-    if scripts.STYLE.search(text):
-        return "style"
     return None
+
+
+_CODE = (
+    ("handler", "attribute.handler", scripts.HANDLER),
+    ("address", "address.code", scripts.CODE_ADDRESS),
+    ("address", "address.data", scripts.DATA_ADDRESS),
+    ("place", "script.place", scripts.PLACE),
+    ("call", "script.call", scripts.BREAKOUT),
+    ("signs", "script.signs", scripts.SIGNS),
+    ("template", "template", scripts.TEMPLATE),
+    ("style", "style", scripts.STYLE),
+)

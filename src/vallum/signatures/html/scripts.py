@@ -22,7 +22,7 @@ _EVENTS = (
     " webkitanimationend webkittransitionend wheel zoom"
 )
 HANDLER = re.compile(
-    r"[\"'`]\s{0,4}(?:on(?!ce|ly|line)[a-z]{4,40}|formaction|srcdoc|xlink:href)\s{0,4}="
+    r"(?:[\"'`]\s{0,4}|^\s{1,9})(?:on(?!ce|ly|line)[a-z]{4,40}|formaction|srcdoc|xlink:href)\s{0,4}="
     rf"|(?:^|[\s/\"'`;,>\x00])on(?:{'|'.join(_EVENTS.split())})[\s\x00]{{0,16}}=",
     re.IGNORECASE,
 )
@@ -70,13 +70,14 @@ PLACE = re.compile(
     r"\bdocument\)?\s{0,8}(?:\.\s{0,8}(?:cookie|domain|location|write(?:ln)?\s{0,4}\(|url\b|body\.|documentelement|"
     r"createelement\s{0,4}\(|getelement|queryselector|head\.|defaultview|implementation)|\[['\"`])"
     r"|\bwindow\s{0,4}(?:\.\s{0,4}(?:location|name|open|onerror|history)\b|\[['\"`])"
-    r"|\b(?:location|top|self|parent|window|globalthis|this|frames)\s{0,4}\[\s{0,4}(?:['\"`/]|\w{1,20}\s{0,4}[+\]])"
+    r"|\b(?:location|top|self|parent|window|globalthis|this|frames)\s{0,4}\[\s{0,4}(?:['\"`/]|[a-z$_]\w{0,20}\s{0,4}[+\]])"
     r"|\blocation\s{0,4}(?:\.(?:href|hash|search|assign|replace)\s{0,4}[=(]|=\s{0,4}['\"`]|=\s?\w{1,10}[+.:(])"
     r"|\.(?:inner|outer)html\s{0,4}\+?=|\.insertadjacenthtml\s{0,4}\(|\.srcdoc\s{0,4}="
     r"|\bconstructor\s{0,4}(?:\.\s{0,4}constructor|\(\s{0,4}['\"`])|\.constructor\s{0,4}[.\[(]|\[['\"`]constructor['\"`]\]"
     r"|\b__proto__\b\s{0,4}[.\[=]|\bstring\s?\.\s?fromcharcode\s{0,4}\(|\beval\s{0,4}\(\s{0,4}(?:atob|unescape|string|name|location)"
     r"|\b(?:localstorage|sessionstorage)\s{0,4}(?:\.|\[)|\bonerror\s{0,4}=\s{0,4}(?:alert|eval|confirm|prompt)"
     r"|[\"']\s{0,4}(?:in|instanceof)\s{0,4}[\w.$]{1,40}\s{0,4}=(?!=)"
+    r"|[\"']\s{0,4}\(\s{0,4}function\b"
     r"|\]\s{0,4}\.\s{0,4}\w{1,20}\s{0,4}\.\s{0,4}(?:call|apply)\s{0,4}[`(]"
     r"|\bimport\s{0,4}\(\s{0,4}['\"`](?:https?:|//|data:)",
     re.IGNORECASE,

@@ -4,14 +4,15 @@ A text lands in one of four places: within one of three kinds of quotes, where i
 what follows must go on as SQL, or bare.  Honest text seldom goes on as SQL: after the apostrophe of `it's` stands a
 word, where SQL wants an operator, a bracket, a comma or an end.
 
-Each rule is anchored where the statement takes over, and looks at LONGEST letters, so that reading is linear.
+Every rule is anchored where the statement takes over, and looks at LONGEST letters, so that reading is linear.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from vallum.signatures.patterns import Pattern, PatternSet
 from vallum.signatures.sql.tokens import WORDS, classify
 
 if TYPE_CHECKING:
@@ -21,67 +22,60 @@ LONGEST = 600
 """Letters after the break that rules look at: what can be repeated for nothing is folded before."""
 
 
-class Rule(NamedTuple):
-    """One way in which a text takes over.  `name` goes into the record."""
-
-    name: str
-    pattern: re.Pattern[str]
-
-
-def _rules(table: dict[str, str]) -> tuple[Rule, ...]:
-    return tuple(Rule(name, re.compile(pattern)) for name, pattern in table.items())
+def _rules(family: str, table: dict[str, str]) -> re.Pattern[str]:
+    """Compile rules into one pattern, whose group is the name of the rule that a text obeys."""
+    return re.compile("|".join(f"(?P<{family}_{name}>{pattern})" for name, pattern in table.items()), re.DOTALL)
 
 
 VALUE = "[snwvVfztRTQ]"
 CALL = r"(?:\([^)]{0,80}\))?"
 
 # After the quote that ends the string.
-QUOTED = _rules({
-    "quote.compare": rf"\)*l[xla(]*{VALUE}{CALL}\)*[xo]*o",
-    "quote.true": r"\)*l[xla(]*(?:[snvVwT]\)*[#;]|[snT]\)*Q|[nT]\)*$|Q$)",
-    "quote.call": r"\)*l[xla(]*(?:[zC]|w?\(*S|f\()",
-    "quote.union": r"\)*;?u[A(]*S",
-    "quote.stack": r"\)*;+(?:[KSzE]|u[A(]*S|C|#|w\()",
-    "quote.operate": r"\)*[aox]+[xao(]*(?:[zS]|CH|f\(|Q$|[snwvVT]\)*(?:#|l[xla(]*[snvVTwQ])|[snvV]\)*[ao]+Q)",
-    "quote.condition": r"\)*[aox]*o[xa(]*(?:n\)*#|Q$|\(S)",
-    "quote.order": r"\)*OB(?:n|.{0,20}#)",
-    "quote.having": rf"\)*W[xa(]*{VALUE}{CALL}\)*[xo]*o",
-    "quote.into": r"\)*I[IR]?[sQ]",
-    "quote.limit": r"\)*L[nL,]*(?:#|;|u|I|Rz)",
-    "quote.verb": r"\)*(?:K[RFIfwvz].{0,200}#|K?z)",
-    "quote.values": r"\)*,(?:\(*[Sz]|.{0,200}\).{0,3}#|.{0,100}\(S)",
-    "quote.case": r"\)*H.{0,60}#",
+QUOTED = _rules("quote", {
+    "compare": rf"\)*l[xla(]*{VALUE}{CALL}\)*[xo]*o",
+    "true": r"\)*l[xla(]*(?:[snvVwT]\)*[#;]|n,|[snT]\)*Q|[nT]\)*$|Q$)",
+    "call": r"\)*l[xla(]*(?:[zC]|w?\(*S|f\()",
+    "union": r"\)*;?u[A(]*S",
+    "stack": r"\)*;+(?:[KSzEV]|u[A(]*S|C|#|w\()",
+    "operate": r"\)*[aox]+[xao(]*(?:[zS]|CH|f\(|Q$|[snwvVT]\)*(?:#|l[xla(]*[snvVTwQ])|[snvV]\)*[ao]+Q)",
+    "order": r"\)*OB(?:n|.{0,20}#)",
+    "having": rf"\)*W[xa(]*{VALUE}{CALL}\)*[xo]*o",
+    "into": r"\)*I[IR]?[sQ]",
+    "limit": r"\)*L[nL,]*(?:#|;|u|I|Rz)",
+    "verb": r"\)*(?:K[RFIfwvz].{0,200}#|K?z)",
+    "values": r"\)*,(?:\(*[Sz]|.{0,200}\).{0,3}#|.{0,100}\(S)",
+    "case": r"\)*H.{0,60}#",
 })  # fmt: skip
 CUT = re.compile(r"\)*;?#")
 
 # From the beginning, where no quote is to be left: a number, a name, or the rest of a clause.
-BARE = _rules({
-    "bare.compare": rf"[xa(]*[ns]\)*l[xla(]*{VALUE}{CALL}\)*[xo]*o[xoa(]*{VALUE}",
-    "bare.name": r"(?:[xa(]*w\)*)?l[xla(]*(?:n\)*[xo]*on|s\)*[xo]*o[sQ]|w\)*on\)*#)",
-    "bare.bracket": rf"[wnsT]\)+l[xla(]*{VALUE}{CALL}\)*[xo]*o",
-    "bare.true": r"[xa(]*[ns]\)*l[xa(]*(?:n\)*#|T|w?\(+S)",
-    "bare.union": r"[^S]{0,40}?u[A(]*S(?:[nsvVzftTQ(]|a[,F]|w[,F(].{0,200}[F#]|w#)",
-    "bare.stack": r"[^SK;]{0,12}?;+(?:K[RFIfzvVs#]|Kw[E#sQ]|z|E[vV]|S[nsvVzfa(])",
-    "bare.call": r"[nsvV]?\)*(?:[laox,(;]|S|W)+z\(|w\)*[la,;][xla(]*z\(|\(*z\([^)]{0,80}\)\)*(?:[#;l]|$)",
-    "bare.execute": r"[^S]{0,8}?K[wz]?z",
-    "bare.schema": r".{0,60}?[SuWl,(][^;]{0,60}F[(w,]{0,6}t",
-    "bare.variable": r".{0,12}?(?:S|[laoxu,(;])[A(]*V|V$",
-    "bare.order": r"(?:n|s|w\))\)*OB[n,]+(?:#|$)",
-    "bare.having": r"[nsw]\)*W[xa(]*[ns]\)*[xo]*o[ns]",
-    "bare.case": r"[nslxa(,o]{0,6}CH.{0,60}H",
-    "bare.select": r"[nsw]?\)*[laox(,]*\(+S(?:[^F]{0,60}F[(wtb]|[fzVn])",
-    "bare.function": r"[ns]\)*l[xa(]*f\(|[ns]\)*[ao]+[xa(]*f\(.{0,80}[zS]",
-    "bare.procedure": r".{0,40}?Rz\(",
-    "bare.file": r"(?:.{0,60}?S.{0,60}|[ns]\)*)I[IR]?[sQ]",
+BARE = _rules("bare", {
+    "compare": rf"[xa(]*[ns]\)*l[xla(]*{VALUE}{CALL}\)*[xo]*o[xoa(]*{VALUE}",
+    "name": r"(?:[xa(]*w\)*)?l[xla(]*(?:n\)*[xo]*on|s\)*[xo]*o[sQ]|w\)*on\)*#)",
+    "bracket": rf"[wnsT]\)+l[xla(]*{VALUE}{CALL}\)*[xo]*o",
+    "true": r"[xa(]*[ns]\)*l[xa(]*(?:n\)*#|T|w?\(+S)",
+    "union": r"[^S]{0,40}?u[A(]*S(?:[nsvVzftTQ(]|a[,F]|w(?:F|[,(].{0,200}[F#])|w#)",
+    "stack": r"[^SK;]{0,12}?;+(?:K[RFIfzvVs#]|Kw[E#sQ(]|z|E[vV]|S[nsvVzfa(])",
+    "call": r"[nsvV]?\)*(?:[laox,(;]|S|W)+z\(|w\)*[la,;][xla(]*z\(|\(*z\([^)]{0,80}\)\)*(?:[#;l]|$)",
+    "execute": r"[^S]{0,8}?K[wz]?z[sQ(#,;]",
+    "schema": r".{0,60}?[SuWl,(][^;]{0,60}F[(w,]{0,6}t",
+    "variable": r".{0,12}?(?:S|[laoxu,(;])[A(]*V|V$",
+    "order": r"(?:n|s|w\))\)*OB[n,]+(?:#|$)",
+    "having": r"[nsw]\)*W[xa(]*[ns]\)*[xo]*o[ns]",
+    "case": r"[nslxa(,o]{0,6}CH.{0,60}H",
+    "select": r"[nsw]?\)*[laox(,]*\(+S(?:[^F]{0,60}F[(wtb]|[fzVn])|SA?f\(",
+    "function": r"[ns]\)*l[xa(]*f\(|[ns]\)*[ao]+[xa(]*f\(.{0,80}[zS]",
+    "procedure": r".{0,40}?Rz\(",
+    "file": r"(?:.{0,60}?S.{0,60}|[ns]\)*)I[IR]?[sQ]",
 })  # fmt: skip
 
 # Whole statements, and ends without a beginning: honest where people write about SQL, so for high sensitivity alone.
-EAGER = _rules({
-    "eager.statement": r"[(]*(?:S.{1,80}F[(wtsb]|K[RFIf][wR]|KwE)",
-    "eager.cut": r"[nw]\)*;?#$",
-    "eager.quote": r"[^qdb]{0,6}[qdb]$",
-    "eager.union": r".{0,80}?u[A(]*S",
-    "eager.compare": r".{0,80}?l[xla(]*[ns]\)*[xo]*o[ns]",
+EAGER = _rules("eager", {
+    "statement": r"[(]*(?:S.{1,80}F[(wtsb]|K[RFIf][wR]|KwE)",
+    "cut": r"[nw]\)*;?#$",
+    "quote": r"[^qdb]{0,6}[qdb]$",
+    "union": r".{0,80}?u[A(]*S",
+    "compare": r".{0,80}?l[xla(]*[ns]\)*[xo]*o[ns]",
 })  # fmt: skip
 
 _PARTS = re.compile(r"q([^q]*+)q|d[^d]*+d|b([^b]*+)b|J[^j]*+(?:j|$)|#[^N]*+(?:N|$)")
@@ -94,31 +88,33 @@ _INNER = re.compile(r"(?<=\w)'(?=\w)")
 _COMMENT = re.compile(r"/\*[^*]{0,200}\*{1,9}/")
 
 
-# What every rule needs: a quote and what goes on as SQL, or a word of SQL.  Each search is linear.
-_WORD_CUES = "|".join(
-    word
-    for letter in "loxuKWOILHzaCSt"
-    for word in WORDS[letter].split(" ")
-    if (word.replace("_", "").isalpha() and letter not in "LOaxIHKS") or (letter in "LOIHKa" and word.isalpha())
+# What every rule needs: a quote and what goes on as SQL, a word of SQL, or logic and something compared.
+_GOES_ON = "|".join(
+    word for letter in "loxuKWOILHzaCS" for word in WORDS[letter].split(" ") if word.replace("_", "").isalpha()
 )
-_AFTER_QUOTE = re.compile(
-    rf"['\"`\u00b4][\s)]*+(?:[|&!=<>~+*/%^:;,#@-]|(?:{_WORD_CUES}|not|select|exec)\b)", re.IGNORECASE
-)
-_BARE = re.compile(
-    rf";|@@|/\*|\b(?:union|except|intersect|minus|select|having|case|into|order|waitfor|exec|execute)\b"
-    rf"|\b(?:{'|'.join(map(re.escape, WORDS['z'].split(' ')))})\b",
-    re.IGNORECASE,
-)
-_LOGIC = re.compile(r"\|\||&&|\b(?:x?or|and)\b", re.IGNORECASE)
-_COMPARED = re.compile(
-    r"[=<>~#(]|--|\b(?:r?like|ilike|regexp|glob|between|in|is|similar|sounds|match|isnull|notnull|true|false)\b",
-    re.IGNORECASE,
-)
+_STACKED = "|".join(word for letter in "KSEuCz" for word in WORDS[letter].split(" ") if word.isidentifier())
+_CUES = PatternSet((
+    Pattern("cue.quote", 1.0, rf"['\"`\xb4][\s)\xa0\xc2]*(?:[|&!=<>~+*/%^:;,#@-]|(?:{_GOES_ON})\b)"),
+    Pattern(
+        "cue.word",
+        1.0,
+        rf";[\s;(\xc2\xa0]*(?:(?:{_STACKED})\b|[#-])|@@|/\*|\b(?:union|except|intersect|minus|select|having|case|into|order|waitfor|exec|execute)\b"
+        rf"|\b(?:{'|'.join(map(re.escape, WORDS['z'].split(' ')))})\b",
+    ),
+    Pattern("cue.logic", 1.0, r"\|\||&&|\b(?:x?or|and)\b"),
+    Pattern(
+        "cue.compared",
+        1.0,
+        r"[=<>~#(]|--|\b(?:r?like|ilike|regexp|glob|between|in|is|similar|sounds|match|isnull|notnull|true|false)\b",
+    ),
+))  # fmt: skip
+_LOGICAL = {"cue.logic", "cue.compared"}
 
 
 def is_cued(text: str) -> bool:
-    """Say whether a text could obey a rule: cheap, and sure of its no."""
-    return bool(_AFTER_QUOTE.search(text) or _BARE.search(text) or (_LOGIC.search(text) and _COMPARED.search(text)))
+    """Say whether a text, or any line of it, could obey a rule: cheap, and sure of its no."""
+    cues = {hit.name for hit in _CUES.scan(text)}
+    return "cue.quote" in cues or "cue.word" in cues or cues >= _LOGICAL
 
 
 def judge(text: str, *, eager: bool = False) -> str | None:
@@ -152,11 +148,9 @@ def _judge_quoted(before: str, letters: str) -> str | None:
     return _first(QUOTED, folded)
 
 
-def _first(rules: tuple[Rule, ...], letters: str) -> str | None:
-    for rule in rules:
-        if rule.pattern.match(letters):
-            return rule.name
-    return None
+def _first(rules: re.Pattern[str], letters: str) -> str | None:
+    match = rules.match(letters)
+    return (match.lastgroup or "").replace("_", ".", 1) if match else None
 
 
 def _fold(letters: str) -> str:

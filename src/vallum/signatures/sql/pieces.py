@@ -189,7 +189,7 @@ NAMES = (
     Pattern(
         "name.cast",
         1.0,
-        r"(?:\)|'|\bpassword|\buser|\bemail|\bsecret)::(?:int|bigint|float|bool|text"
+        r"(?:\)|'|\bpassword|\buser|\bemail|\bsecret|_user)::(?:int|bigint|float|bool|text"
         r"|numeric|jsonb?|double precision|date)\b",
     ),
     Pattern(
@@ -218,7 +218,7 @@ NAMES = (
 BARE = (
     "abs acos adddate addtime aes_encrypt ascii asin atan avg benchmark bin bit_and bit_length bit_or bit_xor "
     "cast ceil char character_length charset chr coalesce coercibility collation compress concat concat_ws "
-    "connection_id conv convert convert_tz cos cot count crc32 curdate current_date current_time "
+    "connection_id conv convert convert_tz cos cot count crc32 curdate date uncompress current_date current_time "
     "current_timestamp current_user curtime database date_add date_format date_sub datediff day dayname "
     "dayofmonth db_name decode default degrees des_decrypt elt encode encrypt exp export_set extract "
     "extractvalue field find_in_set floor format found_rows from_base64 from_days from_unixtime get_format "
@@ -305,7 +305,7 @@ FRAGMENTS = (
     Pattern(
         "whole.terminator",
         1.0,
-        rf"^[^\s'\"`]{{1,60}}{Q}{GAP};?{GAP}(?:--|#)?;?[^\w\n]{{0,3}}$|^{Q}{GAP}(?:;"
+        rf"^[^\s'\"`]{{1,60}}{Q}{GAP}(?:;|--|#){GAP}(?:--|#)?;?[^\w\n]{{0,3}}$|^{Q}{GAP}(?:;"
         rf"|--|#)[^\w\n]{{0,4}}$|^{Q}{GAP};(?:print|select|exec|declare)",
     ),
     Pattern(
@@ -327,8 +327,16 @@ FRAGMENTS = (
     Pattern(
         "whole.open",
         1.0,
-        rf"^{NAME}\W{{0,2}};{GAP}(?:drop|update|delete|insert|truncate|exec)[^.?\n]{{0,40}}$"
+        rf"^{NAME}\W{{0,2}};{GAP}(?:drop|update|delete|insert|truncate|exec|select)[^.?\n]{{0,40}}$"
         rf"|\({GAP}select\W{{0,2}}$|^{NAME}/[^\n]{{1,60}}\b(?:and|or){SPACE}$",
+    ),
+    Pattern(
+        "whole.torn",
+        1.0,
+        rf"^{Q}[>;}}\]\\][^'\"`\n]{{1,60}}(?:{Q}[^\n]{{0,60}})?$|^\w{{1,20}}{Q}\s{{1,4}}{Q}\s{{0,4}}\w{{1,20}}$"
+        rf"|^(?:\"'|'\"|`'|'`|`\"|\"`)$|^{Q}\s{{0,4}}(?:r?like|regexp|glob|ilike)\W{{0,3}}$"
+        rf"|^exec(?:ute)?{SPACE}(?:master|[xs]p_)|^x?or{SPACE}\d{{1,9}}\W{{0,3}}$|^values{GAP}\({GAP}'"
+        rf"|@[\w.]{{0,40}}{GAP}:=|(?:['`][^\w\s'\"]{{0,3}}\s?){{12}}",
     ),
     Pattern(
         "whole.mongo",
