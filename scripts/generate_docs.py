@@ -37,6 +37,9 @@ from vallum.core.standing import Footing, Standing
 from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
 from vallum.core.web_acl import Action, Hit, Match, Rule, WebAcl
+from vallum.exporters import EXPORTERS
+from vallum.exporters.export import Kind
+from vallum.exporters.features import Feature
 from vallum.extraction.leak_meter import Leak
 from vallum.extraction.watchers import Count
 from vallum.metrics import Metrics
@@ -539,6 +542,36 @@ def metrics_page() -> str:
     return _page([*lines, "", "Buckets, in seconds:", "", *buckets])
 
 
+# --- exports ----------------------------------------------------------------------------------------------------------
+
+
+HELD = {None: "yes", Kind.APPROXIMATE: "nearly", Kind.LOST: "no", Kind.VALLUM: "by Vallum"}
+
+
+def exports_page() -> str:
+    """Return the page of what each exporter keeps of each feature."""
+    exporters = [EXPORTERS[name] for name in sorted(EXPORTERS)]
+    lines = [
+        "# What exports keep",
+        "",
+        "All that a policy can say, and what becomes of it in the configuration of each gateway.  *yes*: exactly;",
+        "*nearly*: it is there, and means a little less or other; *by Vallum*: it holds where the export asks Vallum",
+        "itself; *no*: it is not there.  Of one place in a policy the answer may be another: the command says so.  How",
+        "to read it, and how to close a gap: [exports](../exports.md).",
+        "",
+        _row("feature", "what the policy says", *(f"[{one.name}](#{one.name})" for one in exporters)),
+        _row(*["---"] * (2 + len(exporters))),
+    ]
+    for feature in Feature:
+        held = [HELD[one.answers[feature].kind] for one in exporters]
+        lines.append(_row(f"`{feature}`", feature.phrase, *held))
+    for one in exporters:
+        different = {feature: one.answers[feature] for feature in Feature if one.answers[feature].kind is not None}
+        rows = [(f"`{feature}`", answer.detail, answer.remedy) for feature, answer in different.items()]
+        lines += ["", f"## {one.name}", *_table(("feature", "what is different", "what to do"), rows)]
+    return _page(lines)
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
@@ -589,6 +622,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "config.md": config_page,
     "metrics.md": metrics_page,
     "disclosure.md": disclosure_page,
+    "exports.md": exports_page,
     "plugins.md": plugins_page,
     "presets.md": presets_page,
     "reasons.md": reasons_page,

@@ -43,7 +43,7 @@ PIECE_MAX_BYTES = 4_194_304  # of a body in one message of ext_proc: an Envoy ho
 class Terms(NamedTuple):
     """Where a mesh is listened to, and what it is let off."""
 
-    grpc: str = "127.0.0.1:9191"
+    grpc: str = "127.0.0.1:9002"
     http: str | None = None
     accepted: frozenset[Beyond] = frozenset()
     passes_unknown: bool = False  # limits that the policy does not know

@@ -81,7 +81,7 @@ class Vallum:
         return Wsgi(app, self._desk)
 
     def close(self) -> None:
-        """Write the last records and close the stores, where no lifespan of the app has done so; at the end of tests."""
+        """Write the last records and close the stores where no lifespan of the app has done so: at the end of tests."""
         self._desk.close()
         inside = self._doors.inside
         if inside is not None:

@@ -10,14 +10,15 @@ import pytest
 
 from vallum.adapters.asgi.asgi import Asgi
 from vallum.adapters.reception import Head, find_fault, find_path
+from vallum.config.source import PolicyFileError
 from vallum.core.exchange import Headers
 from vallum.middleware import Vallum
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    Message = dict[str, Any]
+    from vallum.adapters.asgi.messages import Message
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
 GONE = {"type": "http.disconnect"}
@@ -29,7 +30,7 @@ class Client:
     def __init__(self, *messages: Message, stays: bool = True) -> None:
         self.messages = list(messages) or [{"type": "http.request", "body": b"", "more_body": False}]
         self.said: list[Message] = []
-        self.left = asyncio.Event()
+        self.left, self.ended = asyncio.Event(), asyncio.Event()
         if not stays:
             self.left.set()
 
@@ -41,6 +42,8 @@ class Client:
 
     async def send(self, message: Message) -> None:
         self.said.append(message)
+        if self.whole:
+            self.ended.set()
 
     @property
     def status(self) -> int:
@@ -260,8 +263,7 @@ async def test_an_app_that_is_silent_for_too_long_is_a_504(vallum: Vallum, insid
     await turns()
     assert client.said == []
     sweep(vallum, 2.1)
-    while not client.whole:  # whether the app gives up or not
-        await asyncio.sleep(0)
+    await client.ended.wait()  # whether the app gives up or not
     assert client.status == 504
     release.set()
     await task
@@ -275,7 +277,7 @@ async def test_what_nobody_can_read_does_not_pass(inside: Any) -> None:
         await send({"type": "http.response.pathsend", "path": "/etc/passwd"})
 
     client = Client()
-    extensions = {"http.response.pathsend": {}, "http.response.trailers": {}}
+    extensions: Message = {"http.response.pathsend": {}, "http.response.trailers": {}}
     await inside(app)(scope(extensions=extensions), client.receive, client.send)
     assert [message["type"] for message in client.said] == ["http.response.start"]
 
@@ -441,7 +443,7 @@ async def test_a_web_socket_is_refused_and_recorded(vallum: Vallum, inside: Any,
         raise AssertionError
 
     client = Client({"type": "websocket.connect"})
-    extensions = {"websocket.http.response": {}} if answers else {}
+    extensions: Message = {"websocket.http.response": {}} if answers else {}
     socket = scope(type="websocket", scheme="ws", extensions=extensions)
     del socket["method"]
     await inside(app)(socket, client.receive, client.send)
@@ -496,9 +498,15 @@ async def test_an_app_that_cannot_start_leaves_the_house_closed(vallum: Vallum) 
     assert vallum._doors.inside is None
 
 
-async def test_a_store_that_is_out_stops_the_start(policy: Path) -> None:
+def test_a_store_that_is_out_stops_the_start(policy: Path) -> None:
     policy.write_text(policy.read_text() + 'counters: "redis://127.0.0.1:1/0"\n')
-    assert await live(Vallum(policy).asgi(knowing)) == ["lifespan.startup.failed"]
+    assert asyncio.run(live(Vallum(policy).asgi(knowing))) == ["lifespan.startup.failed"]
+
+
+def test_processes_without_a_store_that_they_share_stop_the_start(policy: Path) -> None:
+    policy.write_text(policy.read_text() + "workers: 4\n")
+    with pytest.raises(PolicyFileError, match="redis://"):
+        Vallum(policy)
 
 
 def test_each_loop_of_a_test_client_finds_the_house_and_its_counts(vallum: Vallum, key: str) -> None:

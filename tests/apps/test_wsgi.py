@@ -44,14 +44,14 @@ class Answer:
         self.body += data
 
 
-def ask(app: Any, path: str = "/raw/x", body: bytes = b"", stop_after: int | None = None, **more: Any) -> Answer:
+def ask(app: Any, path: str = "/raw/x", body: bytes = b"", stop_after: int | None = None, more: Any = ()) -> Answer:
     """Ask as a server does; `stop_after` so many pieces the client leaves."""
     environ: dict[str, Any] = {"QUERY_STRING": ""}
     setup_testing_defaults(environ)
     environ |= {"PATH_INFO": path, "wsgi.input": io.BytesIO(body), "REMOTE_ADDR": "192.0.2.1"}
     if body:
         environ |= {"REQUEST_METHOD": "POST", "CONTENT_LENGTH": str(len(body)), "CONTENT_TYPE": "application/json"}
-    environ |= more
+    environ |= dict(more)
     answer = Answer()
     pieces = app(environ, answer.start)
     try:
@@ -117,7 +117,7 @@ def test_an_app_that_raises_is_a_502_and_its_server_hears_why(vallum: Vallum) ->
         raise KeyError("canary")
 
     errors = io.StringIO()
-    answer = ask(vallum.wsgi(app), **{"wsgi.errors": errors})
+    answer = ask(vallum.wsgi(app), more={"wsgi.errors": errors})
     assert answer.status == "502"
     assert b"canary" not in answer.body
     assert "canary" in errors.getvalue()
@@ -193,7 +193,7 @@ def test_a_body_that_streams_by_is_read_in_every_way(vallum: Vallum, how: str) -
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         stream = environ["wsgi.input"]
         ways = {
-            "read": lambda: stream.read(),
+            "read": stream.read,
             "pieces": lambda: b"".join(iter(lambda: stream.read(2), b"")),
             "lines": lambda: b"".join(stream.readlines()),
             "readline": lambda: stream.readline() + stream.readline(2) + stream.read(),
@@ -208,17 +208,17 @@ def test_a_body_that_streams_by_is_read_in_every_way(vallum: Vallum, how: str) -
 
 def test_a_body_over_its_bound_is_a_413_though_nobody_declared_it(vallum: Vallum) -> None:
     body = b"x" * 200_000
-    more = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "SERVER_PROTOCOL": "HTTP/1.1"}
-    assert ask(vallum.wsgi(echo), body=body, **more).status == "413"
+    more = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "SERVER_PROTOCOL": "HTTP/1.1"}
+    assert ask(vallum.wsgi(echo), body=body, more=more).status == "413"
 
 
 def test_a_body_that_ends_early_is_malformed(vallum: Vallum) -> None:
-    assert ask(vallum.wsgi(echo), body=b"x", CONTENT_LENGTH="9").status == "400"
+    assert ask(vallum.wsgi(echo), body=b"x", more={"CONTENT_LENGTH": "9"}).status == "400"
 
 
 @pytest.mark.parametrize("length", ["x", "-1", "1,1", "9" * 5000])
 def test_a_length_that_is_none_is_malformed(vallum: Vallum, length: str) -> None:
-    assert ask(vallum.wsgi(echo), body=b"x", CONTENT_LENGTH=length).status == "400"
+    assert ask(vallum.wsgi(echo), body=b"x", more={"CONTENT_LENGTH": length}).status == "400"
 
 
 def test_no_header_claims_to_be_the_principal(vallum: Vallum) -> None:
@@ -229,7 +229,7 @@ def test_no_header_claims_to_be_the_principal(vallum: Vallum) -> None:
         return echo(environ, start_response)
 
     claims = {"HTTP_REMOTE_USER": "root", "HTTP_VALLUM_PRINCIPAL": "root", "HTTP_COOKIE": "c", "REMOTE_USER": "root"}
-    ask(vallum.wsgi(app), **claims)
+    ask(vallum.wsgi(app), more=claims)
     assert seen["REMOTE_USER"] == seen["vallum.principal"].subject == "ip:192.0.2.1"
     assert {name for name in seen if name.startswith("HTTP_")} == {
         "HTTP_HOST",
@@ -248,7 +248,7 @@ def test_fields_that_a_server_has_joined_are_two() -> None:
 
 def test_a_path_that_is_not_text_matches_nothing(vallum: Vallum) -> None:
     assert ask(vallum.wsgi(echo), path="/raw/\xff").status == "404"
-    assert ask(vallum.wsgi(echo), path="/raw/a/b", REQUEST_URI="/raw/a%2Fb").status == "404"
+    assert ask(vallum.wsgi(echo), path="/raw/a/b", more={"REQUEST_URI": "/raw/a%2Fb"}).status == "404"
 
 
 def test_limits_hold_among_threads(vallum: Vallum, key: str) -> None:
@@ -257,7 +257,7 @@ def test_limits_hold_among_threads(vallum: Vallum, key: str) -> None:
 
     def one(_: int) -> str:
         barrier.wait()
-        return ask(app, "/plain", HTTP_AUTHORIZATION=f"Bearer {key}").status
+        return ask(app, "/plain", more={"HTTP_AUTHORIZATION": f"Bearer {key}"}).status
 
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(one, range(8)))

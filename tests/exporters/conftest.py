@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -91,4 +91,3 @@ def free_port() -> Callable[[], int]:
             return port
 
     return find
-

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 import pytest
@@ -99,9 +100,9 @@ async def envoy(
     assert "s3cr3t" not in export.files["envoy.yaml"]
     (tmp_path / "envoy.yaml").write_text(export.files["envoy.yaml"])
     options = ["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error"]
-    async with serving(Mesh(config, policy, source, Terms(asked))) as mesh:
-        async with running(find_envoy() or "", "-c", str(tmp_path / "envoy.yaml"), *options, port=port):
-            yield Gateway(f"https://127.0.0.1:{port}", tmp_path, authority, mesh)
+    envoy = running(find_envoy() or "", "-c", str(tmp_path / "envoy.yaml"), *options, port=port)
+    async with serving(Mesh(config, policy, source, Terms(asked))) as mesh, envoy:
+        yield Gateway(f"https://127.0.0.1:{port}", tmp_path, authority, mesh)
 
 
 @asynccontextmanager
@@ -163,8 +164,6 @@ async def test_a_base_path_and_keys(envoy: Gateway, model: Model) -> None:
 
 
 def _now() -> float:
-    import time
-
     return time.time()  # noqa: TID251  what keys are stamped by
 
 
@@ -172,10 +171,10 @@ async def test_streams_stay_live_and_are_filtered(envoy: Gateway) -> None:
     loop = asyncio.get_running_loop()
     asked = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
     came: list[tuple[float, str]] = []
-    async with envoy.client(envoy.authority.issue("alice.clients.example")) as client:
-        async with client.stream("POST", "/v1/chat/completions", json=asked) as answer:
-            assert answer.status_code == 200
-            came = [(loop.time(), line) async for line in answer.aiter_lines() if line.startswith("data: {")]
+    alice = envoy.authority.issue("alice.clients.example")
+    async with envoy.client(alice) as client, client.stream("POST", "/v1/chat/completions", json=asked) as answer:
+        assert answer.status_code == 200
+        came = [(loop.time(), line) async for line in answer.aiter_lines() if line.startswith("data: {")]
     said = "".join(json.loads(line[6:])["choices"][0]["delta"].get("content", "") for _, line in came)
     assert "word1" in said
     assert "word3" in said

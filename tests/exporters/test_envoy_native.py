@@ -1,3 +1,4 @@
+# ruff: noqa: E501  routes are easier to compare in one line each
 """A real Envoy with the exported configuration, without Vallum: what it holds, it holds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  routes are easier to compare in one line each
 """A real nginx with the exported configuration, which asks the real `vallum envoy`."""
 
 from __future__ import annotations
@@ -6,8 +7,9 @@ import asyncio
 import json
 import os
 import ssl
+import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 import pytest
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Authority, Issued
     from tests.exporters.conftest import Model
+
     from vallum.core.policy import Policy
 
 pytestmark = pytest.mark.skipif(find_nginx() is None, reason="NO NGINX: apt-get install nginx-light")
@@ -107,8 +110,6 @@ class Gateway(NamedTuple):
         return httpx.AsyncClient(base_url=self.url, timeout=10, verify=context)
 
     def key(self, subject: str, *scopes: str) -> dict[str, str]:
-        import time
-
         now = time.time()  # noqa: TID251  what keys are stamped by
         return {"X-API-Key": issue(self.mesh.registry, DEFAULT_PREFIX, now, subject=subject, scopes=scopes)[0]}
 
@@ -223,11 +224,40 @@ PATHS = [
     *("//predict", "/predict//", "/%2fpredict", "/predict%2f", "/predict%00", "/predict%0a", "/predict%", "/predict%7"),
     *("/predict%25", "/predict%3f", "/predict%23", "/predict%5c", "/%2e/predict", "/a/%2e%2e/predict", "/;/predict"),
     *("/a/.;x/../predict", "/files", "/files/", "/files/a", "/files/a/", "/files/a/b/c", "/files//b", "/files/a/../b"),
-    *("/files/caf%C3%A9", "/files/%C3", "/files/%A9", "/files/%C0%AF", "/files/%FF", "/files/a%C3%A9%A9", "/files/.../a"),
-    *("/files/private", "/files/private/a", "/files/PRIVATE/a", "/files/private;x/a", "/files/private%3Bx", "/files/privat"),
-    *("/files/private/", "/files/a/..;/private", "/o'd$d;(x)/a", "/o'd$d;(x)/", "/o%27d%24d%3b(x)/a", "/.vallum/route/read"),
+    *(
+        "/files/caf%C3%A9",
+        "/files/%C3",
+        "/files/%A9",
+        "/files/%C0%AF",
+        "/files/%FF",
+        "/files/a%C3%A9%A9",
+        "/files/.../a",
+    ),
+    *(
+        "/files/private",
+        "/files/private/a",
+        "/files/PRIVATE/a",
+        "/files/private;x/a",
+        "/files/private%3Bx",
+        "/files/privat",
+    ),
+    *(
+        "/files/private/",
+        "/files/a/..;/private",
+        "/o'd$d;(x)/a",
+        "/o'd$d;(x)/",
+        "/o%27d%24d%3b(x)/a",
+        "/.vallum/route/read",
+    ),
     *("/files/%e2%82%ac", "/files/%F0%9F%98%80", "/files/..", "/files/.", "/files/a/.", "/files/;a", "/files/a;b", "/"),
-    *("/files/" + "a/" * 200, "/files/" + "a" * 4000, "/files/" + "%41" * 1000, "/files/a%7f", "/files/a%20b", '/files/"'),
+    *(
+        "/files/" + "a/" * 200,
+        "/files/" + "a" * 4000,
+        "/files/" + "%41" * 1000,
+        "/files/a%7f",
+        "/files/a%20b",
+        '/files/"',
+    ),
 ]
 
 

@@ -169,11 +169,15 @@ def test_what_was_packed_is_looked_at_unpacked(bench: Bench) -> None:
 def test_the_parts_of_a_form_are_looked_at_by_name(bench: Bench) -> None:
     body = (
         b'--b\r\ncontent-disposition: form-data; name="prompt"\r\n\r\nattack\r\n'
-        b'--b\r\ncontent-disposition: form-data; name="file"; filename="attack.wav"\r\ncontent-type: audio/wav\r\n\r\nx\r\n'
+        b'--b\r\ncontent-disposition: form-data; name="file"; filename="attack.wav"\r\n'
+        b"content-type: audio/wav\r\n\r\nx\r\n"
         b"--b--\r\n"
     )
-    ask = {"body": body, "headers": [("content-type", "multipart/form-data; boundary=b"), ("content-length", "9")]}
-    preset = {"preset": "openai.audio.transcriptions", "request": {"query": "any"}}
+    ask: dict[str, Any] = {
+        "body": body,
+        "headers": [("content-type", "multipart/form-data; boundary=b"), ("content-length", "9")],
+    }
+    preset: dict[str, Any] = {"preset": "openai.audio.transcriptions", "request": {"query": "any"}}
     field = {"json_body": {"exclude": ["/prompt"]}}
     assert "in /file" in bench.matches(byte(field, "attack.wav"), **ask, **preset)
     assert not bench.matches(byte(field, "attack", position="exactly"), **ask, **preset)

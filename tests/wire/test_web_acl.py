@@ -1,4 +1,4 @@
-"""Web ACLs on the wire: raw bytes that would slip by, addresses that a client makes up, and what the operator is told."""
+"""Web ACLs on the wire: raw bytes that would slip by, addresses that a client makes up, what the operator is told."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.wire.conftest import Door, Opener
+    from tests.wire.conftest import Opener
 
     Compose = Callable[..., bytes]
 

@@ -35,9 +35,7 @@ def protect_view(view: Callable[..., Any], desk: Desk) -> Callable[..., Any]:
 
         told: list[Any] = []
 
-        def start_response(
-            status: str, headers: list[tuple[str, str]], exc_info: Any = None
-        ) -> Callable[[bytes], object]:
+        def start_response(status: str, headers: list[tuple[str, str]]) -> Callable[[bytes], object]:
             told.extend((status, headers))
             return told.append
 

@@ -1,12 +1,12 @@
 """The same question over HTTP: Envoy's ext_authz with an `http_service`, and nginx's `auth_request`.
 
-    /envoy/...   Envoy's, `path_prefix: /envoy`: the request as it is, its target behind the prefix
-    /nginx       nginx's: the request in X-Original-Method and X-Original-URI, and never a body
+    /envoy/...        Envoy's, `path_prefix: /envoy`: the request as it is, its target behind the prefix
+    /.vallum/decide   nginx's: the request in X-Original-Method, -URI and -Content-Length, and never a body
 
 Leave is a 200, with the header fields for the upstream.  A refusal is the answer for the caller.  What Envoy would take
 for a failure of ours, which `failure_mode_allow` lets pass, or for leave, is a 403 to it: refusals of the 500s, and the
-gateway's own pages.  To nginx, which turns all but 401 and 403 into its own 500, the others are a 403 too.
-`X-Vallum-Status` has the real status, and for nginx `X-Vallum-Problem` the body.
+gateway's own pages.  nginx turns all but 401 and 403 into its own 500: it is told the status in `X-Vallum-Status` too,
+and the body in `X-Vallum-Problem`.
 
 Rule: what is believed here (targets, addresses) is believed of listed peers alone.
 """
@@ -36,11 +36,12 @@ if TYPE_CHECKING:
     from vallum.core.policy import Policy
     from vallum.core.record import Timing
 
-ENVOY, NGINX = "/envoy", "/nginx"
-TARGET, METHOD = "x-original-uri", "x-original-method"
+ENVOY, NGINX = "/envoy", "/.vallum/decide"
+TARGET, METHOD, LENGTH = "x-original-uri", "x-original-method", "x-original-content-length"
 PARTIAL = "x-envoy-auth-partial-body"
 REMOVE = "x-envoy-auth-headers-to-remove"
 STATUS, PROBLEM = "x-vallum-status", "x-vallum-problem"
+DIGITS_MAX = 19
 PROBLEM_MAX_BYTES = 2048  # nginx reads a head of 4 or 8 KB
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 PLAIN = ("content-type", "text/plain; charset=utf-8")
@@ -83,7 +84,7 @@ class Inquiry:
         elif incoming.target == NGINX:
             await self._ask_for_nginx(incoming)
         else:
-            await incoming.answer(404, [PLAIN], b"ask /envoy/... or /nginx: see docs/envoy.md\n")
+            await incoming.answer(404, [PLAIN], f"ask {ENVOY}/... or {NGINX}: see docs/envoy.md\n".encode())
 
     async def _ask_for_envoy(self, incoming: Incoming) -> None:
         headers = incoming.headers
@@ -115,18 +116,24 @@ class Inquiry:
             return
         unread = Beyond.BODIES in self._accepted
         may_have = _may_have_body(methods[0], incoming.headers)
+        may_have = may_have or (incoming.headers.get(LENGTH) or "0") != "0"
         body = Body(fault=_unseen()) if may_have and not unread else Body()
         house = self._unread if unread else self._house
         asked = self._request(incoming, methods[0], targets[0])
         said = await Asking(house, asked, body, self._accepted).decide(_other_form(targets[0]))
         if isinstance(said, Refused):
-            await incoming.answer(401 if said.status == 401 else 403, _for_nginx(said), b"")
+            # A page of the gateway's own must not look like leave.
+            await incoming.answer(said.status if said.status >= 400 else 403, _for_nginx(said), b"")
         else:
             await incoming.answer(200, _told(said), b"")
 
     def _request(self, incoming: Incoming, method: str, target: str) -> Request:
         now = self._now()
-        headers = Headers([field for field in incoming.headers.fields if field[0] not in (METHOD, TARGET)])
+        fields = [field for field in incoming.headers.fields if field[0] not in (METHOD, TARGET, LENGTH)]
+        length = incoming.headers.get(LENGTH) if incoming.target == NGINX else None
+        if length is not None and length.isascii() and length.isdigit() and len(length) < DIGITS_MAX:
+            fields = [field for field in fields if field[0] != "content-length"] + [("content-length", length)]
+        headers = Headers(fields)
         client = client_address(incoming.peer, headers.all("x-forwarded-for"), self._trusted)
         scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
         origin = self._origin or f"{scheme}://{headers.get('host') or ''}"

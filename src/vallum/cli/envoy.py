@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("policy", required=False, type=click.Path(path_type=Path, dir_okay=False), envvar="VALLUM_POLICY")
-@click.option("--listen", metavar="ADDRESS", default="127.0.0.1:9191", help="For Envoy: HOST:PORT, or unix:FILE.")
+@click.option("--listen", metavar="ADDRESS", default="127.0.0.1:9002", help="For Envoy: HOST:PORT, or unix:FILE.")
 @click.option("--http", metavar="HOST:PORT", help="For Envoy's http_service and nginx's auth_request; off without.")
 @click.option(
     "--accept-loss",
@@ -55,10 +55,10 @@ def envoy(
 
     \b
     Example:  vallum envoy vallum.yaml
-              vallum envoy vallum.yaml --http 127.0.0.1:9192 --accept-loss bodies     for nginx
+              vallum envoy vallum.yaml --http 127.0.0.1:9003 --accept-loss bodies     for nginx
 
     Serves gRPC: ext_authz, the rate limit service and health checks; with --http also ext_authz's http_service
-    under /envoy and nginx's auth_request under /nginx.  Only this machine and trusted_proxies may ask.
+    under /envoy and nginx's auth_request under /.vallum/decide.  Only this machine and trusted_proxies may ask.
     SIGHUP or a changed file reloads the policy; SIGTERM lets what is in hand end.
     """
     missing = [name for name in ("grpc", "google.protobuf") if not _is_there(name)]
@@ -103,7 +103,7 @@ def _announce(mesh: Mesh, terms: Terms) -> None:
     addresses = list(mesh.addresses)
     err.print(f"[bold]Vallum[/] answers Envoy on [bold]{addresses.pop(0)}[/] (gRPC)")
     if terms.http is not None:
-        err.print(f"  over HTTP           http://{addresses.pop(0)}/envoy and /nginx")
+        err.print(f"  over HTTP           http://{addresses.pop(0)}/envoy and /.vallum/decide")
     if addresses:
         err.print(f"  metrics and health  http://{addresses[0]}/metrics  /healthz  /readyz")
     for line in tell(mesh.engine.policy, terms.accepted):

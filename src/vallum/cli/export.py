@@ -103,9 +103,8 @@ def _table(losses: Iterable[Loss]) -> Table:
         places.setdefault((loss.feature, loss.detail), []).append(loss.where)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_column()
     for (feature, detail), wheres in places.items():
-        more = f"\nand {len(wheres) - MOST_PLACES} more" if len(wheres) > MOST_PLACES else ""
-        table.add_row(f"  {feature}", escape("\n".join(wheres[:MOST_PLACES]) + more), escape(detail))
+        more = f", and {len(wheres) - MOST_PLACES} more" if len(wheres) > MOST_PLACES else ""
+        at = ", ".join(wheres[:MOST_PLACES]) + more
+        table.add_row(f"  {feature}", f"{escape(detail)}\n[dim]{escape(at)}[/]")
     return table

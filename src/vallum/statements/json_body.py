@@ -14,7 +14,7 @@ from vallum.core.content import Upload
 from vallum.statements.part import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from vallum.statements.part import Trail
 
@@ -73,38 +73,31 @@ class JsonStrings:
     def find(self, document: Any) -> Iterator[Part]:
         """Yield strings: those of one object or array first, then what stands below it.  No recursion."""
         waiting: list[tuple[Trail, Any, Nodes | None, Nodes]] = []
-        if type(document) is dict or type(document) is list:
+        if type(document) in CONTAINERS:
             waiting.append((None, document, self._include, self._exclude))
-        elif type(document) in LEAVES and self._values and self._include is None and not _is_spared(self._exclude):
+        elif type(document) in LEAVES and self._takes(self._include, self._exclude):
             yield Part(None, encode(document))
         while waiting:
             trail, item, wanted, spared = waiting.pop()
-            if type(item) is dict:
-                if self._keys and wanted is None:
-                    for key in item:
-                        yield Part((trail, key, " (a key)"), encode(key))
-                steps: Iterable[tuple[Any, Any]] = item.items()
-            else:
-                steps = enumerate(item)
-            for key, each in steps:
+            if self._keys and wanted is None and type(item) is dict:
+                yield from [Part((trail, key, " (a key)"), encode(key)) for key in item]
+            for key, each in item.items() if type(item) is dict else enumerate(item):
                 kind = type(each)
                 if kind not in LOOKED_AT:
                     continue
-                within, without = wanted, spared
-                if wanted is not None or spared:
-                    name = str(key)
-                    within = None if wanted is None else _step_in(wanted, name)
-                    without = _step(spared, name)
-                    if without and any(node.deep for node in without):
-                        continue
-                if kind is dict or kind is list:
-                    waiting.append(((trail, key), each, within, without))
-                elif self._values and within is None and not _is_spared(without):
+                within, without = (wanted, spared) if wanted is None and not spared else _advance(wanted, spared, key)
+                if kind in LEAVES and self._takes(within, without):
                     yield Part((trail, key), encode(each))
+                elif kind in CONTAINERS and not any(node.deep for node in without):
+                    waiting.append(((trail, key), each, within, without))
+
+    def _takes(self, wanted: Nodes | None, spared: Nodes) -> bool:
+        return self._values and wanted is None and not any(node.ends or node.deep for node in spared)
 
 
 LEAVES = frozenset({str, Upload})
-LOOKED_AT = LEAVES | {dict, list}
+CONTAINERS = frozenset({dict, list})
+LOOKED_AT = LEAVES | CONTAINERS
 
 
 def encode(leaf: str | Upload) -> bytes:
@@ -112,8 +105,10 @@ def encode(leaf: str | Upload) -> bytes:
     return (leaf if isinstance(leaf, str) else leaf.filename).encode("utf-8", "surrogatepass")
 
 
-def _is_spared(nodes: Nodes) -> bool:
-    return any(node.ends or node.deep for node in nodes)
+def _advance(wanted: Nodes | None, spared: Nodes, key: str | int) -> tuple[Nodes | None, Nodes]:
+    """Return where both kinds of pointers stand after one more step."""
+    name = str(key)
+    return None if wanted is None else _step_in(wanted, name), _step(spared, name) if spared else NONE
 
 
 def _step(nodes: Nodes, key: str) -> Nodes:

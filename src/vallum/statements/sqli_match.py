@@ -15,7 +15,7 @@ Example
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from vallum.signatures import find_sqli
 from vallum.statements.text import TextStatement
@@ -29,7 +29,7 @@ class SqliMatch(TextStatement):
 
     type: ClassVar[str] = "sqli_match"
 
-    def __init__(self, field: Field, sensitivity: str) -> None:
+    def __init__(self, field: Field, sensitivity: Literal["low", "high"]) -> None:
         """Ask the detector."""
         super().__init__(field)
         self._sensitivity = sensitivity

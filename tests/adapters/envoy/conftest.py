@@ -192,6 +192,7 @@ class Between:
     async def send(self, raw: bytes, local: str = "127.0.0.1", *, whole: bool = True) -> Got:
         """Send raw bytes to Envoy and read the answer to the connection's end, or its head alone."""
         self.told = None
+        self.records.clear()
         name = "localhost" if self.context is not None else None
         async with asyncio.timeout(PATIENCE_S):
             reader, writer = await asyncio.open_connection(
@@ -213,6 +214,13 @@ class Between:
         lines = "".join(f"{name}: {value}\r\n" for name, value in [*framing, *fields])
         head = f"{method} {target} HTTP/1.1\r\nHost: models.example\r\nConnection: close\r\n{lines}\r\n"
         return await self.send(head.encode("latin-1") + (body or b""))
+
+    async def record(self) -> dict[str, Any]:
+        """Return the record of what was asked last, which may be written after the answer is out."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.records:  # noqa: ASYNC110  what is polled is a list
+                await asyncio.sleep(0.01)
+        return self.records[-1]
 
     def heard(self, name: str) -> list[str]:
         """Return what the model was told in a header field."""
@@ -248,7 +256,7 @@ async def _running(command: list[str], port: int) -> AsyncIterator[None]:
 async def _open(
     folder: Path, policy: str, command: Callable[[int, str, str, str], list[str]], terms: Terms | None
 ) -> AsyncIterator[Between]:
-    """Open a model, a mesh, and what `command` starts before them: of a port, and where gRPC, HTTP and the model are."""
+    """Open a model, a mesh, and before them what `command` starts of a port and the places of gRPC, HTTP and model."""
     loop = asyncio.get_running_loop()
     path = folder / "policy.yaml"
     text = f'registry: "sqlite:///{folder}/vallum.db"\nlisten: {{drain_s: 0.2}}\n{policy}'
@@ -263,7 +271,8 @@ async def _open(
     async with AsyncExitStack() as stack:
         await mesh.start()
         stack.push_async_callback(mesh.stop)
-        started = command(between.port, *mesh.addresses[:2], f"{host}:{port}")
+        grpc, http, *_ = mesh.addresses
+        started = command(between.port, grpc, http, f"{host}:{port}")
         await stack.enter_async_context(_running(started, between.port))
         try:
             yield between

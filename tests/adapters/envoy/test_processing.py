@@ -322,6 +322,13 @@ def test_a_tunnel_is_refused(policy: Policy) -> None:
     assert (told.status, told.received) == (400, None)
 
 
+def test_a_body_that_nothing_announces_is_judged_as_one(policy: Policy) -> None:
+    told = ask(policy, "POST", "/read", [("content-type", "text/plain")], b"a", reply=Reply(200, JSON))
+    assert (told.status, told.received) == (415, None)
+    told = ask(policy, "POST", "/read", JSON, b"a" * 101, reply=Reply(200, JSON))
+    assert (told.status, told.received) == (413, None)
+
+
 def test_a_large_answer_goes_in_pieces(policy: Policy) -> None:
     large = b"x" * 200_000
     told = ask(policy, "GET", "/raw", [], b"", reply=Reply(200, JSON, large))

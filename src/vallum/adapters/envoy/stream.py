@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from vallum.core.policy import Upstream
 
 PIECE_BYTES = 65_536  # of a body in one message: Envoy's advice
+FRAMING = frozenset({"content-length", "transfer-encoding"})
+CHUNKED = ("transfer-encoding", "chunked")
 DETAIL = "vallum"  # what Envoy's access log says of an answer that took the upstream's place
 OF_ENVOY = frozenset({"x-forwarded-proto"})  # Envoy writes it, and without it finds no route again
 DETAILS = "response.code_details"  # the attribute that says whose answer it is
@@ -78,7 +80,9 @@ class Half:
         self.pieces: list[bytes] = []
         self.body_bytes = 0
         self.ended = False  # all of it was told
-        self.trailers: list[tuple[str, str]] = []  # they take the place of the mark at the last piece
+        self.trailers: list[tuple[str, str]] | None = (
+            None  # even empty ones are an end, in the place of the last piece's
+        )
 
     def begin(self, told: HttpHeaders) -> None:
         """Take the head."""
@@ -115,7 +119,10 @@ class Half:
     def read_head(self, source: str) -> Head:
         """Return the head of a request from `source`, an address."""
         method, target, scheme = self.value(":method"), self.value(":path"), self.value(":scheme")
-        return Head(method, target, scheme, self.value(":authority"), self.fields, source)
+        fields = self.fields
+        if not self.bodiless and not any(name in FRAMING for name, _ in fields):
+            fields = [*fields, CHUNKED]  # HTTP/2 needs no field to announce a body; whoever judges the head does
+        return Head(method, target, scheme, self.value(":authority"), fields, source)
 
     def _expect(self) -> None:
         if self.ended or not self.head:
@@ -306,7 +313,7 @@ class Stream:
         """Send the rest of a body, and its end: of trailers, none goes on."""
         if half.bodiless:
             return
-        if not half.trailers:
+        if half.trailers is None:
             await self._write_body(half, data, ended=True)
             return
         if data:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vallum.exporters.address import read_address
 from vallum.exporters.commented import Said, write_yaml
 from vallum.exporters.envoy.answers import ASKING, NATIVE
-from vallum.exporters.envoy.asking import asked_filters, asked_routes
+from vallum.exporters.envoy.asking import asked_filters, asked_routes, asking_losses
 from vallum.exporters.envoy.clusters import upstream_clusters, vallum_cluster
 from vallum.exporters.envoy.listener import listener, overload
 from vallum.exporters.envoy.native import key_files, key_set_clusters, native_filters, native_losses, native_routes
@@ -69,7 +69,7 @@ class Envoy:
         place = read_address(self.vallum)
         door = listener(config, asked_routes(config, policy), asked_filters(), self.folder, asking=True)
         text = _bootstrap(config, door, [*upstream_clusters(config), vallum_cluster(place)], ASKS.format(**said))
-        return Export({MAIN: text}, list_losses(found, ASKING))
+        return Export({MAIN: text}, list_losses(found, ASKING, asking_losses(config, found)))
 
 
 def _bootstrap(config: Config, door: dict[str, Any], clusters: list[Any], head: str) -> str:

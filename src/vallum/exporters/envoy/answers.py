@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vallum.exporters.answers import approximate, complete, kept, lost
 from vallum.exporters.export import Answer, Kind
-from vallum.exporters.features import Feature as F
+from vallum.exporters.features import Feature as F  # noqa: N817  a table of little else
 
 ASK = "run `vallum envoy` and export without `native`"
 SERVE = "put `vallum serve` between Envoy and the service"

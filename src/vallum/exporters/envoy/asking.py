@@ -14,7 +14,8 @@ from vallum.exporters.commented import Said
 from vallum.exporters.envoy.clusters import VALLUM
 from vallum.exporters.envoy.routes import match, route_table
 from vallum.exporters.envoy.types import seconds, typed
-from vallum.exporters.export import ExportError
+from vallum.exporters.export import Answer, ExportError, Kind
+from vallum.exporters.features import Feature
 from vallum.exporters.paths import overlap
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from vallum.config.model import Config
     from vallum.core.policy import Policy, Route
+    from vallum.exporters.finding import Found
 
+HEARD = "x-forwarded-client-cert"
 LATER_S = 5.0  # than Vallum, which bounds an upstream's silence itself
 ROUTER = {
     "name": "envoy.filters.http.router",
@@ -74,8 +77,7 @@ def asked_filters() -> list[Any]:
         failure_mode_allow=Said("without Vallum nothing passes", False),
         status_on_error={"code": "ServiceUnavailable"},
         processing_mode=Said(
-            "the one mode that Vallum takes: it holds bodies itself, within the policy's bounds, and event streams stay "
-            "live",
+            "the one mode that Vallum takes: it holds bodies itself, and event streams stay live",
             {
                 "request_header_mode": "SEND",
                 "request_body_mode": DUPLEX,
@@ -93,3 +95,19 @@ def asked_filters() -> list[Any]:
         ),
     )
     return [{"name": "envoy.filters.http.ext_proc", "typed_config": asking}, ROUTER]
+
+
+def asking_losses(config: Config, found: Sequence[Found]) -> dict[Found, Answer]:
+    """Return what becomes of certificates: Vallum hears of them in Envoy's own field, if the policy says so."""
+    tls, passed_on = config.listen.tls, config.client_certificate
+    asked = tls is not None and tls.client_auth != "none"
+    if passed_on is not None and passed_on.header == HEARD:
+        heard = Answer(None) if asked else None
+        return {} if heard is None else {one: heard for one in found if one.feature is Feature.CLIENT_CERTIFICATE}
+    deaf = Answer(
+        Kind.LOST,
+        "`vallum envoy` does not believe the certificates that Envoy passes on",
+        f"add client_certificate: {{header: {HEARD}}}, and Envoy's address to trusted_proxies",
+    )
+    wanted = {Feature.AUTH_MTLS, *([Feature.LISTEN_CLIENT_CERTIFICATES] if asked else [])}
+    return {one: deaf for one in found if one.feature in wanted}

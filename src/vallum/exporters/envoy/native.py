@@ -8,6 +8,7 @@ from vallum.authenticators.api_key import ApiKeyConfig
 from vallum.authenticators.oauth2 import OAuth2Config
 from vallum.exporters.address import read_url, slug
 from vallum.exporters.commented import Said, write_yaml
+from vallum.exporters.envoy.answers import ASK, NATIVE
 from vallum.exporters.envoy.asking import ROUTER
 from vallum.exporters.envoy.blocks import BLOCKS, blocked
 from vallum.exporters.envoy.clusters import cluster
@@ -17,14 +18,14 @@ from vallum.exporters.envoy.listener import CALLER
 from vallum.exporters.envoy.routes import NOT_FOUND, action, entry, match, route_table, shut
 from vallum.exporters.envoy.types import ROOT, typed
 from vallum.exporters.export import Answer, Kind
-from vallum.exporters.features import Feature
-from vallum.exporters.finding import Found
+from vallum.exporters.special import answer_at, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from vallum.config.model import Config, RouteConfig
     from vallum.core.policy import Policy, Route
+    from vallum.exporters.finding import Found
 
 BODIES = "vallum.bodies"
 # Credentials are for this door; behind it nobody needs them.
@@ -194,4 +195,5 @@ def key_set_clusters(config: Config) -> list[Any]:
 
 def native_losses(config: Config, policy: Policy, found: Sequence[Found]) -> dict[Found, Answer]:
     """Return what becomes of single places otherwise than of their features."""
-    return {}
+    places = left_out(config, policy, is_counted)
+    return answer_at(found, places, lambda one: NATIVE[one.feature], Answer(Kind.LOST, "Envoy leaves it out", ASK))

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from vallum.config.model import Config
     from vallum.core.policy import Route
-    from vallum.exporters.envoy.doors import Door
 
 NOT_FOUND = {
     "match": {"prefix": "/"},

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 OR_BEHIND = "run Vallum behind Kong: give the service the address of `vallum serve` with this policy."
 BEHIND = f"R{OR_BEHIND[1:]}"
-ENTERPRISE = f"Take Kong Enterprise's plugin that the comment in the file names, or {OR_BEHIND}"
+VALIDATOR = f"Take request-validator of Kong Enterprise, or {OR_BEHIND}"
 KEPT = Answer(None)
 
 
@@ -84,7 +84,7 @@ ANSWERS: Mapping[Feature, Answer] = {
     Feature.TOKENS: _OWN_ENDPOINT,
     Feature.THEFT: lost("Kong does not watch how credentials are used."),
     Feature.LEAK_REPORTS: _OWN_ENDPOINT,
-    Feature.PRESET_JSON: lost("Kong passes bodies that are no JSON, or ambiguous JSON.", ENTERPRISE),
+    Feature.PRESET_JSON: lost("Kong passes bodies that are no JSON, or ambiguous JSON.", VALIDATOR),
     Feature.PRESET_RAW: KEPT,
     Feature.PRESET_REQUEST: _UNREAD,
     Feature.PRESET_ANSWER: _UNREAD_ANSWER,
@@ -154,8 +154,8 @@ ANSWERS: Mapping[Feature, Answer] = {
         "Kong holds it in memory.",
     ),
     Feature.SHAPE: _UNREAD,
-    Feature.SCHEMA: lost("Request schemas are in Kong Enterprise alone.", ENTERPRISE),
-    Feature.PARAMETERS: lost("Parameter schemas are in Kong Enterprise alone.", ENTERPRISE),
+    Feature.SCHEMA: lost("Request schemas are in Kong Enterprise alone.", VALIDATOR),
+    Feature.PARAMETERS: lost("Parameter schemas are in Kong Enterprise alone.", VALIDATOR),
     Feature.BOUNDS: _UNREAD,
     Feature.ALLOW_FIELDS: lost("Kong lets every member through."),
     Feature.DENY_FIELDS: lost("Kong can remove a member of a body, but not refuse the request."),
@@ -189,7 +189,10 @@ ANSWERS: Mapping[Feature, Answer] = {
     Feature.WAF_INSPECT_BYTES: _NO_RULE,
     Feature.WAF_COUNT: lost("Kong has no rules that only count: the rule is left out."),
     Feature.WAF_LABELS: lost("Kong has no labels."),
-    Feature.FIELDS: lost("Kong's open-source plugins can remove named members, but not all others.", ENTERPRISE),
+    Feature.FIELDS: lost(
+        "Kong's open-source plugins can remove named members, but not all others.",
+        f"Take response-transformer-advanced of Kong Enterprise, or {OR_BEHIND}",
+    ),
     Feature.DROP_FIELDS: nearly(
         "Members go at the top of a JSON answer alone, which Kong then holds back whole; streams keep them."
     ),

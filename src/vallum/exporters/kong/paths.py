@@ -23,7 +23,7 @@ def write_excluded(pattern: str) -> str:
     *segments, last = pattern[1:].split("/")
     if last != "**":
         segments.append(last)
-    text = "".join(f"/{_segment(segment)}(?:;[^/]*)?" for segment in segments)
+    text = "".join(f"/{_segment(segment)}(?:(?:;|%3B)[^/]*)?" for segment in segments)
     return f"~(?i){text}{'(?:/.*)?' if last == '**' else '/?'}$"
 
 

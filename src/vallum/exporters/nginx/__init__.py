@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vallum.exporters.address import read_address, slugs
 from vallum.exporters.export import Export
 from vallum.exporters.finding import find_features, list_losses
-from vallum.exporters.nginx.answers import ANSWERS
+from vallum.exporters.nginx.answers import ANSWERS, nginx_losses
 from vallum.exporters.nginx.blocks import sets
 from vallum.exporters.nginx.limits import callers, find_fences
 from vallum.exporters.nginx.match import route_map
@@ -73,13 +73,14 @@ class Nginx:
             sets(config),
             server(config, largest, places, self.folder),
         )
-        return Export({MAIN: text}, list_losses(find_features(config), ANSWERS))
+        found = find_features(config)
+        return Export({MAIN: text}, list_losses(found, ANSWERS, nginx_losses(config, policy, found)))
 
 
 def _head() -> list[str]:
     return comment(
         "nginx in front of the policy's upstreams, asking Vallum who may come in.",
         "Made by `vallum export nginx`: change the policy, not this file.  Include it in the section http.",
-        "Needs nginx 1.18 or newer with auth_request, and `vallum envoy` with the same policy file: --http as below, and",
-        "--accept-loss for what auth_request cannot show or do, which stands in the list of losses.",
+        "Needs nginx 1.18 or newer with auth_request, and `vallum envoy` with the same policy file,",
+        "run with --http as below and --accept-loss for what auth_request cannot show or do, which stands in the list of losses.",
     )

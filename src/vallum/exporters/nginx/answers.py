@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vallum.exporters.answers import approximate, asked, complete, kept, lost
-from vallum.exporters.features import Feature as F
+from vallum.exporters.export import Answer, Kind
+from vallum.exporters.features import Feature as F  # noqa: N817  a table of little else
+from vallum.exporters.nginx.limits import is_counted
+from vallum.exporters.special import answer_at, left_out
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vallum.config.model import Config
+    from vallum.core.policy import Policy
+    from vallum.exporters.finding import Found
 
 SERVE = "let nginx forward to `vallum serve`"
 HERE = "auth_request asks Vallum"
@@ -84,3 +96,35 @@ ANSWERS = complete(
         *(F.WAF_TRANSFORMS, F.WAF_OVERSIZE, F.WAF_INSPECT_BYTES, F.WAF_COUNT, F.WAF_LABELS),
     ),
 )
+
+UNKNOWN_BOUNDS = ("listen.max_headers", "listen.max_connections")
+HEARD = "x-ssl-client-cert"
+
+
+def nginx_losses(config: Config, policy: Policy, found: Sequence[Found]) -> dict[Found, Answer]:
+    """Return what becomes of single places otherwise than of their features."""
+    behind = Answer(Kind.VALLUM, f"nginx has no fence for it; {HERE}", RUN)
+    bounds = Answer(Kind.LOST, "nginx does not count it", f"worker_connections in its own configuration, or {SERVE}")
+    quotas = {place for place in left_out(config, policy, is_counted) if place.startswith("routes.")}
+    rules = left_out(config, policy, is_counted) - quotas
+    lost_rule = Answer(Kind.LOST, "nginx holds rules that block addresses alone", SERVE)
+    return {
+        **answer_at(found, quotas, _answer, behind),
+        **answer_at(found, rules, _answer, lost_rule),
+        **answer_at(found, UNKNOWN_BOUNDS, _answer, bounds),
+        **_certificates(config, found),
+    }
+
+
+def _answer(found: Found) -> Answer:
+    return ANSWERS[found.feature]
+
+
+def _certificates(config: Config, found: Sequence[Found]) -> dict[Found, Answer]:
+    tls, passed_on = config.listen.tls, config.client_certificate
+    asked_for = tls is not None and tls.client_auth != "none"
+    if passed_on is not None and passed_on.header == HEARD:
+        return {one: Answer(None) for one in found if asked_for and one.feature is F.CLIENT_CERTIFICATE}
+    remedy = f"add client_certificate: {{header: {HEARD}}}, and nginx's address to trusted_proxies"
+    deaf = Answer(Kind.LOST, "`vallum envoy` does not believe the certificates that nginx passes on", remedy)
+    return {one: deaf for one in found if one.feature is F.AUTH_MTLS}

@@ -30,7 +30,8 @@ def sets_of(config: Config, route: RouteConfig) -> list[str]:
     acl = config.web_acls.get(route.web_acl or "")
     if acl is None or route.web_acl is None:
         return []
-    return [f"if ({_variable(route.web_acl, rule.name)}) {{ return 403; }}" for rule in blocking_sets(acl)]
+    names = [_variable(route.web_acl, rule.name) for rule in blocking_sets(acl)]
+    return [f"if ({name}) {{ set $vallum_status 403; return 403; }}" for name in names]
 
 
 def _variable(acl: str, rule: str) -> str:

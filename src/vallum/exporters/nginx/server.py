@@ -19,6 +19,7 @@ def server(config: Config, largest: int, locations: list[list[str]], folder: str
     """Return the server's block."""
     place = read_address(config.listen.address)
     listen = config.listen
+    buffers = max(1, ceil(listen.max_header_bytes / listen.max_uri_bytes))
     lines = [
         f"listen {place.joined}{' ssl' if listen.tls is not None else ''};",
         "server_tokens off;",
@@ -32,7 +33,7 @@ def server(config: Config, largest: int, locations: list[list[str]], folder: str
         "underscores_in_headers off;",
         "",
         *comment("Slow and large heads."),
-        f"large_client_header_buffers {max(1, ceil(listen.max_header_bytes / listen.max_uri_bytes))} {listen.max_uri_bytes};",
+        f"large_client_header_buffers {buffers} {listen.max_uri_bytes};",
         f"client_header_timeout {_time(listen.header_timeout_s)};",
         f"client_body_timeout {_time(listen.body_timeout_s)};",
         f"keepalive_timeout {_time(listen.idle_timeout_s)};",
