@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -45,6 +46,8 @@ def write(folder: Path, export: Export) -> None:
 def validate(folder: Path, name: str) -> str:
     """Have the real program read an export; return what it complains of."""
     if name == "nginx":
+        exported = folder / "vallum.conf"  # nginx asks for the addresses of hosts, of which examples have none
+        exported.write_text(re.sub(r"(?m)^( +server )[a-z][a-z0-9.-]*:", r"\g<1>127.0.0.1:", exported.read_text()))
         (folder / "nginx.conf").write_text(MAIN.format(folder))
         command = [find_nginx() or "", "-t", "-q", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     else:
@@ -66,11 +69,10 @@ def read(folder: Path, name: str) -> Any:
 def folder(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Path:
     """Make a folder with certificates."""
     folder = tmp_path_factory.mktemp("exports")
-    cert, key = authority.issue("localhost").write(folder, "server")
+    authority.issue("localhost").write(folder, "server")
     (folder / "ca.pem").write_bytes(authority.pem)
     shutil.copy(folder / "ca.pem", folder / "clients.pem")
     (folder / "revoked.pem").write_bytes(authority.revoke(authority.issue("gone")))
-    assert (cert, key) == (str(folder / "server.pem"), str(folder / "server.key")) or cert
     return folder
 
 
@@ -105,8 +107,7 @@ def test_the_kept_export_is_taken_by_the_real_program(folder: Path, name: str) -
     exporter = Nginx(folder=str(folder)) if name == "nginx" else Envoy(native=name != "envoy", folder=str(folder))
     config, policy = load_policy(read_source(GOLDEN / "everyday.yaml", {}), certificates=False)
     write(folder, exporter.write(config, policy))
-    problems = validate(folder, name)
-    assert problems == "" or "host not found in upstream" in problems  # llm.example is nobody
+    assert validate(folder, name) == ""
 
 
 HOSTILE = [
