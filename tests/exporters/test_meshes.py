@@ -1,4 +1,3 @@
-# ruff: noqa: E501  changes are easier to compare in one line each
 """Exports to Envoy and nginx: whole files beside their policies, what both programs say of them, and hostile names."""
 
 from __future__ import annotations
