@@ -81,6 +81,6 @@ def _head() -> list[str]:
     return comment(
         "nginx in front of the policy's upstreams, asking Vallum who may come in.",
         "Made by `vallum export nginx`: change the policy, not this file.  Include it in the section http.",
-        "Needs nginx 1.18 or newer with auth_request, and `vallum envoy` with the same policy file, with --http as below",
-        "and with --accept-loss for what auth_request cannot show or do: it stands in the list of losses.",
+        "Needs nginx 1.18 or newer with auth_request, and `vallum envoy` with the same policy file,",
+        "--http as below and --accept-loss for what auth_request cannot show or do: it stands in the list of losses.",
     )
