@@ -25,12 +25,12 @@ from vallum.exporters.nginx import Nginx
 if TYPE_CHECKING:
     from tests.conftest import Authority
 
-    from vallum.exporters.export import Export
+    from vallum.exporters.export import Export, Exporter
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 POLICIES = [*sorted((ROOT / "examples").rglob("*.yaml")), ROOT / "src/vallum/config/defaults.yaml"]
-EXPORTERS = {"envoy": Envoy(), "envoy-native": Envoy(native=True), "nginx": Nginx()}
+EXPORTERS: dict[str, Exporter] = {"envoy": Envoy(), "envoy-native": Envoy(native=True), "nginx": Nginx()}
 MAIN = (
     "events {{}} pid {0}/pid; error_log stderr; http {{ access_log off; client_body_temp_path {0}/a; proxy_temp_path "
     "{0}/b; fastcgi_temp_path {0}/c; uwsgi_temp_path {0}/d; scgi_temp_path {0}/e; include {0}/vallum.conf; }}"
@@ -81,7 +81,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Pa
 def test_every_example_is_taken_by_the_real_program(folder: Path, name: str, path: Path) -> None:
     files = {"CERT": "server.pem", "KEY": "server.key", "CLIENT_CA": "ca.pem"}
     environ = {f"VALLUM_TLS_{one}": str(folder / file) for one, file in files.items()}
-    exporter = Nginx(folder=str(folder)) if name == "nginx" else Envoy(native=name != "envoy", folder=str(folder))
+    exporter: Exporter = (
+        Nginx(folder=str(folder)) if name == "nginx" else Envoy(native=name != "envoy", folder=str(folder))
+    )
     write(folder, exporter.write(*load_policy(read_source(path, environ), certificates=False)))
     assert validate(folder, name) == ""
     assert read(folder, name)
@@ -103,7 +105,9 @@ def test_an_export_is_as_it_was(folder: Path, name: str) -> None:
 @pytest.mark.skipif(find_envoy() is None or find_nginx() is None, reason="NO ENVOY OR NGINX: see .ci/run")
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_the_kept_export_is_taken_by_the_real_program(folder: Path, name: str) -> None:
-    exporter = Nginx(folder=str(folder)) if name == "nginx" else Envoy(native=name != "envoy", folder=str(folder))
+    exporter: Exporter = (
+        Nginx(folder=str(folder)) if name == "nginx" else Envoy(native=name != "envoy", folder=str(folder))
+    )
     config, policy = load_policy(read_source(GOLDEN / "everyday.yaml", {}), certificates=False)
     write(folder, exporter.write(config, policy))
     assert validate(folder, name) == ""
