@@ -1,9 +1,9 @@
-# ruff: noqa: E501  changes are easier to compare in one line each
 """Exports to Envoy and nginx: whole files beside their policies, what both programs say of them, and hostile names."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,12 +25,12 @@ from vallum.exporters.nginx import Nginx
 if TYPE_CHECKING:
     from tests.conftest import Authority
 
-    from vallum.exporters.export import Export
+    from vallum.exporters.export import Export, Exporter
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 POLICIES = [*sorted((ROOT / "examples").rglob("*.yaml")), ROOT / "src/vallum/config/defaults.yaml"]
-EXPORTERS = {"envoy": Envoy(), "envoy-native": Envoy(native=True), "nginx": Nginx()}
+EXPORTERS: dict[str, Exporter] = {"envoy": Envoy(), "envoy-native": Envoy(native=True), "nginx": Nginx()}
 MAIN = (
     "events {{}} pid {0}/pid; error_log stderr; http {{ access_log off; client_body_temp_path {0}/a; proxy_temp_path "
     "{0}/b; fastcgi_temp_path {0}/c; uwsgi_temp_path {0}/d; scgi_temp_path {0}/e; include {0}/vallum.conf; }}"
@@ -45,6 +45,8 @@ def write(folder: Path, export: Export) -> None:
 def validate(folder: Path, name: str) -> str:
     """Have the real program read an export; return what it complains of."""
     if name == "nginx":
+        exported = folder / "vallum.conf"  # nginx asks for the addresses of hosts, of which examples have none
+        exported.write_text(re.sub(r"(?m)^( +server )[a-z][a-z0-9.-]*:", r"\g<1>127.0.0.1:", exported.read_text()))
         (folder / "nginx.conf").write_text(MAIN.format(folder))
         command = [find_nginx() or "", "-t", "-q", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     else:
@@ -66,11 +68,10 @@ def read(folder: Path, name: str) -> Any:
 def folder(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Path:
     """Make a folder with certificates."""
     folder = tmp_path_factory.mktemp("exports")
-    cert, key = authority.issue("localhost").write(folder, "server")
+    authority.issue("localhost").write(folder, "server")
     (folder / "ca.pem").write_bytes(authority.pem)
     shutil.copy(folder / "ca.pem", folder / "clients.pem")
     (folder / "revoked.pem").write_bytes(authority.revoke(authority.issue("gone")))
-    assert (cert, key) == (str(folder / "server.pem"), str(folder / "server.key")) or cert
     return folder
 
 
@@ -80,7 +81,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Pa
 def test_every_example_is_taken_by_the_real_program(folder: Path, name: str, path: Path) -> None:
     files = {"CERT": "server.pem", "KEY": "server.key", "CLIENT_CA": "ca.pem"}
     environ = {f"VALLUM_TLS_{one}": str(folder / file) for one, file in files.items()}
-    exporter = Nginx(folder=str(folder)) if name == "nginx" else Envoy(native=name != "envoy", folder=str(folder))
+    exporter: Exporter = (
+        Nginx(folder=str(folder)) if name == "nginx" else Envoy(native=name != "envoy", folder=str(folder))
+    )
     write(folder, exporter.write(*load_policy(read_source(path, environ), certificates=False)))
     assert validate(folder, name) == ""
     assert read(folder, name)
@@ -102,11 +105,12 @@ def test_an_export_is_as_it_was(folder: Path, name: str) -> None:
 @pytest.mark.skipif(find_envoy() is None or find_nginx() is None, reason="NO ENVOY OR NGINX: see .ci/run")
 @pytest.mark.parametrize("name", EXPORTERS)
 def test_the_kept_export_is_taken_by_the_real_program(folder: Path, name: str) -> None:
-    exporter = Nginx(folder=str(folder)) if name == "nginx" else Envoy(native=name != "envoy", folder=str(folder))
+    exporter: Exporter = (
+        Nginx(folder=str(folder)) if name == "nginx" else Envoy(native=name != "envoy", folder=str(folder))
+    )
     config, policy = load_policy(read_source(GOLDEN / "everyday.yaml", {}), certificates=False)
     write(folder, exporter.write(config, policy))
-    problems = validate(folder, name)
-    assert problems == "" or "host not found in upstream" in problems  # llm.example is nobody
+    assert validate(folder, name) == ""
 
 
 HOSTILE = [

@@ -10,6 +10,7 @@ from vallum.exporters.address import read_address
 from vallum.exporters.commented import Said
 from vallum.exporters.envoy.clusters import BUFFER_BYTES
 from vallum.exporters.envoy.types import seconds, typed
+from vallum.exporters.export import ExportError
 
 if TYPE_CHECKING:
     from vallum.config.model import Config
@@ -65,9 +66,11 @@ def _tls(tls: TlsConfig, folder: str) -> dict[str, Any]:
         "tls_certificates": [{"certificate_chain": _file(folder, tls.cert), "private_key": _file(folder, tls.key)}],
         "alpn_protocols": ["h2", "http/1.1"],
     }
-    asked = tls.client_auth != "none" and tls.client_ca is not None
+    asked = tls.client_auth != "none"
+    if asked and tls.client_ca is None:
+        raise ExportError("listen.tls.client_auth wants a client_ca: Envoy would believe any certificate")
     if asked:
-        validation: dict[str, Any] = {"trusted_ca": _file(folder, tls.client_ca)}
+        validation: dict[str, Any] = {"trusted_ca": _file(folder, tls.client_ca or "")}
         if tls.crl is not None:
             validation["crl"] = _file(folder, tls.crl)
         common["validation_context"] = Said("whose client certificates are believed", validation)

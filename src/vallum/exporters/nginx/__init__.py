@@ -82,5 +82,5 @@ def _head() -> list[str]:
         "nginx in front of the policy's upstreams, asking Vallum who may come in.",
         "Made by `vallum export nginx`: change the policy, not this file.  Include it in the section http.",
         "Needs nginx 1.18 or newer with auth_request, and `vallum envoy` with the same policy file,",
-        "run with --http as below and --accept-loss for what auth_request cannot show or do, which stands in the list of losses.",
+        "--http as below and --accept-loss for what auth_request cannot show or do: it stands in the list of losses.",
     )
