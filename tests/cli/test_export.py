@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from vallum.cli import export as command
-from vallum.cli.export import export
+from vallum.cli.main import vallum
 from vallum.exporters.export import Export, ExportError, Kind, Loss
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SAMPLE = Path(__file__).parents[2] / "examples" / "gateways" / "kong.yaml"
 
 
 def run(*words: str | Path) -> Result:
-    return CliRunner().invoke(export, [str(word) for word in words], env={"COLUMNS": "120"})
+    return CliRunner().invoke(vallum, ["export", *map(str, words)], env={"COLUMNS": "120"})
 
 
 def test_the_file_goes_to_standard_output_and_losses_to_standard_error() -> None:
