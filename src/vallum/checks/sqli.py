@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class SqliConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="sqli", kw_only=True):
-    """Which readings a route counts on, and whose words are searched; every reading is looked at whatever stands here."""
+    """Which readings a route counts on, and whose words are searched; every reading is looked at in any case."""
 
     mode: Annotated[Mode, Meta(description="shadow: record what would be refused")] = Mode.ENFORCE
     transforms: Annotated[
