@@ -14,6 +14,7 @@ import inspect
 import pkgutil
 import sys
 import types
+from dataclasses import replace
 from difflib import unified_diff
 from enum import Enum
 from pathlib import Path
@@ -23,18 +24,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union, ge
 import click
 import msgspec
 
-from vallum import authenticators, checks, leaks, provers, transforms
+from vallum import authenticators, checks, leaks, provers, statements, transforms
 from vallum.adapters.gates import Gate
 from vallum.cli.main import vallum
 from vallum.config.model import Config
 from vallum.core.decision import REASONS, Deny, Reason
 from vallum.core.exchange import Exchange, Headers, Request
 from vallum.core.extraction import Grade, Verdict
-from vallum.core.policy import Concurrency, Policy, Priority, Route, Throttle, Upstream
+from vallum.core.policy import Concurrency, Mode, Policy, Priority, Route, Throttle, Upstream
 from vallum.core.record import Timing
 from vallum.core.standing import Footing, Standing
 from vallum.core.target import Pattern
 from vallum.core.theft import Suspicion
+from vallum.core.web_acl import Action, Hit, Match, Rule, WebAcl
 from vallum.extraction.leak_meter import Leak
 from vallum.extraction.watchers import Count
 from vallum.metrics import Metrics
@@ -51,11 +53,21 @@ if TYPE_CHECKING:
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 HEADINGS = ("What it stops", "Config", "Cost", "Misses", "Example")
-METHODS = ("authenticate", "prove", "inspect", "clean", "apply", "watch")  # what the core calls; see core/protocols.py
+METHODS = (
+    "authenticate",
+    "prove",
+    "inspect",
+    "match",
+    "of",
+    "clean",
+    "apply",
+    "watch",
+)  # what the core calls; see core/protocols.py
 ROOMS = (
     ("Authenticators", "who is calling", authenticators),
     ("Provers", "who holds a key", provers),
     ("Checks", "what may come in", checks),
+    ("Statements", "what the rules of web ACLs say of requests", statements),
     ("Transforms", "what may go out", transforms),
     ("Leaks", "what must not be in an answer", leaks),
 )
@@ -87,6 +99,7 @@ class Section(NamedTuple):
     tag: str | None
     text: str
     keys: tuple[Key, ...]
+    within: Mapping[type, str]  # the structs that it stands in, itself too, with their places
 
     @property
     def title(self) -> str:
@@ -98,17 +111,17 @@ class Section(NamedTuple):
 
 def sections() -> list[Section]:
     """Return every section of the policy file, each after the one it stands in."""
-    return list(_sections(Config, "", ()))
+    return list(_sections(Config, "", {}))
 
 
-def _sections(struct: type[msgspec.Struct], place: str, above: tuple[type, ...]) -> Iterator[Section]:
-    tag = struct.__struct_config__.tag
-    keys = tuple(_keys(struct, place, None if tag is None else str(tag)))
-    yield Section(place, None if tag is None else str(tag), _prose(struct), keys)
+def _sections(struct: type[msgspec.Struct], place: str, above: Mapping[type, str]) -> Iterator[Section]:
+    within = {**above, struct: place}
+    keys = tuple(_keys(struct, place, _tag(struct)))
+    yield Section(place, _tag(struct), _prose(struct), keys, within)
     for key in keys:
         for below in key.structs:
-            if below not in above:  # a struct may hold itself; its section is there already
-                yield from _sections(below, key.place, (*above, struct))
+            if below not in within:  # a struct may hold itself; its section is there already
+                yield from _sections(below, key.place, within)
 
 
 def _keys(struct: type[msgspec.Struct], place: str, tag: str | None) -> Iterator[Key]:
@@ -256,7 +269,8 @@ def config_page() -> str:
             name = key.place.removeprefix(one.place).lstrip(".")
             name = name.removesuffix("[]").removesuffix(".NAME")
             links = [
-                f"[{below.__struct_config__.tag or 'below'}](#{anchors[key.place, _tag(below)]})"
+                f"[{_tag(below) or ('above' if below in one.within else 'below')}]"
+                f"(#{anchors[one.within.get(below, key.place), _tag(below)]})"
                 for below in key.structs
             ]
             text = key.text + (f" ({', '.join(links)})" if links else "")
@@ -374,14 +388,15 @@ class Plugin(NamedTuple):
 
 
 def plugin_modules() -> Iterator[tuple[str, str, types.ModuleType]]:
-    """Yield room, plug-in's type and module, for every module that defines a class the core can call."""
+    """Yield room, plug-in's type and module, for every module that defines classes the core can call."""
     for room, _, package in ROOMS:
         for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             module = importlib.import_module(found.name)
-            for _, member in inspect.getmembers(module, inspect.isclass):
-                name: Any = getattr(member, "type", None)
-                if member.__module__ == module.__name__ and isinstance(name, str) and _is_callable(member):
-                    yield room, name, module
+            own = [each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == found.name]
+            names: list[Any] = [getattr(member, "type", None) for member in own if _is_callable(member)]
+            names = [name for name in names if isinstance(name, str) and name]
+            if names:
+                yield room, ", ".join(names), module
 
 
 def _is_callable(member: type) -> bool:
@@ -495,6 +510,9 @@ def metrics_page() -> str:
     x.route = Route("", frozenset(), Pattern.parse("/"), upstream, (), throttle=Throttle())
     x.footing = Footing(Standing(recent=10.0))
     x.canary = "key_0"
+    rule = Rule("", Action.BLOCK)
+    x.route = replace(x.route, web_acl=WebAcl("", (rule,), Mode.ENFORCE))
+    x.matches.append(Match(rule, Hit("")))
     metrics.count(x, 404, Timing(0.0, 0.0))
     metrics.count_reload("swapped")
     metrics.count_material("swapped")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.proxy import Pools, Proxy
@@ -158,7 +158,23 @@ class Gateway(Household):
         return super().render_metrics()
 
 
-async def run(gateway: Gateway, stopped: asyncio.Event, ready: Callable[[Gateway], None]) -> None:
+class Serving(Protocol):
+    """What is run: a gateway, or what a mesh asks."""
+
+    async def start(self) -> None:
+        """Listen."""
+
+    async def beat(self) -> None:
+        """Do what is due."""
+
+    async def stop(self) -> None:
+        """Take no more, and let what is in hand end."""
+
+
+G = TypeVar("G", bound=Serving)
+
+
+async def run(gateway: G, stopped: asyncio.Event, ready: Callable[[G], None]) -> None:
     """Serve until `stopped` is set, then drain."""
     try:
         await gateway.start()

@@ -15,7 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from vallum.core.decision import Allow
+from vallum.core.policy import Mode
 from vallum.core.standing import GOOD_FOOTING, factor
+from vallum.core.web_acl import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from vallum.core.exchange import Exchange
     from vallum.core.policy import Route
     from vallum.core.record import Timing
+    from vallum.core.web_acl import WebAcl
     from vallum.extraction.watchers import Count
     from vallum.stores.failover import Condition
     from vallum.vigil.vigil import Figures
@@ -74,6 +77,7 @@ class Metrics(Collector):
         self._vigil: Figures | None = None
         self._exchanges: Counter[tuple[str, str, str, str]] = Counter()
         self._shadowed: Counter[tuple[str, str]] = Counter()
+        self._matched: Counter[tuple[str, str, str]] = Counter()
         self._suspected: Counter[tuple[str, str]] = Counter()
         self._unscanned: Counter[tuple[str]] = Counter()
         self._reloads: Counter[tuple[str]] = Counter()
@@ -118,6 +122,8 @@ class Metrics(Collector):
         """Count what an operator should look at."""
         for refusal in x.shadowed:
             self._shadowed[route, refusal.control] += 1
+        if x.matches and x.route is not None and x.route.web_acl is not None:
+            self._count_matches(x, x.route, x.route.web_acl)
         if x.suspicion is not None:
             for sign in x.suspicion.signs:
                 self._suspected[route, sign] += 1
@@ -129,6 +135,13 @@ class Metrics(Collector):
             self._canaries[(route,)] += 1
         if x.unscanned:
             self._unscanned[(route,)] += 1
+
+    def _count_matches(self, x: Exchange, route: Route, acl: WebAcl) -> None:
+        """Count the rules of a web ACL that a request has matched, by what was done."""
+        shadow = Mode.SHADOW in (acl.mode, route.mode)
+        for rule, _ in x.matches:
+            done = "shadow" if shadow and rule.action is Action.BLOCK else rule.action.value
+            self._matched[acl.name, rule.name, done] += 1
 
     def _count_throttled(self, x: Exchange, route: Route) -> None:
         if x.footing is not None and route.throttle is not None:
@@ -172,6 +185,7 @@ class Metrics(Collector):
         for name, text, labels, counts in (
             ("vallum_exchanges", "Exchanges by what was decided.", EXCHANGE_LABELS, self._exchanges),
             ("vallum_shadowed", "Refusals that a control in shadow would have made.", SHADOW_LABELS, self._shadowed),
+            ("vallum_web_acl_matches", "Rules of web ACLs that matched.", RULE_LABELS, self._matched),
             ("vallum_suspected", "Uses of a credential that showed a sign of theft.", SIGN_LABELS, self._suspected),
             (
                 "vallum_extraction_exchanges",
@@ -298,5 +312,6 @@ def _show_store(condition: Condition, spared: int) -> Iterator[Metric]:
 
 EXCHANGE_LABELS = ("route", "decision", "reason", "status")
 SHADOW_LABELS = ("route", "control")
+RULE_LABELS = ("web_acl", "rule", "action")
 GRADE_LABELS = ("route", "grade")
 SIGN_LABELS = ("route", "sign")

@@ -55,6 +55,10 @@ class TlsFiles:
         self._put_in_force(material)
         return self._listener
 
+    def load(self) -> None:
+        """Put the files in force where somebody else listens: revocation lists, for certificates that are passed on."""
+        self._put_in_force(read_material(self._config, self._resolve))
+
     async def watch(self) -> None:
         """Put changed files in force, once they have stopped changing.  Called with every few beats."""
         before, self._seen = self._seen, stamp_files(self._files)

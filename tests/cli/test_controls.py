@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -80,6 +81,13 @@ routes:
       - {limit: 2.50 per day, unit: money, mode: shadow}
     checks: [{type: prompt_injection}, {type: sqli, mode: shadow}]
     response: {drop_fields: [logprobs]}
+    web_acl: edge
+web_acls:
+  edge:
+    rules:
+      - {name: sql, priority: 1, statement: {sqli_match: {field: body}}}
+      - {name: flood, priority: 2, action: count, statement: {rate_based: {limit: 10}}}
+  idle: {mode: shadow, rules: [{name: a, priority: 1, statement: {ip_set: {addresses: [10.0.0.0/8]}}}]}
 """
 
 
@@ -93,9 +101,19 @@ def test_a_route_with_everything_fits_into_80_columns(tmp_path: Path, monkeypatc
     assert first == "chat  POST /v1/chat/completions  ->  llm"
     assert max(len(line.rstrip()) for line in lines) <= 80
     assert "2.5 money per day (shadow)" in said
+    assert "web acl      enforced  edge: flood count, sql block (body)" in said
+    assert "No route names the web ACL 'idle': its rules hold nowhere." in said
     assert "absent    sanitise" in said
     assert "schema       enforced  openai.chat 2" in said
     assert "token-keys  GET HEAD /.well-known/jwks.json  ->  the gateway itself: anonymous" in said
+
+
+def test_a_program_is_told_of_idle_web_acls_and_of_what_is_in_shadow(tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(POLICY.replace("web_acl: edge", "web_acl: idle"))
+    document = json.loads(CliRunner().invoke(vallum, ["check", str(tmp_path / "all.yaml"), "--json"]).output)
+    assert document["idle_web_acls"] == ["edge"]
+    said = document["routes"]["chat"]["web acl"]
+    assert (said, tell_state("web acl", said)) == ("idle: a block (shadow)", "shadow")
 
 
 def test_why_shows_money_as_the_policy_file_writes_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,26 @@ def test_who_asked_what_and_how_it_went(record: dict[str, Any], said: str, capsy
     assert said in " ".join(capsys.readouterr().out.split())
 
 
+MATCHED = {
+    "name": "edge",
+    "mode": "enforce",
+    "rules": [{"rule": "sql", "action": "block", "detail": "sqli_match in query q after url_decode: [bold]"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "web_acl edge sql, block: sqli_match in query q after url_decode: [bold]"),
+        ({"mode": "shadow"}, "web_acl edge (shadow) sql, block"),
+        ({"labels": ["a:b", "c"]}, "labels: a:b, c"),
+    ],
+)
+def test_the_rules_that_matched_are_told(change: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    explain(WHOLE | {"decision": "allow", "status": 200, "web_acl": MATCHED | change})
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
 NAMED = {
     "grade": "budget",
     "respond": "graduated",

@@ -144,7 +144,7 @@ def test_what_is_right(text: str, expected: Outer) -> None:
         ("{pets: [{type: [cat]}]}", ["1:16: pets[0].type: no type ['cat'] (types: cat, dog)"]),
         ("{pets: [{type: dog}]}", ["1:9: pets[0]: the key 'name' is missing"]),
         ("{pets: [{type: dog, name: x, lives: 1}]}", ["1:30: pets[0].lives: unknown key (keys: name)"]),
-        ("{any_or: [1]}", ["1:10: any_or: expected a text, got a whole number"]),
+        ("{any_or: [1]}", ["1:11: any_or[0]: expected a text, got a whole number"]),
     ],
 )
 def test_what_is_wrong_is_named_at_its_place(text: str, faults: list[str]) -> None:

@@ -1,60 +1,43 @@
-"""The same exchange twice: through the conversation alone, and through sockets.
+"""The same exchange in every way: through the conversation alone, through sockets, and through each other adapter.
 
 `inner` hands a request to `conduct` with a caller and a service that are lists in memory; `outer` sends it to a running
-gateway over TCP.  Both stand before the same made-up model and hold the same policy and keys.
+gateway over TCP.  All stand before the same made-up model and hold the same policy and keys.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 import uvloop
+from tests.parity.apps import InAsgi, InWsgi
+from tests.parity.envoy_filter import InEnvoy
+from tests.parity.memory import ANSWERS, RAW, Fields, House, Outcome, Way, answer_of, outcome_of, read_clock
 
-from vallum.adapters.conduct import BodyError, conduct
-from vallum.adapters.driver import Driver
-from vallum.adapters.gates import Gates
 from vallum.adapters.proxy.server import Listener
-from vallum.adapters.requestids import RequestIds
 from vallum.cli.keys import issue
 from vallum.config.compile import load_policy
 from vallum.config.source import Source, parse_source
 from vallum.core import record
 from vallum.core.apikey import DEFAULT_PREFIX
-from vallum.core.decision import Deny, Reason
-from vallum.core.engine import Engine
-from vallum.core.errors import UpstreamError
-from vallum.core.exchange import Headers, Request, ResponseHead
 from vallum.core.policy import Policy
-from vallum.core.target import parse_target
 from vallum.gateway import Gateway
-from vallum.stores.memory import MemoryCounters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from vallum.adapters.proxy.incoming import Incoming
     from vallum.config.model import Config
     from vallum.core.exchange import Exchange
-    from vallum.core.policy import Upstream
     from vallum.core.record import Timing
-    from vallum.extraction.watchers import Watchers
-    from vallum.stores.registry import SqlRegistry
 
 PATIENCE_S = 10.0
-Fields = list[tuple[str, str]]
-JSON = ("content-type", "application/json")
-ORIGIN = "http://a"
-# Fields of the connection, which only one of the two has.
-OF_THE_WIRE = {"connection", "content-length", "transfer-encoding"}
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -62,51 +45,7 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
-def read_clock() -> float:
-    return time.time()  # noqa: TID251  the gateway's own clock, which keys and records are stamped by
-
-
-class Outcome(NamedTuple):
-    """All that two ways of asking must agree on."""
-
-    decision: str
-    reason: str | None
-    control: str | None
-    status: int | None
-    fields: tuple[str, ...]
-    body: bytes
-    received: tuple[str, str, bytes] | None  # what the model was asked
-
-
 # --- the model
-
-
-TALK = [("server", "canary"), ("x-internal", "canary")]
-PREDICTION = {"prediction": "spam", "confidence": 0.93, "logits": [1, 2], "model_version": "7"}
-EVENT = b"data: " + json.dumps(PREDICTION).encode() + b"\n\n"
-ANSWERS: dict[str, tuple[int, Fields, bytes]] = {
-    "error": (500, [JSON], b'{"traceback": "canary"}'),
-    "moved": (302, [("location", "http://canary/")], b""),
-    "gone": (404, [JSON], b'{"detail": "canary"}'),
-    "invalid": (422, [JSON], b'{"detail": "canary"}'),
-    "busy": (429, [JSON], b'{"detail": "canary"}'),
-    "text": (200, [("content-type", "text/plain")], b"canary"),
-    "broken": (200, [JSON], b'{"prediction": "canary'),
-    "large": (200, [JSON], b'["' + b"canary" * 1000 + b'"]'),
-    "empty": (204, [], b""),
-    "stream": (200, [("content-type", "text/event-stream")], EVENT * 2 + b"data: [DONE]\n\n"),
-}
-
-
-# Whole answers, status line and all, that only a socket can carry.
-RAW: dict[str, bytes] = {}
-
-
-def answer_of(target: str) -> tuple[int, Fields, bytes]:
-    """Answer as the model does: the last word of the path says how."""
-    word = target.partition("?")[0].rpartition("/")[2]
-    status, fields, body = ANSWERS.get(word, (200, [JSON], json.dumps(PREDICTION).encode()))
-    return status, [*fields, *TALK], body
 
 
 class Model:
@@ -125,116 +64,6 @@ class Model:
             incoming.answered = True
             return
         await incoming.answer(*answer_of(incoming.target))
-
-
-class Answer:
-    """The model's answer, in memory."""
-
-    def __init__(self, status: int, fields: Fields, body: bytes) -> None:
-        length = [] if status == 204 else [("content-length", str(len(body)))]
-        self.head = ResponseHead(status, Headers([*fields, *length]))
-        self._pieces = [body[at : at + 7] for at in range(0, len(body), 7)]
-
-    async def read(self) -> bytes:
-        return self._pieces.pop(0) if self._pieces else b""
-
-    def release(self) -> None:
-        pass
-
-
-class Service:
-    """The model in memory."""
-
-    def __init__(self) -> None:
-        self.received: tuple[str, str, bytes] | None = None
-
-    async def call(
-        self,
-        upstream: Upstream,
-        method: str,
-        target: str,
-        fields: Sequence[tuple[str, str]],
-        body: bytes | AsyncIterator[bytes] | None,
-    ) -> Answer:
-        if upstream.name == "nobody":
-            raise UpstreamError("no connection")
-        pieces = [body or b""] if body is None or isinstance(body, bytes) else [piece async for piece in body]
-        self.received = (method, target, b"".join(pieces))
-        return Answer(*answer_of(target))
-
-
-# --- the caller in memory
-
-
-class Caller:
-    """Who asks, in memory."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self.status: int | None = None
-        self.fields: Fields = []
-        self.body = b""
-        self.received_bytes = len(body)
-        self.sent_bytes = 0
-
-    async def read_body(self, max_bytes: int) -> bytes | Deny:
-        if len(self._body) > max_bytes:
-            return Deny(Reason.BODY_TOO_LARGE, "max_bytes", f"over {max_bytes} bytes")
-        return self._body
-
-    async def read_pieces(self, max_bytes: int) -> AsyncIterator[bytes]:
-        for at in range(0, len(self._body), 5):
-            if at > max_bytes:
-                raise BodyError(Deny(Reason.BODY_TOO_LARGE, "max_bytes", f"over {max_bytes} bytes"))
-            yield self._body[at : at + 5]
-
-    async def answer(self, status: int, fields: Sequence[tuple[str, str]], body: bytes) -> None:
-        await self.start(status, fields, len(body))
-        await self.send(body)
-
-    async def start(self, status: int, fields: Sequence[tuple[str, str]], length: int | None) -> None:
-        assert self.status is None
-        self.status, self.fields = status, list(fields)
-
-    async def send(self, data: bytes) -> None:
-        self.body += data
-        self.sent_bytes += len(data)
-
-    async def end(self) -> None:
-        pass
-
-
-class House:
-    """What `conduct` is handed."""
-
-    def __init__(self, policy: Policy, registry: SqlRegistry, watchers: Watchers) -> None:
-        self.engine = Engine(policy)
-        self.driver = Driver(MemoryCounters(), registry, watcher=watchers)
-        self.watchers = watchers
-        self.service = Service()
-        self.gates = Gates(self.clock)
-        self.new_id = RequestIds()
-        self.records: list[dict[str, Any]] = []
-        self.seen = b""  # all that the caller got last
-
-    def clock(self) -> float:
-        return time.monotonic()
-
-    def finish(self, x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
-        self.records.append(record.compose(x, status, timing, sent_bytes))
-        self.watchers.note(x)
-
-    async def ask(self, method: str, target: str, fields: Fields, body: bytes) -> Outcome:
-        """Conduct one exchange."""
-        now = read_clock()
-        headers = Headers((name.lower(), value) for name, value in fields)
-        request = Request(self.new_id(now), method, *parse_target(target), headers, "127.0.0.1", now, ORIGIN)
-        caller = Caller(body)
-        self.service.received = None
-        await conduct(self, request, caller)
-        shown = b"" if method == "HEAD" else caller.body
-        self.seen = repr(caller.fields).encode() + shown
-        return _outcome(self.records[-1], caller.status, caller.fields, shown, self.service.received)
 
 
 # --- the caller on a socket
@@ -277,7 +106,7 @@ class Outer:
             got.append((name, value))
         if ("transfer-encoding", "chunked") in got:
             data = _unchunk(data)
-        return _outcome(self.records[-1], int(start.split()[1]), got, data, self._model.received)
+        return outcome_of(self.records[-1], int(start.split()[1]), got, data, self._model.received)
 
 
 def _unchunk(data: bytes) -> bytes:
@@ -290,35 +119,22 @@ def _unchunk(data: bytes) -> bytes:
         whole, data = whole + data[:length], data[length + 2 :]
 
 
-def _outcome(
-    written: dict[str, Any], status: int | None, fields: Fields, body: bytes, received: tuple[str, str, bytes] | None
-) -> Outcome:
-    request_id = written["request_id"]
-    assert dict(fields)["x-request-id"] == request_id
-    shown = tuple(sorted(f"{name}: {value}" for name, value in fields if name not in OF_THE_WIRE))
-    return Outcome(
-        written["decision"],
-        written.get("reason"),
-        written.get("control"),
-        status,
-        tuple(field.replace(request_id, "-") for field in shown),
-        body.replace(request_id.encode(), b"-"),
-        received,
-    )
-
-
 # --- both
 
 
 class Both:
-    """The two ways of asking."""
+    """The ways of asking."""
 
-    def __init__(self, inner: House, outer: Outer) -> None:
+    def __init__(self, new_house: Callable[[], House], outer: Outer) -> None:
+        inner = new_house()
         self.inner = inner
         self.outer = outer
-        self.ways: dict[str, House | Outer] = {
+        self.ways: dict[str, Way] = {
             "in memory": inner,
             "over a socket": outer,
+            "in an Envoy, by ext_proc": InEnvoy(new_house()),
+            "in an ASGI app": InAsgi(new_house()),
+            "in a WSGI app": InWsgi(new_house()),
         }  # another adapter joins by a line here
 
     def issue(self, subject: str, *scopes: str, **more: Any) -> str:
@@ -359,7 +175,7 @@ async def _run(text: str, folder: Path) -> AsyncIterator[Both]:
     gateway = Gateway(config, aimed, Source(path, text.encode()))
     await gateway.start()
     try:
-        yield Both(House(aimed, gateway.registry, gateway.vigil.watchers), Outer(gateway, model))
+        yield Both(lambda: House(aimed, gateway.registry, gateway.vigil.watchers), Outer(gateway, model))
     finally:
         await gateway.stop()
         server.close()

@@ -12,13 +12,14 @@ from urllib.parse import urlencode
 import pytest
 from joserfc.jwk import ECKey
 from tests.authservers import make_proof
-from tests.parity.conftest import ORIGIN
+from tests.parity.memory import ORIGIN
 
 from vallum.codecs.json import Json
 from vallum.core.principal import Confirmation
 
 if TYPE_CHECKING:
-    from tests.parity.conftest import Both, Fields, House, Outcome, Outer
+    from tests.parity.conftest import Both
+    from tests.parity.memory import Fields, Outcome, Way
 
 SIGNING = Path(__file__).parents[1] / "vectors" / "signing.pem"
 POLICY = f"""
@@ -80,14 +81,14 @@ def proof(path: str, credential: str | None, key: ECKey = MINE, **changes: str |
     return "DPoP", make_proof(key, "POST", ORIGIN + path, credential, **changes)
 
 
-async def send(way: House | Outer, path: str, fields: Fields, form: dict[str, str] | None = None) -> Outcome:
+async def send(way: Way, path: str, fields: Fields, form: dict[str, str] | None = None) -> Outcome:
     body = b"{}" if form is None else urlencode(form).encode()
     media_type = "application/json" if form is None else "application/x-www-form-urlencoded"
     more = [("Content-Type", media_type), ("Content-Length", str(len(body)))]
     return await way.ask("POST", path, [*fields, *more], body)
 
 
-async def mint(way: House | Outer, key: str) -> str:
+async def mint(way: Way, key: str) -> str:
     """Exchange a bound key for a token, which is bound as it is."""
     fields = [("Authorization", f"DPoP {key}"), proof("/oauth/token", key)]
     answer = await send(way, "/oauth/token", fields, {"grant_type": GRANT})

@@ -14,7 +14,8 @@ from vallum.extraction.facts import Findings, Named
 from vallum.extraction.watch import Watch
 
 if TYPE_CHECKING:
-    from tests.parity.conftest import Both, House, Outcome, Outer
+    from tests.parity.conftest import Both
+    from tests.parity.memory import Outcome, Way
 
 ROUTE = """
   - name: {name}
@@ -110,7 +111,7 @@ class Told(Watch):
         self.noted.append(query)
 
 
-async def send(way: House | Outer, row: Row, keys: dict[str, str]) -> Outcome:
+async def send(way: Way, row: Row, keys: dict[str, str]) -> Outcome:
     for who in row.who.split() * row.times:
         fields = [("Content-Length", str(len(row.body)))] if row.body else []
         fields += [("Content-Type", "application/json")] if row.body else []

@@ -88,7 +88,7 @@ class Service(Protocol):
         """Send a request and return once the answer's head is there; raise UpstreamError."""
 
 
-class House(Protocol):
+class Home(Protocol):
     """What an adapter is handed: the engine of the moment and all that it needs."""
 
     @property
@@ -100,10 +100,6 @@ class House(Protocol):
         """What runs the engine's steps."""
 
     @property
-    def service(self) -> Service:
-        """What calls upstreams."""
-
-    @property
     def gates(self) -> Gates:
         """What stands before upstreams."""
 
@@ -112,6 +108,14 @@ class House(Protocol):
 
     def finish(self, x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
         """Record and count an exchange that has ended."""
+
+
+class House(Home, Protocol):
+    """The same, where one service is asked by every exchange."""
+
+    @property
+    def service(self) -> Service:
+        """What calls upstreams."""
 
 
 class BodyError(Exception):
@@ -125,15 +129,16 @@ class BodyError(Exception):
 
 async def conduct(house: House, request: Request, caller: Caller, fault: Deny | None = None) -> None:
     """Conduct one exchange.  `fault` is the refusal of a request that could not even be parsed."""
-    await Conversation(house, request, caller).run(fault)
+    await Conversation(house, request, caller, house.service).run(fault)
 
 
 class Conversation:
     """The state of one exchange on its way through an adapter."""
 
-    def __init__(self, house: House, request: Request, caller: Caller) -> None:
+    def __init__(self, house: Home, request: Request, caller: Caller, service: Service) -> None:
         """Open the exchange under the policy of this moment."""
         self._house = house
+        self._service = service
         self._engine = house.engine
         self._caller = caller
         self._began = house.clock()
@@ -233,7 +238,7 @@ class Conversation:
             self._house.driver.ledger.hold(x)
         asked = self._house.clock()
         try:
-            answer = await self._house.service.call(*upstream_request(x, body))
+            answer = await self._service.call(*upstream_request(x, body))
         except BodyError as broken:  # each clause names its own: the compiler gives one name one type
             return broken.refusal
         except UpstreamTimeoutError as late:

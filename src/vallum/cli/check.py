@@ -17,6 +17,7 @@ from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, read_source
 
 if TYPE_CHECKING:
+    from vallum.config.model import Config
     from vallum.core.policy import Policy, Route
 
 STYLES = {"shadow": "yellow", "in part": "yellow", "lets through": "yellow"}
@@ -43,10 +44,21 @@ def check(ctx: click.Context, policy: Path | None, as_json: bool) -> None:
         door = describe_door(config)
         notes = {route.name: tell_limits(route) for route in compiled.routes if tell_limits(route)}
         found = {"valid": True, "digest": compiled.digest, "listen": door, "routes": rows, "notes": notes}
+        found |= {"idle_web_acls": idle_web_acls(config)} if idle_web_acls(config) else {}
         click.echo(json.dumps(found))
         return
     _show(compiled)
     out.print(describe_door(config), soft_wrap=True)
+    for name in idle_web_acls(config):
+        out.print(
+            escape(f"No route names the web ACL {name!r}: its rules hold nowhere."), soft_wrap=True, style="yellow"
+        )
+
+
+def idle_web_acls(config: Config) -> list[str]:
+    """Return the web ACLs that no route names."""
+    named = {route.web_acl for route in config.routes}
+    return [name for name in config.web_acls if name not in named]
 
 
 def _show_faults(error: PolicyFileError, as_json: bool) -> None:

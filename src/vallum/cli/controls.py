@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from vallum.core.extraction import Extraction
     from vallum.core.policy import Concurrency, Intake, Outlet, Route, Sentry, Throttle
     from vallum.core.quota import Quota
+    from vallum.core.web_acl import WebAcl
 
 ABSENT = "absent"
 SHADOW = "(shadow)"
-SEVERAL = ("quotas", "checks", "leaks")  # controls that are lists, of which some may be in shadow
+SEVERAL = ("web acl", "quotas", "checks", "leaks")  # controls that are lists, of which some may be in shadow
 WHOSE = {
     Per.KEY: "each key",
     Per.TENANT: "each tenant",
@@ -38,6 +39,7 @@ def describe_route(route: Route) -> dict[str, str]:
     intake, outlet = route.intake, route.outlet
     throttle, concurrency = route.throttle, route.upstream.concurrency
     controls = {
+        "web acl": _web_acl(route.web_acl),
         "credential": " or ".join(a.type for a in route.authenticators),
         "proof": "required" if route.bound else "of bound credentials",
         "scopes": " ".join(sorted(route.scopes)) or ABSENT,
@@ -144,6 +146,15 @@ def _leak(sentry: Sentry) -> str:
 def _padding(outlet: Outlet) -> str:
     sizes = {"events": outlet.pad_event_bytes, "answers": outlet.pad_answer_bytes}
     return ", ".join(f"{name} to {size} bytes" for name, size in sizes.items() if size > 1) or ABSENT
+
+
+def _web_acl(acl: WebAcl | None) -> str:
+    """Name the rules in the order in which they are judged: those on the head, then those on the body."""
+    if acl is None:
+        return ABSENT
+    rules = sorted(acl.rules, key=lambda rule: rule.reads_body)
+    words = [f"{rule.name} {rule.action.value}{' (body)' * rule.reads_body}" for rule in rules]
+    return f"{acl.name}: {_list((text, acl.mode) for text in words)}"
 
 
 def _vigilance(route: Route) -> str:

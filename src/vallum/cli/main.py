@@ -24,7 +24,9 @@ class Entry(NamedTuple):
 COMMANDS = {
     "check": Entry("check", "check", "Validate POLICY and show what holds."),
     "demo": Entry("demo", "demo", "Start two small models, and a gateway before them."),
+    "envoy": Entry("envoy", "envoy", "Answer what Envoy and nginx ask about requests, by POLICY."),
     "estimate": Entry("estimate", "estimate_command", "What a copy of the model would cost under POLICY."),
+    "export": Entry("export", "export", "Write POLICY as configuration of another gateway."),
     "extraction": Entry("extraction", "extraction", "See who is suspected of copying a model, and pardon."),
     "import-openapi": Entry("drafts", "import_openapi", "Write a policy after an OpenAPI document."),
     "init": Entry("init", "init", "Print a policy to start from."),

@@ -180,6 +180,8 @@ def _text(name: str, value: Any, in_money: frozenset[str] = frozenset()) -> str:
         value = "\n".join(f"{quota}: {_account(account, quota in in_money)}" for quota, account in value.items())
     elif name in PER_QUOTA:
         value = ", ".join(f"{quota} {amount(units, quota in in_money)}" for quota, units in value.items())
+    elif name == "web_acl":
+        value = _matched(value)
     elif name == "extraction":
         value = _suspicion(value)
     elif isinstance(value, dict):
@@ -187,6 +189,13 @@ def _text(name: str, value: Any, in_money: frozenset[str] = frozenset()) -> str:
     elif isinstance(value, list):
         value = "\n".join(_text("", item) for item in value)
     return escape(str(value))
+
+
+def _matched(told: dict[str, Any]) -> str:
+    """Say which rules of a web ACL a request has matched, and the labels that they put on it."""
+    lines = [f"{told['name']}{' (shadow)' if told['mode'] == 'shadow' else ''}"]
+    lines += [f"{entry['rule']}, {entry['action']}: {entry['detail']}" for entry in told["rules"]]
+    return "\n".join(lines + ([f"labels: {', '.join(told['labels'])}"] if "labels" in told else []))
 
 
 def _suspicion(told: dict[str, Any]) -> str:

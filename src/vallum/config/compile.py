@@ -35,6 +35,7 @@ from vallum.config.outlet import build_outlet
 from vallum.config.own_routes import failures, leak_reports, resource_metadata, token_endpoint
 from vallum.config.source import PolicyFileError, Source
 from vallum.config.tokens import build_mint, check_issuer, signing_file
+from vallum.config.web_acl import build_web_acl, find_web_acl
 from vallum.core.policy import Policy, Priority, Retention, Route, Upstream, Vigilance
 from vallum.core.target import Pattern, folded
 from vallum.leaks.redaction import Redactor
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator
+    from vallum.core.web_acl import WebAcl
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
 AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
@@ -91,6 +93,7 @@ class _Compiler:
         self._config = config
         self._upstreams: dict[str, Upstream] = {}
         self._authenticators: dict[str, Authenticator] = {}
+        self._web_acls: dict[str, WebAcl] = {}
         self._throttle = build_throttle(config.throttle)
 
     def policy(self, now: float | None) -> Policy:
@@ -99,6 +102,8 @@ class _Compiler:
         check_doors(faults, config, now)
         for name, upstream in config.upstreams.items():
             self._upstreams[name] = self._upstream(name, upstream)
+        for name, acl in config.web_acls.items():
+            self._web_acls[name] = build_web_acl(faults, name, acl, ("web_acls", name))
         mint = self._mint()
         for name, settings in config.authenticators.items():
             if not isinstance(settings, MintedConfig):
@@ -215,6 +220,7 @@ class _Compiler:
             on_overrun=route.response.on_overrun,
             shows_quotas=route.response.quota_headers == "show",
             extraction=build_extraction(faults, route, place),
+            web_acl=find_web_acl(faults, self._web_acls, route, place),
         )
 
     def _find_strangers(self, routes: list[Route]) -> None:

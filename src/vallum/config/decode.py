@@ -59,6 +59,10 @@ class _Decoder:
         if built is not MISSING and least and len(built) < least:
             self._note(place, f"expected at least {least}, got {len(built)}")
             return MISSING
+        most = min([meta.max_length for meta in annotated[1:] if getattr(meta, "max_length", None)], default=None)
+        if built is not MISSING and most is not None and len(built) > most:
+            self._note(place, f"expected at most {most}, got {len(built)}")
+            return MISSING
         return built
 
     def _plain(self, value: Any, kind: Any, place: Place) -> Any:
@@ -73,6 +77,8 @@ class _Decoder:
             choices = _choices(kind)
             if choices and isinstance(value, str):
                 message, hint = _unknown(value, choices)
+            elif choices and type(value) is int:
+                message = f"{value} is not one of: {', '.join(choices)}"
             self._note(place, message[:1].lower() + message[1:], hint)
             return MISSING
 
@@ -100,8 +106,9 @@ class _Decoder:
         others = [kind for kind in kinds if kind not in structs and kind is not type(None)]
         if isinstance(value, dict) and structs:
             return self._struct(value, structs[0], place)
-        if len(others) == 1:
-            return self.value(value, others[0], place)
+        fitting = [kind for kind in others if (_shape(kind) is list) is isinstance(value, list)]
+        if len(others) == 1 or (len(fitting) == 1 and fitting != others):
+            return self.value(value, (fitting or others)[0], place)
         if not others:
             return self._struct(value, structs[0], place)
         return self._plain(value, Union[tuple(others)], place)  # noqa: UP007  made at run time
@@ -158,6 +165,12 @@ def _is_plain(kind: Any) -> bool:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return False
     return all(_is_plain(part) for part in get_args(kind)) if get_origin(kind) is not Literal else True
+
+
+def _shape(kind: Any) -> Any:
+    """Return what a kind is, without its bounds."""
+    origin = get_origin(kind)
+    return _shape(get_args(kind)[0]) if origin is Annotated else origin or kind
 
 
 def _choices(kind: Any) -> list[str]:

@@ -161,6 +161,7 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         apart=PRESETS[route.preset].answer.apart,
         schema=hold_both(built, None if schema is None else schema.inspect),
         schemas=tuple(schemas),
+        document=None if schema is None else schema.document,
         checks=(
             *remote_urls,
             *(Guard(PRESET_CHECKS[name](bounds)) for name in form.checks),

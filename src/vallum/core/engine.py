@@ -1,9 +1,9 @@
 """The straight line.  Order is written here, once, cheap before dear; no plug-in chooses its place.
 
-    request_head    route > authenticate > confirm > authorise > habits > standing > extraction > declared size >
-                    media type > query
-    request_body    inflate > parse > weigh > inputs > work > meter > quotas > denied fields > schema > side doors >
-                    images > checks > sanitise > amend > write  -> Allow, or a refusal
+    request_head    route > rules of the web ACL > authenticate > confirm > authorise > habits > standing >
+                    extraction > declared size > media type > query
+    request_body    inflate > parse > weigh > inputs > work > meter > quotas > rules on the body > denied fields >
+                    schema > side doors > images > checks > sanitise > amend > write  -> Allow, or a refusal
     response_head   costs > status > headers > how the body goes out
     response_chunk  what may leave now;  overrun: more of a quota, or the end of a stream
     response_end    what is left
@@ -14,8 +14,9 @@ Rule 2: a stage that fails is met by the route's `on_error`, in `_run` and nowhe
         recorded as unscanned, never as passed.
 Rule 3: bounds that protect the gateway itself (size, framing, media type of what must be read) hold in shadow too.
 
-A stranger learns nothing but that a credential is asked for.  Quotas stand after what costs next to nothing and
-before the dear work: who is refused by a quota pays nothing, who makes the checks work pays.
+A stranger learns nothing but that a credential is asked for, or that a web ACL turned it away: a flood from one
+address is met before anything dear.  Quotas stand after what costs next to nothing and before the dear work: who is
+refused by a quota pays nothing, who makes the checks work pays.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from vallum.core.policy import Mode, OnError, Policy, Route
 from vallum.core.proof import confirm
 from vallum.core.protocols import Rewriter
 from vallum.core.relay import Whole
+from vallum.core.rules import judge, mode_of
 from vallum.core.watch import watch
 
 if TYPE_CHECKING:
@@ -226,6 +228,7 @@ def line_up(route: Route) -> Line:
 
 def _head(route: Route) -> list[Stage]:
     head = [
+        *_rules(route, reads_body=False),
         Stage("authenticate", stages.authenticate),
         Stage("confirm", confirm),
         Stage("authorise", stages.authorise),
@@ -257,6 +260,7 @@ def _body(route: Route) -> list[Stage]:
     writer = spending.choose_writer(route)
     body.append(Stage("quotas", spending.quotas(enforced, writer=writer)))  # without any, a credential may have its own
     body += _shadow_quotas(route)
+    body += _rules(route, reads_body=True)
     if intake.deny_fields:
         body.append(Stage("fields", stages.fields))
     if intake.schema is not None:
@@ -273,6 +277,15 @@ def _body(route: Route) -> list[Stage]:
     if any(isinstance(codec, Rewriter) for codec in intake.codecs.values()):
         body.append(Stage("write", stages.write))
     return body
+
+
+def _rules(route: Route, *, reads_body: bool) -> list[Stage]:
+    """Return the rules of the route's web ACL that belong to one phase, by their priorities."""
+    acl = route.web_acl
+    if acl is None:
+        return []
+    rules = [rule for rule in acl.rules if rule.reads_body is reads_body]
+    return [Stage(f"web_acl:{rule.name}", judge(acl, rule, route.on_error), mode_of(acl, rule)) for rule in rules]
 
 
 def _suspicion(route: Route) -> list[Stage]:
@@ -329,6 +342,8 @@ def describe(error: Exception) -> str:
 
 def _decide(x: Exchange, refusal: Refusal | None) -> Decision:
     x.decision = refusal if refusal is not None else Allow(x.forward)
+    if x.parts:
+        x.parts = {}  # copies of the request's parts: an answer may take its time
     return x.decision
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vallum.core.quota import Taken
     from vallum.core.standing import Footing
     from vallum.core.theft import Suspicion
+    from vallum.core.web_acl import Match
 
 
 class Phase(IntEnum):
@@ -137,6 +138,9 @@ class Exchange:
         "footing",
         "forward",
         "inputs",
+        "labels",
+        "matches",
+        "parts",
         "phase",
         "policy",
         "principal",
@@ -201,6 +205,9 @@ class Exchange:
         self.verdict: Verdict | None = None  # what that says of it; None: nobody asked
         self.inputs: tuple[Any, ...] = ()  # what the model is given, where the route watches
         self.answer: Any = None  # the document that was sent, where it was read and the route watches
+        self.labels: set[str] = set()  # that rules of the web ACL have put
+        self.matches: list[Match] = []  # the rules that it has matched
+        self.parts: dict[Any, Any] = {}  # what their statements have taken out of the request, in this phase
         self.waited_s = 0.0  # in the upstream's waiting room
 
     def enter(self, phase: Phase) -> None:

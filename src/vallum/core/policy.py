@@ -27,6 +27,7 @@ from vallum.core.protocols import (
 from vallum.core.quota import Quota
 from vallum.core.sidedoor import Ask
 from vallum.core.target import Pattern, folded
+from vallum.core.web_acl import WebAcl
 from vallum.core.weight import Factor
 
 
@@ -175,6 +176,7 @@ class Intake:
     apart: tuple[tuple[Ask, Ask], ...] = ()  # members that may not stand in one request
     schema: Callable[[Content], Finding | None] | None = None
     schemas: tuple[str, ...] = ()  # what `schema` is made of, for people
+    document: Any = None  # the route's own JSON Schema, for who writes it down elsewhere
     images: Sanitiser | None = None
     images_mode: Mode = Mode.ENFORCE
     checks: tuple[Guard, ...] = ()
@@ -244,6 +246,7 @@ class Route:
     on_overrun: OnOverrun = OnOverrun.ALLOW
     shows_quotas: bool = True
     extraction: Extraction | None = None  # what is done about copies of the model
+    web_acl: WebAcl | None = None  # rules that come before all else
 
 
 @dataclass(frozen=True, slots=True)

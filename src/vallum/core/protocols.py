@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vallum.core.quota import Demand, Taken
     from vallum.core.standing import Footing
     from vallum.core.theft import Sighting, Suspicion
+    from vallum.core.web_acl import Hit
 
 NOTHING: Final = object()  # what a transform returns for a document that may not leave at all
 
@@ -45,6 +46,26 @@ class Check(Protocol):
 
     def inspect(self, content: Content) -> Finding | None:
         """Return the first thing that must not pass, or None."""
+
+
+@runtime_checkable
+class Statement(Protocol):
+    """One condition of a web ACL's rule.  Pure, and linear in what it looks at."""
+
+    type: ClassVar[str]
+
+    def match(self, x: Exchange) -> Hit | None:
+        """Say what of a request is as the statement says, or None."""
+
+
+@runtime_checkable
+class RateKey(Protocol):
+    """Says which requests a rate-based rule counts together."""
+
+    type: ClassVar[str]
+
+    def of(self, x: Exchange) -> str:
+        """Return the key of a request: short, whatever the request says, and no secret."""
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vallum.core.cost import Bill
     from vallum.core.decision import Refusal
     from vallum.core.exchange import Exchange
+    from vallum.core.web_acl import WebAcl
 
 KEY = re.compile(r"[A-Za-z0-9_]{2,32}_[0-9A-Za-z]{49}")  # a key that somebody put where it does not belong
 DETAIL_MAX_CHARS = 500
@@ -151,10 +152,25 @@ def _tell_alerts(x: Exchange, record: dict[str, Any]) -> None:
         record["suspicion"] = {"score": x.suspicion.score, "signs": list(x.suspicion.signs), "factor": x.factor}
         if x.blame:
             record["suspicion"]["blame"] = round(x.blame, 3)
+    if x.matches and x.route is not None and x.route.web_acl is not None:
+        record["web_acl"] = _matched(x, x.route.web_acl)
     if x.shadowed:
         record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
     if x.unscanned:
         record["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
+
+
+def _matched(x: Exchange, acl: WebAcl) -> dict[str, Any]:
+    """Say which rules of the route's web ACL the request has matched, how, and what they put on it."""
+    told: dict[str, Any] = {
+        "name": acl.name,
+        "mode": acl.mode.value,
+        "rules": [
+            {"rule": rule.name, "action": rule.action.value, "detail": str(hit)[:DETAIL_MAX_CHARS]}
+            for rule, hit in x.matches
+        ],
+    }
+    return told | ({"labels": sorted(x.labels)} if x.labels else {})
 
 
 def _spent(bill: Bill) -> dict[str, Any]:

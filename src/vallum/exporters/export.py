@@ -47,8 +47,13 @@ class Export(NamedTuple):
 class Exporter(Protocol):
     """Writes a policy for one gateway."""
 
-    name: str
-    answers: Mapping[Feature, Answer]  # for every feature there is
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+
+    @property
+    def answers(self) -> Mapping[Feature, Answer]:
+        """What becomes of every feature there is."""
 
     def write(self, config: Config, policy: Policy) -> Export:
         """Return the export.  Raises ExportError for a policy that cannot be exported at all."""

@@ -40,6 +40,7 @@ class Schema:
         """Compile `schema`; raise SchemaError that says what is wrong with it."""
         self._validator = compile_schema(schema)
         self._locator = Locator(schema)
+        self.document = schema
 
     def inspect(self, content: Content) -> Finding | None:
         """Return the most telling violation by its place and rule; never the value."""

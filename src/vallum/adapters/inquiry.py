@@ -1,0 +1,196 @@
+"""The same question over HTTP: Envoy's ext_authz with an `http_service`, and nginx's `auth_request`.
+
+    /envoy/...   Envoy's, `path_prefix: /envoy`: the request as it is, its target behind the prefix
+    /nginx       nginx's: the request in X-Original-Method and X-Original-URI, and never a body
+
+Leave is a 200, with the header fields for the upstream.  A refusal is the answer for the caller.  What Envoy would take
+for a failure of ours, which `failure_mode_allow` lets pass, or for leave, is a 403 to it: refusals of the 500s, and the
+gateway's own pages.  To nginx, which turns all but 401 and 403 into its own 500, the others are a 403 too.
+`X-Vallum-Status` has the real status, and for nginx `X-Vallum-Problem` the body.
+
+Rule: what is believed here (targets, addresses) is believed of listed peers alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vallum.adapters.asking import Asking, Body, Refused, body_of
+from vallum.adapters.beyond import SAYS, Beyond
+from vallum.core.address import client_address, within
+from vallum.core.decision import Deny, Reason
+from vallum.core.engine import Engine
+from vallum.core.exchange import Headers, Request
+from vallum.core.target import forwarded, parse_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vallum.adapters.asking import House, Leave
+    from vallum.adapters.client_certificate import ClientCertificates
+    from vallum.adapters.driver import Driver
+    from vallum.adapters.proxy.incoming import Incoming
+    from vallum.core.address import Network
+    from vallum.core.exchange import Exchange
+    from vallum.core.policy import Policy
+    from vallum.core.record import Timing
+
+ENVOY, NGINX = "/envoy", "/nginx"
+TARGET, METHOD = "x-original-uri", "x-original-method"
+PARTIAL = "x-envoy-auth-partial-body"
+REMOVE = "x-envoy-auth-headers-to-remove"
+STATUS, PROBLEM = "x-vallum-status", "x-vallum-problem"
+PROBLEM_MAX_BYTES = 2048  # nginx reads a head of 4 or 8 KB
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+PLAIN = ("content-type", "text/plain; charset=utf-8")
+
+
+class Inquiry:
+    """Answers proxies that ask over HTTP."""
+
+    def __init__(
+        self,
+        house: House,
+        now: Callable[[], float],
+        new_id: Callable[[float], str],
+        peers: Sequence[Network],
+        trusted: Sequence[Network],
+        *,
+        certificates: ClientCertificates,
+        accepted: frozenset[Beyond] = frozenset(),
+        origin: str | None = None,
+    ) -> None:
+        """Judge by `house`; only `peers` may ask, and X-Forwarded-For is believed of them and of `trusted`."""
+        self._house = house
+        self._unread = Unread(house)
+        self._now = now
+        self._new_id = new_id
+        self._peers = peers
+        self._trusted = (*peers, *trusted)
+        self._certificates = certificates
+        self._accepted = accepted
+        self._origin = origin
+
+    async def serve(self, incoming: Incoming) -> None:
+        """Answer one question."""
+        if incoming.fault is not None:
+            await incoming.answer(incoming.fault.reason.status, [PLAIN], b"this cannot be read\n")
+        elif not within(incoming.peer, self._peers):
+            await incoming.answer(403, [PLAIN], b"who asks here is listed in trusted_proxies\n")
+        elif incoming.target.startswith(f"{ENVOY}/"):
+            await self._ask_for_envoy(incoming)
+        elif incoming.target == NGINX:
+            await self._ask_for_nginx(incoming)
+        else:
+            await incoming.answer(404, [PLAIN], b"ask /envoy/... or /nginx: see docs/envoy.md\n")
+
+    async def _ask_for_envoy(self, incoming: Incoming) -> None:
+        headers = incoming.headers
+        most = max((route.intake.max_bytes for route in self._house.engine.policy.routes), default=0)
+        came = await incoming.read_body(most)
+        if isinstance(came, Deny):
+            body = Body(fault=came)
+        else:
+            partial = headers.all(PARTIAL)
+            body = body_of(headers, came, passed=bool(partial), cut=any(value != "false" for value in partial))
+            if not partial and not came and _may_have_body(incoming.method, headers):
+                body = Body(fault=_unseen())  # the length that Envoy states here is not the caller's
+        target = incoming.target[len(ENVOY) :]
+        asked = self._request(incoming, incoming.method, target)
+        said = await Asking(self._house, asked, body, self._accepted).decide(_other_form(target))
+        if isinstance(said, Refused):
+            refuses = 400 <= said.status < 500
+            fields = [*said.fields, (STATUS, str(said.status))]
+            await incoming.answer(said.status if refuses else 403, fields, said.body)
+            return
+        removed = [(REMOVE, ",".join(said.removed))] if said.removed else []
+        await incoming.answer(200, [*_told(said), *removed], b"")
+
+    async def _ask_for_nginx(self, incoming: Incoming) -> None:
+        await incoming.read_body(0)
+        methods, targets = incoming.headers.all(METHOD), incoming.headers.all(TARGET)
+        if len(methods) != 1 or len(targets) != 1:
+            await incoming.answer(403, [PLAIN], f"set {METHOD} and {TARGET}, once each\n".encode())
+            return
+        unread = Beyond.BODIES in self._accepted
+        may_have = _may_have_body(methods[0], incoming.headers)
+        body = Body(fault=_unseen()) if may_have and not unread else Body()
+        house = self._unread if unread else self._house
+        asked = self._request(incoming, methods[0], targets[0])
+        said = await Asking(house, asked, body, self._accepted).decide(_other_form(targets[0]))
+        if isinstance(said, Refused):
+            await incoming.answer(401 if said.status == 401 else 403, _for_nginx(said), b"")
+        else:
+            await incoming.answer(200, _told(said), b"")
+
+    def _request(self, incoming: Incoming, method: str, target: str) -> Request:
+        now = self._now()
+        headers = Headers([field for field in incoming.headers.fields if field[0] not in (METHOD, TARGET)])
+        client = client_address(incoming.peer, headers.all("x-forwarded-for"), self._trusted)
+        scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
+        origin = self._origin or f"{scheme}://{headers.get('host') or ''}"
+        certificate, fault = self._certificates.find(incoming, now)
+        return Request(
+            self._new_id(now), method, *parse_target(target), headers, client, now, origin, certificate, fault
+        )
+
+
+class Unread:
+    """A house in which no route reads bodies: for a proxy that has none, where that loss was accepted."""
+
+    def __init__(self, house: House) -> None:
+        """Stand before `house`."""
+        self._house = house
+        self._policy: Policy | None = None
+        self._engine = house.engine
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the policy in force, less all that needs a body."""
+        policy = self._house.engine.policy
+        if policy is not self._policy:
+            routes = [replace(route, intake=replace(route.intake, codecs={}, codings={})) for route in policy.routes]
+            self._policy, self._engine = policy, Engine(replace(policy, routes=tuple(routes)))
+        return self._engine
+
+    @property
+    def driver(self) -> Driver:
+        """What runs the engine's steps."""
+        return self._house.driver
+
+    def clock(self) -> float:
+        """Return seconds of a clock that never goes back."""
+        return self._house.clock()
+
+    def finish(self, x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
+        """Record and count an exchange that has ended."""
+        self._house.finish(x, status, timing, sent_bytes)
+
+
+def _may_have_body(method: str, headers: Headers) -> bool:
+    return method not in BODILESS or headers.get("content-type") is not None
+
+
+def _unseen() -> Deny:
+    return Deny(Reason.UNAVAILABLE, "ext_authz", f"{SAYS[Beyond.BODIES]}, and none came", should_retry=False)
+
+
+def _other_form(target: str) -> Deny | None:
+    """Refuse a target that this proxy would forward in another form than the one that is matched."""
+    path, _ = parse_target(target)
+    if path is None or forwarded(path) == target.partition("?")[0]:
+        return None
+    return Deny(Reason.NOT_FOUND, "route", "the path is not in its plain form, and would be forwarded as it came")
+
+
+def _told(said: Leave) -> list[tuple[str, str]]:
+    """Write what goes to the upstream, and what goes with the answer: fields of other names."""
+    given = {name for name, _ in said.fields}
+    return [*said.fields, *[field for field in said.answer_fields if field[0] not in given]]
+
+
+def _for_nginx(said: Refused) -> list[tuple[str, str]]:
+    body = said.body if len(said.body) <= PROBLEM_MAX_BYTES and b"\n" not in said.body else b""
+    fields = [field for field in said.fields if field[0] != "content-type"]
+    return [*fields, (STATUS, str(said.status)), (PROBLEM, body.decode("ascii", "replace"))]
