@@ -191,9 +191,7 @@ def test_a_stream_reaches_the_openai_sdk_as_it_is_made(vallum: Vallum, key: str,
     with serve_asgi(vallum.asgi(app)) as url:
         client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
         texts = []
-        stream = client.chat.completions.create(
-            model="m", messages=[{"role": "user", "content": "hi"}], stream=True
-        )
+        stream = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}], stream=True)
         for chunk in stream:
             texts.append(chunk.choices[0].delta.content)
             heard.set()
@@ -281,9 +279,7 @@ def test_a_router_of_fastapi_is_protected(included: bool, vallum: Vallum, key: s
         assert httpx.post(f"{url}/predict", json={}).status_code == 401
 
 
-def test_a_dependency_of_fastapi_lets_in_whom_the_route_lets_in(
-    vallum: Vallum, key: str, serve_asgi: Serve
-) -> None:
+def test_a_dependency_of_fastapi_lets_in_whom_the_route_lets_in(vallum: Vallum, key: str, serve_asgi: Serve) -> None:
     app = FastAPI()
 
     @app.post("/plain")

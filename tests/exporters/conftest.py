@@ -91,4 +91,3 @@ def free_port() -> Callable[[], int]:
             return port
 
     return find
-

@@ -36,13 +36,18 @@ CLOSED = {
 def overlay(given: dict[str, Any]) -> Overlay:
     made: dict[str, Any] = {"routes.0.request": {"max_bytes": 1_000_000}}
     if "rules" in given:
-        acl = {"inspect_bytes": 65_536} | {key: given[key] for key in ("rules", "mode", "inspect_bytes") if key in given}
+        acl = {"inspect_bytes": 65_536} | {
+            key: given[key] for key in ("rules", "mode", "inspect_bytes") if key in given
+        }
         made |= {"web_acls": {"acl": acl}, "routes.0.web_acl": "acl"}
     for key, value in given.get("route", {}).items():
         made[f"routes.0.{key}"] = {"max_bytes": 1_000_000, **value} if key == "request" else value
     if "others" in given:
         first = {"name": "predict", "match": {"methods": ["POST"], "path": "/predict"}, "web_acl": "acl"}
-        paths = [{"name": f"r{index}", "match": {"methods": ["POST"], "path": path}} for index, path in enumerate(given["others"])]
+        paths = [
+            {"name": f"r{index}", "match": {"methods": ["POST"], "path": path}}
+            for index, path in enumerate(given["others"])
+        ]
         common = {"upstream": "model", "auth": {"any_of": ["keys"]}}
         return {
             "web_acls": made["web_acls"],

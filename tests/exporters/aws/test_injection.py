@@ -34,7 +34,7 @@ HOSTILE = {
     "base sixty": "22:30:00",
     "a date": "2001-12-14",
     "a flow": "{a: b}",
-    "quotes": "it's \"so\" \\ x",
+    "quotes": 'it\'s "so" \\ x',
     "an emoji": "\U0001f600",
     "half of one": "\ud83d",
     "a bell": "\x07\x00\x7f",

@@ -95,7 +95,10 @@ BROKEN: dict[str, tuple[Callable[[Template], None], str]] = {
     "an unknown method": (change("ApiGateway::Method", HttpMethod="FETCH"), "HttpMethod 'FETCH'"),
     "an unknown authorisation": (change("ApiGateway::Method", AuthorizationType="IAM"), "AuthorizationType 'IAM'"),
     "no authorisation": (change("ApiGateway::Method", AuthorizationType=None), "AuthorizationType None"),
-    "an authoriser that is not named": (change("ApiGateway::Method", AuthorizationType="CUSTOM"), "needs an Authorizer"),
+    "an authoriser that is not named": (
+        change("ApiGateway::Method", AuthorizationType="CUSTOM"),
+        "needs an Authorizer",
+    ),
     "a method twice": (lambda one: twin(one, "ApiGateway::Method"), "has that method already"),
     "a path twice": (lambda one: twin(one, "ApiGateway::Resource"), "is there already"),
     "two variables": (sibling, "a second variable"),
@@ -112,7 +115,10 @@ BROKEN: dict[str, tuple[Callable[[Template], None], str]] = {
         method(lambda one: one["Integration"]["IntegrationResponses"].pop()),
         "must be for all the rest",
     ),
-    "429 as a method response alone": (drop("ApiGateway::GatewayResponse", "Throttled"), "no gateway response THROTTLED"),
+    "429 as a method response alone": (
+        drop("ApiGateway::GatewayResponse", "Throttled"),
+        "no gateway response THROTTLED",
+    ),
     "another status for the throttled": (
         lambda one: one["Resources"]["RefusalThrottled"]["Properties"].update(StatusCode="503"),
         "no gateway response THROTTLED of 429",
@@ -123,7 +129,10 @@ BROKEN: dict[str, tuple[Callable[[Template], None], str]] = {
     "no association": (drop("WAFv2::WebACLAssociation"), "stands before nothing"),
     "keys without a plan": (drop("ApiGateway::UsagePlan"), "no usage plan"),
     "a key in no plan": (change("ApiGateway::UsagePlanKey", UsagePlanId={"Ref": "Api"}), "is in no plan"),
-    "a priority twice": (rules(lambda listed: listed[1].update(Priority=listed[0]["Priority"])), "two rules of Priority"),
+    "a priority twice": (
+        rules(lambda listed: listed[1].update(Priority=listed[0]["Priority"])),
+        "two rules of Priority",
+    ),
     "a name twice": (rules(lambda listed: listed[1].update(Name=listed[0]["Name"])), "two rules of Name"),
     "a rule without an action": (rules(lambda listed: listed[0].pop("Action")), "does nothing"),
     "a rate within a statement": (rules(nest), "rate-based statement within another"),
@@ -147,9 +156,7 @@ BROKEN: dict[str, tuple[Callable[[Template], None], str]] = {
 
 
 @pytest.mark.parametrize(("damage", "says"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_template_is_found_out(
-    whole: Template, damage: Callable[[Template], None], says: str
-) -> None:
+def test_a_broken_template_is_found_out(whole: Template, damage: Callable[[Template], None], says: str) -> None:
     assert faults(whole) == []
     template = deepcopy(whole)
     damage(template)
@@ -165,4 +172,7 @@ def test_the_linter_alone_would_not_have_found_a_method_without_integration() ->
 
 
 def test_a_template_of_nothing_says_what_is_missing() -> None:
-    assert faults({}) == ["there is no Deployment: nothing is served", "there is no Stage of the Deployment: nothing is served"]
+    assert faults({}) == [
+        "there is no Deployment: nothing is served",
+        "there is no Stage of the Deployment: nothing is served",
+    ]

@@ -135,7 +135,7 @@ def judge(text: str, *, eager: bool = False) -> str | None:
 def _read(text: str) -> Iterator[str]:
     """Yield the text, then without the apostrophes within words, then without comments within words."""
     yield text
-    if text.count("'") > 1 and (plain := _INNER.sub("", text)) != text:
+    if text.count("'") > 1 and (plain := _INNER.sub("", text)) != text and "'" in plain:
         yield plain
     if "/*" in text and (joined := replace_comments(text, "")) != text:
         yield joined
