@@ -105,7 +105,7 @@ USUAL = {
         "feature": "search & compare",
         "locale": "en-IE",
         "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        "tags": "books, maps, 12\" vinyl",
+        "tags": 'books, maps, 12" vinyl',
         "address": "12 bis, rue de l'\u00c9glise, 75015 Paris",
         "size": "6' x 4'",
         "filter": "price < 20 and stock > 0",

@@ -141,5 +141,5 @@ DRESSES: dict[str, tuple[str, Callable[[str], str]]] = {
     ),
     "zero bytes": ("query", lambda text: "\0".join(text[at : at + 3] for at in range(0, len(text), 3))),
     "base64": ("metadata", lambda text: base64.b64encode(text.ljust(24).encode()).decode()),
-    "zero-width": ("user", lambda text: "\u200b".join(text)),
+    "zero-width": ("user", "\u200b".join),
 }

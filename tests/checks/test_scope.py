@@ -18,8 +18,8 @@ from vallum.presets import PRESETS
 
 SQL = "x' OR 1=1 --"
 HTML = "<script>alert(1)</script>"
-CHECKS = {SQL: Sqli(SqliConfig()), HTML: Xss(XssConfig())}
-SEARCHING = {SQL: Sqli(SqliConfig(prompts="search")), HTML: Xss(XssConfig(prompts="search"))}
+CHECKS: dict[str, Any] = {SQL: Sqli(SqliConfig()), HTML: Xss(XssConfig())}
+SEARCHING: dict[str, Any] = {SQL: Sqli(SqliConfig(prompts="search")), HTML: Xss(XssConfig(prompts="search"))}
 PASSAGES = PRESETS["openai.chat"].request.passages
 PAIRS = list(CHECKS.items())
 
@@ -32,7 +32,7 @@ def chat(content: Any = "Hello.", **members: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "document",
     [
-        lambda text: chat(text),
+        chat,
         lambda text: chat([{"type": "text", "text": text}]),
         lambda text: chat(f"How does {text} work?"),
         lambda text: {"messages": [{"role": "system", "content": text}, {"role": "assistant", "content": text}]},
@@ -106,7 +106,7 @@ def test_a_chat_about_attacks_passes_the_route(text: str) -> None:
         '{"model": "m", "messages": [{"role": "user", "content": "a"}], "user": "TEXT", "user": "b"}',
         '{"model": "m", "messages": [{"role": "user", "content": "a"}], "messages": "TEXT"}',
         '{"model": "m", "messages": [{"role": "user", "content": "a", "content": "TEXT"}]}',
-        '{"model": "m", "messages": [{"role": "user", "content": "a"}], "Messages": [{"role": "user", "content": "TEXT"}]}',
+        '{"model": "m", "messages": [{"role": "user", "content": "a"}], "Messages": [{"content": "TEXT"}]}',
         '{"model": "m", "messages": [{"role": "user", "content": [["TEXT"]]}]}',
         '{"model": "m", "messages": [{"role": "user", "content": "a", "else": "TEXT"}]}',
         '{"model": "m", "messages": {"role": "user", "content": "TEXT"}}',

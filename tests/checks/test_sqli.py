@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vallum.checks.sqli import Sqli, SqliConfig
-from vallum.signatures.sql.pieces import SQL
 from vallum.core.content import Content
 from vallum.core.protocols import Check
+from vallum.signatures.sql.pieces import SQL
 
 CHECK = Sqli(SqliConfig(transforms=["url_decode"]))
 

@@ -9,12 +9,16 @@ Config
     all of them are always looked at.  `prompts: skip | search`: whether what is said to the model is searched as well;
     the format of the route tells which strings that are.  `mode: enforce | shadow`.
 Cost
-    TODO
+    About 0.1 ms for twenty strings of usual metadata, 1 kB together; a string with quotes, semicolons or logic
+    costs 5 to 20 us more.  Linear: a megabyte of one thing repeated takes at most 0.7 s, of odd text some seconds.
 Misses
-    A bare word that is only dangerous in one query (`1`, `admin`, `id desc`), second-order injection, a lone quote, and
-    injection into ORDER BY or identifiers that needs no quote or operator.  A well-formed statement passes, so that
-    questions about SQL do.  A mere piece of SQL (`abs(`) counts only where it fills a whole value.  Parameterise
-    queries; this is a second fence.
+    A bare word that is only dangerous in one query (`1`, `admin`, `id desc`), second-order injection, a lone quote,
+    a stored procedure's call by name (`execute report`), and injection into ORDER BY or identifiers that needs no
+    quote or operator.  A well-formed statement passes.  A mere piece of SQL (`abs(`) counts only where it fills a
+    whole value, and some honest values are such: a band called Drop Table Records, `1=1`.  With `prompts: skip`,
+    all that the format of the route gives to the model, names and definitions of tools among it.  Headers and the
+    path: a web ACL looks at those.  What is found and what is not is measured in docs/waf_detection.md.
+    Parameterise queries; this is a second fence.
 Example
     checks:
       - {type: sqli, transforms: [url_decode]}
@@ -38,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class SqliConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="sqli", kw_only=True):
-    """Which readings a route counts on, and whose words are searched; every reading is looked at whatever stands here."""
+    """Which readings a route counts on, and whose words are searched; every reading is looked at in any case."""
 
     mode: Annotated[Mode, Meta(description="shadow: record what would be refused")] = Mode.ENFORCE
     transforms: Annotated[

@@ -251,7 +251,7 @@ class Content:
     def locate(self, matches: Callable[[str], bool], *, unsaid: bool = False) -> str:
         """Find the first string for which `matches` holds and return its place, or "" where only the whole matches.
 
-        `unsaid`: of those that nobody says to the model.  Walks the document again: called after a finding, never before.
+        `unsaid`: of those that nobody says to the model.  Walks the document again: called after a finding.
         """
         said = {passage[1:] for passage in self.passages} if unsaid and not self.is_one_voice else ()
         for where, value in self._places():

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 # A string of JSON, closed or not; what follows a form's, a cookie's or an attribute's `name=`.
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)', re.DOTALL)
 _COOKIE = re.compile(r"(?:^|;)\s{0,4}[\w.$%-]{1,64}=([^;\n]++)")
-_PAIR = re.compile(r"(?:^|[?&;\s])[\w.\[\]$%-]{1,64}=([^&\n]++)")
+_PAIR = re.compile(r"(?:^|[?&])\s{0,4}[\w.\[\]$%-]{1,64}=([^&\n]++)")
+
+LONGEST_PATH = 8192
+"""Characters of a text that may be a path."""
 
 MOST_SEGMENTS = 8
 """Segments of a path behind each of which an attack may begin."""
@@ -27,7 +30,7 @@ def split_fields(text: str) -> Iterator[str]:
     start = text.lstrip()[:1]
     if start in {"{", "["}:
         yield from (match[1] for match in _STRING.finditer(text))
-    elif start == "/":
+    elif start == "/" and len(text) <= LONGEST_PATH:
         yield from _split_path(text)
     elif start == "-" and "\n" in text:
         yield from text.splitlines()

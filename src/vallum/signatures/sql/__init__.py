@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vallum.signatures.fields import split_fields
 from vallum.signatures.patterns import PatternSet
+from vallum.signatures.sql.comments import replace_comments
 from vallum.signatures.sql.grammar import is_cued, judge
 from vallum.signatures.sql.pieces import LONGEST_WHOLE, SQL, WHOLE
 
@@ -25,8 +26,6 @@ _WHOLES = PatternSet(pattern for pattern in SQL if pattern.name.startswith(WHOLE
 # Joined lines bring together what a line's end held apart: two statements of a script are no stacked query.
 _BLIND_TO_LINES = frozenset(("stacked.verb", "probe.time", "taut.quote"))
 
-# Bounded: a text full of openings and without an end must cost no more than its length.
-_COMMENT = re.compile(r"/\*[^*]{0,200}\*{1,9}/")
 _MARKERS = re.compile(r"/\*!?\d{0,6}|\*/")
 
 
@@ -80,6 +79,6 @@ def _uncommented(text: str) -> Iterator[str]:
     """Yield the text, then without its SQL comments: each in turn a space, nothing, and what it holds."""
     yield text
     if "/*" in text:
-        yield _COMMENT.sub(" ", text)
-        yield _COMMENT.sub("", text)
+        yield replace_comments(text, " ")
+        yield replace_comments(text, "")
         yield _MARKERS.sub(" ", text)

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from vallum.signatures.patterns import Pattern, PatternSet
+from vallum.signatures.sql.comments import replace_comments
 from vallum.signatures.sql.tokens import WORDS, classify
 
 if TYPE_CHECKING:
@@ -85,7 +86,6 @@ _STRINGS = re.compile("[se]{1,}")
 _SUM = re.compile(r"(?<=[snvVT])(?:[a.][xa]*[snvVT])+")
 _QUOTES = (("q", re.compile("q")), ("d", re.compile("d")), ("b", re.compile("b")))
 _INNER = re.compile(r"(?<=\w)'(?=\w)")
-_COMMENT = re.compile(r"/\*[^*]{0,200}\*{1,9}/")
 
 
 # What every rule needs: a quote and what goes on as SQL, a word of SQL, or logic and something compared.
@@ -135,9 +135,9 @@ def judge(text: str, *, eager: bool = False) -> str | None:
 def _read(text: str) -> Iterator[str]:
     """Yield the text, then without the apostrophes within words, then without comments within words."""
     yield text
-    if text.count("'") > 1 and (plain := _INNER.sub("", text)) != text:
+    if text.count("'") > 1 and (plain := _INNER.sub("", text)) != text and "'" in plain:
         yield plain
-    if "/*" in text and (joined := _COMMENT.sub("", text)) != text:
+    if "/*" in text and (joined := replace_comments(text, "")) != text:
         yield joined
 
 
