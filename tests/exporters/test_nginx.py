@@ -225,11 +225,7 @@ PATHS = [
     *("/predict%25", "/predict%3f", "/predict%23", "/predict%5c", "/%2e/predict", "/a/%2e%2e/predict", "/;/predict"),
     *("/a/.;x/../predict", "/files", "/files/", "/files/a", "/files/a/", "/files/a/b/c", "/files//b", "/files/a/../b"),
     *(
-<<<<<<< HEAD
         "/files/t%C3%A9",
-=======
-        "/files/caf%C3%A9",
->>>>>>> detector
         "/files/%C3",
         "/files/%A9",
         "/files/%C0%AF",

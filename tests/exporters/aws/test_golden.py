@@ -37,14 +37,8 @@ CLOSED = {
 def overlay(given: dict[str, Any]) -> Overlay:
     made: dict[str, Any] = {"routes.0.request": {"max_bytes": 1_000_000}}
     if "rules" in given:
-<<<<<<< HEAD
         keys = ("rules", "mode", "inspect_bytes")
         acl = {"inspect_bytes": 65_536} | {key: given[key] for key in keys if key in given}
-=======
-        acl = {"inspect_bytes": 65_536} | {
-            key: given[key] for key in ("rules", "mode", "inspect_bytes") if key in given
-        }
->>>>>>> detector
         made |= {"web_acls": {"acl": acl}, "routes.0.web_acl": "acl"}
     for key, value in given.get("route", {}).items():
         made[f"routes.0.{key}"] = {"max_bytes": 1_000_000, **value} if key == "request" else value

@@ -95,14 +95,7 @@ BROKEN: dict[str, tuple[Callable[[Template], None], str]] = {
     "an unknown method": (change("ApiGateway::Method", HttpMethod="FETCH"), "HttpMethod 'FETCH'"),
     "an unknown authorisation": (change("ApiGateway::Method", AuthorizationType="IAM"), "AuthorizationType 'IAM'"),
     "no authorisation": (change("ApiGateway::Method", AuthorizationType=None), "AuthorizationType None"),
-<<<<<<< HEAD
     "an authoriser that is not named": (change("ApiGateway::Method", AuthorizationType="CUSTOM"), "needs an"),
-=======
-    "an authoriser that is not named": (
-        change("ApiGateway::Method", AuthorizationType="CUSTOM"),
-        "needs an Authorizer",
-    ),
->>>>>>> detector
     "a method twice": (lambda one: twin(one, "ApiGateway::Method"), "has that method already"),
     "a path twice": (lambda one: twin(one, "ApiGateway::Resource"), "is there already"),
     "two variables": (sibling, "a second variable"),
@@ -119,14 +112,7 @@ BROKEN: dict[str, tuple[Callable[[Template], None], str]] = {
         method(lambda one: one["Integration"]["IntegrationResponses"].pop()),
         "must be for all the rest",
     ),
-<<<<<<< HEAD
     "429 as a method response alone": (drop("ApiGateway::GatewayResponse", "Throttled"), "no gateway response THROT"),
-=======
-    "429 as a method response alone": (
-        drop("ApiGateway::GatewayResponse", "Throttled"),
-        "no gateway response THROTTLED",
-    ),
->>>>>>> detector
     "another status for the throttled": (
         lambda one: one["Resources"]["RefusalThrottled"]["Properties"].update(StatusCode="503"),
         "no gateway response THROTTLED of 429",
@@ -137,14 +123,7 @@ BROKEN: dict[str, tuple[Callable[[Template], None], str]] = {
     "no association": (drop("WAFv2::WebACLAssociation"), "stands before nothing"),
     "keys without a plan": (drop("ApiGateway::UsagePlan"), "no usage plan"),
     "a key in no plan": (change("ApiGateway::UsagePlanKey", UsagePlanId={"Ref": "Api"}), "is in no plan"),
-<<<<<<< HEAD
     "a priority twice": (rules(lambda listed: listed[1].update(Priority=listed[0]["Priority"])), "rules of Priority"),
-=======
-    "a priority twice": (
-        rules(lambda listed: listed[1].update(Priority=listed[0]["Priority"])),
-        "two rules of Priority",
-    ),
->>>>>>> detector
     "a name twice": (rules(lambda listed: listed[1].update(Name=listed[0]["Name"])), "two rules of Name"),
     "a rule without an action": (rules(lambda listed: listed[0].pop("Action")), "does nothing"),
     "a rate within a statement": (rules(nest), "rate-based statement within another"),
