@@ -403,7 +403,9 @@ async def test_a_body_that_http_2_does_not_announce_is_held_to_its_form(inside: 
     bearer = (b"authorization", f"Bearer {key}".encode())
     for coding, status in (([], 200), ([(b"content-encoding", b"deflate")], 415)):
         client = Client({"type": "http.request", "body": b"{}", "more_body": False})
-        head = scope("/plain", "POST", headers=[bearer, (b"content-type", b"application/json"), *coding], http_version="2")
+        head = scope(
+            "/plain", "POST", headers=[bearer, (b"content-type", b"application/json"), *coding], http_version="2"
+        )
         await inside(echo)(head, client.receive, client.send)
         assert client.status == status
 

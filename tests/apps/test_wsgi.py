@@ -208,7 +208,12 @@ def test_a_body_that_streams_by_is_read_in_every_way(vallum: Vallum, how: str) -
 
 def test_a_body_over_its_bound_is_a_413_though_nobody_declared_it(vallum: Vallum) -> None:
     body = b"x" * 200_000
-    more = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.input_terminated": True}
+    more = {
+        "CONTENT_LENGTH": "",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.input_terminated": True,
+    }
     assert ask(vallum.wsgi(echo), body=body, more=more).status == "413"
 
 

@@ -1188,4 +1188,7 @@ def test_a_body_that_no_length_announces_is_held_to_its_form(kit: Kit, fields: A
 
 def test_a_body_that_is_not_passed_on_is_never_taken_for_an_empty_one(kit: Kit) -> None:
     x = kit.judge(kit.engine(), kit.request(), None)
-    assert (x.decision, x.unscanned) == (Deny(Reason.INTERNAL_ERROR, "body", "it was not passed on to be read"), ["body"])
+    assert (x.decision, x.unscanned) == (
+        Deny(Reason.INTERNAL_ERROR, "body", "it was not passed on to be read"),
+        ["body"],
+    )

@@ -114,7 +114,9 @@ class Inquiry:
             return
         unread = Beyond.BODIES in self._accepted
         told = incoming.headers
-        may_have = may_have_body(methods[0], told) or bool(told.all("content-type")) or told.get(LENGTH) not in NO_LENGTH
+        may_have = (
+            may_have_body(methods[0], told) or bool(told.all("content-type")) or told.get(LENGTH) not in NO_LENGTH
+        )
         body = Body(fault=_unseen()) if may_have and not unread else Body()
         house = self._unread if unread else self._house
         asked = self._request(incoming, methods[0], targets[0])

@@ -149,7 +149,12 @@ async def test_values_are_written_where_ext_authz_reads_them(house: House) -> No
 
 @pytest.mark.parametrize(
     ("method", "headers"),
-    [(b"GET", {}), (b"GET", {"content-length": b"0"}), (b"POST", {"content-length": b"0"}), (b"POST", JSON | {"content-length": b"0"})],
+    [
+        (b"GET", {}),
+        (b"GET", {"content-length": b"0"}),
+        (b"POST", {"content-length": b"0"}),
+        (b"POST", JSON | {"content-length": b"0"}),
+    ],
 )
 async def test_a_request_without_a_body_passes(house: House, method: bytes, headers: dict[str, bytes]) -> None:
     assert (await check(house, context(method=method, headers=headers))).status.code == 0

@@ -1,6 +1,5 @@
 """A real Envoy asks, over gRPC and over HTTP: what reaches the model, and what reaches the caller."""
 
-
 from __future__ import annotations
 
 import json
@@ -131,7 +130,7 @@ async def test_no_word_of_the_callers_stands_for_a_body_that_is_not_passed_on(
             f"POST /predict/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {envoy.key()}\r\n"
             "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nX-Envoy-Auth-Partial-Body: false\r\n\r\n"
         )
-        got = await envoy.send(head.encode() + b"c\r\n{\"denied\":1}\r\n0\r\n\r\n")
+        got = await envoy.send(head.encode() + b'c\r\n{"denied":1}\r\n0\r\n\r\n')
         assert (got.status, envoy.told) == (403 if http else 503, None)
 
 
