@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from vallum.adapters.client_certificate import XFCC
 from vallum.adapters.envoy import server
 from vallum.adapters.envoy.authorization import Authorization
-from vallum.adapters.envoy.facts import XFCC, Facts
+from vallum.adapters.envoy.facts import Facts
 from vallum.adapters.envoy.health import Health
 from vallum.adapters.envoy.limits import Limits
 from vallum.adapters.envoy.processing import Processing

@@ -536,15 +536,22 @@ def test_a_store_that_is_out_stops_the_start(policy: Path) -> None:
     assert asyncio.run(live(Vallum(policy).asgi(knowing))) == ["lifespan.startup.failed"]
 
 
-async def test_a_store_that_stays_out_leaves_nothing_open(policy: Path) -> None:
+def count_open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def without_a_store(policy: Path) -> Vallum:
     policy.write_text(policy.read_text() + "counters: redis://127.0.0.1:1\n")
-    vallum = Vallum(policy)
-    open_files = Path("/proc/self/fd")
+    return Vallum(policy)
+
+
+async def test_a_store_that_stays_out_leaves_nothing_open(without_a_store: Vallum) -> None:
     counts = []
     for _ in range(4):
         with pytest.raises(DependencyError):
-            await vallum._doors.open()
-        counts.append(len(list(open_files.iterdir())))
+            await without_a_store._doors.open()
+        counts.append(count_open_files())
     assert counts[1] == counts[-1]
     assert len(asyncio.all_tasks()) == 1
 

@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from vallum.cli.envoy import envoy
+from vallum.cli.envoy import _misses_certificates, envoy
+from vallum.config.compile import load_policy
+from vallum.config.source import parse_source
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.conftest import Authority
 
 POLICY = """
 version: 1
@@ -66,3 +70,24 @@ def test_it_says_what_is_lost_and_ends_when_told(tmp_path: Path, options: tuple[
         process.wait()
     assert says in lines
     assert f"unix:{tmp_path}/v.sock" in lines
+
+
+@pytest.mark.parametrize(
+    ("keys", "misses"),
+    [
+        ("", False),
+        ("client_certificate: {header: client-cert, client_ca: ca.pem}\ntrusted_proxies: [127.0.0.1]\n", True),
+        (
+            "client_certificate: {header: x-forwarded-client-cert, client_ca: ca.pem}\ntrusted_proxies: [127.0.0.1]\n",
+            False,
+        ),
+        ("listen: {tls: {cert: server.pem, key: server.key, client_ca: ca.pem, client_auth: optional}}\n", True),
+    ],
+)
+def test_it_knows_when_certificates_are_asked_for_in_vain(
+    tmp_path: Path, authority: Authority, keys: str, misses: bool
+) -> None:
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    authority.issue("localhost").write(tmp_path, "server")
+    config, _ = load_policy(parse_source(tmp_path / "policy.yaml", (POLICY + keys).encode(), {}))
+    assert _misses_certificates(config) is misses

@@ -30,6 +30,7 @@ ESCAPED = re.compile(r"(?:[A-Za-z0-9._~+/=-]|%[0-9A-Fa-f]{2})+")
 XFCC_PAIR = re.compile(
     r'(By|Hash|Cert|Chain|Subject|URI|DNS)=(?:"((?:[^"\\]|\\.)*)"|([^",;]*))(?:;(?!$)|$)', re.IGNORECASE
 )
+XFCC, ESCAPED_PEM = "x-forwarded-client-cert", "x-ssl-client-cert"
 HEADER_MAX_CHARS = 16_384
 READ_KEPT = 1024
 
@@ -137,6 +138,6 @@ def _thumbprint(hexadecimal: str) -> str:
 
 FORMATS: dict[str, Callable[[str], bytes]] = {
     "client-cert": _client_cert,
-    "x-forwarded-client-cert": _envoy,
-    "x-ssl-client-cert": _escaped_pem,
+    XFCC: _envoy,
+    ESCAPED_PEM: _escaped_pem,
 }

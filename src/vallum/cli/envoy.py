@@ -12,6 +12,7 @@ import click
 import uvloop
 
 from vallum.adapters.beyond import Beyond, tell
+from vallum.adapters.client_certificate import XFCC
 from vallum.cli.terminal import DEFAULT_POLICY, DEPENDENCY, complain, err, start_logging
 from vallum.config.compile import load_policy
 from vallum.config.places import EMBEDDED, counters_url
@@ -19,6 +20,7 @@ from vallum.config.source import read_source
 from vallum.gateway import run
 
 if TYPE_CHECKING:
+    from vallum.config.model import Config
     from vallum.mesh import Mesh, Terms
 
 
@@ -99,6 +101,15 @@ async def _serve(mesh: Mesh, terms: Terms) -> None:
     await run(mesh, stopped, lambda ready: _announce(ready, terms))
 
 
+def _misses_certificates(config: Config) -> bool:
+    """Say whether the policy asks callers for certificates in a way that only `vallum serve` can.
+
+    Nothing is believed by default: what stands before Envoy, or nginx on this machine, passes callers' fields on.
+    """
+    told, tls = config.client_certificate, config.listen.tls
+    return (told.header != XFCC) if told is not None else (tls is not None and tls.client_auth != "none")
+
+
 def _announce(mesh: Mesh, terms: Terms) -> None:
     addresses = list(mesh.addresses)
     err.print(f"[bold]Vallum[/] answers Envoy on [bold]{addresses.pop(0)}[/] (gRPC)")
@@ -106,6 +117,14 @@ def _announce(mesh: Mesh, terms: Terms) -> None:
         err.print(f"  over HTTP           http://{addresses.pop(0)}/envoy and /.vallum/decide")
     if addresses:
         err.print(f"  metrics and health  http://{addresses[0]}/metrics  /healthz  /readyz")
+    if _misses_certificates(mesh.config):
+        err.print(
+            "  certificates: what Envoy says of them is not believed: write client_certificate: "
+            f"{{header: {XFCC}}}, and Envoy's address into trusted_proxies",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     for line in tell(mesh.engine.policy, terms.accepted):
         err.print(f"  ext_authz: {line}", style="yellow", markup=False, soft_wrap=True)
     err.print(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.adapters.asking import Body, body_of
-from vallum.adapters.client_certificate import read_header
+from vallum.adapters.client_certificate import ESCAPED_PEM, read_header
 from vallum.core.address import client_address, within
 from vallum.core.decision import Deny, Reason
 from vallum.core.exchange import Headers, Request
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from vallum.core.address import Network
     from vallum.core.exchange import Certificate
 
-XFCC = "x-forwarded-client-cert"
-ESCAPED = "x-ssl-client-cert"  # how Envoy writes a certificate elsewhere, too
 PARTIAL = "x-envoy-auth-partial-body"  # Envoy writes it of every body that it passes on, beside what a caller wrote
 NAME = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 5.1, in lower case
 
@@ -127,7 +125,7 @@ class Facts:
         if not head.certificate or within(head.source, self._trusted):
             return Who(asker, None, "", headers)
         try:
-            return Who("", read_header(ESCAPED, [_line(head.certificate)]), "", headers)
+            return Who("", read_header(ESCAPED_PEM, [_line(head.certificate)]), "", headers)
         except ValueError as error:
             return Who("", None, f"cannot be read from source.certificate: {error}", headers)
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from vallum.adapters.asking import House
     from vallum.core.address import Network
+    from vallum.core.decision import Refusal
     from vallum.core.policy import Route
 
 log = logging.getLogger("vallum")
@@ -160,7 +161,7 @@ class Limits:
         x = self._house.engine.open(request)
         x.route = route
         run = self._house.driver.run
-        blocked: Deny | None = None
+        blocked: Refusal | None = None
         try:
             if key:
                 await run(stages.authenticate(x, route))  # who it does not know is counted by address
@@ -172,8 +173,8 @@ class Limits:
             return x, self._fail(x, route, error)
         if blocked is not None and route.throttle is not None and Mode.SHADOW in (route.mode, route.throttle.mode):
             x.shadowed.append(blocked)
-            blocked = None
-        return x, blocked
+            return x, None
+        return x, blocked if isinstance(blocked, Deny) else None
 
     @staticmethod
     def _fail(x: Exchange, route: Route, error: Exception) -> Deny | None:
@@ -187,6 +188,7 @@ class Limits:
         """Take what all descriptors ask for, and record it as what becomes of the one that is refused, or the first."""
         began = self._house.clock()
         blocked = next((one for one in asked if one.refusal is not None), None)
+        refusal: Deny | None
         if blocked is not None and blocked.refusal is not None:
             met, refusal, answer = blocked, blocked.refusal, self._refuse(blocked.refusal, now)
         else:
@@ -212,8 +214,8 @@ class Limits:
             fine = pb.RateLimitResponse(overall_code=OK)
             return met, refusal, fine if refusal is None else self._refuse(NOT_MINE, now)
         if not demands:
-            fine = pb.RateLimitResponse.DescriptorStatus(code=OK)
-            return asked[0], None, pb.RateLimitResponse(overall_code=OK, statuses=[fine for _ in asked])
+            statuses = [pb.RateLimitResponse.DescriptorStatus(code=OK) for _ in asked]
+            return asked[0], None, pb.RateLimitResponse(overall_code=OK, statuses=statuses)
         refusal = None if taken.refused is None else _over(taken)
         answer = pb.RateLimitResponse(overall_code=OK) if refusal is None else self._refuse(refusal, now)
         fields = quota_writer(tuple(demand.quota for demand in demands))(taken)
