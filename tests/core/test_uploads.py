@@ -17,7 +17,7 @@ from vallum.core.decision import Allow, Finding, Reason
 from vallum.core.engine import line_up
 from vallum.core.exchange import Headers
 from vallum.core.fieldpath import find_pointer
-from vallum.core.policy import Mode
+from vallum.core.policy import Mode, Upstream
 
 if TYPE_CHECKING:
     from tests.conftest import Kit
@@ -156,6 +156,15 @@ def test_a_coding_is_undone_and_the_plain_body_is_passed_on(kit: Kit, coding: st
     assert x.decision == Allow(b'{"a":1}')
     assert x.document == {"a": 1}
     assert all(name != "content-encoding" for name, _ in upstream_request(x, b'{"a":1}')[3])
+
+
+def test_what_the_operator_says_to_the_upstream_no_caller_says_beside_it(kit: Kit) -> None:
+    upstream = Upstream("model", "http://127.0.0.1:9000", headers=(("x-plan", "free"),))
+    route = kit.route(upstream=upstream, intake=kit.intake(headers=frozenset({"x-plan", "accept"})))
+    x = kit.judge(kit.engine(route), kit.request(headers=[("x-plan", "gold"), ("accept", "*/*"), *encoded("identity")]))
+    names = [name for name, _ in upstream_request(x, b"{}")[3]]
+    assert "x-plan" not in names
+    assert "accept" in names
 
 
 def test_a_plain_body_passes_where_codings_are_taken(kit: Kit) -> None:

@@ -359,6 +359,8 @@ def upstream_request(
     assert route is not None  # an allowed request has both
     assert request.path is not None
     allowed = route.intake.headers
+    if route.upstream.headers:  # what the operator says to the upstream, no caller says beside it
+        allowed -= {name for name, _ in route.upstream.headers}
     fields = [field for field in request.headers.fields if field[0] in allowed]
     if x.fields:  # the body was written anew: what described the old one is replaced
         replaced = {name for name, _ in x.fields}
