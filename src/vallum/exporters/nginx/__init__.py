@@ -36,7 +36,7 @@ MAIN = "vallum.conf"
 class Nginx:
     """Writes a policy for nginx, which asks Vallum at the address `vallum`."""
 
-    vallum: str = "127.0.0.1:9192"
+    vallum: str = "127.0.0.1:9003"
     folder: str = "/etc/nginx/vallum"  # where the files lie that hold what is secret
     name: str = "nginx"
 

@@ -56,7 +56,7 @@ def decide(*, certificates: bool) -> list[str]:
             "location = /.vallum/decide",
             [
                 "internal;",
-                "proxy_pass http://vallum_decides/nginx;",
+                "proxy_pass http://vallum_decides/.vallum/decide;",
                 "proxy_http_version 1.1;",
                 "client_max_body_size 0;  # that of the route has been held already",
                 "proxy_pass_request_body off;",
@@ -67,6 +67,7 @@ def decide(*, certificates: bool) -> list[str]:
                 "proxy_set_header Host $http_host;",
                 "proxy_set_header X-Original-Method $request_method;",
                 "proxy_set_header X-Original-URI $request_uri;",
+                "proxy_set_header X-Original-Content-Length $http_content_length;",
                 "proxy_set_header X-Forwarded-Proto $scheme;",
                 "proxy_set_header X-Forwarded-For $remote_addr;",
                 *passed,
