@@ -18,7 +18,7 @@ from vallum.exporters.nginx.blocks import sets
 from vallum.exporters.nginx.limits import callers, find_fences
 from vallum.exporters.nginx.match import route_map
 from vallum.exporters.nginx.routes import location, upstreams
-from vallum.exporters.nginx.server import decide, refused, server
+from vallum.exporters.nginx.server import challenge, decide, refused, server
 from vallum.exporters.nginx.text import comment, file
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Nginx:
             route_map(policy.routes, names),
             [*callers(), *zones] if zones else [],
             sets(config),
+            challenge(),
             server(config, largest, places, self.folder),
         )
         found = find_features(config)

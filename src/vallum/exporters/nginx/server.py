@@ -79,6 +79,11 @@ def decide(*, certificates: bool) -> list[str]:
 REFUSED = (400, 401, 402, 403, 404, 409, 411, 413, 414, 415, 422, 428, 429, 431, 500, 502, 503, 504)
 
 
+def challenge() -> list[str]:
+    """Return whose challenge is written by us: nginx hands on that of a 401 itself."""
+    return block("map $vallum_status $vallum_also", ["default $vallum_challenge;", '401 "";'])
+
+
 def refused() -> list[str]:
     """Return the location where nginx's answer becomes Vallum's."""
     cases = [f"if ($vallum_status = {code}) {{ return {code} $vallum_problem; }}" for code in REFUSED]
@@ -90,7 +95,7 @@ def refused() -> list[str]:
                 "default_type application/problem+json;",
                 "add_header Cache-Control no-store always;",
                 "add_header Retry-After $vallum_retry_after always;",
-                "add_header WWW-Authenticate $vallum_challenge always;",
+                "add_header WWW-Authenticate $vallum_also always;  # nginx hands on that of a 401 itself",
                 "add_header X-Request-ID $vallum_request_id always;",
                 *cases,
                 *comment("It did not answer: nothing passes without it."),
