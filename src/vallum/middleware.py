@@ -35,6 +35,7 @@ from vallum.config.compile import load_policy
 from vallum.config.places import EMBEDDED, counters_url
 from vallum.config.source import Fault, PolicyFileError, read_source
 from vallum.core.address import parse_networks
+from vallum.core.principal import Principal
 from vallum.household import BEAT_S, Household
 from vallum.tls_files import TlsFiles
 
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from vallum.core.policy import Policy, Route
 
     View = Callable[..., Any]
+
+__all__ = ["Principal", "Vallum"]
 
 log = logging.getLogger("vallum")
 
