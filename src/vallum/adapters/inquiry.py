@@ -13,14 +13,13 @@ Rule: what is believed here (targets, addresses) is believed of listed peers alo
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vallum.adapters.asking import Asking, Body, Refused, body_of, may_have_body
 from vallum.adapters.beyond import SAYS, Beyond
+from vallum.adapters.single import Unread
 from vallum.core.address import client_address, within
 from vallum.core.decision import Deny, Reason
-from vallum.core.engine import Engine
 from vallum.core.exchange import Headers, Request
 from vallum.core.target import forwarded, parse_target
 
@@ -29,12 +28,8 @@ if TYPE_CHECKING:
 
     from vallum.adapters.asking import House, Leave
     from vallum.adapters.client_certificate import ClientCertificates
-    from vallum.adapters.driver import Driver
     from vallum.adapters.proxy.incoming import Incoming
     from vallum.core.address import Network
-    from vallum.core.exchange import Exchange
-    from vallum.core.policy import Policy
-    from vallum.core.record import Timing
 
 ENVOY, NGINX = "/envoy", "/.vallum/decide"
 TARGET, METHOD, LENGTH = "x-original-uri", "x-original-method", "x-original-content-length"
@@ -137,38 +132,6 @@ class Inquiry:
         return Request(
             self._new_id(now), method, *parse_target(target), headers, client, now, origin, certificate, fault
         )
-
-
-class Unread:
-    """A house in which no route reads bodies: for a proxy that has none, where that loss was accepted."""
-
-    def __init__(self, house: House) -> None:
-        """Stand before `house`."""
-        self._house = house
-        self._policy: Policy | None = None
-        self._engine = house.engine
-
-    @property
-    def engine(self) -> Engine:
-        """The engine of the policy in force, less all that needs a body."""
-        policy = self._house.engine.policy
-        if policy is not self._policy:
-            routes = [replace(route, intake=replace(route.intake, codecs={}, codings={})) for route in policy.routes]
-            self._policy, self._engine = policy, Engine(replace(policy, routes=tuple(routes)))
-        return self._engine
-
-    @property
-    def driver(self) -> Driver:
-        """What runs the engine's steps."""
-        return self._house.driver
-
-    def clock(self) -> float:
-        """Return seconds of a clock that never goes back."""
-        return self._house.clock()
-
-    def finish(self, x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
-        """Record and count an exchange that has ended."""
-        self._house.finish(x, status, timing, sent_bytes)
 
 
 def _headers_of_nginx(headers: Headers) -> Headers:
