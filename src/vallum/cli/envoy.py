@@ -58,7 +58,8 @@ def envoy(
               vallum envoy vallum.yaml --http 127.0.0.1:9003 --accept-loss bodies     for nginx
 
     Serves gRPC: ext_proc, ext_authz, the rate limit service and health checks; with --http also ext_authz's
-    http_service under /envoy and nginx's auth_request under /.vallum/decide.  Only this machine and trusted_proxies may ask.
+    http_service under /envoy and nginx's auth_request under /.vallum/decide.  Only this machine and
+    trusted_proxies may ask.
     SIGHUP or a changed file reloads the policy; SIGTERM lets what is in hand end.
     """
     missing = [name for name in ("grpc", "google.protobuf") if not _is_there(name)]
