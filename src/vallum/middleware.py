@@ -248,9 +248,14 @@ class LoopDoors:
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> Reception:
         inside = self._inside
-        if inside is None or inside.shared is not None:  # connections do not outlive their loop
-            inside = self._make()
-        await inside.open()
+        kept = inside if inside is not None and inside.shared is None else None  # connections do not outlive their loop
+        inside = kept or self._make()
+        try:
+            await inside.open()
+        except BaseException:
+            if kept is None:  # every request tries again: nothing may be left open
+                await inside.close()
+            raise
         self._inside, self._loop = inside, loop
         self._beating = loop.create_task(inside.live())
         atexit.register(_write_records, weakref.ref(inside))
