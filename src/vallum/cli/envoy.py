@@ -53,14 +53,15 @@ def envoy(
     accept_losses: bool,
     unknown_limits: str,
 ) -> None:
-    """Answer what Envoy asks about requests, by POLICY: may it pass, how many are left.
+    """Answer what Envoy and nginx ask about requests, by POLICY.
 
     \b
     Example:  vallum envoy vallum.yaml
               vallum envoy vallum.yaml --http 127.0.0.1:9003 --accept-loss bodies     for nginx
 
-    Serves gRPC: ext_authz, the rate limit service and health checks; with --http also ext_authz's http_service
-    under /envoy and nginx's auth_request under /.vallum/decide.  Only this machine and trusted_proxies may ask.
+    Serves gRPC: ext_proc, ext_authz, the rate limit service and health checks; with --http also ext_authz's
+    http_service under /envoy and nginx's auth_request under /.vallum/decide.  Only this machine and
+    trusted_proxies may ask.
     SIGHUP or a changed file reloads the policy; SIGTERM lets what is in hand end.
     """
     missing = [name for name in ("grpc", "google.protobuf") if not _is_there(name)]
