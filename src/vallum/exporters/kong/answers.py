@@ -10,8 +10,8 @@ from vallum.exporters.features import Feature
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OR_BEHIND = "run Vallum behind Kong: give the service the address of `vallum serve` with this policy."
-BEHIND = f"R{OR_BEHIND[1:]}"
+BEHIND = "Run Vallum behind Kong: give the service the address of `vallum serve` with this policy."
+OR_BEHIND = "run Vallum behind Kong."
 VALIDATOR = f"Take request-validator of Kong Enterprise, or {OR_BEHIND}"
 KEPT = Answer(None)
 
