@@ -116,7 +116,7 @@ def test_several_files_do_not_go_into_a_file(several: Several, tmp_path: Path) -
     (tmp_path / "file").write_text("mine")
     done = run("kong", SAMPLE, "-o", tmp_path / "file")
     assert done.exit_code == 2
-    assert "is a file, and the export is several (a.yaml, b.yaml): say -o FOLDER" in done.stderr.replace("\n", "")
+    assert "is a file, the export is several (a.yaml, b.yaml): say -o FOLDER" in done.stderr.replace("\n", "")
     assert (tmp_path / "file").read_text() == "mine"
 
 

@@ -79,7 +79,7 @@ def tell(losses: Iterable[Loss]) -> list[dict[str, str | bool]]:
 
 
 def _place(made: Export, output: Path | None) -> dict[Path, str]:
-    """Return the files of an export by where they go.  Raises ExportError where there is no place for them, and OSError."""
+    """Return the files of an export by where they go.  Raises ExportError where there is no place, and OSError."""
     if output is None:
         if len(made.files) > 1:
             raise ExportError(f"the export is several files ({', '.join(made.files)}): say -o FOLDER")
@@ -90,7 +90,7 @@ def _place(made: Export, output: Path | None) -> dict[Path, str]:
         output.mkdir(parents=True, exist_ok=True)
     if output.is_dir():
         return {output / name: text for name, text in made.files.items()}
-    return dict(zip([output], made.files.values(), strict=True))
+    return {output: next(iter(made.files.values()))}
 
 
 def _write(files: Mapping[Path, str], policy: Path) -> None:

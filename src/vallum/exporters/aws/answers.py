@@ -63,7 +63,9 @@ APPROXIMATE: Mapping[Feature, str] = {
     Feature.AUTH_MTLS: "every certificate of the trust store is taken, without revocation",
     Feature.AUTH_MINTED: "a Lambda function of your own verifies tokens, and nothing mints them",
     Feature.AUTH_SEVERAL: "one Lambda function of your own takes all kinds of credential",
-    Feature.PRESET_JSON: "API Gateway takes JSON alone, but duplicate members and any nesting",
+    Feature.PRESET_JSON: (
+        "API Gateway takes JSON alone, but duplicate members and any nesting; an empty body arrives as {}"
+    ),
     Feature.QUOTA_REQUESTS: "a token bucket of AWS, which calls it best effort and a target, not a ceiling",
     Feature.WINDOW_SECOND: "a token bucket: up to a tenth more may pass within a window",
     Feature.WINDOW_MINUTE: "a token bucket: up to a tenth more may pass within a window",

@@ -94,8 +94,8 @@ ANSWERS: Mapping[Feature, Answer] = {
     ),
     Feature.QUOTA_REQUESTS: KEPT,
     Feature.QUOTA_TOKENS: nearly(
-        "Nothing is reserved before a call: tokens count after the answer, and only where the service sends "
-        "X-Kong-Limit: tokens=N.",
+        "Nothing is reserved before a call: tokens count when an answer begins, and only where the service sends "
+        "X-Kong-Limit: tokens=N; else none are counted.",
         f"Let the service send that header, or {OR_BEHIND}",
     ),
     Feature.QUOTA_BYTES: lost("Kong does not count bytes."),
