@@ -190,6 +190,7 @@ CASES: Mapping[Feature, Case] = {
     Feature.CHECK_PROMPT_INJECTION: _route("checks", [{"type": "prompt_injection"}]),
     Feature.CHECK_SQLI: _route("checks", [{"type": "sqli"}]),
     Feature.CHECK_XSS: _route("checks", [{"type": "xss"}]),
+    Feature.CHECK_MODSECURITY: _route("checks", [{"type": "modsecurity", "rules": ["rules.conf"]}]),
     Feature.WAF_SQLI: Case(_rule(SQLI)),
     Feature.WAF_XSS: Case(_rule(_match("xss_match"))),
     Feature.WAF_BYTE: Case(_rule(_match("byte_match", search="evil"))),
@@ -267,4 +268,5 @@ def load(folder: Path, overlay: Overlay) -> tuple[Config, Policy]:
     """Compile the policy of an overlay, in a folder with the files that some name."""
     (folder / "schema.json").write_text('{"type": "object", "required": ["input"]}')
     (folder / "parameters.json").write_bytes(msgspec.json.encode(PARAMETERS))
+    (folder / "rules.conf").write_text('SecRule ARGS "@contains evil" "id:1,phase:2,deny"\n')
     return load_policy(parse_source(folder / "policy.yaml", write_policy(overlay), {}), certificates=False)

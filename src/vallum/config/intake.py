@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import msgspec
 
 from vallum.checks.images import STRIPPABLE, Images, ImagesConfig, ImageType
+from vallum.checks.modsecurity import ModsecurityConfig
 from vallum.checks.prompt_injection import PromptInjection, PromptInjectionConfig
 from vallum.checks.remote_urls import RemoteUrls, RemoteUrlsConfig, check_host
 from vallum.checks.rows import Rows
@@ -27,13 +28,14 @@ from vallum.codecs.tensors import Tensors
 from vallum.config.form import build_form, hold_both
 from vallum.config.model.request import NumbersConfig
 from vallum.config.outlet import granted_groups, withheld_groups
+from vallum.config.rule_files import build_modsecurity
 from vallum.core.answer import HOP_BY_HOP
 from vallum.core.content import ANY_SHAPE, Shape, Takes
 from vallum.core.policy import Guard, Intake, Mode
 from vallum.presets import PRESETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from vallum.config.faults import Faults
     from vallum.config.model import RouteConfig
@@ -165,13 +167,23 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
         checks=(
             *remote_urls,
             *(Guard(PRESET_CHECKS[name](bounds)) for name in form.checks),
-            *(Guard(build_check(check), check.mode) for check in route.checks),
+            *_checks(faults, route, place),
         ),
         images=images,
         images_mode=Mode.ENFORCE if request.images is None else request.images.mode,
         sanitiser=None if request.sanitize is None else Sanitise(request.sanitize),
         passages=form.passages,
     )
+
+
+def _checks(faults: Faults, route: RouteConfig, place: Place) -> Iterator[Guard]:
+    for index, config in enumerate(route.checks):
+        if isinstance(config, ModsecurityConfig):  # alone reads files
+            check = build_modsecurity(faults, config, (*place, "checks", index))
+        else:
+            check = build_check(config)
+        if check is not None:
+            yield Guard(check, config.mode)
 
 
 def _check_bytes(faults: Faults, route: RouteConfig, at: Place) -> None:

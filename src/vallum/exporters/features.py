@@ -117,6 +117,7 @@ class Feature(StrEnum):
     CHECK_PROMPT_INJECTION = "check.prompt_injection", "prompt injection"
     CHECK_SQLI = "check.sqli", "SQL injection, in what a prompt is not"
     CHECK_XSS = "check.xss", "cross-site scripting, in what a prompt is not"
+    CHECK_MODSECURITY = "check.modsecurity", "rules of ModSecurity, on what a prompt is not"
 
     # Web ACLs
     WAF_SQLI = "web_acl.sqli_match", "a rule against SQL injection"

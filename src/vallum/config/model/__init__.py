@@ -15,6 +15,7 @@ from vallum.authenticators.api_key import ApiKeyConfig
 from vallum.authenticators.minted import MintedConfig
 from vallum.authenticators.mtls import MtlsConfig
 from vallum.authenticators.oauth2 import OAuth2Config
+from vallum.checks.modsecurity import ModsecurityConfig
 from vallum.checks.prompt_injection import PromptInjectionConfig
 from vallum.checks.sqli import SqliConfig
 from vallum.checks.xss import XssConfig
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     PresetName = str
 else:
     AuthenticatorConfig = AnonymousConfig | ApiKeyConfig | MintedConfig | MtlsConfig | OAuth2Config
-    CheckConfig = PromptInjectionConfig | SqliConfig | XssConfig
+    CheckConfig = ModsecurityConfig | PromptInjectionConfig | SqliConfig | XssConfig
     PresetName = Literal[tuple(PRESETS)]
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

@@ -95,6 +95,7 @@ APPROXIMATE: Mapping[Feature, str] = {
 
 # feature -> what is missing
 LOST: Mapping[Feature, str] = {
+    Feature.CHECK_MODSECURITY: "AWS WAF does not run rules of ModSecurity; its managed rule groups are others",
     Feature.REFUSALS: "problem documents by gateway responses, as application/json, without request id or violations",
     Feature.RECORDS: "AWS keeps access logs and the web ACL's log, which know no reasons of this policy",
     Feature.CONCURRENCY: "API Gateway has no queue and no bound on requests at once",

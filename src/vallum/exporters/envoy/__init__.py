@@ -43,7 +43,7 @@ class Envoy:
     """Writes a policy for Envoy: one that asks Vallum, at the address `vallum`, or a `native` one."""
 
     native: bool = False
-    vallum: str = "127.0.0.1:9191"
+    vallum: str = "127.0.0.1:9002"
     folder: str = "/etc/envoy"  # where the files lie that hold what is secret
 
     @property

@@ -142,6 +142,7 @@ _BODIES = {
             F.CHECK_PROMPT_INJECTION,
             F.CHECK_SQLI,
             F.CHECK_XSS,
+            F.CHECK_MODSECURITY,
             F.FIELDS,
             F.DROP_FIELDS,
             F.DISCLOSE,

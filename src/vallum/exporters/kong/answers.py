@@ -170,6 +170,7 @@ ANSWERS: Mapping[Feature, Answer] = {
     ),
     Feature.CHECK_SQLI: lost("Kong's open-source plugins search for no SQL injection."),
     Feature.CHECK_XSS: lost("Kong's open-source plugins search for no cross-site scripting."),
+    Feature.CHECK_MODSECURITY: lost("Kong's open-source plugins run no rules of ModSecurity."),
     Feature.WAF_SQLI: _NO_RULE,
     Feature.WAF_XSS: _NO_RULE,
     Feature.WAF_BYTE: _NO_RULE,

@@ -70,6 +70,7 @@ ANSWERS = complete(
             F.CHECK_PROMPT_INJECTION,
             F.CHECK_SQLI,
             F.CHECK_XSS,
+            F.CHECK_MODSECURITY,
         ),
         *(F.QUOTA_TOKENS, F.QUOTA_BYTES, F.QUOTA_MONEY, F.QUOTA_NAMED, F.PRICE, F.OUTPUT_TOKENS, F.OVERRUN),
     ),
