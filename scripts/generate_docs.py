@@ -40,6 +40,7 @@ from vallum.core.web_acl import Action, Hit, Match, Rule, WebAcl
 from vallum.exporters import EXPORTERS
 from vallum.exporters.export import Kind
 from vallum.exporters.features import Feature
+from vallum.exporters.finding import sentence
 from vallum.extraction.leak_meter import Leak
 from vallum.extraction.watchers import Count
 from vallum.metrics import Metrics
@@ -567,7 +568,9 @@ def exports_page() -> str:
         lines.append(_row(f"`{feature}`", feature.phrase, *held))
     for one in exporters:
         different = {feature: one.answers[feature] for feature in Feature if one.answers[feature].kind is not None}
-        rows = [(f"`{feature}`", answer.detail, answer.remedy) for feature, answer in different.items()]
+        rows = [
+            (f"`{feature}`", sentence(answer.detail), sentence(answer.remedy)) for feature, answer in different.items()
+        ]
         lines += ["", f"## {one.name}", *_table(("feature", "what is different", "what to do"), rows)]
     return _page(lines)
 

@@ -30,6 +30,8 @@ def test_the_file_goes_to_standard_output_and_losses_to_standard_error() -> None
     assert "name: ml-inference-api" in done.stdout
     assert "request.query" in done.stderr
     assert "-> Run Vallum behind Kong" in done.stderr
+    assert "Defaults: not in your file" in done.stderr
+    assert "lost" in done.stderr.splitlines()[-1]
     assert "request.query" not in done.stdout.replace("# Lost here: preset.json, request.query", "")
 
 
@@ -40,8 +42,8 @@ def test_files_are_written_where_one_says(tmp_path: Path) -> None:
     losses = json.loads((tmp_path / "losses.json").read_text())
     assert losses
     for loss in losses:
-        assert set(loss) == {"feature", "where", "kind", "detail", "remedy", "says"}
-        assert all(loss.values())
+        assert set(loss) == {"feature", "where", "kind", "detail", "remedy", "default", "says"}
+        assert all(value for key, value in loss.items() if key != "default")
     assert {loss["kind"] for loss in losses} == {"lost", "approximate"}
 
 
@@ -108,6 +110,48 @@ def test_several_files_want_a_folder(several: Several, tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert "All that the policy says is in the export for kong." in done.stderr
     assert [path.read_text() for path in sorted((tmp_path / "new" / "folder").iterdir())] == ["a\n", "b\n"]
+
+
+def test_several_files_do_not_go_into_a_file(several: Several, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    done = run("kong", SAMPLE, "-o", tmp_path / "file")
+    assert done.exit_code == 2
+    assert "is a file, the export is several (a.yaml, b.yaml): say -o FOLDER" in done.stderr.replace("\n", "")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_one_file_goes_into_a_folder_under_its_own_name_and_replaces_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "kong.yaml").write_text("old")
+    assert run("kong", SAMPLE, "-o", tmp_path).exit_code == 0
+    assert (tmp_path / "kong.yaml").read_text().startswith("# Kong")
+
+
+def test_losses_and_export_are_two_files(tmp_path: Path) -> None:
+    done = run("kong", SAMPLE, "-o", tmp_path / "one", "--losses", tmp_path / "one")
+    assert (done.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "-o and --losses name one file" in done.stderr
+
+
+def test_losses_never_take_the_place_of_the_policy(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(SAMPLE.read_text())
+    assert run("kong", policy, "--losses", policy).exit_code == 2
+    assert policy.read_text() == SAMPLE.read_text()
+
+
+def test_a_missing_policy_is_said(tmp_path: Path) -> None:
+    done = run("kong", tmp_path / "none.yaml")
+    assert done.exit_code != 0
+    assert "none.yaml" in f"{done.stderr}{done.exception}"
+
+
+@pytest.mark.parametrize("gateway", ["aws", "aws-iam", "envoy", "kong", "nginx"])
+def test_losses_fit_a_terminal_of_eighty_columns(gateway: str) -> None:
+    chat = SAMPLE.parents[1] / "chat.yaml"
+    done = CliRunner().invoke(vallum, ["export", gateway, str(chat)], env={"COLUMNS": "80"})
+    lines = done.stderr.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 100
 
 
 def test_an_export_that_fails_is_two(several: Several) -> None:

@@ -14,7 +14,7 @@ from vallum.config.model.web_acl import Statement
 from vallum.exporters.claims import KEYS, SILENT, WHOLE
 from vallum.exporters.export import Answer, Kind, Loss
 from vallum.exporters.features import Feature
-from vallum.exporters.finding import Found, find_features, list_losses
+from vallum.exporters.finding import Found, find_features, list_losses, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +132,32 @@ def test_a_small_policy_says_what_it_says_and_what_its_defaults_hold(tmp_path: P
     ]
 
 
+def test_what_vallum_does_by_itself_is_told_from_what_the_file_says(tmp_path: Path) -> None:
+    config, _ = load(tmp_path, {"routes.0.request.query": ["page"]})
+    by_default = {one.feature for one, default in find_features(config).items() if default}
+    assert by_default >= {
+        Feature.DEFAULT_DENY,
+        Feature.REFUSALS,
+        Feature.REQUEST_HEADERS,
+        Feature.ERRORS,
+        Feature.RECORDS,
+    }
+    assert not by_default & {Feature.QUERY, Feature.METHODS, Feature.UPSTREAM_URL, Feature.AUTH_API_KEY}
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("nothing: it is kept", "Nothing: it is kept."),
+        ("`vallum serve` does it", "`vallum serve` does it."),
+        ("auth_request shows no body", "auth_request shows no body."),
+        ("jwt checks much. It is so.", "jwt checks much. It is so."),
+    ],
+)
+def test_what_an_answer_says_is_a_sentence(said: str, told: str) -> None:
+    assert sentence(said) == told
+
+
 def test_rules_within_rules_are_found_at_their_rule(tmp_path: Path) -> None:
     deep = {"and": [{"ip_set": {"addresses": ["192.0.2.0/24"]}}, {"not": {"or": [{"label_match": {"key": "a:"}}] * 2}}]}
     label = {"name": "zeroth", "priority": 0, "statement": {"ip_set": {"addresses": ["::/0"]}}, "labels": ["a:b"]}
@@ -142,7 +168,7 @@ def test_rules_within_rules_are_found_at_their_rule(tmp_path: Path) -> None:
 
 
 def test_losses_stand_in_the_policys_order_and_a_place_may_have_an_answer_of_its_own() -> None:
-    found = [
+    gone, kept, near, asked = [
         Found(Feature.METHODS, "a"),
         Found(Feature.PATH, "b"),
         Found(Feature.PATH, "c"),
@@ -153,10 +179,10 @@ def test_losses_stand_in_the_policys_order_and_a_place_may_have_an_answer_of_its
         Feature.PATH: Answer(None),
         Feature.SCOPES: Answer(Kind.VALLUM, "asked", "keep it up"),
     }
-    special = {found[2]: Answer(Kind.APPROXIMATE, "nearly", "look"), found[0]: Answer(None)}
-    assert list_losses(found, answers, special) == (
-        Loss("match.path", "c", Kind.APPROXIMATE, "nearly", "look"),
-        Loss("auth.scopes", "d", Kind.VALLUM, "asked", "keep it up"),
+    special = {near: Answer(Kind.APPROXIMATE, "nearly so", "look"), gone: Answer(None)}
+    assert list_losses({gone: False, kept: False, near: True, asked: False}, answers, special) == (
+        Loss("match.path", "c", Kind.APPROXIMATE, "Nearly so.", "Look.", default=True),
+        Loss("auth.scopes", "d", Kind.VALLUM, "Asked.", "Keep it up."),
     )
 
 

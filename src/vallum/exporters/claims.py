@@ -28,6 +28,7 @@ class Claim(NamedTuple):
 
     says: Feature | Callable[[Any], Iterable[Feature]]
     always: bool = False  # also where the key has its default: the default says something too
+    default: bool = False  # whatever the key has: Vallum does it by itself
 
     def read(self, value: Any) -> Iterable[Feature]:
         """Return what `value` says."""
@@ -166,7 +167,7 @@ WHOLE: Mapping[str, Claim] = {
 
 # Single keys, those within whole sections included.
 KEYS: Mapping[str, Claim] = {
-    "routes": Claim(lambda _: (Feature.DEFAULT_DENY, Feature.REFUSALS), always=True),
+    "routes": Claim(lambda _: (Feature.DEFAULT_DENY, Feature.REFUSALS), always=True, default=True),
     "upstreams.*.url": Claim(_of_upstream, always=True),
     "upstreams.*.timeout_s": Claim(Feature.UPSTREAM_TIMEOUT, always=True),
     "upstreams.*.headers": Claim(Feature.UPSTREAM_HEADERS),

@@ -35,6 +35,7 @@ class Loss(NamedTuple):
     kind: Kind
     detail: str  # one sentence: what is different
     remedy: str  # one sentence: what to put in front or behind
+    default: bool = False  # the policy's file does not say it: Vallum does it by itself
 
 
 class Export(NamedTuple):

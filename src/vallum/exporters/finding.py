@@ -12,7 +12,7 @@ from vallum.exporters.claims import KEYS, WHOLE
 from vallum.exporters.export import Loss
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from vallum.config.model import Config
     from vallum.exporters.claims import Claim
@@ -29,17 +29,20 @@ class Found(NamedTuple):
     where: str
 
 
-def find_features(config: Config) -> list[Found]:
-    """Return all that a policy says, in the policy's order, each feature once at each place.
+def find_features(config: Config) -> dict[Found, bool]:
+    """Return all that a policy says, in the policy's order, and of each whether Vallum does it by itself, by default.
 
     A key says something where it differs from its default, or where the default itself holds something.  A quota, a
     check or a rule is one place: what its keys say is found there.
     """
-    return list(dict.fromkeys(_of_struct(config, "", "", settled=False)))
+    found: dict[Found, bool] = {}
+    for one, default in _of_struct(config, "", "", settled=False):
+        found[one] = default and found.get(one, True)
+    return found
 
 
 def list_losses(
-    found: Iterable[Found], answers: Mapping[Feature, Answer], special: Mapping[Found, Answer] | None = None
+    found: Mapping[Found, bool], answers: Mapping[Feature, Answer], special: Mapping[Found, Answer] | None = None
 ) -> tuple[Loss, ...]:
     """Return what is lost of `found` by an exporter's answers, in the same order.
 
@@ -47,14 +50,23 @@ def list_losses(
     """
     given = special or {}
     losses: list[Loss] = []
-    for one in found:
+    for one, default in found.items():
         answer = given.get(one, answers[one.feature])
         if answer.kind is not None:
-            losses.append(Loss(one.feature.value, one.where, answer.kind, answer.detail, answer.remedy))
+            said = sentence(answer.detail), sentence(answer.remedy)
+            losses.append(Loss(one.feature.value, one.where, answer.kind, *said, default))
     return tuple(losses)
 
 
-def _of_struct(struct: msgspec.Struct, place: str, where: str, *, settled: bool) -> Iterator[Found]:
+def sentence(text: str) -> str:
+    """Return what an answer says as a sentence; a name at its beginning stays as it is."""
+    if text.endswith("."):
+        return text
+    first = text.partition(" ")[0].rstrip(",:;")
+    return f"{text[0].upper()}{text[1:]}." if first.isalpha() else f"{text}."
+
+
+def _of_struct(struct: msgspec.Struct, place: str, where: str, *, settled: bool) -> Iterator[tuple[Found, bool]]:
     """Walk the keys of a struct.  `place` is its place in the tables, `where` in this policy."""
     for field in msgspec.structs.fields(struct):
         value = getattr(struct, field.name)
@@ -65,10 +77,15 @@ def _of_struct(struct: msgspec.Struct, place: str, where: str, *, settled: bool)
         yield from _of_value(value, key, here, settled=settled)
 
 
-def _said(claim: Claim | None, value: Any, field: msgspec.structs.FieldInfo | None, where: str) -> Iterator[Found]:
-    if claim is not None and (claim.always or field is None or value != _default(field)):
+def _said(
+    claim: Claim | None, value: Any, field: msgspec.structs.FieldInfo | None, where: str
+) -> Iterator[tuple[Found, bool]]:
+    if claim is None:
+        return
+    default = field is not None and value == _default(field)
+    if claim.always or not default:
         for feature in claim.read(value):
-            yield Found(feature, where)
+            yield Found(feature, where), default or claim.default
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
@@ -77,7 +94,7 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
     return field.default
 
 
-def _of_value(value: Any, place: str, where: str, *, settled: bool) -> Iterator[Found]:
+def _of_value(value: Any, place: str, where: str, *, settled: bool) -> Iterator[tuple[Found, bool]]:
     """Walk a value: a struct, or a list or mapping of them."""
     if isinstance(value, Statement):
         yield from _of_struct(value, "statement", where, settled=settled)
@@ -91,14 +108,14 @@ def _of_value(value: Any, place: str, where: str, *, settled: bool) -> Iterator[
             yield from _of_listed(item, f"{place}[]", where, index, settled=settled)
 
 
-def _of_listed(item: Any, place: str, where: str, index: int, *, settled: bool) -> Iterator[Found]:
+def _of_listed(item: Any, place: str, where: str, index: int, *, settled: bool) -> Iterator[tuple[Found, bool]]:
     if place == "routes[].quotas[]" and isinstance(item, str):
         item = QuotaConfig(limit=item)
     below = f"{where}.{item.name}" if place in NAMED else f"{where}[{index}]"
     yield from _of_item(item, place, where if settled else below, settled=settled or place != "routes[]")
 
 
-def _of_item(item: Any, place: str, where: str, *, settled: bool) -> Iterator[Found]:
+def _of_item(item: Any, place: str, where: str, *, settled: bool) -> Iterator[tuple[Found, bool]]:
     """Walk one item, which may be one of several kinds."""
     if isinstance(item, msgspec.Struct):
         tag = item.__struct_config__.tag

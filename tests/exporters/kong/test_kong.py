@@ -85,17 +85,26 @@ def test_the_missions_sample_says_all_that_it_says() -> None:
     ],
 )
 def test_a_path_matches_in_kong_what_it_matches_here(pattern: str, takes: list[str], leaves: list[str]) -> None:
-    written = write_path(pattern)
+    written = write_path(Pattern.parse(pattern))
     assert written.startswith("~/")
-    expression = re.compile(written[1:].replace("(?<", "(?P<"))
+    expression = re.compile(written[1:])
     for path in [*takes, *leaves]:
         assert bool(expression.match(path)) is Pattern.parse(pattern).matches(path) is (path in takes), path
 
 
 @pytest.mark.parametrize("path", ["/p/no", "/P/No", "/p/no/", "/p;x=1/no", "/p/no;v", "/p/yes", "/p/no/more", "/q"])
 def test_an_excluded_path_is_shut_in_every_spelling(path: str) -> None:
-    expression = re.compile(write_excluded("/p/no")[1:])
+    written = write_excluded(Pattern.parse("/p/no"))
+    assert written.startswith("~/")
+    expression = re.compile(written[1:])
     assert bool(expression.match(path)) is Pattern.parse("/p/no").matches(folded(path))
+
+
+@pytest.mark.parametrize("pattern", ["/", "/**", "/p/**", "/p/{name}", "/p/*/q", "/p/no"])
+def test_kong_takes_every_path_and_excluded_path(pattern: str) -> None:
+    paths = [write_path(Pattern.parse(pattern)), write_excluded(Pattern.parse(pattern))]
+    service = {"name": "s", "url": "http://model", "routes": [{"name": "r", "paths": paths}]}
+    assert find_faults({"_format_version": "3.0", "services": [service]}) == []
 
 
 def test_an_excluded_path_is_shut_before_its_route_and_after_earlier_ones(tmp_path: Path) -> None:

@@ -114,6 +114,8 @@ def service(**changes: Any) -> dict[str, Any]:
         (service(plugins=["key-auth"]), "expected a record"),
         (service(routes=[{"name": "r"}]), "must set one of"),
         (service(routes=[{"name": "r", "paths": ["predict"]}]), "should start with"),
+        (service(routes=[{"name": "r", "paths": ["~(?i)/predict$"]}]), "should start with"),
+        (service(routes=[{"name": "r", "paths": ["/a//b"]}]), "empty segments"),
         (service(routes=[{"name": "r", "paths": ["~/("]}]), "invalid regex"),
         (service(routes=[{"name": "r", "paths": ["/a"], "protocols": ["ftp"]}]), "expected one of"),
         (service(routes=[{"name": "r", "paths": ["/a"]}, {"name": "r", "paths": ["/b"]}]), "uniqueness violation"),

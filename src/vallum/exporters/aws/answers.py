@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from vallum.core.policy import Mode
 from vallum.core.quota import Per
 from vallum.exporters.aws.methods import is_custom
+from vallum.exporters.claims import UNITS
 from vallum.exporters.export import Answer, Kind
 from vallum.exporters.features import Feature
 from vallum.exporters.finding import find_features
@@ -62,7 +63,9 @@ APPROXIMATE: Mapping[Feature, str] = {
     Feature.AUTH_MTLS: "every certificate of the trust store is taken, without revocation",
     Feature.AUTH_MINTED: "a Lambda function of your own verifies tokens, and nothing mints them",
     Feature.AUTH_SEVERAL: "one Lambda function of your own takes all kinds of credential",
-    Feature.PRESET_JSON: "API Gateway takes JSON alone, but duplicate members and any nesting",
+    Feature.PRESET_JSON: (
+        "API Gateway takes JSON alone, but duplicate members and any nesting; an empty body arrives as {}"
+    ),
     Feature.QUOTA_REQUESTS: "a token bucket of AWS, which calls it best effort and a target, not a ceiling",
     Feature.WINDOW_SECOND: "a token bucket: up to a tenth more may pass within a window",
     Feature.WINDOW_MINUTE: "a token bucket: up to a tenth more may pass within a window",
@@ -127,7 +130,7 @@ LOST: Mapping[Feature, str] = {
     Feature.PARAMETERS: "what stands in path and query is not looked at",
     Feature.BOUNDS: "a known API's requests pass unread",
     Feature.ALLOW_FIELDS: "a known API's requests pass unread",
-    Feature.DENY_FIELDS: "say it in the schema: additionalProperties",
+    Feature.DENY_FIELDS: "a body may have them, unless its schema has additionalProperties: false",
     Feature.ENCODINGS: "a compressed body is not undone",
     Feature.IMAGES: "images pass unread",
     Feature.REMOTE_URLS: "addresses pass unread",
@@ -200,9 +203,14 @@ def _answer_quotas(template: Template, listed: list[Entry]) -> None:
             elif limit.mode is Mode.SHADOW or entry.route.mode is Mode.SHADOW:
                 lose_place(template, where, "it is in shadow, and left out")
             elif limit.quota.unit != "requests":
-                lose_place(template, where, f"AWS counts no {limit.quota.unit}")
+                lose_place(template, where, _uncounted(limit.quota.unit))
             elif limit.quota.per is Per.TENANT:
                 lose_place(template, where, ANSWERS[Feature.PER_TENANT].detail)
+
+
+def _uncounted(unit: str) -> str:
+    """Return why a quota in this unit is left out."""
+    return ANSWERS[UNITS.get(unit, Feature.QUOTA_NAMED)].detail
 
 
 def lose_place(template: Template, where: str, detail: str) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WINDOWS_S = (600, 300, 120, 60)
 LEAST = 10  # the lowest limit that AWS takes
 DECODED = ["URL_DECODE_UNI", "HTML_ENTITY_DECODE"]
-BEHIND = "Put Vallum behind the API, with this policy."
+BEHIND = "Put Vallum behind the API as its upstream, with this policy."
 
 
 class Made(NamedTuple):

@@ -19,7 +19,7 @@ from vallum.exporters.paths import overlap
 from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from vallum.config.model import Config
     from vallum.core.policy import Policy, Route
@@ -97,7 +97,7 @@ def asked_filters() -> list[Any]:
     return [{"name": "envoy.filters.http.ext_proc", "typed_config": asking}, ROUTER]
 
 
-def asking_losses(config: Config, found: Sequence[Found]) -> dict[Found, Answer]:
+def asking_losses(config: Config, found: Iterable[Found]) -> dict[Found, Answer]:
     """Return what becomes of certificates: Vallum hears of them in Envoy's own field, if the policy says so."""
     tls, passed_on = config.listen.tls, config.client_certificate
     asked = tls is not None and tls.client_auth != "none"

@@ -21,7 +21,7 @@ from vallum.exporters.special import answer_at, left_out
 from vallum.exporters.yaml_text import Noted, write_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from vallum.config.model import Config, RouteConfig
     from vallum.core.policy import Policy, Route
@@ -193,7 +193,7 @@ def key_set_clusters(config: Config) -> list[Any]:
     ]
 
 
-def native_losses(config: Config, policy: Policy, found: Sequence[Found]) -> dict[Found, Answer]:
+def native_losses(config: Config, policy: Policy, found: Iterable[Found]) -> dict[Found, Answer]:
     """Return what becomes of single places otherwise than of their features."""
     places = left_out(config, policy, is_counted)
     return answer_at(found, places, lambda one: NATIVE[one.feature], Answer(Kind.LOST, "Envoy leaves it out", ASK))

@@ -136,6 +136,7 @@ class _Writer:
     def _route(self, index: int, route: RouteConfig) -> Iterator[dict[str, Any]]:
         """Write a route, after the one that keeps its excluded paths shut.  The first route of the file comes first."""
         priority = 2 * (len(self._config.routes) - index)
+        compiled = self._routes[route.name]
         plugins = list(self._plugins(route))
         common = {
             "protocols": ["http", "https"] if self._config.listen.tls is None else ["https"],
@@ -146,14 +147,14 @@ class _Writer:
             yield {
                 "name": f"{route.name}~not",
                 **common,
-                "paths": [write_excluded(path) for path in route.match.exclude],
+                "paths": [write_excluded(path) for path in compiled.exclude],
                 "regex_priority": priority + 1,
                 "strip_path": False,
                 "plugins": [shut],
             }
-        written = {"name": route.name, **common, "paths": [write_path(route.match.path)]}
+        written = {"name": route.name, **common, "paths": [write_path(compiled.pattern)]}
         written |= {"regex_priority": priority, "strip_path": False, "preserve_host": False}
-        if self._routes[route.name].meter is not None:
+        if compiled.meter is not None:
             written["response_buffering"] = Noted(False, "Event streams pass as they come.")
         if plugins:
             written["plugins"] = plugins

@@ -10,8 +10,8 @@ from vallum.exporters.features import Feature
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OR_BEHIND = "run Vallum behind Kong: give the service the address of `vallum serve` with this policy."
-BEHIND = f"R{OR_BEHIND[1:]}"
+BEHIND = "Run Vallum behind Kong: give the service the address of `vallum serve` with this policy."
+OR_BEHIND = "run Vallum behind Kong."
 VALIDATOR = f"Take request-validator of Kong Enterprise, or {OR_BEHIND}"
 KEPT = Answer(None)
 
@@ -94,8 +94,8 @@ ANSWERS: Mapping[Feature, Answer] = {
     ),
     Feature.QUOTA_REQUESTS: KEPT,
     Feature.QUOTA_TOKENS: nearly(
-        "Nothing is reserved before a call: tokens count after the answer, and only where the service sends "
-        "X-Kong-Limit: tokens=N.",
+        "Nothing is reserved before a call: tokens count when an answer begins, and only where the service sends "
+        "X-Kong-Limit: tokens=N; else none are counted.",
         f"Let the service send that header, or {OR_BEHIND}",
     ),
     Feature.QUOTA_BYTES: lost("Kong does not count bytes."),

@@ -1,35 +1,25 @@
-"""Paths as Kong matches them: regular expressions that begin with `~` and hold for the whole path."""
+"""Paths as Kong matches them: regular expressions for the whole path, which begin with `~/`."""
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING
 
-META = re.compile(r"([.+*?()\[\]{}^$|\\])")
+from vallum.exporters.paths import excluded_expression, path_expression
 
+if TYPE_CHECKING:
+    from vallum.core.target import Pattern
 
-def write_path(pattern: str) -> str:
-    """Return the expression of a route's path: `/a/*`, `/a/{name}`, `/a/**`."""
-    *segments, last = pattern[1:].split("/")
-    if last != "**":
-        segments.append(last)
-    text = "".join(f"/{_segment(segment)}" for segment in segments)
-    if last == "**":
-        return f"~{text}(?:/.*)?$" if text else "~/.*$"
-    return f"~{text}$"
+ANY = "~/.*$"
+FOLDED = "(?i:"
 
 
-def write_excluded(pattern: str) -> str:
-    """Return the expression of an excluded path: any letter case, path parameters, a last slash."""
-    *segments, last = pattern[1:].split("/")
-    if last != "**":
-        segments.append(last)
-    text = "".join(f"/{_segment(segment)}(?:(?:;|%3B)[^/]*)?" for segment in segments)
-    return f"~(?i){text}{'(?:/.*)?' if last == '**' else '/?'}$"
+def write_path(pattern: Pattern) -> str:
+    """Return the expression of a route's path."""
+    return ANY if pattern.segments == () else f"~{path_expression(pattern)}$"
 
 
-def _segment(segment: str) -> str:
-    if segment == "*":
-        return "[^/]+"
-    if segment.startswith("{"):
-        return f"(?<{segment[1:-1]}>[^/]+)"
-    return META.sub(r"\\\1", segment)
+def write_excluded(pattern: Pattern) -> str:
+    """Return the expression of an excluded path, in every spelling.  Its slash comes first: Kong looks for it."""
+    if pattern.segments == ():
+        return ANY
+    return f"~/{FOLDED}{excluded_expression(pattern).removeprefix(f'{FOLDED}/')}$"

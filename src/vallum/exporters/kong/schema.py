@@ -42,8 +42,10 @@ def url(value: Any, at: str) -> Faults:
 
 def path(value: Any, at: str) -> Faults:
     """Take a path, or an expression after `~`."""
-    if not isinstance(value, str) or not value.startswith(("/", "~")):
-        yield f"{at}: should start with: / (fixed path) or ~ (regex path)"
+    if not isinstance(value, str) or not value.startswith(("/", "~/")):
+        yield f"{at}: should start with: / (fixed path) or ~/ (regex path)"
+    elif "//" in value:
+        yield f"{at}: must not have empty segments"
     elif value.startswith("~"):
         try:
             re.compile(value[1:].replace("(?<", "(?P<"))

@@ -11,7 +11,7 @@ from vallum.exporters.nginx.limits import is_counted
 from vallum.exporters.special import answer_at, left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from vallum.config.model import Config
     from vallum.core.policy import Policy
@@ -102,9 +102,9 @@ UNKNOWN_BOUNDS = ("listen.max_headers", "listen.max_connections")
 HEARD = "x-ssl-client-cert"
 
 
-def nginx_losses(config: Config, policy: Policy, found: Sequence[Found]) -> dict[Found, Answer]:
+def nginx_losses(config: Config, policy: Policy, found: Iterable[Found]) -> dict[Found, Answer]:
     """Return what becomes of single places otherwise than of their features."""
-    behind = Answer(Kind.VALLUM, f"nginx has no fence for it; {HERE}", RUN)
+    behind = Answer(Kind.VALLUM, f"no fence here counts it; {HERE}", RUN)
     bounds = Answer(Kind.LOST, "nginx does not count it", f"worker_connections in its own configuration, or {SERVE}")
     quotas = {place for place in left_out(config, policy, is_counted) if place.startswith("routes.")}
     rules = left_out(config, policy, is_counted) - quotas
@@ -121,7 +121,7 @@ def _answer(found: Found) -> Answer:
     return ANSWERS[found.feature]
 
 
-def _certificates(config: Config, found: Sequence[Found]) -> dict[Found, Answer]:
+def _certificates(config: Config, found: Iterable[Found]) -> dict[Found, Answer]:
     tls, passed_on = config.listen.tls, config.client_certificate
     asked_for = tls is not None and tls.client_auth != "none"
     if passed_on is not None and passed_on.header == HEARD:
