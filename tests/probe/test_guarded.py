@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CHAT = "/v1/chat/completions"
-PROMPTS = "sqli, prompts: search"
 # Loose framing has a server of its own.  That a model server computes what it reads, or opens files, shows in its
 # answer alone, and no gateway can tell such an answer from another: these two are found behind Vallum as well.
 ALL = set(WEAKNESSES) - {"loose framing", "evaluates", "opens files"}
@@ -83,24 +82,25 @@ async def test_the_limits_edge_and_its_wait(probed: Prober, guard: Guard) -> Non
     assert seen.held == set(only), seen.why()
 
 
-async def test_sql_where_prompts_are_left_out(probed: Prober, guard: Guard) -> None:
-    """It goes beside the prompt, where it is refused; and a route that takes no text there cannot be tested."""
-    text = (EXAMPLES / "chat.yaml").read_text()
-    assert "checks:" in text
-    searching = text.replace("checks:", "checks:\n      - {type: sqli}", 1)
-    shut = searching.replace("checks:", "request: {deny_fields: [user, metadata]}\n    checks:", 1)
-    only = ["injection.sql"]
-    seen = {}
-    for name, policy in {"searching": searching, "shut": shut, "prompts": searching.replace("sqli", PROMPTS)}.items():
-        async with guard(policy) as door:
-            promises = promised(door, CHAT)
-            assert promises.sql_in_prompts is (name == "prompts")
-            for case, told in {name: promises, f"{name}, broken": replace(promises)}.items():
-                if case.endswith("broken"):
-                    put(door, lambda route: [replace(route, intake=replace(route.intake, checks=()))])
-                keys = tuple(door.issue(f"{case}-{number}", "chat:write") for number in range(8))
-                url = f"http://127.0.0.1:{door.port}{CHAT}"
-                seen[case] = await probed(url, example_of("openai.chat", "m"), only=only, keys=keys, promises=told)
-    assert seen["searching"].held == seen["prompts"].held == set(only), seen["searching"].why()
-    assert seen["searching, broken"].weak == seen["prompts, broken"].weak == set(only)
-    assert seen["shut"].untested == seen["shut, broken"].untested == set(only), seen["shut"].why()
+@pytest.mark.parametrize(
+    ("check", "denied", "whole", "broken"),
+    [
+        ("{type: sqli}", "echo", "held", "weak"),
+        ("{type: sqli, prompts: search}", "echo", "held", "weak"),
+        ("{type: sqli}", "user, metadata", "untested", "untested"),
+    ],
+)
+async def test_sql_is_put_where_the_policy_looks(
+    probed: Prober, guard: Guard, check: str, denied: str, whole: str, broken: str
+) -> None:
+    text = (EXAMPLES / "chat.yaml").read_text().replace("echo]", f"{denied}]")
+    async with guard(text.replace("checks:", f"checks:\n      - {check}")) as door:
+        promises = promised(door, CHAT)
+        assert promises.sql_in_prompts is ("search" in check)
+        for verdict in (whole, broken):
+            keys = tuple(door.issue(f"{verdict}-{number}", "chat:write") for number in range(8))
+            url = f"http://127.0.0.1:{door.port}{CHAT}"
+            body = example_of("openai.chat", "m")
+            seen = await probed(url, body, keys=keys, only=["injection.sql"], promises=promises)
+            assert getattr(seen, verdict) == {"injection.sql"}, seen.why()
+            put(door, lambda route: [replace(route, intake=replace(route.intake, checks=()))])
