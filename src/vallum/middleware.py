@@ -35,6 +35,7 @@ from vallum.config.compile import load_policy
 from vallum.config.places import EMBEDDED, counters_url
 from vallum.config.source import Fault, PolicyFileError, read_source
 from vallum.core.address import parse_networks
+from vallum.core.principal import Principal
 from vallum.household import BEAT_S, Household
 from vallum.tls_files import TlsFiles
 
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from vallum.core.policy import Policy, Route
 
     View = Callable[..., Any]
+
+__all__ = ["Principal", "Vallum"]
 
 log = logging.getLogger("vallum")
 
@@ -245,9 +248,14 @@ class LoopDoors:
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> Reception:
         inside = self._inside
-        if inside is None or inside.shared is not None:  # connections do not outlive their loop
-            inside = self._make()
-        await inside.open()
+        kept = inside if inside is not None and inside.shared is None else None  # connections do not outlive their loop
+        inside = kept or self._make()
+        try:
+            await inside.open()
+        except BaseException:
+            if kept is None:  # every request tries again: nothing may be left open
+                await inside.close()
+            raise
         self._inside, self._loop = inside, loop
         self._beating = loop.create_task(inside.live())
         atexit.register(_write_records, weakref.ref(inside))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,12 +12,12 @@ import pytest
 from vallum.adapters.asgi.asgi import Asgi
 from vallum.adapters.reception import Head, find_fault, find_path
 from vallum.config.source import PolicyFileError
+from vallum.core.errors import DependencyError
 from vallum.core.exchange import Headers
 from vallum.middleware import Vallum
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from vallum.adapters.asgi.messages import Message
 
@@ -398,6 +399,38 @@ async def test_a_head_that_could_be_read_in_two_ways_is_refused(
     assert client.status == status
 
 
+async def test_a_body_that_http_2_does_not_announce_is_held_to_its_form(inside: Any, key: str) -> None:
+    bearer = (b"authorization", f"Bearer {key}".encode())
+    for coding, status in (([], 200), ([(b"content-encoding", b"deflate")], 415)):
+        client = Client({"type": "http.request", "body": b"{}", "more_body": False})
+        head = scope(
+            "/plain", "POST", headers=[bearer, (b"content-type", b"application/json"), *coding], http_version="2"
+        )
+        await inside(echo)(head, client.receive, client.send)
+        assert client.status == status
+
+
+async def test_a_head_that_cannot_be_written_ends_the_exchange(vallum: Vallum, inside: Any) -> None:
+    client = Client()
+    broken = scope(headers=[(b"accept", b"a\r\nb: c")])
+    with pytest.raises(ValueError, match="line break"):
+        await inside(echo)(broken, client.receive, client.send)
+    assert client.status == 502
+    assert len(records_of(vallum)) == 1
+
+
+async def test_a_mount_ends_in_no_slash(inside: Any) -> None:
+    seen: dict[str, Any] = {}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.update(scope)
+        await echo(scope, receive, send)
+
+    client = Client()
+    await inside(app)(scope("/api/raw/x", root_path="/api/"), client.receive, client.send)
+    assert (seen["path"], seen["root_path"]) == ("/api/raw/x", "/api")
+
+
 @pytest.mark.parametrize("declared", [None, b"5", b"7", b"200000"])
 async def test_a_body_that_streams_by_is_bounded(inside: Any, declared: bytes | None) -> None:
     pieces = [{"type": "http.request", "body": b"two", "more_body": True} for _ in range(2)]
@@ -501,6 +534,19 @@ async def test_an_app_that_cannot_start_leaves_the_house_closed(vallum: Vallum) 
 def test_a_store_that_is_out_stops_the_start(policy: Path) -> None:
     policy.write_text(policy.read_text() + 'counters: "redis://127.0.0.1:1/0"\n')
     assert asyncio.run(live(Vallum(policy).asgi(knowing))) == ["lifespan.startup.failed"]
+
+
+async def test_a_store_that_stays_out_leaves_nothing_open(policy: Path) -> None:
+    policy.write_text(policy.read_text() + "counters: redis://127.0.0.1:1\n")
+    vallum = Vallum(policy)
+    open_files = Path("/proc/self/fd")
+    counts = []
+    for _ in range(4):
+        with pytest.raises(DependencyError):
+            await vallum._doors.open()
+        counts.append(len(list(open_files.iterdir())))
+    assert counts[1] == counts[-1]
+    assert len(asyncio.all_tasks()) == 1
 
 
 def test_processes_without_a_store_that_they_share_stop_the_start(policy: Path) -> None:

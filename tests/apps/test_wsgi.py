@@ -208,7 +208,12 @@ def test_a_body_that_streams_by_is_read_in_every_way(vallum: Vallum, how: str) -
 
 def test_a_body_over_its_bound_is_a_413_though_nobody_declared_it(vallum: Vallum) -> None:
     body = b"x" * 200_000
-    more = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "SERVER_PROTOCOL": "HTTP/1.1"}
+    more = {
+        "CONTENT_LENGTH": "",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "wsgi.input_terminated": True,
+    }
     assert ask(vallum.wsgi(echo), body=body, more=more).status == "413"
 
 
@@ -219,6 +224,22 @@ def test_a_body_that_ends_early_is_malformed(vallum: Vallum) -> None:
 @pytest.mark.parametrize("length", ["x", "-1", "1,1", "9" * 5000])
 def test_a_length_that_is_none_is_malformed(vallum: Vallum, length: str) -> None:
     assert ask(vallum.wsgi(echo), body=b"x", more={"CONTENT_LENGTH": length}).status == "400"
+
+
+@pytest.mark.parametrize(("terminated", "status"), [(True, "200"), (False, "400")])
+def test_chunks_are_read_where_the_server_undoes_them(vallum: Vallum, terminated: bool, status: str) -> None:
+    chunked = {"REQUEST_METHOD": "POST", "HTTP_TRANSFER_ENCODING": "chunked", "SERVER_PROTOCOL": "HTTP/1.1"}
+    more = {**chunked, "wsgi.input_terminated": terminated, "wsgi.input": io.BytesIO(b"x")}
+    assert ask(vallum.wsgi(echo), more=more).status == status
+
+
+def test_the_target_that_an_app_is_told_has_its_mount(vallum: Vallum) -> None:
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", TEXT)
+        return [environ["REQUEST_URI"].encode()]
+
+    mounted = {"SCRIPT_NAME": "/my app", "REQUEST_URI": "/my%20app/raw/%78"}
+    assert ask(vallum.wsgi(app), more=mounted).body == b"/my%20app/raw/x"
 
 
 def test_no_header_claims_to_be_the_principal(vallum: Vallum) -> None:

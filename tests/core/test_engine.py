@@ -1166,3 +1166,29 @@ def test_a_quota_that_was_skipped_without_its_store_is_recorded_as_unscanned(kit
     x = kit.judge(engine, kit.request(), b"{}", kit.admitted(quota)._replace(skipped=(quota,)))
     assert isinstance(x.decision, Allow)
     assert x.unscanned == ["quota:minute (the counter store is out)"]
+
+
+# --- bodies that an adapter does not announce, or does not pass on
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ([("content-type", "application/json")], 200),
+        ([("content-type", "application/json"), ("content-encoding", "identity")], 200),
+        ([("content-type", "application/json"), ("content-encoding", "deflate")], 415),
+        ([("content-type", "text/plain")], 415),
+        ([], 415),
+    ],
+)
+def test_a_body_that_no_length_announces_is_held_to_its_form(kit: Kit, fields: Any, status: int) -> None:
+    decision = kit.judge(kit.engine(), kit.request(headers=fields), b"{}").decision
+    assert (decision.reason.status if isinstance(decision, Deny) else 200) == status
+
+
+def test_a_body_that_is_not_passed_on_is_never_taken_for_an_empty_one(kit: Kit) -> None:
+    x = kit.judge(kit.engine(), kit.request(), None)
+    assert (x.decision, x.unscanned) == (
+        Deny(Reason.INTERNAL_ERROR, "body", "it was not passed on to be read"),
+        ["body"],
+    )

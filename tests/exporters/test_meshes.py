@@ -21,6 +21,7 @@ from vallum.config.source import PolicyFileError, parse_source, read_source
 from vallum.exporters.envoy import Envoy
 from vallum.exporters.export import ExportError
 from vallum.exporters.nginx import Nginx
+from vallum.mesh import Terms
 
 if TYPE_CHECKING:
     from tests.conftest import Authority
@@ -111,6 +112,11 @@ def test_the_kept_export_is_taken_by_the_real_program(folder: Path, name: str) -
     config, policy = load_policy(read_source(GOLDEN / "everyday.yaml", {}), certificates=False)
     write(folder, exporter.write(config, policy))
     assert validate(folder, name) == ""
+
+
+def test_an_export_asks_where_the_docs_start_vallum() -> None:
+    assert Envoy().vallum == Terms().grpc
+    assert f"--http {Nginx().vallum} " in (ROOT / "docs" / "exports_nginx.md").read_text()
 
 
 HOSTILE = [

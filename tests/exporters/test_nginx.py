@@ -147,7 +147,8 @@ async def test_callers_are_asked_for_and_limits_are_exact(nginx: Gateway, model:
         for fields, status in (({}, 401), ({"X-API-Key": "wrong"}, 401), (poor, 403)):
             answer = await client.post("/predict", json=GOOD, headers=fields)
             assert (answer.status_code, answer.json()["status"]) == (status, status)
-            assert ("www-authenticate" in answer.headers) == (status == 401 or "scope" in answer.text)
+            challenges = answer.headers.get_list("www-authenticate")
+            assert len(challenges) == (status == 401 or "scope" in answer.text), challenges
         assert model.asked == []
         forged = {"X-Original-URI": "/stream", "X-Original-Method": "GET", "X-Vallum-Status": "200"}
         assert (await client.post("/predict", json=GOOD, headers=forged)).status_code == 401

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vallum.exporters.yaml_text import Noted, Reference, scalar, write_yaml
+from vallum.exporters.kong.notation import Reference, scalar
+from vallum.exporters.yaml_text import Noted, write_scalar, write_yaml
 
 HOSTILE = [
     "no",
@@ -37,7 +38,7 @@ values = st.recursive(
 
 @pytest.mark.parametrize("text", ["", " ", "3.0", "~", *HOSTILE])
 def test_a_string_reads_back(text: str) -> None:
-    assert msgspec.yaml.decode(f"a: {scalar(text)}") == {"a": text}
+    assert msgspec.yaml.decode(f"a: {write_scalar(text)}") == {"a": text}
 
 
 @given(st.dictionaries(names, st.lists(st.dictionaries(names, values, min_size=1, max_size=3), max_size=3), max_size=3))
@@ -47,16 +48,16 @@ def test_a_document_reads_back(document: dict[str, list[object]]) -> None:
 
 @given(texts)
 def test_no_string_or_comment_is_a_template_of_decks_or_ends_its_line(text: str) -> None:
-    written = write_yaml({"a": Noted(f'${{{{ env "DECK_X" }}}}{text}', (f"${{{{ {text}", text))}, [text])
+    written = write_yaml({"a": Noted(f'${{{{ env "DECK_X" }}}}{text}', f"${{{{ {text}\n{text}")}, text)
     assert "${{" not in written
     assert msgspec.yaml.decode(written) == {"a": f'${{{{ env "DECK_X" }}}}{text}'}
-    assert sum(not line.startswith("#") for line in written.splitlines()) == 1
+    assert sum(bool(line) and not line.startswith("#") for line in written.splitlines()) == 1
 
 
 def test_comments_stand_above_what_they_are_of() -> None:
-    document = {"a": [Noted({"b": Noted(1, ("of b",))}, ("of the item",)), Noted(None, ("of nothing",)), "c"]}
-    assert write_yaml(document, ["of the file"]) == (
-        "# of the file\na:\n  # of the item\n  # of b\n  - b: 1\n  # of nothing\n  - c\n"
+    document = {"a": [Noted({"b": Noted(1, "of b")}, "of the item"), Noted(None, "of nothing"), "c"]}
+    assert write_yaml(document, "of the file") == (
+        "# of the file\n\na:\n  # of the item\n  # of b\n  - b: 1\n  # of nothing\n  - c\n"
     )
 
 

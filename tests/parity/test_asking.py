@@ -45,7 +45,8 @@ class Asked:
         self.authorization = Authorization(self.house, facts, parse_networks(["127.0.0.1"]), accepted)
 
     async def ask(self, method: str, target: str, fields: Fields, body: bytes) -> pb.CheckResponse:
-        pairs = [(":method", method), (":path", target), *fields, ("x-envoy-auth-partial-body", "false")]
+        passed = [("x-envoy-auth-partial-body", "false")] if body else []
+        pairs = [(":method", method), (":path", target), *fields, *passed]
         headers = [pb.HeaderValue(key=name.lower(), raw_value=value.encode("latin-1")) for name, value in pairs]
         attributes = pb.AttributeContext(
             source=pb.AttributeContext.Peer(

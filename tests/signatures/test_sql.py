@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from vallum.signatures import find_sqli
 from vallum.signatures.sql import find_takeover, is_cued
-from vallum.signatures.sql.grammar import judge
+from vallum.signatures.sql.grammar import judge, obey
+from vallum.signatures.sql.openings import may_open
+from vallum.signatures.sql.tokens import WORDS, classify
 
 TAKEOVERS = {
     "quote.compare": ["' or 1=1", "x') and ('a'='a", '" or ""="', "a' or not 1<2 --", "' or 'a' like 'a"],
@@ -113,6 +115,30 @@ def test_any_text_can_be_judged_and_none_obeys_without_a_cue(text: str) -> None:
     find_sqli(text, sensitivity="high")
     if judge(text) is not None:
         assert is_cued(text)
+
+
+PIECES = [word for words in WORDS.values() for word in words.split(" ")]
+PIECES += ["a", "1", "@a", " ", "  ", " my ", "\u3000", "\x0b", "--x\n", "'x'", "é", "0x1", "/*!", "K", "_", "x1"]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+    | st.lists(st.sampled_from(PIECES), max_size=9).map(" ".join)
+)
+def test_what_obeys_a_rule_begins_as_one_does(text: str) -> None:
+    if obey(classify(text)) is not None:
+        assert may_open(text)
+
+
+@pytest.mark.parametrize("text", [text for _, text in SAMPLES])
+@pytest.mark.parametrize("before", ["", "1", "''", "/**/", "# it\n", "(", "-"])
+def test_a_rule_that_is_obeyed_has_opened(text: str, before: str) -> None:
+    if obey(classify(before + text)) is not None:
+        assert may_open(before + text)
+
+
+def test_prose_does_not_open() -> None:
+    assert not may_open('My sister\'s order (both parts) is late; the app says "out for delivery", and in that case?')
 
 
 UNITS = (

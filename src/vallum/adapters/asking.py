@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Field = tuple[str, str]
 # Fields that the proxy frames the request with: they are its own to keep.
 FRAMING = frozenset(("host", "content-length", "content-encoding", "transfer-encoding"))
+BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 NO_CONTENT = ResponseHead(204, Headers())
 
 
@@ -205,19 +206,24 @@ def _beyond(need: Beyond) -> Deny:
     return Deny(reason, "ext_authz", detail, should_retry=False)
 
 
-def body_of(headers: Headers, data: bytes, *, passed: bool, cut: bool) -> Body:
-    """Say what came of a body: `passed`, whether the proxy passes bodies on; `cut`, whether it says that it cut it off.
+def body_of(method: str, headers: Headers, data: bytes, *, partial: Sequence[str]) -> Body:
+    """Say what came of a body.  `partial` are the proxy's words on whether it cut one off, and what callers forged.
 
-    A proxy that was not told to pass bodies on looks like a request without one, but for what the head announces.
+    A proxy that was not told to pass bodies on looks like a request without one, and Envoy does not tell of chunks.
     """
     length, fault = headers.get("content-length"), None
-    if cut:
+    if any(word != "false" for word in partial):
         fault = Deny(Reason.BODY_TOO_LARGE, "ext_authz", "the proxy cut the body off: raise its max_request_bytes")
     elif length is not None and int(length) != len(data):
         fault = _unseen(f"{len(data)} bytes came of {length}")
-    elif not data and not passed and has_body(headers):
-        fault = _unseen("no body came of one that was announced")
+    elif length is None and not data and (partial or may_have_body(method, headers)):
+        fault = _unseen("no body came, and there may be one")
     return Body(data, fault)
+
+
+def may_have_body(method: str, headers: Headers) -> bool:
+    """Say whether a request may have a body, though its head announces none."""
+    return method not in BODILESS or has_body(headers)
 
 
 def _unseen(detail: str) -> Deny:

@@ -21,6 +21,7 @@ from vallum.adapters.conduct import Conversation
 from vallum.adapters.reception import length_of
 from vallum.adapters.turns import Turns
 from vallum.core.errors import UpstreamError
+from vallum.core.protocols import Rewriter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -59,7 +60,7 @@ def make_dependency(doors: Doors, find: Callable[[], Route]) -> Callable[[Reques
         head = read_head(request.scope)
         facts, fault = reception.receive(head)
         teller = Teller(await request.body())
-        client = Client(head.method, teller.receive, teller.send, None if fault else length_of(head.headers))
+        client = Client("GET", teller.receive, teller.send, None if fault else length_of(head.headers))
         service = App()
         conversation = Conversation(reception.house, facts, client, service)
         turns = Turns(conversation.run(fault))
@@ -118,9 +119,11 @@ def check_dependable(route: Route) -> None:
     beyond = {
         "response": outlet.reads or outlet.error_fields,
         "request.sanitize": intake.sanitiser is not None,
+        "request.images": intake.images is not None,
+        "request.encodings": bool(intake.codings),
         "quotas of tokens": route.meter is not None,
         "extraction": route.extraction is not None,
-        "a preset that rewrites requests": bool(intake.codings),
+        "a preset that rewrites requests": any(isinstance(codec, Rewriter) for codec in intake.codecs.values()),
     }
     names = ", ".join(name for name, wanted in beyond.items() if wanted)
     if names:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vallum.adapters.asking import Asking, Body, Refused, body_of
+from vallum.adapters.asking import Asking, Body, Refused, body_of, may_have_body
 from vallum.adapters.beyond import SAYS, Beyond
 from vallum.core.address import client_address, within
 from vallum.core.decision import Deny, Reason
@@ -42,8 +42,8 @@ PARTIAL = "x-envoy-auth-partial-body"
 REMOVE = "x-envoy-auth-headers-to-remove"
 STATUS, PROBLEM = "x-vallum-status", "x-vallum-problem"
 DIGITS_MAX = 19
+NO_LENGTH = (None, "", "0")
 PROBLEM_MAX_BYTES = 2048  # nginx reads a head of 4 or 8 KB
-BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 PLAIN = ("content-type", "text/plain; charset=utf-8")
 
 
@@ -93,10 +93,8 @@ class Inquiry:
         if isinstance(came, Deny):
             body = Body(fault=came)
         else:
-            partial = headers.all(PARTIAL)
-            body = body_of(headers, came, passed=bool(partial), cut=any(value != "false" for value in partial))
-            if not partial and not came and _may_have_body(incoming.method, headers):
-                body = Body(fault=_unseen())  # the length that Envoy states here is not the caller's
+            told = Headers([field for field in headers.fields if field[0] != "content-length"])  # it is the question's
+            body = body_of(incoming.method, told, came, partial=headers.all(PARTIAL))
         target = incoming.target[len(ENVOY) :]
         asked = self._request(incoming, incoming.method, target)
         said = await Asking(self._house, asked, body, self._accepted).decide(_other_form(target))
@@ -115,8 +113,10 @@ class Inquiry:
             await incoming.answer(403, [PLAIN], f"set {METHOD} and {TARGET}, once each\n".encode())
             return
         unread = Beyond.BODIES in self._accepted
-        may_have = _may_have_body(methods[0], incoming.headers)
-        may_have = may_have or (incoming.headers.get(LENGTH) or "0") != "0"
+        told = incoming.headers
+        may_have = (
+            may_have_body(methods[0], told) or bool(told.all("content-type")) or told.get(LENGTH) not in NO_LENGTH
+        )
         body = Body(fault=_unseen()) if may_have and not unread else Body()
         house = self._unread if unread else self._house
         asked = self._request(incoming, methods[0], targets[0])
@@ -129,11 +129,7 @@ class Inquiry:
 
     def _request(self, incoming: Incoming, method: str, target: str) -> Request:
         now = self._now()
-        fields = [field for field in incoming.headers.fields if field[0] not in (METHOD, TARGET, LENGTH)]
-        length = incoming.headers.get(LENGTH) if incoming.target == NGINX else None
-        if length is not None and length.isascii() and length.isdigit() and len(length) < DIGITS_MAX:
-            fields = [field for field in fields if field[0] != "content-length"] + [("content-length", length)]
-        headers = Headers(fields)
+        headers = incoming.headers if incoming.target != NGINX else _headers_of_nginx(incoming.headers)
         client = client_address(incoming.peer, headers.all("x-forwarded-for"), self._trusted)
         scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
         origin = self._origin or f"{scheme}://{headers.get('host') or ''}"
@@ -175,8 +171,13 @@ class Unread:
         self._house.finish(x, status, timing, sent_bytes)
 
 
-def _may_have_body(method: str, headers: Headers) -> bool:
-    return method not in BODILESS or headers.get("content-type") is not None
+def _headers_of_nginx(headers: Headers) -> Headers:
+    """Take out what nginx says of the request, and put in the length that it came with."""
+    fields = [field for field in headers.fields if field[0] not in (METHOD, TARGET, LENGTH)]
+    length = headers.get(LENGTH)
+    if length is not None and length.isascii() and length.isdigit() and len(length) < DIGITS_MAX:
+        fields = [field for field in fields if field[0] != "content-length"] + [("content-length", length)]
+    return Headers(fields)
 
 
 def _unseen() -> Deny:

@@ -109,5 +109,6 @@ def _announce(mesh: Mesh, terms: Terms) -> None:
     for line in tell(mesh.engine.policy, terms.accepted):
         err.print(f"  ext_authz: {line}", style="yellow", markup=False, soft_wrap=True)
     err.print(
-        "  ext_authz: nobody sees answers: header fields of upstreams and the text of their failures pass as they are"
+        "  ext_authz: nobody sees answers: header fields of upstreams and the text of their failures pass as they are",
+        soft_wrap=True,
     )

@@ -231,7 +231,7 @@ class Content:
     def unsaid_readings(self) -> tuple[Reading, ...]:
         """What programs other than a model would read in what nobody says to it, one string a line."""
         if self._unsaid_readings is None:
-            self._unsaid_readings = read("\n".join(self.unsaid), for_models=False)
+            self._unsaid_readings = self.read("\n".join(self.unsaid))
         return self._unsaid_readings
 
     def read(self, text: str) -> tuple[Reading, ...]:

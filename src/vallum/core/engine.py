@@ -93,6 +93,8 @@ class Engine:
         x.body = body or b""
         if body is None:
             x.unscanned.append("body")
+            if route.intake.codecs:  # an empty one would pass in its place
+                return _decide(x, Deny(Reason.INTERNAL_ERROR, "body", "it was not passed on to be read"))
         return _decide(x, (yield from _run(x, route, self._lines[route.name].body)))
 
     def priority(self, x: Exchange) -> Priority:

@@ -95,7 +95,7 @@ def quotas(
         if not demands and not held:
             return None
         if x.factor != 1.0 or x.weight != 1:
-            demands = _weighted(_narrow(demands, x.factor), x.weight)
+            demands = _weighted(narrow(demands, x.factor), x.weight)
         demands += held  # at the end: what is written of the others goes by their places
         if settles:
             bill = _bill(x, route)
@@ -114,7 +114,7 @@ def quotas(
     return run
 
 
-def _narrow(demands: tuple[Demand, ...], factor: float) -> tuple[Demand, ...]:
+def narrow(demands: tuple[Demand, ...], factor: float) -> tuple[Demand, ...]:
     """Put the limits in force that this caller has for now: at least 1 of each."""
     if factor == 1.0:
         return demands

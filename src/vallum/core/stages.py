@@ -55,13 +55,17 @@ def media_type(x: Exchange, route: Route) -> Deny | None:
     types = headers.all("content-type")
     named = types[0] if types else ""  # a format whose clients name no type has a codec for it
     x.codec = None if len(types) > 1 else codecs.get(named) or _find_codec(codecs, named)
-    if not has_body(headers):  # one that comes all the same meets `parse`
-        return None
+    return _refuse_form(x, route, "media_type") if has_body(headers) else None
+
+
+def _refuse_form(x: Exchange, route: Route, control: str) -> Deny | None:
+    """Refuse a body in a form that nothing here reads."""
+    headers = x.request.headers
     encodings = headers.all("content-encoding")
     if encodings and not _can_undo(route, encodings):
-        return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "media_type", f"content-encoding {encodings!r}")
+        return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, control, f"content-encoding {encodings!r}")
     if x.codec is None:
-        return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "media_type", f"content-type {types!r}")
+        return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, control, f"content-type {headers.all('content-type')!r}")
     return None
 
 
@@ -203,12 +207,14 @@ def parse(x: Exchange, route: Route) -> Refusal | None:
     intake = route.intake
     if not intake.codecs:
         return None
+    if x.body and (x.codec is None or not has_body(x.request.headers)):  # HTTP/2 need not announce one
+        refusal = _refuse_form(x, route, "parse")
+        if refusal is not None:
+            return refusal
     document = None
     try:
         pairs = query_pairs(x.request.query) if x.request.query else ()
-        if x.body:
-            if x.codec is None:  # a body that nobody announced
-                return Deny(Reason.UNSUPPORTED_MEDIA_TYPE, "parse", "no codec reads this body")
+        if x.codec is not None and x.body:
             document = x.codec.decode(x.body, x.request.headers)
         x.content = Content(document, pairs, intake.max_depth, intake.passages, intake.shape)
     except ContentError as bound:  # each clause names its own: the compiler gives one name one type

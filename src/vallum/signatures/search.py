@@ -41,9 +41,10 @@ class Search:
 
     def inspect(self, content: Content) -> Finding | None:
         """Return the first string in which something is found."""
-        if not any(self._detector.cued(reading.text) for reading in self.readings(content)):
+        strings = self.strings(content)
+        if len(strings) > 1 and not any(self._detector.cued(reading.text) for reading in self.readings(content)):
             return None
-        for text in self.strings(content):
+        for text in strings:
             if len(text) <= LONGEST_QUIET and text.isalnum():
                 continue
             if found := self._find(content.read(text)):

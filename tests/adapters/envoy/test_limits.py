@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from vallum.adapters.envoy import messages_pb2 as pb
+from vallum.core.decision import Deny, Reason
+from vallum.core.errors import DependencyError
 from vallum.mesh import Terms
+
+if TYPE_CHECKING:
+    from vallum.core.exchange import Exchange
 
 POLICY = """
 version: 1
@@ -117,3 +124,70 @@ async def test_an_operator_may_let_unknown_ones_pass(between: Any, filters: Any)
     async with between(POLICY, filters["limits"](), terms=Terms(passes_unknown=True)) as envoy:
         assert (await judge(envoy, descriptor(route="nowhere"))).overall_code == OK
         assert (await judge(envoy, descriptor(route="chat", subject="a"), asker="192.0.2.1")).overall_code == OVER
+
+
+SHADOWS = """
+  - name: tried
+    match: {methods: [GET], path: /tried}
+    upstream: model
+    auth: {any_of: [keys]}
+    quotas: [{limit: 1 per minute, mode: shadow}]
+  - name: shadow
+    match: {methods: [GET], path: /shadow}
+    upstream: model
+    mode: shadow
+    auth: {any_of: [keys]}
+    quotas: [1 per minute]
+"""
+
+
+async def test_what_is_asked_is_recorded(between: Any, filters: Any) -> None:
+    async with between(POLICY, filters["limits"]()) as envoy:
+        for status in (200, 200, 200, 429):
+            await judge(envoy, descriptor(route="chat", key=envoy.key("alice")))
+            record = envoy.records[-1]
+            assert (record["route"], record["status"], record["subject"]) == ("chat", status, "alice")
+        assert record["control"].startswith("quota:")
+        assert len(envoy.records) == 4
+
+
+@pytest.mark.parametrize("route", ["tried", "shadow"])
+async def test_what_is_in_shadow_is_counted_and_refuses_nobody(between: Any, filters: Any, route: str) -> None:
+    async with between(POLICY + SHADOWS, filters["limits"]()) as envoy:
+        codes = [(await judge(envoy, descriptor(route=route, subject="a"))).overall_code for _ in range(3)]
+        assert codes == [OK, OK, OK]
+        assert [len(record.get("shadow", ())) for record in envoy.records] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(("on_error", "code"), [("deny", OVER), ("allow", OK)])
+async def test_a_key_that_cannot_be_looked_up_is_met_by_on_error(
+    between: Any, filters: Any, on_error: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = POLICY.replace("auth: {any_of: [keys]}", f"on_error: {on_error}\n    auth: {{any_of: [keys]}}")
+    async with between(policy, filters["limits"]()) as envoy:
+
+        async def down(*_: Any) -> Any:
+            raise DependencyError("the registry is down")
+
+        monkeypatch.setattr(envoy.mesh.driver, "run", down)
+        said = await judge(envoy, descriptor(route="chat", key="k", remote_address="192.0.2.9"))
+        assert said.overall_code == code
+        assert len(envoy.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "blocked", "codes"),
+    [("enforce", False, [OK, OVER]), ("enforce", True, [OVER, OVER]), ("shadow", True, [OK, OVER])],
+)
+async def test_a_caller_below_its_plan_has_that_much_room(
+    between: Any, filters: Any, mode: str, blocked: bool, codes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def standing(x: Exchange, _: Any) -> Any:
+        x.factor = 0.4
+        return Deny(Reason.QUOTA_EXCEEDED, "throttle", "blocked") if blocked else None
+        yield
+
+    monkeypatch.setattr("vallum.core.stages.standing", standing)
+    async with between(f"{POLICY}throttle: {{mode: {mode}, block: {{for_s: 600}}}}\n", filters["limits"]()) as envoy:
+        chat = descriptor(route="chat", subject="a")
+        assert [(await judge(envoy, chat)).overall_code for _ in range(2)] == codes

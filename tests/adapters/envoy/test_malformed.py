@@ -105,6 +105,14 @@ MALFORMED = {
     "a body that was cut off": (context(b"{}", headers={"x-envoy-auth-partial-body": b"true"}), 413),
     "a forged word and Envoy's": (context(b"{}", headers={"x-envoy-auth-partial-body": b"false,true"}), 413),
     "chunks that did not come": (context(headers=JSON | {"transfer-encoding": b"chunked"}), 503),
+    "a body of HTTP/2 that did not come": (context(headers=JSON), 503),
+    "a body of no type that did not come": (context(headers={}), 503),
+    "a forged word on a body that did not come": (
+        context(headers=JSON | {"transfer-encoding": b"chunked", "x-envoy-auth-partial-body": b"false"}), 503,
+    ),
+    "a coding that HTTP/2 does not announce": (
+        context(b"{}", headers=JSON | {"content-encoding": b"br", "x-envoy-auth-partial-body": b"false"}), 415,
+    ),
     "raw chunks of unknown size": (context(path=b"/raw", headers={"transfer-encoding": b"chunked"}), 503),
     "more raw bytes than may be": (context(b"a" * 101, path=b"/raw", headers={}), 413),
     "more bytes than may be": (context(b"a" * 101), 413),
@@ -137,6 +145,19 @@ async def test_values_are_written_where_ext_authz_reads_them(house: House) -> No
     assert [one.header.value for one in said.ok_response.headers if one.header.key == ":path"] == [b"/base/json/x"]
     denied = (await check(house, context(b"{"))).denied_response
     assert all(one.header.value and not one.header.raw_value for one in denied.headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "headers"),
+    [
+        (b"GET", {}),
+        (b"GET", {"content-length": b"0"}),
+        (b"POST", {"content-length": b"0"}),
+        (b"POST", JSON | {"content-length": b"0"}),
+    ],
+)
+async def test_a_request_without_a_body_passes(house: House, method: bytes, headers: dict[str, bytes]) -> None:
+    assert (await check(house, context(method=method, headers=headers))).status.code == 0
 
 
 async def test_a_raw_body_of_known_size_need_not_come(house: House) -> None:

@@ -329,6 +329,14 @@ def test_a_body_that_nothing_announces_is_judged_as_one(policy: Policy) -> None:
     assert (told.status, told.received) == (413, None)
 
 
+def test_envoy_chooses_its_route_anew_for_what_the_policy_lets_through(policy: Policy) -> None:
+    async def ask() -> Context:
+        return await Desk(policy).tell(head("/raw"), body(b"x"), answer(), answered(b"y"))
+
+    (first, *_) = said(run(ask()))
+    assert first.request_headers.response.clear_route_cache
+
+
 def test_a_large_answer_goes_in_pieces(policy: Policy) -> None:
     large = b"x" * 200_000
     told = ask(policy, "GET", "/raw", [], b"", reply=Reply(200, JSON, large))

@@ -22,6 +22,10 @@ routes:
     auth: {any_of: [keys]}
     quotas: [3 per minute]
     request: {max_bytes: 1000, deny_fields: [denied], sanitize: {html: strip}}
+  - name: list
+    match: {methods: [GET], path: /list}
+    upstream: model
+    auth: {any_of: [open]}
   - name: raw
     match: {methods: [GET, POST], path: /raw/**}
     upstream: model
@@ -115,6 +119,35 @@ async def test_a_body_that_is_not_passed_on_is_refused(between: Any, filters: An
         bearer = ("Authorization", f"Bearer {envoy.key()}")
         got = await envoy.ask("/predict/x", b'{"denied": 1}', bearer)
         assert (got.status, envoy.told) == (403 if http else 503, None)
+
+
+@BOTH
+async def test_no_word_of_the_callers_stands_for_a_body_that_is_not_passed_on(
+    between: Any, filters: Any, http: bool
+) -> None:
+    async with between(POLICY, filters["authz"](http=http, body=False)) as envoy:
+        head = (
+            f"POST /predict/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {envoy.key()}\r\n"
+            "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nX-Envoy-Auth-Partial-Body: false\r\n\r\n"
+        )
+        got = await envoy.send(head.encode() + b'c\r\n{"denied":1}\r\n0\r\n\r\n')
+        assert (got.status, envoy.told) == (403 if http else 503, None)
+
+
+@BOTH
+@pytest.mark.parametrize("body", [False, True])
+async def test_what_has_no_body_passes(between: Any, filters: Any, http: bool, body: bool) -> None:
+    async with between(POLICY, filters["authz"](http=http, body=body)) as envoy:
+        assert (await envoy.ask("/list", None, method="GET")).status == 200
+        assert envoy.told is not None
+        assert (await envoy.ask("/list", None, ("Content-Type", "application/json"), method="GET")).status == 200
+
+
+@BOTH
+async def test_what_nginx_would_say_is_a_field_like_others_here(between: Any, filters: Any, http: bool) -> None:
+    async with between(POLICY, filters["authz"](http=http)) as envoy:
+        assert (await envoy.ask("/raw/x", None, ("X-Original-URI", "/admin"), method="GET")).status == 200
+        assert envoy.heard("x-original-uri") == []
 
 
 @BOTH

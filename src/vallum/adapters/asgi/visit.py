@@ -86,16 +86,16 @@ class Visit:
         visits.add(self)
         self._since = self._clock()
         try:
-            await self._call(self._app_scope(asked))
+            await self._call(asked)
         finally:
             visits.discard(self)
             if self._leaving is not None:
                 self._leaving.cancel()
 
-    async def _call(self, scope: Scope) -> None:
+    async def _call(self, asked: Asked) -> None:
         task = self._task = asyncio.current_task()
         try:
-            await self._app(scope, self.receive, self.send)
+            await self._app(self._app_scope(asked), self.receive, self.send)
         except asyncio.CancelledError as cancelled:
             self._task = None
             await self._finish(cancelled)
@@ -156,6 +156,7 @@ class Visit:
             headers.insert(0, (b"host", host.encode("latin-1")))
         scope = {
             **self._scope,
+            "root_path": root,  # without a last slash, which frameworks do not read alike
             "path": mount + request.path,
             "raw_path": (quote(mount, safe=SAFE) + path).encode("latin-1"),
             "query_string": query.encode("latin-1"),

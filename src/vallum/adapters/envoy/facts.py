@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 XFCC = "x-forwarded-client-cert"
 ESCAPED = "x-ssl-client-cert"  # how Envoy writes a certificate elsewhere, too
-PARTIAL = "x-envoy-auth-partial-body"
+PARTIAL = "x-envoy-auth-partial-body"  # Envoy writes it of every body that it passes on, beside what a caller wrote
 NAME = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 5.1, in lower case
 
 
@@ -159,6 +159,5 @@ def _body(http: pb.AttributeContext.HttpRequest, headers: Headers) -> Body:
     if http.body:
         detail = "the body came as text, in which bytes may have been replaced: set pack_as_bytes"
         return Body(b"", Deny(Reason.UNAVAILABLE, "ext_authz", detail, should_retry=False))
-    said = headers.all(PARTIAL)  # Envoy's own word is among these, whatever a caller writes
-    cut = any(value != "false" for value in said)
-    return body_of(headers, http.raw_body, passed=bool(said), cut=cut)
+    method = http.method.decode("latin-1")
+    return body_of(method, headers, http.raw_body, partial=headers.all(PARTIAL))

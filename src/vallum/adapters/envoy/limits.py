@@ -11,6 +11,7 @@ What a descriptor's entries mean:
 Rule 1: all descriptors are taken, or none.  Buckets are the ones that `vallum serve` fills for the same policy.
 Rule 2: a descriptor that says too little, or names what the policy does not, is over its limit, unless the operator
         lets unknown ones pass.  So is one that cannot be counted, by the route's `on_error`.
+Rule 3: a question that the policy knows is an exchange: it is recorded and counted as one, without a method or path.
 """
 
 from __future__ import annotations
@@ -24,14 +25,16 @@ from google.protobuf.message import DecodeError
 from vallum.adapters.envoy import messages_pb2 as pb
 from vallum.core import spending, stages
 from vallum.core.address import within
-from vallum.core.decision import Deny, Reason
+from vallum.core.decision import Allow, Deny, Reason
 from vallum.core.effects import TakeQuota, ask
+from vallum.core.engine import describe
 from vallum.core.exchange import NOBODY, Exchange, Headers, Request
 from vallum.core.policy import Mode, OnError
 from vallum.core.principal import Principal
 from vallum.core.problem import MEDIA_TYPE, problem, problem_headers
 from vallum.core.quota import SECOND_US, Demand, Per, Quota, Strategy, Taken
 from vallum.core.quota_fields import quota_writer
+from vallum.core.record import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,10 +59,16 @@ class UnknownError(Exception):
 
 
 class Asked(NamedTuple):
-    """What one descriptor asks for."""
+    """What one descriptor asks for: `demands` that are taken, and those that are only `tried`, in shadow.
 
+    With a `refusal` nothing is.
+    """
+
+    x: Exchange
     route: Route
     demands: tuple[Demand, ...]
+    tried: tuple[Demand, ...]
+    refusal: Deny | None = None
 
 
 class Limits:
@@ -120,9 +129,9 @@ class Limits:
         route = next((one for one in self._house.engine.policy.routes if one.name == name), None)
         if route is None:
             raise UnknownError(f"no route is called {name[:64]!r}")
-        x = await self._identify(entries, route, now)
+        x, refusal = await self._identify(entries, route, now)
         unit = entries.get("unit", "requests")
-        quotas = [limit.quota for limit in route.limits if limit.mode is Mode.ENFORCE and limit.quota.unit == unit]
+        quotas = [limit.quota for limit in route.limits if limit.quota.unit == unit]
         own = [quota for quota in x.principal.quotas if quota.unit == unit]
         if any(quota.strategy is Strategy.LEASES for quota in (*quotas, *own)):
             raise UnknownError("requests at once: a rate limit service is not told when they end")
@@ -136,49 +145,106 @@ class Limits:
             for quota in quotas
         ]
         demands += [Demand(one, spending.own_bucket(one, x.principal), cost, None, x.principal.subject) for one in own]
-        return Asked(route, tuple(demands))
+        shadowed = {limit.quota for limit in route.limits if Mode.SHADOW in (limit.mode, route.mode)}
+        shadowed |= set(own) if route.mode is Mode.SHADOW else set()
+        tried = tuple(demand for demand in demands if demand.quota in shadowed)
+        taken = spending.narrow(tuple(demand for demand in demands if demand.quota not in shadowed), x.factor)
+        return Asked(x, route, taken, tried, refusal)
 
-    async def _identify(self, entries: dict[str, str], route: Route, now: float) -> Exchange:
-        """Say who is counted: a key is looked up, anything else is Envoy's word."""
+    async def _identify(self, entries: dict[str, str], route: Route, now: float) -> tuple[Exchange, Deny | None]:
+        """Say who is counted, and how that caller stands: a key is looked up, anything else is Envoy's word."""
         key = entries.get("key", "")
         name = "authorization" if " " in key else "x-api-key"
         headers = Headers([(name, key)] if key else ())
         request = Request(self._new_id(now), "", None, "", headers, entries.get("remote_address", ""), now)
         x = self._house.engine.open(request)
         x.route = route
-        if key:
-            await self._house.driver.run(stages.authenticate(x, route))  # who it does not know is counted by address
-        elif entries.get("subject"):
-            x.principal = Principal(entries["subject"], entries.get("tenant") or None)
-        return x
+        run = self._house.driver.run
+        blocked: Deny | None = None
+        try:
+            if key:
+                await run(stages.authenticate(x, route))  # who it does not know is counted by address
+            elif entries.get("subject"):
+                x.principal = Principal(entries["subject"], entries.get("tenant") or None)
+            if route.throttle is not None:
+                blocked = await run(stages.standing(x, route))
+        except Exception as error:  # noqa: BLE001  whatever a store raises is met by `on_error`, as in the engine
+            return x, self._fail(x, route, error)
+        if blocked is not None and route.throttle is not None and Mode.SHADOW in (route.mode, route.throttle.mode):
+            x.shadowed.append(blocked)
+            blocked = None
+        return x, blocked
+
+    @staticmethod
+    def _fail(x: Exchange, route: Route, error: Exception) -> Deny | None:
+        detail = describe(error)
+        x.unscanned.append(f"limits ({detail})")
+        if route.on_error is OnError.ALLOW:
+            return None
+        return Deny(Reason.UNAVAILABLE, "rate limit service", detail, retry_after_s=1)
 
     async def _take(self, asked: list[Asked], now: float) -> pb.RateLimitResponse:
-        merged: dict[str, Demand] = {}
-        for demand in [demand for one in asked for demand in one.demands]:
-            before = merged.get(demand.key)
-            merged[demand.key] = demand if before is None else demand._replace(cost=demand.cost + before.cost)
-        demands = tuple(merged.values())
-        if not demands:
-            return pb.RateLimitResponse(overall_code=OK, statuses=[pb.RateLimitResponse.DescriptorStatus(code=OK)])
+        """Take what all descriptors ask for, and record it as what becomes of the one that is refused, or the first."""
+        began = self._house.clock()
+        blocked = next((one for one in asked if one.refusal is not None), None)
+        if blocked is not None and blocked.refusal is not None:
+            met, refusal, answer = blocked, blocked.refusal, self._refuse(blocked.refusal, now)
+        else:
+            met, refusal, answer = await self._count(asked, now)
+        met.x.decision = refusal or Allow(None)
+        status = 200 if refusal is None else refusal.reason.status
+        self._house.finish(met.x, status, Timing(self._house.clock() - began, 0.0), 0)
+        return answer
+
+    async def _count(self, asked: list[Asked], now: float) -> tuple[Asked, Deny | None, pb.RateLimitResponse]:
+        demands = _merge([demand for one in asked for demand in one.demands])
+        taken = Taken(())
         try:
-            taken: Taken = await self._house.driver.run(ask(TakeQuota(demands)))
-        except Exception as error:  # noqa: BLE001  whatever a store raises is met by `on_error`, as in the engine
+            if demands:
+                taken = await self._house.driver.run(ask(TakeQuota(demands)))
+            if taken.refused is None:
+                for one in asked:
+                    await self._try(one)
+        except Exception as error:  # noqa: BLE001  the same
             log.error("limits cannot be counted: %s", type(error).__name__)
-            if all(one.route.on_error is OnError.ALLOW for one in asked):
-                return pb.RateLimitResponse(overall_code=OK)
-            return self._refuse(NOT_MINE, now)
+            refusals = [(one, self._fail(one.x, one.route, error)) for one in asked]
+            met, refusal = next((said for said in refusals if said[1] is not None), refusals[0])
+            fine = pb.RateLimitResponse(overall_code=OK)
+            return met, refusal, fine if refusal is None else self._refuse(NOT_MINE, now)
+        if not demands:
+            fine = pb.RateLimitResponse.DescriptorStatus(code=OK)
+            return asked[0], None, pb.RateLimitResponse(overall_code=OK, statuses=[fine for _ in asked])
+        refusal = None if taken.refused is None else _over(taken)
+        answer = pb.RateLimitResponse(overall_code=OK) if refusal is None else self._refuse(refusal, now)
         fields = quota_writer(tuple(demand.quota for demand in demands))(taken)
-        answer = pb.RateLimitResponse(overall_code=OK) if taken.refused is None else self._refuse(_over(taken), now)
         answer.response_headers_to_add.extend(_header(*field) for field in fields)
         standing = {demand.key: level for demand, level in zip(demands, taken.levels, strict=True)}
         answer.statuses.extend(_status(one, standing, taken) for one in asked)
-        return answer
+        met = next((one for one in asked if any(demand.quota == taken.refused for demand in one.demands)), asked[0])
+        met.x.taken = taken
+        return met, refusal, answer
+
+    async def _try(self, one: Asked) -> None:
+        """Count in shadow, each quota by itself, and note what would have been refused."""
+        for demand in one.tried:
+            taken: Taken = await self._house.driver.run(ask(TakeQuota((demand,))))
+            if taken.refused is not None:
+                one.x.shadowed.append(_over(taken))
 
     def _refuse(self, refusal: Deny, now: float) -> pb.RateLimitResponse:
         answer = pb.RateLimitResponse(overall_code=OVER_LIMIT, raw_body=problem(refusal, self._new_id(now)))
         fields = [("content-type", MEDIA_TYPE), *problem_headers(refusal)]
         answer.response_headers_to_add.extend(_header(*field) for field in fields)
         return answer
+
+
+def _merge(demands: list[Demand]) -> tuple[Demand, ...]:
+    """Ask each bucket once, for all that is asked of it."""
+    merged: dict[str, Demand] = {}
+    for demand in demands:
+        before = merged.get(demand.key)
+        merged[demand.key] = demand if before is None else demand._replace(cost=demand.cost + before.cost)
+    return tuple(merged.values())
 
 
 def _is_nameless(quota: Quota, x: Exchange) -> bool:

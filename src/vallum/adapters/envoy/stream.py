@@ -222,8 +222,7 @@ class Stream:
         wanted = [(":path", base_path(upstream) + target), *upstream.headers, *fields]
         present = [field for field in self.request.fields if field[0] not in OF_ENVOY]
         common = CommonResponse(header_mutation=amend(present, wanted))
-        # Envoy chose its route by the target as it was spelled: if we read another one, it must choose again.
-        common.clear_route_cache = target != self.request.value(":path")
+        common.clear_route_cache = True  # it was chosen by a head that the policy had not judged
         await self._write_head(self.request, common)
         if isinstance(body, bytes):
             await self._write_end(self.request, body)

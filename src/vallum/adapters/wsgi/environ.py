@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from vallum.adapters.reception import Head
 from vallum.core.exchange import Headers
+from vallum.core.target import SAFE
 
 if TYPE_CHECKING:
     from vallum.adapters.app import Asked
@@ -66,7 +68,7 @@ def write_environ(environ: Environ, asked: Asked, x: Exchange, body: Any) -> Env
     given["QUERY_STRING"] = x.request.query
     for name in RAW_TARGETS:
         if name in environ:
-            given[name] = asked.target
+            given[name] = quote(mount, safe=SAFE) + asked.target
     host = x.request.headers.get("host")
     if host is not None:
         given["HTTP_HOST"] = host

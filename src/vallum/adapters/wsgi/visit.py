@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vallum.adapters.app import App
 from vallum.adapters.conduct import Conversation
-from vallum.adapters.reception import length_of
+from vallum.adapters.reception import length_of, malformed
 from vallum.adapters.turns import Turns
 from vallum.adapters.wsgi.client import Body, Client
 from vallum.adapters.wsgi.environ import read_head, write_environ
@@ -65,8 +65,10 @@ class Visit:
         head = read_head(environ)
         request, fault = reception.receive(head)
         length = None if fault is not None else length_of(head.headers)
-        if length is None and not (has_body(head.headers) or environ.get("wsgi.input_terminated")):
-            length = 0  # no server says where such a body ends
+        if length is None and not environ.get("wsgi.input_terminated"):
+            length = 0  # nobody says where such a body ends
+            if has_body(head.headers):
+                fault = fault or malformed("a body in chunks, from a server that does not undo them")
         self._body = Body(environ["wsgi.input"], length)
         self._client = Client(head.method, self._body)
         self._service = App()

@@ -90,7 +90,10 @@ def hash_grams(data: NDArray[np.uint8]) -> Grams:
     """Return the features of at most MOST_BYTES of folded text, no less than five, with a space at either end."""
     size = len(data)
     codes = data.astype(np.uint32)
-    edges = np.flatnonzero(np.diff(_IS_WORD[data]))
+    is_word = _IS_WORD[data]
+    edges = (is_word[1:] != is_word[:-1]).nonzero()[
+        0
+    ]  # flatnonzero and diff say the same, and cost three times as much
     starts, ends = edges[::2] + 1, edges[1::2] + 1
     count = len(starts)
     slots = np.empty(2 * size - 7 + 8 * count, dtype=np.uint32)
@@ -108,7 +111,7 @@ def hash_grams(data: NDArray[np.uint8]) -> Grams:
     np.multiply(run, _SALT5, out=slots[size - 3 : at])
     words = _hash_words(codes, starts, ends)
     kinds = _KIND_OF.take(words >> _KIND_SHIFT)
-    known = np.flatnonzero(kinds)
+    known = kinds.nonzero()[0]
     hashes = np.concatenate((*_kin(words), *_kin(_name_kinds(kinds[known], known))))
     np.multiply(hashes, _SPREAD, out=slots[at : at + len(hashes)])
     slots = slots[: at + len(hashes)]
@@ -134,7 +137,7 @@ def _kin(words: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], ...]:
 def _name_kinds(kinds: NDArray[np.uint8], places: NDArray[np.intp]) -> NDArray[np.uint32]:
     """Return a number for each kind; it tells as well whether much stands between a word and the known one before."""
     names = kinds.astype(np.uint32)
-    names[1:] += (np.diff(places) > _NEAR).astype(np.uint32) << np.uint32(8)
+    names[1:] += (places[1:] - places[:-1] > _NEAR).astype(np.uint32) << np.uint32(8)
     names *= _KIND_SALT
     names ^= names >> _MIX
     return names

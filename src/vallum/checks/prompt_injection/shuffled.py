@@ -73,16 +73,17 @@ class Shuffled(NamedTuple):
 def find_shuffled(raw: bytes) -> list[Shuffled]:
     """Return the words, at most MOST, that have the letters of a key word, its ends in place, and are none."""
     letters = _LETTERS[np.frombuffer(raw, dtype=np.uint8)]
-    edges = np.flatnonzero(np.diff(letters != 0))
+    is_letter = letters != 0
+    edges = (is_letter[1:] != is_letter[:-1]).nonzero()[0]
     starts, ends = edges[::2] + 1, edges[1::2]
-    sums = np.cumsum(letters, dtype=np.uint32)
+    sums = letters.cumsum(dtype=np.uint32)
     totals = sums[ends] - sums[starts - 1]
-    likely = np.flatnonzero(_IS_KEY[_slots(totals, letters[starts], letters[ends])] & (ends - starts > 2))
+    likely = (_IS_KEY[_slots(totals, letters[starts], letters[ends])] & (ends - starts > 2)).nonzero()[0]
     starts, ends = starts[likely], ends[likely]
     if len(likely):
         # Of a flood of plain key words none is looked at: they are told by a sum that minds the order.
         order = _order(letters, starts, ends, totals[likely])
-        mixed = np.flatnonzero(_PLAIN.take(np.searchsorted(_PLAIN, order), mode="clip") != order)[:MOST]
+        mixed = (_PLAIN.take(_PLAIN.searchsorted(order), mode="clip") != order).nonzero()[0][:MOST]
         starts, ends = starts[mixed], ends[mixed]
     found = []
     for start, end in zip(starts.tolist(), (ends + 1).tolist(), strict=True):
@@ -99,7 +100,7 @@ def _slots(totals: Letters, first: Letters, last: Letters) -> Letters:
 
 
 def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp], totals: Letters) -> Letters:
-    places = np.cumsum(letters * np.arange(len(letters), dtype=np.uint32), dtype=np.uint32)
+    places = (letters * np.arange(len(letters), dtype=np.uint32)).cumsum(dtype=np.uint32)
     order: Letters = places[ends] - places[starts - 1] - starts.astype(np.uint32) * totals
     return order
 

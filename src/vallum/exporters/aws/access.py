@@ -19,9 +19,10 @@ from vallum.authenticators.minted import MintedConfig
 from vallum.authenticators.mtls import MtlsConfig
 from vallum.authenticators.oauth2 import OAuth2Config
 from vallum.core.quota import Per
-from vallum.exporters.aws.notation import GetAtt, Noted, Ref, Sub
+from vallum.exporters.aws.notation import GetAtt, Ref, Sub
 from vallum.exporters.export import Kind
 from vallum.exporters.features import Feature
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

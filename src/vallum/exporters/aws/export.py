@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vallum.exporters.aws import access, firewall, methods, plans, refusals, routing, rules, stage
 from vallum.exporters.aws.answers import ANSWERS, answer_routes
-from vallum.exporters.aws.notation import Noted, plain, write
+from vallum.exporters.aws.notation import plain, write
 from vallum.exporters.aws.template import Template
 from vallum.exporters.export import Export, ExportError
 from vallum.exporters.features import Feature
 from vallum.exporters.finding import Found, find_features, list_losses
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
 
 FILE = "cloudformation.yaml"
 HEAD = """\
-# AWS CloudFormation: a REST API and a web ACL, written by `vallum export {name}`.
-# What the policy says and this cannot, the command tells: read it before you rely on this.
-# There are no secrets in it.  Deploy it with
-#   aws cloudformation deploy --template-file {file} --stack-name NAME --parameter-overrides ...
-
+AWS CloudFormation: a REST API and a web ACL, written by `vallum export {name}`.
+What the policy says and this cannot, the command tells: read it before you rely on this.
+There are no secrets in it.  Deploy it with
+  aws cloudformation deploy --template-file {file} --stack-name NAME --parameter-overrides ...
 """
 
 
@@ -50,7 +50,7 @@ class Aws:
         faults = rules.faults(plain(document))
         if faults:
             raise ExportError("the template would not hold: " + "; ".join(faults))
-        text = HEAD.format(name=self.name, file=FILE) + write(document)
+        text = write(document, HEAD.format(name=self.name, file=FILE))
         special = {Found(*place): answer for place, answer in template.special.items()}
         return Export({FILE: text}, list_losses(find_features(config), ANSWERS, special))
 

@@ -9,13 +9,14 @@ from vallum.core.decision import Reason
 from vallum.core.policy import Mode
 from vallum.exporters.aws import capacity
 from vallum.exporters.aws.made_rules import DETECTORS, made_rules
-from vallum.exporters.aws.notation import GetAtt, Noted, Sub, plain
+from vallum.exporters.aws.notation import GetAtt, Sub, plain
 from vallum.exporters.aws.pointers import text_places
 from vallum.exporters.aws.refusals import body
 from vallum.exporters.aws.scope import limited
 from vallum.exporters.aws.statements import INSPECTED_BYTES, Rewriter
 from vallum.exporters.export import ExportError
 from vallum.exporters.features import Feature
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from vallum.config.model.web_acl import RuleConfig
@@ -79,7 +80,7 @@ def _inspected(template: Template, listed: list[Entry]) -> str:
 def _price(units: int) -> str:
     text = f"Capacity: {units} WCU of {capacity.MOST} at the most."
     if units > capacity.INCLUDED:
-        text += f"  WARNING: AWS charges every request for more than {capacity.INCLUDED}."
+        text += f" WARNING: AWS charges every request for more than {capacity.INCLUDED}."
     return text
 
 

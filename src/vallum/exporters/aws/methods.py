@@ -16,11 +16,12 @@ from vallum.core.decision import Reason
 from vallum.core.policy import Mode
 from vallum.exporters.aws.access import access
 from vallum.exporters.aws.draft4 import converted
-from vallum.exporters.aws.notation import NOTHING, Function, GetAtt, If, Noted, Ref, Resolved, Sub
+from vallum.exporters.aws.notation import NOTHING, Function, GetAtt, If, Ref, Resolved, Sub
 from vallum.exporters.aws.refusals import body
 from vallum.exporters.aws.routing import GREEDY
 from vallum.exporters.export import Kind
 from vallum.exporters.features import Feature
+from vallum.exporters.yaml_text import Noted
 from vallum.presets import PRESETS
 
 if TYPE_CHECKING:

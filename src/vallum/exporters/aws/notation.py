@@ -1,27 +1,21 @@
-"""YAML as CloudFormation reads it: values, intrinsic functions and comments.
+"""YAML as CloudFormation reads it: values and intrinsic functions.
 
-Rule 1: a text of the policy is a double-quoted scalar unless every reader takes it for the same plain word.
-Rule 2: nothing of the policy is a reference: what CloudFormation would expand (`${`) is escaped, and what it would
-        expand and cannot be escaped (`{{resolve:`) is refused.
-Rule 3: a comment is one line, whatever is in it.
+Rule: nothing of the policy is a reference: what CloudFormation would expand (`${`) is escaped, and what it would expand
+      and cannot be escaped (`{{resolve:`) is refused.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.exporters.export import ExportError
+from vallum.exporters.yaml_text import quote, strip, write_scalar, write_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
-PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*(?:::[A-Za-z0-9]+)*")
-# What readers of YAML 1.1 or 1.2 take for something else than a text.
-NO_WORDS = frozenset("y yes n no on off true false null none".split())
 DYNAMIC = re.compile(r"\{\{\s*resolve\s*:", re.IGNORECASE)
-ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 class Ref(NamedTuple):
@@ -58,13 +52,6 @@ class Function(NamedTuple):
     arguments: list[Any]
 
 
-class Noted(NamedTuple):
-    """A value, and why it is there."""
-
-    value: Any
-    comment: str
-
-
 class Resolved(NamedTuple):
     """`!Sub` of a text that CloudFormation shall resolve: the only way to a secret."""
 
@@ -80,10 +67,13 @@ def literal(text: str) -> str:
     return text.replace("${", "${!")
 
 
-def plain(value: Any) -> Any:
-    """Return a value as readers of JSON templates know it, without comments."""
-    if isinstance(value, Noted):
-        return plain(value.value)
+def plain(document: Any) -> Any:
+    """Return a document as readers of JSON templates know it, without comments."""
+    return strip(document, _long)
+
+
+def _long(value: Any) -> Any:
+    """Return a function in its long form."""
     if isinstance(value, Ref):
         return {"Ref": value.name}
     if isinstance(value, Sub | Resolved):
@@ -94,119 +84,34 @@ def plain(value: Any) -> Any:
         return {"Fn::If": [value.condition, plain(value.then), plain(value.otherwise)]}
     if isinstance(value, Function):
         return {LONG_NAMES[value.name]: [plain(item) for item in value.arguments]}
-    if isinstance(value, Mapping):
-        return {name: plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
     return value
 
 
-def write(document: Mapping[str, Any]) -> str:
+def write(document: Mapping[str, Any], head: str = "") -> str:
     """Write a document, its members in their order.  Raises ExportError for a text that cannot be kept a text."""
-    return "\n".join(_mapping(document, "", top=True)) + "\n"
+    return write_yaml(document, head, scalar)
 
 
-def comment(text: str, indent: str = "") -> str:
-    """Return a comment of one line."""
-    words = "".join([sign if sign.isprintable() else " " for sign in text])
-    return f"{indent}# {' '.join(words.split())}"
+def scalar(value: Any) -> str:
+    """Write a scalar, or a function in its short form."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Ref):
+        return f"!Ref {value.name}"
+    if isinstance(value, GetAtt):
+        return f"!GetAtt {value.name}.{value.attribute}"
+    if isinstance(value, Sub):
+        return f"!Sub {_text(value.text)}"
+    if isinstance(value, Resolved):
+        return f"!Sub {quote(value.text)}"
+    if isinstance(value, If):
+        return f"!If [{', '.join(map(scalar, value))}]"
+    if isinstance(value, Function):
+        return f"!{value.name} [{', '.join(map(scalar, value.arguments))}]"
+    return write_scalar(value)
 
 
-def quoted(text: str) -> str:
-    """Return a text as a scalar."""
+def _text(text: str) -> str:
     if DYNAMIC.search(text):
         raise ExportError(f"{text[:60]!r} would be resolved by CloudFormation: take '{{{{resolve:' out of the policy")
-    if PLAIN.fullmatch(text) and text.lower() not in NO_WORDS:
-        return text
-    if '"' in text and "'" not in text and text.isascii() and text.isprintable():
-        return f"'{text}'"  # documents in JSON, without a backslash before every quote
-    return _double_quoted(text)
-
-
-def _double_quoted(text: str) -> str:
-    return '"' + "".join([_escaped(sign) for sign in text]) + '"'
-
-
-def _escaped(sign: str) -> str:
-    if sign in ESCAPES:
-        return ESCAPES[sign]
-    if sign.isprintable() and ord(sign) < 0xD800:
-        return sign
-    return f"\\u{ord(sign):04x}" if ord(sign) < 0x10000 else f"\\U{ord(sign):08x}"
-
-
-def _mapping(value: Mapping[str, Any], indent: str, *, top: bool = False) -> Iterator[str]:
-    for index, (name, item) in enumerate(value.items()):
-        held = item
-        if top and index:
-            yield ""
-        if isinstance(held, Noted):
-            yield comment(held.comment, indent)
-            held = held.value
-        yield from _member(f"{indent}{quoted(name)}:", held, indent)
-
-
-def _member(head: str, item: Any, indent: str) -> Iterator[str]:
-    """Write what follows a name or a dash."""
-    short = _short(item)
-    if short is not None:
-        yield f"{head} {short}"
-        return
-    if isinstance(item, Mapping):
-        yield head
-        yield from _mapping(item, f"{indent}  ")
-    else:
-        yield head
-        yield from _list(item, f"{indent}  ")
-
-
-def _list(items: list[Any], indent: str) -> Iterator[str]:
-    for item in items:
-        held = item
-        if isinstance(held, Noted):
-            yield comment(held.comment, indent)
-            held = held.value
-        if isinstance(held, Mapping) and held:
-            lines = list(_mapping(held, f"{indent}  "))
-            first = next(index for index, line in enumerate(lines) if not line.lstrip().startswith("# "))
-            yield from (f"{indent}{line.lstrip()}" for line in lines[:first])
-            yield f"{indent}- {lines[first].lstrip()}"
-            yield from lines[first + 1 :]
-        else:
-            yield from _member(f"{indent}-", held, indent)
-
-
-def _short(item: Any) -> str | None:
-    """Return what fits on the line of its name."""
-    if isinstance(item, Ref | GetAtt | Sub | Resolved | If | Function):
-        return _call(item)
-    if isinstance(item, str):
-        return quoted(item)
-    if item is None or isinstance(item, int | float):
-        return _number(item)
-    if not item:
-        return "{}" if isinstance(item, Mapping) else "[]"
-    return None
-
-
-def _call(item: Ref | GetAtt | Sub | Resolved | If | Function) -> str:
-    """Write a function in its short form."""
-    if isinstance(item, Ref):
-        return f"!Ref {item.name}"
-    if isinstance(item, GetAtt):
-        return f"!GetAtt {item.name}.{item.attribute}"
-    if isinstance(item, Sub):
-        return f"!Sub {quoted(item.text)}"
-    if isinstance(item, Resolved):
-        return f"!Sub {_double_quoted(item.text)}"
-    name, items = ("If", list(item)) if isinstance(item, If) else (item.name, item.arguments)
-    return f"!{name} [{', '.join([_short(one) or '{}' for one in items])}]"
-
-
-def _number(item: float | None) -> str:
-    """Write a number, a truth value or nothing."""
-    if item is None or isinstance(item, bool):
-        return {None: "null", True: "true", False: "false"}[item]
-    if isinstance(item, int):
-        return str(item)
-    return f"{item:.6f}".rstrip("0").rstrip(".") if item == round(item, 6) else f"{item:.17e}"
+    return write_scalar(text)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vallum.core.policy import Mode
 from vallum.core.quota import Per, Strategy
 from vallum.exporters.aws.access import needs_keys
-from vallum.exporters.aws.notation import Noted, Ref
+from vallum.exporters.aws.notation import Ref
 from vallum.exporters.export import Kind
 from vallum.exporters.features import Feature
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from vallum.core.decision import Reason
 from vallum.core.problem import TYPES
-from vallum.exporters.aws.notation import Noted, Ref
+from vallum.exporters.aws.notation import Ref
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from vallum.exporters.aws.template import Template

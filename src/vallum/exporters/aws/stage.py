@@ -10,7 +10,8 @@ import json
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from vallum.exporters.aws.notation import GetAtt, Noted, Ref, Sub, plain
+from vallum.exporters.aws.notation import GetAtt, Ref, Sub, plain
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from vallum.exporters.aws.template import Template

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from vallum.exporters.aws.notation import Noted
 from vallum.exporters.export import Answer, Kind
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

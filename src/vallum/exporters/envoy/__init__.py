@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vallum.exporters.address import read_address
-from vallum.exporters.commented import Said, write_yaml
 from vallum.exporters.envoy.answers import ASKING, NATIVE
 from vallum.exporters.envoy.asking import asked_filters, asked_routes, asking_losses
 from vallum.exporters.envoy.clusters import upstream_clusters, vallum_cluster
@@ -19,6 +18,7 @@ from vallum.exporters.envoy.listener import listener, overload
 from vallum.exporters.envoy.native import key_files, key_set_clusters, native_filters, native_losses, native_routes
 from vallum.exporters.export import Export
 from vallum.exporters.finding import find_features, list_losses
+from vallum.exporters.yaml_text import Noted, write_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ class Envoy:
     """Writes a policy for Envoy: one that asks Vallum, at the address `vallum`, or a `native` one."""
 
     native: bool = False
-    vallum: str = "127.0.0.1:9191"
+    vallum: str = "127.0.0.1:9002"
     folder: str = "/etc/envoy"  # where the files lie that hold what is secret
 
     @property
@@ -75,7 +75,7 @@ class Envoy:
 def _bootstrap(config: Config, door: dict[str, Any], clusters: list[Any], head: str) -> str:
     tree = {
         "node": {"id": "vallum", "cluster": "vallum"},
-        "overload_manager": Said("listen.max_connections", overload(config)),
+        "overload_manager": Noted(overload(config), "listen.max_connections"),
         "static_resources": {"listeners": [door], "clusters": clusters},
     }
     return write_yaml(tree, head)

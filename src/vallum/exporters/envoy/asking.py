@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vallum.exporters.address import read_url
-from vallum.exporters.commented import Said
 from vallum.exporters.envoy.clusters import VALLUM
 from vallum.exporters.envoy.routes import match, route_table
 from vallum.exporters.envoy.types import seconds, typed
 from vallum.exporters.export import Answer, ExportError, Kind
 from vallum.exporters.features import Feature
 from vallum.exporters.paths import overlap
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def _entry(config: Config, route: Route, base: str) -> dict[str, Any]:
     wait_s = 0.0 if upstream.concurrency is None else upstream.concurrency.wait_s
     goes = {
         "cluster": route.upstream.name,
-        "timeout": Said("a stream may last; what is bounded is silence, and by Vallum first", "0s"),
+        "timeout": Noted("0s", "a stream may last; what is bounded is silence, and by Vallum first"),
         "idle_timeout": seconds(upstream.timeout_s + wait_s + LATER_S),
     }
     return {"name": route.name, "match": match(route, base=base), "route": goes}
@@ -74,10 +74,9 @@ def asked_filters() -> list[Any]:
     asking = typed(
         "filters.http.ext_proc.v3.ExternalProcessor",
         grpc_service={"envoy_grpc": {"cluster_name": VALLUM}},
-        failure_mode_allow=Said("without Vallum nothing passes", False),
+        failure_mode_allow=Noted(False, "without Vallum nothing passes"),
         status_on_error={"code": "ServiceUnavailable"},
-        processing_mode=Said(
-            "the one mode that Vallum takes: it holds bodies itself, and event streams stay live",
+        processing_mode=Noted(
             {
                 "request_header_mode": "SEND",
                 "request_body_mode": DUPLEX,
@@ -86,12 +85,13 @@ def asked_filters() -> list[Any]:
                 "response_body_mode": DUPLEX,
                 "response_trailer_mode": "SEND",
             },
+            "the one mode that Vallum takes: it holds bodies itself, and event streams stay live",
         ),
-        request_attributes=Said("whose connection it is", ["source.address"]),
-        response_attributes=Said("whether the service answered, or Envoy for it", ["response.code_details"]),
-        mutation_rules=Said(
-            "Vallum writes the path, and removes what clients send as x-envoy-*",
+        request_attributes=Noted(["source.address"], "whose connection it is"),
+        response_attributes=Noted(["response.code_details"], "whether the service answered, or Envoy for it"),
+        mutation_rules=Noted(
             {"allow_all_routing": True, "allow_envoy": True},
+            "Vallum writes the path, and removes what clients send as x-envoy-*",
         ),
     )
     return [{"name": "envoy.filters.http.ext_proc", "typed_config": asking}, ROUTER]

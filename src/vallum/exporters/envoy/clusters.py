@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vallum.exporters.address import Place, read_url
-from vallum.exporters.commented import Said
 from vallum.exporters.envoy.types import seconds, typed
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from vallum.config.model import Config, UpstreamConfig
@@ -36,17 +36,16 @@ def cluster(name: str, place: Place, **more: Any) -> dict[str, Any]:
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]},
     }
     if place.tls:
-        written["transport_socket"] = Said("its certificate is verified, and must be of this name", _tls(place))
+        written["transport_socket"] = Noted(_tls(place), "its certificate is verified, and must be of this name")
     return written
 
 
-def vallum_cluster(place: Place) -> Said:
+def vallum_cluster(place: Place) -> Noted:
     """Return the cluster of the service that decides."""
     http2 = {
         PROTOCOLS: {"@type": f"type.googleapis.com/{PROTOCOLS}", "explicit_http_config": {"http2_protocol_options": {}}}
     }
-    return Said(
-        "What decides: `vallum envoy` with the same policy file.  Beside Envoy, on loopback: it is told credentials.",
+    return Noted(
         cluster(
             VALLUM,
             place,
@@ -54,6 +53,7 @@ def vallum_cluster(place: Place) -> Said:
             typed_extension_protocol_options=http2,
             circuit_breakers=_breakers(100_000),
         ),
+        "What decides: `vallum envoy` with the same policy file.  Beside Envoy, on loopback: it is told credentials.",
     )
 
 
@@ -62,7 +62,7 @@ def _upstream(name: str, upstream: UpstreamConfig) -> Any:
     more: dict[str, Any] = {}
     if bound is not None:
         why = f"upstreams.{name}.concurrency: what is over it is refused with 503 at once; Envoy has no queue for it"
-        more["circuit_breakers"] = Said(why, _breakers(bound.max))
+        more["circuit_breakers"] = Noted(_breakers(bound.max), why)
     return cluster(name, read_url(name, upstream.url), **more)
 
 

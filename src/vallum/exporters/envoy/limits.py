@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from vallum.core.policy import Mode
 from vallum.core.quota import Per, Quota, Strategy
-from vallum.exporters.commented import Said
 from vallum.exporters.envoy.types import seconds, typed
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from vallum.core.policy import Limit, Route
@@ -43,7 +43,7 @@ def route_limits(route: Route, caller: str | None, cost: int) -> dict[str, Any]:
         filter_enabled={"default_value": WHOLE},
         filter_enforced={"default_value": WHOLE},
         **({"enable_x_ratelimit_headers": "DRAFT_VERSION_03"} if route.shows_quotas else {}),
-        token_bucket=Said("of requests that none of the buckets below would count: there are none", NOBODYS),
+        token_bucket=Noted(NOBODYS, "of requests that none of the buckets below would count: there are none"),
         always_consume_default_token_bucket=False,
         max_dynamic_descriptors=CALLERS_MAX,
         rate_limits=[{"actions": [_name(route, quota), *_whose(quota, caller)], **hits} for quota in limits],
@@ -64,7 +64,7 @@ def _whose(quota: Quota, caller: str | None) -> list[dict[str, Any]]:
     return [{"request_headers": {"header_name": caller, "descriptor_key": "caller"}}]
 
 
-def _bucket(route: Route, quota: Quota, caller: str | None) -> Said:
+def _bucket(route: Route, quota: Quota, caller: str | None) -> Noted:
     entries: list[dict[str, Any]] = [{"key": "quota", "value": f"{route.name}.{quota.name}"}]
     if quota.per not in SHARED:
         by_address = quota.per is Per.IP or caller is None
@@ -74,4 +74,4 @@ def _bucket(route: Route, quota: Quota, caller: str | None) -> Said:
         "tokens_per_fill": quota.limit,
         "fill_interval": seconds(quota.window_us / 1_000_000),
     }
-    return Said(f"{quota.limit} requests per {quota.window_s} s", {"entries": entries, "token_bucket": bucket})
+    return Noted({"entries": entries, "token_bucket": bucket}, f"{quota.limit} requests per {quota.window_s} s")

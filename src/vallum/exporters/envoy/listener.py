@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from vallum.exporters.address import read_address
-from vallum.exporters.commented import Said
 from vallum.exporters.envoy.clusters import BUFFER_BYTES
 from vallum.exporters.envoy.types import seconds, typed
 from vallum.exporters.export import ExportError
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from vallum.config.model import Config
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 CALLER = "x-vallum-caller"  # who is calling, between filters; from nobody else
 PATH_AS_IT_CAME = {
-    "normalize_path": Said("Vallum reads a path as it came, and refuses one that can be read in two ways", False),
+    "normalize_path": Noted(False, "Vallum reads a path as it came, and refuses one that can be read in two ways"),
     "merge_slashes": False,
     "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
 }
 PATH_RESOLVED = {
-    "normalize_path": Said("a path is matched in the one form in which it is forwarded", True),
+    "normalize_path": Noted(True, "a path is matched in the one form in which it is forwarded"),
     "merge_slashes": False,
     "path_with_escaped_slashes_action": "REJECT_REQUEST",
 }
@@ -73,8 +73,8 @@ def _tls(tls: TlsConfig, folder: str) -> dict[str, Any]:
         validation: dict[str, Any] = {"trusted_ca": _file(folder, tls.client_ca or "")}
         if tls.crl is not None:
             validation["crl"] = _file(folder, tls.crl)
-        common["validation_context"] = Said("whose client certificates are believed", validation)
-    required = Said("a client without a certificate does not get past the handshake", True)
+        common["validation_context"] = Noted(validation, "whose client certificates are believed")
+    required = Noted(True, "a client without a certificate does not get past the handshake")
     return typed(
         "transport_sockets.tls.v3.DownstreamTlsContext",
         common_tls_context=common,
@@ -100,7 +100,7 @@ def _manager(config: Config, routes: Any, filters: list[Any], *, asking: bool) -
         common_http_protocol_options={
             "idle_timeout": seconds(listen.idle_timeout_s),
             "max_headers_count": listen.max_headers,
-            "headers_with_underscores_action": Said(UNDERSCORES, "DROP_HEADER" if asking else "REJECT_REQUEST"),
+            "headers_with_underscores_action": Noted("DROP_HEADER" if asking else "REJECT_REQUEST", UNDERSCORES),
         },
         http_protocol_options={"allow_chunked_length": False},
         http2_protocol_options={
@@ -109,9 +109,9 @@ def _manager(config: Config, routes: Any, filters: list[Any], *, asking: bool) -
             "initial_connection_window_size": CONNECTION_WINDOW_BYTES,
         },
         request_headers_timeout=seconds(listen.header_timeout_s),
-        request_timeout=Said("for head and body to arrive; an answer may take longer", seconds(_arrival(config))),
+        request_timeout=Noted(seconds(_arrival(config)), "for head and body to arrive; an answer may take longer"),
         stream_idle_timeout=seconds(listen.write_timeout_s),
-        early_header_mutation_extensions=Said("fields that only filters here may write", [_forget(CALLER)]),
+        early_header_mutation_extensions=Noted([_forget(CALLER)], "fields that only filters here may write"),
         route_config=routes,
         http_filters=filters,
     )
@@ -123,7 +123,7 @@ def _arrival(config: Config) -> float:
 
 def _origin(config: Config) -> dict[str, Any]:
     if not config.trusted_proxies:
-        return {"use_remote_address": Said("whatever a client writes into X-Forwarded-For, it is the peer", True)}
+        return {"use_remote_address": Noted(True, "whatever a client writes into X-Forwarded-For, it is the peer")}
     networks = []
     for text in config.trusted_proxies:
         address, _, length = text.partition("/")
@@ -135,7 +135,7 @@ def _origin(config: Config) -> dict[str, Any]:
     )
     why = "trusted_proxies: from these X-Forwarded-For is believed, up to the last address that is not theirs"
     found = [{"name": "envoy.http.original_ip_detection.xff", "typed_config": detection}]
-    return {"original_ip_detection_extensions": Said(why, found)}
+    return {"original_ip_detection_extensions": Noted(found, why)}
 
 
 def _certificate(config: Config) -> dict[str, Any]:
@@ -143,8 +143,8 @@ def _certificate(config: Config) -> dict[str, Any]:
     if tls is None or tls.client_auth == "none":
         return {"forward_client_cert_details": "SANITIZE"}
     return {
-        "forward_client_cert_details": Said(
-            "written by Envoy alone: what a client sends is thrown away", "SANITIZE_SET"
+        "forward_client_cert_details": Noted(
+            "SANITIZE_SET", "written by Envoy alone: what a client sends is thrown away"
         ),
         "set_current_client_cert_details": {"cert": True, "subject": True, "uri": True, "dns": True},
     }

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from vallum.authenticators.api_key import ApiKeyConfig
 from vallum.authenticators.oauth2 import OAuth2Config
 from vallum.exporters.address import read_url, slug
-from vallum.exporters.commented import Said, write_yaml
 from vallum.exporters.envoy.answers import ASK, NATIVE
 from vallum.exporters.envoy.asking import ROUTER
 from vallum.exporters.envoy.blocks import BLOCKS, blocked
@@ -19,6 +18,7 @@ from vallum.exporters.envoy.routes import NOT_FOUND, action, entry, match, route
 from vallum.exporters.envoy.types import ROOT, typed
 from vallum.exporters.export import Answer, Kind
 from vallum.exporters.special import answer_at, left_out
+from vallum.exporters.yaml_text import Noted, write_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ def native_routes(config: Config, policy: Policy) -> dict[str, Any]:
     for route in policy.routes:
         if route.responder is not None:
             why = f"{route.name}: Vallum answers this itself, and is not here"
-            entries.append(Said(why, {"match": match(route), **_without_match(NOT_FOUND)}))
+            entries.append(Noted({"match": match(route), **_without_match(NOT_FOUND)}, why))
         else:
             entries += _entries(config, wanted[route.name], route)
     return route_table("", entries)
@@ -101,7 +101,7 @@ def native_filters(config: Config, policy: Policy, folder: str) -> list[Any]:
         providers = {name: _provider(name, settings) for name, settings in issuers.items()}
         rules = {name: {"provider_name": name} for name in issuers}
         filters.append(_off(JWT, "jwt_authn.v3.JwtAuthentication", providers=providers, requirement_map=rules))
-    filters += [Said(_KEYS_WHY, _keys(name, folder)) for name in _key_filters(config)]
+    filters += [Noted(_keys(name, folder), _KEYS_WHY) for name in _key_filters(config)]
     filters.append(_off(CALLERS, "rbac.v3.RBAC"))
     if any(is_counted(limit) for route in policy.routes for limit in route.limits):
         filters.append(_off(LIMITS, "local_ratelimit.v3.LocalRateLimit", stat_prefix="limits"))
@@ -146,7 +146,7 @@ def key_files(config: Config) -> dict[str, str]:
 def _key_file(name: str) -> str:
     api_key = typed(
         "filters.http.api_key_auth.v3.ApiKeyAuth",
-        credentials=Said("one for each caller, such as {key: ..., client: alice}", []),
+        credentials=Noted([], "one for each caller, such as {key: ..., client: alice}"),
         key_sources=[{"header": "x-api-key"}, {"header": "authorization"}],
         forwarding=FORWARDED,
     )
@@ -172,7 +172,7 @@ def _provider(name: str, settings: OAuth2Config) -> dict[str, Any]:
         "cache_duration": JWKS_LIFE,
     }
     if settings.jwks_uri is None:
-        source = Said("a guess: Envoy does not discover it; give the authenticator a jwks_uri", source)
+        source = Noted(source, "a guess: Envoy does not discover it; give the authenticator a jwks_uri")
     return {
         "issuer": settings.issuer,
         "audiences": [settings.audience],

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vallum.exporters.address import read_url
-from vallum.exporters.commented import Said
 from vallum.exporters.envoy.types import seconds
 from vallum.exporters.paths import excluded_expression, is_exact, literal, path_expression
+from vallum.exporters.yaml_text import Noted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +26,9 @@ def route_table(domains_why: str, routes: list[Any]) -> dict[str, Any]:
     host = {
         "name": "policy",
         "domains": ["*"],
-        "routes": [*routes, Said("what is not named does not exist", NOT_FOUND)],
+        "routes": [*routes, Noted(NOT_FOUND, "what is not named does not exist")],
     }
-    return {"name": "policy", "virtual_hosts": [Said(domains_why, host)] if domains_why else [host]}
+    return {"name": "policy", "virtual_hosts": [Noted(host, domains_why)] if domains_why else [host]}
 
 
 def match(
@@ -59,7 +59,7 @@ def action(config: Config, route: Route) -> dict[str, Any]:
     place = read_url(route.upstream.name, upstream.url)
     written: dict[str, Any] = {
         "cluster": route.upstream.name,
-        "timeout": Said("a stream may last; what is bounded is silence", "0s"),
+        "timeout": Noted("0s", "a stream may last; what is bounded is silence"),
         "idle_timeout": seconds(upstream.timeout_s),
     }
     if place.base:
@@ -72,9 +72,9 @@ def entry(name: str, match_: dict[str, Any], act: dict[str, Any], *, limit: int,
     return {"name": name, "match": match_, "route": act, "request_body_buffer_limit": max(1, limit), **more}
 
 
-def shut(name: str, match_: dict[str, Any], why: str) -> Said:
+def shut(name: str, match_: dict[str, Any], why: str) -> Noted:
     """Return an entry that takes requests and lets none of them through."""
-    return Said(why, {"name": name, "match": match_, "direct_response": {"status": 403}})
+    return Noted({"name": name, "match": match_, "direct_response": {"status": 403}}, why)
 
 
 def _not(expression: str) -> dict[str, Any]:

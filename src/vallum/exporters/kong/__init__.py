@@ -19,9 +19,10 @@ from vallum.exporters.finding import Found, find_features, list_losses
 from vallum.exporters.kong.access import admit, write_consumers
 from vallum.exporters.kong.answers import ANSWERS, KEPT, lost, nearly
 from vallum.exporters.kong.limits import PASSWORD, limit_route, read_counters
+from vallum.exporters.kong.notation import Reference, plain, scalar
 from vallum.exporters.kong.paths import write_excluded, write_path
 from vallum.exporters.kong.schema import find_faults
-from vallum.exporters.yaml_text import Noted, Reference, write_yaml
+from vallum.exporters.yaml_text import Noted, write_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -80,7 +81,7 @@ class _Writer:
         faults = find_faults(plain(document))
         if faults:
             raise ExportError("Kong would not take this export:\n" + "\n".join(faults))
-        return Export({FILE: write_yaml(document, [*HEAD, *self._needed()])}, losses)
+        return Export({FILE: write_yaml(document, "\n".join([*HEAD, *self._needed()]), scalar)}, losses)
 
     def _needed(self) -> Iterator[str]:
         if self._variables:
@@ -102,8 +103,8 @@ class _Writer:
             "retries": 0,
         }
         if url.scheme == "https":
-            notes = ("kong.conf: lua_ssl_trusted_certificate = system, or the authority of the service",)
-            service["tls_verify"] = Noted(True, notes)
+            note = "kong.conf: lua_ssl_trusted_certificate = system, or the authority of the service"
+            service["tls_verify"] = Noted(True, note)
         if url.username or url.password:
             self._special[Found(Feature.UPSTREAM_URL, f"upstreams.{name}.url")] = lost(
                 "The name and password in the address are left out.", "Send them by upstreams.NAME.headers."
@@ -153,7 +154,7 @@ class _Writer:
         written = {"name": route.name, **common, "paths": [write_path(route.match.path)]}
         written |= {"regex_priority": priority, "strip_path": False, "preserve_host": False}
         if self._routes[route.name].meter is not None:
-            written["response_buffering"] = Noted(False, ("Event streams pass as they come.",))
+            written["response_buffering"] = Noted(False, "Event streams pass as they come.")
         if plugins:
             written["plugins"] = plugins
         yield written
@@ -211,7 +212,7 @@ class _Writer:
             "  config: {version: draft4, allowed_content_types: [application/json], body_schema: ..}",
             f"  body_schema: {route.request.schema}",
         )
-        yield Noted(None, notes)
+        yield Noted(None, "\n".join(notes))
 
     def _removals(self, route: RouteConfig) -> Iterator[dict[str, Any]]:
         """Remove what may not leave, as far as Kong can name it."""
@@ -243,14 +244,8 @@ def _told(route: dict[str, Any], losses: Iterable[Loss]) -> Noted:
     """Say above a route what of the policy is not there."""
     within = f"routes.{route['name']}."
     mine = [loss for loss in losses if loss.kind is Kind.LOST and loss.where.startswith(within)]
-    gone = dict.fromkeys(_brief(loss, within) for loss in mine)
-    lines: list[str] = []
-    for feature in gone:
-        if lines and len(lines[-1]) + len(feature) < 100:
-            lines[-1] += f", {feature}"
-        else:
-            lines.append(feature)
-    return Noted(route, tuple(f"{'Lost here: ' if index == 0 else '  '}{line}" for index, line in enumerate(lines)))
+    gone = ", ".join(dict.fromkeys(_brief(loss, within) for loss in mine))
+    return Noted(route, gone and f"Lost here: {gone}")
 
 
 def _brief(loss: Loss, within: str) -> str:
@@ -272,16 +267,3 @@ def _names(upstreams: Iterable[str]) -> dict[str, str]:
 
 def _variable(*words: str) -> str:
     return "_".join(["DECK", *(re.sub(r"[^A-Z0-9]", "_", word.upper()) for word in words)])
-
-
-def plain(value: Any) -> Any:
-    """Return a document without its comments, and with references as they read once decK has put them in."""
-    if isinstance(value, Noted):
-        return plain(value.value)
-    if isinstance(value, Reference):
-        return f"{value.before}${value.variable}"
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [plain(inner) for inner in value if not (isinstance(inner, Noted) and inner.value is None)]
-    return value

@@ -38,8 +38,8 @@ CLOSED = {
     "name": "request-termination",
     "config": {"status_code": 503, "message": "This route takes credentials that are not checked here"},
 }
-MTLS_NOTE = ("Kong Enterprise, for client certificates: mtls-auth with the authority's id in config.ca_certificates",)
-OIDC_NOTE = ("Kong Enterprise: openid-connect checks audience and the issuer's own keys, and asks it about tokens",)
+MTLS_NOTE = "Kong Enterprise, for client certificates: mtls-auth with the authority's id in config.ca_certificates"
+OIDC_NOTE = "Kong Enterprise: openid-connect checks audience and the issuer's own keys, and asks it about tokens"
 
 
 class Access(NamedTuple):
@@ -61,21 +61,21 @@ def admit(route: RouteConfig, config: Config) -> Access:
         elif isinstance(one, AnonymousConfig):
             is_open = True
         elif isinstance(one, OAuth2Config):
-            notes += OIDC_NOTE
+            notes.append(OIDC_NOTE)
             if one.introspection is None:
                 plugins["jwt"] = JWT
         elif isinstance(one, MtlsConfig):
-            notes += MTLS_NOTE
-    notes = list(dict.fromkeys(notes))
+            notes.append(MTLS_NOTE)
+    note = "\n".join(dict.fromkeys(notes))
     if not plugins:
-        return Access([] if is_open else [Noted(CLOSED, tuple(notes))])
+        return Access([] if is_open else [Noted(CLOSED, note)])
     fallback = ANYBODY if is_open else NOBODY if len(plugins) > 1 else None
     written = [_plugin(name, settings, fallback) for name, settings in plugins.items()]
     if route.auth.scopes:
         # Any one group of `allow` is enough for Kong, so all scopes together are one group.
         group = "+".join(sorted(route.auth.scopes))
         written.append({"name": "acl", "config": {"allow": [group], "hide_groups_header": True}})
-    return Access([Noted(written[0], tuple(notes)), *written[1:]] if notes else written, fallback)
+    return Access([Noted(written[0], note), *written[1:]] if notes else written, fallback)
 
 
 def _plugin(name: str, settings: dict[str, Any], fallback: str | None) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def write_consumers(fallbacks: set[str]) -> list[Any]:
     consumers: list[Any] = []
     if NOBODY in fallbacks:
         refusal = {"name": "request-termination", "config": {"status_code": 401, "message": "Unauthorized"}}
-        notes = ("Requests in which no credential was found: refused.",)
-        consumers.append(Noted({"username": NOBODY, "plugins": [refusal]}, notes))
+        note = "Requests in which no credential was found: refused."
+        consumers.append(Noted({"username": NOBODY, "plugins": [refusal]}, note))
     if ANYBODY in fallbacks:
-        consumers.append(Noted({"username": ANYBODY}, ("Requests in which no credential was found: let in.",)))
+        consumers.append(Noted({"username": ANYBODY}, "Requests in which no credential was found: let in."))
     return consumers

@@ -16,7 +16,7 @@ from vallum.exporters.export import Answer
 from vallum.exporters.features import Feature
 from vallum.exporters.finding import Found
 from vallum.exporters.kong.answers import KEPT, lost
-from vallum.exporters.yaml_text import Reference
+from vallum.exporters.kong.notation import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from vallum.exporters.nginx.blocks import sets
 from vallum.exporters.nginx.limits import callers, find_fences
 from vallum.exporters.nginx.match import route_map
 from vallum.exporters.nginx.routes import location, upstreams
-from vallum.exporters.nginx.server import decide, refused, server
+from vallum.exporters.nginx.server import challenge, decide, refused, server
 from vallum.exporters.nginx.text import comment, file
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ MAIN = "vallum.conf"
 class Nginx:
     """Writes a policy for nginx, which asks Vallum at the address `vallum`."""
 
-    vallum: str = "127.0.0.1:9192"
+    vallum: str = "127.0.0.1:9003"
     folder: str = "/etc/nginx/vallum"  # where the files lie that hold what is secret
     name: str = "nginx"
 
@@ -71,6 +71,7 @@ class Nginx:
             route_map(policy.routes, names),
             [*callers(), *zones] if zones else [],
             sets(config),
+            challenge(),
             server(config, largest, places, self.folder),
         )
         found = find_features(config)

@@ -107,6 +107,7 @@ def _forward(config: Config, route: Route, wanted: RouteConfig, upstream: str) -
         "proxy_pass_request_headers off;",
         f"proxy_set_header Host {place.joined};",
         'proxy_set_header Connection "";',
+        "proxy_set_header X-Request-Id $vallum_request_id;",
         *(f"proxy_set_header {name.title()} $http_{_variable(name)};" for name in passed),
     ]
     if settings.headers:

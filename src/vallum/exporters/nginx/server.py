@@ -56,7 +56,7 @@ def decide(*, certificates: bool) -> list[str]:
             "location = /.vallum/decide",
             [
                 "internal;",
-                "proxy_pass http://vallum_decides/nginx;",
+                "proxy_pass http://vallum_decides/.vallum/decide;",
                 "proxy_http_version 1.1;",
                 "client_max_body_size 0;  # that of the route has been held already",
                 "proxy_pass_request_body off;",
@@ -67,6 +67,7 @@ def decide(*, certificates: bool) -> list[str]:
                 "proxy_set_header Host $http_host;",
                 "proxy_set_header X-Original-Method $request_method;",
                 "proxy_set_header X-Original-URI $request_uri;",
+                "proxy_set_header X-Original-Content-Length $http_content_length;",
                 "proxy_set_header X-Forwarded-Proto $scheme;",
                 "proxy_set_header X-Forwarded-For $remote_addr;",
                 *passed,
@@ -76,6 +77,11 @@ def decide(*, certificates: bool) -> list[str]:
 
 
 REFUSED = (400, 401, 402, 403, 404, 409, 411, 413, 414, 415, 422, 428, 429, 431, 500, 502, 503, 504)
+
+
+def challenge() -> list[str]:
+    """Return whose challenge is written by us: nginx hands on that of a 401 itself."""
+    return block("map $vallum_status $vallum_also", ["default $vallum_challenge;", '401 "";'])
 
 
 def refused() -> list[str]:
@@ -89,7 +95,7 @@ def refused() -> list[str]:
                 "default_type application/problem+json;",
                 "add_header Cache-Control no-store always;",
                 "add_header Retry-After $vallum_retry_after always;",
-                "add_header WWW-Authenticate $vallum_challenge always;",
+                "add_header WWW-Authenticate $vallum_also always;  # nginx hands on that of a 401 itself",
                 "add_header X-Request-ID $vallum_request_id always;",
                 *cases,
                 *comment("It did not answer: nothing passes without it."),

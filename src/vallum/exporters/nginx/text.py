@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from vallum.exporters.commented import plain
 from vallum.exporters.export import ExportError
+from vallum.exporters.yaml_text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ def block(head: str, lines: Iterable[str]) -> list[str]:
 
 def comment(*texts: str) -> list[str]:
     """Return lines that say why."""
-    return [f"# {plain(text)}".rstrip() for text in texts]
+    return [f"# {printable(text)}".rstrip() for text in texts]
 
 
 def file(*parts: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from vallum.signatures.patterns import Pattern, PatternSet
 from vallum.signatures.sql.comments import replace_comments
+from vallum.signatures.sql.openings import may_open
 from vallum.signatures.sql.tokens import WORDS, classify
 
 if TYPE_CHECKING:
@@ -120,15 +121,21 @@ def is_cued(text: str) -> bool:
 def judge(text: str, *, eager: bool = False) -> str | None:
     """Return the name of the first rule that the text obeys, or None."""
     for reading in _read(text):
-        letters = classify(reading)
-        for quote, _ in _QUOTES:
-            at = letters.find(quote)
-            if at >= 0 and (name := _judge_quoted(letters[:at], letters[at + 1 :])):
-                return name
-        if name := _first(BARE, _fold(letters)):
+        if (eager or may_open(reading)) and (name := obey(classify(reading), eager=eager)):
             return name
-        if eager and (name := _first(EAGER, _fold(letters)) or _first(EAGER, letters)):
+    return None
+
+
+def obey(letters: str, *, eager: bool = False) -> str | None:
+    """Return the name of the first rule that the letters of a text obey, or None."""
+    for quote, _ in _QUOTES:
+        at = letters.find(quote)
+        if at >= 0 and (name := _judge_quoted(letters[:at], letters[at + 1 :])):
             return name
+    if name := _first(BARE, _fold(letters)):
+        return name
+    if eager:
+        return _first(EAGER, _fold(letters)) or _first(EAGER, letters)
     return None
 
 

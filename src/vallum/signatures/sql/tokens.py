@@ -80,7 +80,7 @@ _FIRST = {
 
 # The classes of characters come first that are met most.  A word may hold dots, as a table's name does; a number may
 # have letters glued on, as in `1or 1=1`, which MySQL reads as two words.
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"[^\W\d][\w$]*(?:\.{1,2}[^\W\d][\w$]*){0,4}"
     r"|0x[0-9a-f]+|\d+(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+"
     r"|@{1,2}[\w$.]*|''?|\"\"?|``?|\u00b4|/\*!?\d{0,6}|\*/|--+|#>>?|&&|\|\||<=>|<>|!=|<=|>=|==|<<|>>|<@|@>|->>?|:=|!~|~\*"
@@ -94,7 +94,7 @@ def classify(text: str) -> str:
     find = _CLASS.get
     first = _FIRST.get
     return "".join(
-        [find(token) or first(token[:2]) or first(token[0]) or _rest(token) for token in _TOKEN.findall(text.lower())]
+        [find(token) or first(token[:2]) or first(token[0]) or _rest(token) for token in TOKEN.findall(text.lower())]
     )
 
 
