@@ -219,7 +219,8 @@ def print_hostile() -> None:
 
 def print_prompts(file: Path) -> None:
     """Print how many honest prompts are refused where prompts are searched."""
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    with file.open(encoding="utf-8") as lines:  # a text may hold other line ends than these
+        rows = [json.loads(line) for line in lines]
     texts = [row["text"] for row in rows if row["label"] == 0]
     for check in SEARCHING:
         refused = sum(check.inspect(Content({"text": text})) is not None for text in texts)

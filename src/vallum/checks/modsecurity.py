@@ -10,8 +10,8 @@ Config
     search`: whether what is said to the model is handed over as well.  `mode: enforce | shadow`.  Takes the extra
     `vallum[modsecurity]`; Debian's package `modsecurity-crs` has the Core Rule Set.
 Cost
-    With the Core Rule Set 3.3.4 at level 1, 3 to 6 ms a kilobyte of text and 2 to 3 s a megabyte: twenty times
-    `sqli` and `xss` together.  A refusal takes up to three times as long, to find its place.  The
+    With the Core Rule Set 3.3.4 at level 1, 2 to 6 ms a kilobyte of text and up to 14 s a megabyte: five to
+    twenty times `sqli` and `xss` together.  A refusal takes up to three times as long, to find its place.  The
     interpreter's lock is held meanwhile, so the worker serves nobody else.  12 MB a set of rules, each of which takes
     0.1 s to read.  Bound it by `request.max_bytes`.
 Misses
