@@ -1,6 +1,6 @@
 """SQL injection and cross-site scripting: what is found, taken amiss and paid, beside the Core Rule Set.
 
-    python bench/waf.py FILE [--held] [--without-crs] [--misses KIND]
+    python bench/waf.py FILE [--held] [--without-crs] [--prompts FILE] [--misses KIND]
 
 FILE holds the Core Rule Set's own regression tests, one request a line.  The other requests are ours: written before
 the detectors were tuned, and half of them looked at with `--held` alone.  The Core Rule Set runs in this process, by
@@ -22,16 +22,20 @@ from urllib.parse import unquote_plus, urlsplit
 import waf_honest
 import waf_requests
 from detection import PLAIN_HEADERS, request_content
+from vallum.checks.modsecurity import Modsecurity, ModsecurityConfig
 from vallum.checks.sqli import Sqli, SqliConfig
 from vallum.checks.xss import Xss, XssConfig
 from vallum.codecs.multipart import Multipart
+from vallum.config.rule_files import list_rules
 from vallum.core.content import Content
 from vallum.core.exchange import Headers
 from vallum.presets import PRESETS
 from vallum.signatures import find_sqli, find_xss
 from waf_requests import CHAT, Request
 
-CHECKS = (Sqli(SqliConfig()), Xss(XssConfig()))
+CHECKS: tuple[Any, ...] = (Sqli(SqliConfig()), Xss(XssConfig()))
+SEARCHING = (Sqli(SqliConfig(prompts="search")), Xss(XssConfig(prompts="search")))
+SETUP, RULES = Path("/etc/modsecurity/crs/crs-setup.conf"), Path("/usr/share/modsecurity-crs/rules")
 PASSAGES = PRESETS["openai.chat"].request.passages
 PLACES_OF_HONEST = ("query", "path", "header", "form", "multipart", "user", "metadata")
 Find = Callable[[Request], str]
@@ -43,6 +47,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--held", action="store_true", help="the held-out half of our requests")
     parser.add_argument("--without-crs", action="store_true")
+    parser.add_argument("--prompts", type=Path, help="labelled prompts: how many honest ones `prompts: search` refuses")
     parser.add_argument("--misses", help="print what was decided wrongly of the tables with this in their names")
     arguments = parser.parse_args()
 
@@ -63,7 +68,7 @@ def main() -> None:
             if arguments.misses in name:
                 print(f"\n{name}", *wrong(name, rows), sep="\n  ")
         return
-    engines = ["ours"] if arguments.without_crs else ["ours", *CORE_RULES]
+    engines = ["ours"] if arguments.without_crs else ["ours", CHECK, *CORE_RULES]
     columns = []
     for engine in engines:  # each in a process of its own: two of ModSecurity's in one disturb each other
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -73,8 +78,11 @@ def main() -> None:
     for (name, number), *cells in zip(lines, *columns, strict=True):
         print(f"| {name} | {number} | {' | '.join(cells)} |")
     print_hostile()
+    if arguments.prompts:
+        print_prompts(arguments.prompts)
 
 
+CHECK = "check `modsecurity`"
 CORE_RULES = {
     "CRS, level 1, no prompts": {"prompts": False, "level": 1},
     "CRS, level 1": {"prompts": True, "level": 1},
@@ -84,7 +92,10 @@ CORE_RULES = {
 
 def column(engine: str, tables: list[list[Request]]) -> list[str]:
     """Return what one engine finds of each table, and what it costs."""
-    find = find_ours if engine == "ours" else CoreRules(**CORE_RULES[engine]).find
+    global CHECKS  # noqa: PLW0603  of this process, which is the engine's own
+    if engine == CHECK:
+        CHECKS = (Modsecurity(ModsecurityConfig(rules=[str(RULES)]), [SETUP, *list_rules(RULES)]),)
+    find = CoreRules(**CORE_RULES[engine]).find if engine in CORE_RULES else find_ours
     return [f"{sum(bool(find(row)) for row in rows) / len(rows):.1%}" for rows in tables] + costs(find)
 
 
@@ -156,13 +167,13 @@ class CoreRules:
         self._engine.set_rule_message_callback(lambda _message: None)
         self._rules = libmodsecurity.RulesSet()
         self._rules.load("SecRuleEngine On\nSecStatusEngine Off\nSecRequestBodyAccess On\n")
-        self._rules.load_from_uri("/etc/modsecurity/crs/crs-setup.conf")
+        self._rules.load_from_uri(str(SETUP))
         self._rules.load(
             'SecRule REQUEST_HEADERS:Content-Type "^application/json" '
             '"id:200001,phase:1,t:none,t:lowercase,pass,nolog,ctl:requestBodyProcessor=JSON"'
         )
         self._rules.load(f'SecAction "id:900000,phase:1,nolog,pass,t:none,setvar:tx.paranoia_level={level}"')
-        for file in sorted(Path("/usr/share/modsecurity-crs/rules").glob("*.conf")):
+        for file in sorted(RULES.glob("*.conf")):
             if "REQUEST-910" not in file.name:
                 self._rules.load_from_uri(str(file))
         if not prompts:
@@ -204,6 +215,16 @@ def print_hostile() -> None:
         text = unit * (1_048_576 // len(unit))
         cells = [f"{_best_us(find, text, 1) / 1000:.0f} ms" for find in (find_sqli, find_xss)]
         print(f"| `{unit!r}` | {' | '.join(cells)} |")
+
+
+def print_prompts(file: Path) -> None:
+    """Print how many honest prompts are refused where prompts are searched."""
+    with file.open(encoding="utf-8") as lines:  # a text may hold other line ends than these
+        rows = [json.loads(line) for line in lines]
+    texts = [row["text"] for row in rows if row["label"] == 0]
+    for check in SEARCHING:
+        refused = sum(check.inspect(Content({"text": text})) is not None for text in texts)
+        print(f"{check.type} with prompts: search refuses {refused} of {len(texts):,} honest prompts of {file.name}")
 
 
 def _time_checks(document: dict[str, Any]) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.probe.test_mutations import put
 from tests.probe.weak import BODY, PATH, WEAKNESSES, run_server
 
 from vallum.probe.example import example_of
@@ -78,3 +80,27 @@ async def test_the_limits_edge_and_its_wait(probed: Prober, guard: Guard) -> Non
         only = ["flood.number", "flood.race", "flood.retry", "flood.edge"]
         seen = await probed(f"http://127.0.0.1:{door.port}{PATH}", BODY, keys=keys, only=only)
     assert seen.held == set(only), seen.why()
+
+
+@pytest.mark.parametrize(
+    ("check", "denied", "whole", "broken"),
+    [
+        ("{type: sqli}", "echo", "held", "weak"),
+        ("{type: sqli, prompts: search}", "echo", "held", "weak"),
+        ("{type: sqli}", "user, metadata", "untested", "untested"),
+    ],
+)
+async def test_sql_is_put_where_the_policy_looks(
+    probed: Prober, guard: Guard, check: str, denied: str, whole: str, broken: str
+) -> None:
+    text = (EXAMPLES / "chat.yaml").read_text().replace("echo]", f"{denied}]")
+    async with guard(text.replace("checks:", f"checks:\n      - {check}")) as door:
+        promises = promised(door, CHAT)
+        assert promises.sql_in_prompts is ("search" in check)
+        for verdict in (whole, broken):
+            keys = tuple(door.issue(f"{verdict}-{number}", "chat:write") for number in range(8))
+            url = f"http://127.0.0.1:{door.port}{CHAT}"
+            body = example_of("openai.chat", "m")
+            seen = await probed(url, body, keys=keys, only=["injection.sql"], promises=promises)
+            assert getattr(seen, verdict) == {"injection.sql"}, seen.why()
+            put(door, lambda route: [replace(route, intake=replace(route.intake, checks=()))])

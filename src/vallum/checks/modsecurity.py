@@ -10,9 +10,10 @@ Config
     search`: whether what is said to the model is handed over as well.  `mode: enforce | shadow`.  Takes the extra
     `vallum[modsecurity]`; Debian's package `modsecurity-crs` has the Core Rule Set.
 Cost
-    With the Core Rule Set 3.3.4 at level 1, 3 to 6 ms a kilobyte of text and 2 to 3 s a megabyte: twenty times
-    `sqli` and `xss` together.  The interpreter's lock is held meanwhile, so the worker serves nobody else.  12 MB a
-    set of rules, each of which takes 0.1 s to read.  Bound it by `request.max_bytes`.
+    With the Core Rule Set 3.3.4 at level 1, 2 to 6 ms a kilobyte of text and up to 14 s a megabyte: five to
+    twenty times `sqli` and `xss` together.  A refusal takes up to three times as long, to find its place.  The
+    interpreter's lock is held meanwhile, so the worker serves nobody else.  12 MB a set of rules, each of which takes
+    0.1 s to read.  Bound it by `request.max_bytes`.
 Misses
     The rules see one POST of a form, whose arguments are the request's strings and whose other parts are ours: what
     they say of methods, paths, headers, names of arguments, uploads and addresses never holds.  An attack split over
@@ -28,7 +29,6 @@ Example
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from urllib.parse import quote_plus
 
@@ -64,7 +64,6 @@ HEADERS = {
     "accept": "*/*",
     "content-type": "application/x-www-form-urlencoded",
 }
-ARGUMENT = re.compile(r"\bARGS:(\d{1,9})\b")
 MOST_NAMED = 5
 """Rules that a record names."""
 
@@ -79,19 +78,6 @@ class ModsecurityConfig(
     prompts: Annotated[
         Literal["skip", "search"], Meta(description="what is said to the model: it may well be about attacks")
     ] = "skip"
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """What the rules say against a request."""
-
-    rules: tuple[int, ...]  # their ids; of a rule that logs nothing, none
-    arguments: tuple[int, ...]  # numbers of the arguments they name: a hint, for a value can spell such a name
-
-    def __str__(self) -> str:
-        """Name the rules, and never what they say: their messages may hold the value."""
-        more = len(self.rules) - MOST_NAMED
-        names = ", ".join(map(str, self.rules[:MOST_NAMED])) or "that log nothing"
-        return f"rules {names}" + (f" and {more} more" if more > 0 else "")
 
 
 class Ruleset:
@@ -116,11 +102,11 @@ class Ruleset:
         if count == 0:
             raise ValueError("holds no rule")
         if refusal := self.ask(("hello",)):
-            hint = ": name its crs-setup.conf before it" if 901001 in refusal.rules else ""
+            hint = ": name its crs-setup.conf before it" if "901001" in refusal else ""
             raise ValueError(f"refuses every request, by {refusal}{hint}")
 
-    def ask(self, strings: Sequence[str]) -> Refusal | None:
-        """Say what the rules have against a form with these values, if anything."""
+    def ask(self, strings: Sequence[str]) -> str:
+        """Say which rules refuse a form with these values; nothing where none does."""
         pairs = [f"{number}={quote_plus(text, errors='surrogatepass')}" for number, text in enumerate(strings)]
         body = "&".join(pairs).encode()
         with self._engine.transaction(self._rules) as transaction:
@@ -134,12 +120,12 @@ class Ruleset:
             transaction.process_request_body()
             intervention = transaction.intervention()
             if intervention is None or not intervention.disruptive:
-                return None
-            messages = transaction.get_rule_messages()
-        named = [ARGUMENT.search(text) for message in messages for text in (message.match, message.data)]
-        numbers = dict.fromkeys(int(match[1]) for match in named if match is not None)
-        rules = dict.fromkeys(message.rule_id for message in messages)
-        return Refusal(tuple(rules), tuple(number for number in numbers if number < len(strings)))
+                return ""
+            # Ids alone: what a rule says may hold the value, and is often cut within a letter, which Python refuses.
+            rules = list(dict.fromkeys(message.rule_id for message in transaction.get_rule_messages()))
+        more = len(rules) - MOST_NAMED
+        names = ", ".join(map(str, rules[:MOST_NAMED])) or "that log nothing"
+        return f"rules {names}" + (f" and {more} more" if more > 0 else "")
 
 
 class Modsecurity:
@@ -159,13 +145,11 @@ class Modsecurity:
         if not texts:
             return None
         refusal = self._rules.ask(texts)
-        if refusal is None:
-            return None
-        return Finding(rule=self.type, where=self._where(content, texts, refusal), detail=str(refusal))
+        return Finding(rule=self.type, where=self._where(content, texts), detail=refusal) if refusal else None
 
-    def _where(self, content: Content, texts: tuple[str, ...], refusal: Refusal) -> str:
-        """Return the place of the first string named that is refused by itself."""
-        for number in refusal.arguments[:1]:
-            if self._rules.ask((texts[number],)):
-                return content.locate(texts[number].__eq__, unsaid=self.config.prompts == "skip")
-        return ""
+    def _where(self, content: Content, texts: tuple[str, ...]) -> str:
+        """Halve the strings down to one that is refused by itself; nothing where only several are, together."""
+        while len(texts) > 1:
+            middle = len(texts) // 2
+            texts = next((half for half in (texts[:middle], texts[middle:]) if self._rules.ask(half)), ())
+        return content.locate(texts[0].__eq__, unsaid=self.config.prompts == "skip") if texts else ""

@@ -30,7 +30,7 @@ def build_modsecurity(faults: Faults, config: ModsecurityConfig, place: Place) -
     for index, name in enumerate(config.rules):
         at = (*place, "rules", index)
         path = faults.source.resolve(name)
-        found = _list_rules(path)
+        found = list_rules(path)
         if not found:
             what = "holds no *.conf" if path.is_dir() else "is not there"
             hint = "apt-get install modsecurity-crs has the Core Rule Set; paths are relative to the policy file"
@@ -53,7 +53,7 @@ def build_modsecurity(faults: Faults, config: ModsecurityConfig, place: Place) -
     return _read[key.digest()]
 
 
-def _list_rules(path: Path) -> list[Path]:
+def list_rules(path: Path) -> list[Path]:
     """Return a file, or the files of a folder in the order of their names; nothing where neither is there."""
     if path.is_dir():
         return [file for file in sorted(path.glob("*.conf")) if not file.name.startswith(LEFT_OUT)]

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vallum.checks.sqli import Sqli
 from vallum.core.policy import Mode
 from vallum.core.quota import SECOND_US, Per, Strategy
 
@@ -37,6 +38,7 @@ class Promises:
     limits: tuple[Limit, ...] = ()  # the shortest window first
     at_once: int | None = None
     checks: frozenset[str] | None = None
+    sql_in_prompts: bool = True  # where there is `sqli`: whether it searches what is said to the model
     max_bytes: int | None = None
     max_depth: int | None = None
 
@@ -61,11 +63,14 @@ def read_promises(config: Config, policy: Policy, method: str, path: str) -> Pro
         and quota.strategy in (Strategy.STRICT, Strategy.CALENDAR)
         and not quota.credit
     ]
+    checks = [guard.check for guard in route.intake.checks if guard.mode is Mode.ENFORCE]
+    searches = [check.config for check in checks if isinstance(check, Sqli)]
     return Promises(
         source="the policy",
         limits=tuple(sorted(windows, key=lambda limit: limit.window_s)),
         at_once=min((quota.limit for quota in enforced if quota.strategy is Strategy.LEASES), default=None),
-        checks=frozenset(guard.check.type for guard in route.intake.checks if guard.mode is Mode.ENFORCE),
+        checks=frozenset(check.type for check in checks),
+        sql_in_prompts=route.intake.passages is None or any(config.prompts == "search" for config in searches),
         max_bytes=route.intake.max_bytes,
         max_depth=route.intake.max_depth if route.intake.codecs else None,
     )
