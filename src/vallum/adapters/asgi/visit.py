@@ -205,6 +205,7 @@ class Visit:
         if self._stopped or self._turns.ended:
             self._stop(message)
             return
+        failure: UpstreamError | None = None
         try:
             if kind == "http.response.body":
                 body, more = message.get("body", b""), message.get("more_body", False)
@@ -218,9 +219,8 @@ class Visit:
             else:
                 return  # hints and trailers: nothing reads those
         except UpstreamError as error:
-            await self._go_on(error)
-        else:
-            await self._go_on()
+            failure = error  # compiled, the conversation does not meet an error that is being met already
+        await self._go_on(failure)
         if self._turns.ended:
             self._stop(message)
 
