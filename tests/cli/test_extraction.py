@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vallum.cli.main import vallum
+from vallum.cli.terminal import err, out
 from vallum.core.extraction import Change, Grade
 from vallum.stores.suspects import SqlSuspects
 
@@ -33,7 +34,8 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def run(url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("VALLUM_REGISTRY", url)
-    monkeypatch.setenv("COLUMNS", "200")
+    for console in (out, err):  # as wide as its longest line, whatever the terminal is
+        monkeypatch.setattr(console, "_width", 200)
 
     def invoke(*words: str) -> Result:
         return CliRunner().invoke(vallum, ["extraction", *words, "--policy", str(VISION)])

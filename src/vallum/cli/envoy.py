@@ -113,11 +113,11 @@ def _misses_certificates(config: Config) -> bool:
 
 def _announce(mesh: Mesh, terms: Terms) -> None:
     addresses = list(mesh.addresses)
-    err.print(f"[bold]Vallum[/] answers Envoy on [bold]{addresses.pop(0)}[/] (gRPC)")
+    err.print(f"[bold]Vallum[/] answers Envoy on [bold]{addresses.pop(0)}[/] (gRPC)", soft_wrap=True)
     if terms.http is not None:
-        err.print(f"  over HTTP           http://{addresses.pop(0)}/envoy and /.vallum/decide")
+        err.print(f"  over HTTP           http://{addresses.pop(0)}/envoy and /.vallum/decide", soft_wrap=True)
     if addresses:
-        err.print(f"  metrics and health  http://{addresses[0]}/metrics  /healthz  /readyz")
+        err.print(f"  metrics and health  http://{addresses[0]}/metrics  /healthz  /readyz", soft_wrap=True)
     if _misses_certificates(mesh.config):
         err.print(
             "  certificates: what Envoy says of them is not believed: write client_certificate: "
