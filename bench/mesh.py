@@ -23,6 +23,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 BODY = b'{"input_text": "' + b"a good day " * 92 + b'"}'
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 21\r\n\r\n" + b'{"prediction":"spam"}'
@@ -122,7 +123,7 @@ def write_config(folder: Path, ports: dict[str, int], model: int, grpc: int, htt
 class Model(asyncio.Protocol):
     """Answers every request alike, without reading more of it than its end."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
         """Begin."""
         self.transport = transport
         self.data = b""
@@ -134,7 +135,7 @@ class Model(asyncio.Protocol):
         if found and len(rest) >= len(BODY):
             assert b"content-length" in head
             self.data = b""
-            self.transport.write(ANSWER)  # type: ignore[attr-defined]
+            self.transport.write(ANSWER)
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> float:

@@ -145,8 +145,9 @@ def contents(row: Request) -> Iterator[Content]:
         return
     address = urlsplit(row.uri)
     headers = {name: value for name, value in row.headers.items() if name not in PLAIN_HEADERS}
-    pairs = [tuple(map(unquote_plus, pair.split("=", 1))) for pair in address.query.split("&") if "=" in pair]
-    yield Content({"path": unquote_plus(address.path), "headers": headers}, pairs)  # type: ignore[arg-type]
+    query = [pair.partition("=") for pair in address.query.split("&") if "=" in pair]
+    pairs = [(unquote_plus(name), unquote_plus(value)) for name, _, value in query]
+    yield Content({"path": unquote_plus(address.path), "headers": headers}, pairs)
     media = row.headers.get("content-type", "")
     if address.path == CHAT:
         yield Content(json.loads(row.body), passages=PASSAGES)

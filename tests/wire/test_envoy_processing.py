@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 import openai
 import pytest
+import yaml
 from tests.wire.test_tls_proxies import find_envoy
 
 from vallum.config.compile import load_policy
@@ -116,7 +117,6 @@ def assign(name: str, port: int) -> str:
 
 def documented_filter() -> dict[str, Any]:
     """Return the filter as the documentation shows it."""
-    yaml = pytest.importorskip("yaml")
     found = re.search(r"```yaml\n(name: envoy.filters.http.ext_proc\n.*?)```", DOCS.read_text(), re.DOTALL)
     assert found is not None
     loaded: dict[str, Any] = yaml.safe_load(found[1])

@@ -169,7 +169,8 @@ class Between:
         self.told: Told | None = None
         self.records: list[dict[str, Any]] = []
         self.context: ssl.SSLContext | None = None
-        self.limits = Limits(mesh, time.time, RequestIds(), LOOPBACK, passes_unknown=passes_unknown)  # noqa: TID251
+        clock = time.time  # noqa: TID251  what keys are stamped by
+        self.limits = Limits(mesh, clock, RequestIds(), LOOPBACK, passes_unknown=passes_unknown)
         finish = mesh.finish
 
         def keep(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:

@@ -37,9 +37,7 @@ async def test_a_certificate_is_the_identity(
     authority.issue("localhost").write(tmp_path, "server")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     (tmp_path / "crl.pem").write_bytes(authority.revoke(bob))
-    pem = alice.write(tmp_path, "alice")[0]
-    with open(pem, encoding="ascii") as file:  # noqa: ASYNC230, PTH123
-        forged = ("X-Forwarded-Client-Cert", f'Cert="{quote(file.read(), safe="")}"')
+    forged = ("X-Forwarded-Client-Cert", f'Cert="{quote(alice.pem, safe="")}"')
     async with between(POLICY, filters["authz"](peer=peer), tls=True) as envoy:
         for issued, status in ((alice, 200), (bob, 401), (other, 401), (None, 401)):
             for fields in ((), (forged,), (forged, forged)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pytest
+import yaml
 
 if TYPE_CHECKING:
     from tests.conftest import Authority
@@ -31,7 +31,6 @@ routes:
 
 
 def documented_filter() -> str:
-    yaml = pytest.importorskip("yaml")
     found = re.search(r"```yaml\n(name: envoy.filters.http.ext_proc\n.*?)```", DOCS.read_text(), re.DOTALL)
     assert found is not None
     return f"- {json.dumps(yaml.safe_load(found[1]))}"
