@@ -16,6 +16,7 @@ from vallum.adapters.proxy.server import Bounds, Listener
 from vallum.adapters.proxy.siblings import Siblings, socket_path
 from vallum.adapters.proxy.tls import TlsListener
 from vallum.adapters.requestids import RequestIds
+from vallum.adapters.requests import Requests
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.household import BEAT_S, Household
 from vallum.tls_files import TlsFiles
@@ -77,7 +78,8 @@ class Gateway(Household):
         config, seat = self.config, self._seat
         await self.open(even_without=seat is not None and seat.again)
         trusted, origin = parse_networks(config.trusted_proxies), config.listen.public_url
-        proxy = Proxy(self, time.time, RequestIds(), trusted, certificates=self._tls.certificates, origin=origin)
+        certificates = self._tls.certificates
+        proxy = Proxy(self, Requests(time.time, RequestIds(), trusted, certificates=certificates, origin=origin))
         self._listener = self._tls.listen(proxy.serve, bounds(config.listen))
         if seat is not None:
             await self._take_seat(seat)

@@ -23,6 +23,7 @@ from vallum.adapters.inquiry import Inquiry
 from vallum.adapters.proxy.admin import Admin
 from vallum.adapters.proxy.server import Bounds, Listener
 from vallum.adapters.requestids import RequestIds
+from vallum.adapters.requests import Requests
 from vallum.core.address import join_address, parse_networks, split_address
 from vallum.gateway import bounds
 from vallum.household import BEAT_S, Household
@@ -91,11 +92,11 @@ class Mesh(Household):
         peers, new_id, accepted = (*LOOPBACK, *trusted), RequestIds(), terms.accepted
         certificates = self._tls.certificates
         xfcc = config.client_certificate is not None and config.client_certificate.header == XFCC
-        inquiry = Inquiry(
-            self, time.time, new_id, peers, trusted, certificates=certificates, accepted=accepted, origin=origin
-        )
+        near = Requests(time.time, new_id, (*peers, *trusted), certificates=certificates, origin=origin)
+        inquiry = Inquiry(self, near, peers, accepted=accepted)
         self._listener = self._tls.listen(inquiry.serve, bounds(config.listen))
-        facts = Facts(time.time, new_id, trusted, certificates, xfcc=xfcc, origin=origin)
+        requests = Requests(time.time, new_id, trusted, certificates=certificates, origin=origin)
+        facts = Facts(requests, trusted, xfcc=xfcc)
         limits = Limits(self, time.time, new_id, peers, passes_unknown=terms.passes_unknown)
         self._processing = Processing(self, facts, peers)
         services = (  # all that Envoy may ask: another service joins by a line here

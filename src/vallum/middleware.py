@@ -29,6 +29,7 @@ import uvloop
 from vallum.adapters.asgi.asgi import Asgi
 from vallum.adapters.reception import Reception
 from vallum.adapters.requestids import RequestIds
+from vallum.adapters.requests import Requests
 from vallum.adapters.single import Single
 from vallum.adapters.wsgi.visit import Wsgi
 from vallum.config.compile import load_policy
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
     from vallum.adapters.asgi.messages import AsgiApp
     from vallum.adapters.asgi.visit import Visit
-    from vallum.adapters.conduct import Home
     from vallum.adapters.turns import Turns
     from vallum.adapters.wsgi.visit import WsgiApp
     from vallum.config.model import Config
@@ -148,24 +148,16 @@ class Inside(Household):
         self._tls = TlsFiles(config, self._resolve, self.metrics, time.time)
         self._tls.load()
         self.visits: set[Visit] = set()
-        self._new_id = RequestIds()
-        self.reception = self._receive(self)
+        trusted, certificates = parse_networks(config.trusted_proxies), self._tls.certificates
+        origin = config.listen.public_url
+        self._requests = Requests(time.time, RequestIds(), trusted, certificates=certificates, origin=origin)
+        self.reception = Reception(self, self._requests)
         self._single: dict[str, Reception] = {}
-
-    def _receive(self, house: Home) -> Reception:
-        return Reception(
-            house,
-            time.time,
-            self._new_id,
-            parse_networks(self.config.trusted_proxies),
-            certificates=self._tls.certificates,
-            origin=self.config.listen.public_url,
-        )
 
     def single(self, route: str) -> Reception:
         """Return the reception of one route."""
         if route not in self._single:
-            self._single[route] = self._receive(Single(self, route))
+            self._single[route] = Reception(Single(self, route), self._requests)
         return self._single[route]
 
     def _resolve(self, name: str) -> Path:

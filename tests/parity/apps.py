@@ -12,6 +12,7 @@ from tests.parity.memory import Fields, House, Outcome, answer_of, outcome_of, r
 
 from vallum.adapters.asgi.asgi import Asgi
 from vallum.adapters.reception import Reception
+from vallum.adapters.requests import Requests
 from vallum.adapters.wsgi.visit import Wsgi
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class InAsgi:
         self._house = house
         self._received: tuple[str, str, bytes] | None = None
         self.visits: set[Visit] = set()
-        self.reception = Reception(house, read_clock, house.new_id)
+        self.reception = Reception(house, Requests(read_clock, house.new_id))
         self.records = house.records
         self.seen = b""
         self._app = Asgi(self._serve, self)
@@ -118,7 +119,7 @@ class InWsgi:
     def __init__(self, house: House) -> None:
         self._received: tuple[str, str, bytes] | None = None
         self._loop = asyncio.get_running_loop()
-        self._reception = Reception(house, read_clock, house.new_id)
+        self._reception = Reception(house, Requests(read_clock, house.new_id))
         self.records = house.records
         self.seen = b""
         self._app = Wsgi(self._serve, self)

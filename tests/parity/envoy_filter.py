@@ -13,7 +13,6 @@ import grpc
 from google.protobuf.struct_pb2 import Struct
 from tests.parity.memory import Outcome, answer_of, outcome_of, read_clock
 
-from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.envoy.facts import Facts
 from vallum.adapters.envoy.messages_pb2 import (
     HeaderMap,
@@ -28,6 +27,7 @@ from vallum.adapters.envoy.messages_pb2 import (
     ProtocolConfiguration,
 )
 from vallum.adapters.envoy.processing import Processing
+from vallum.adapters.requests import Requests
 from vallum.core.address import parse_networks
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ class InEnvoy:
     """An Envoy whose filter asks the service what it may do."""
 
     def __init__(self, house: House) -> None:
-        facts = Facts(read_clock, house.new_id, (), ClientCertificates())
+        facts = Facts(Requests(read_clock, house.new_id))
         self._filter = Filter(Processing(house, facts, parse_networks([LOCAL])), reply_of)
         self.records = house.records
         self.seen = b""

@@ -32,6 +32,7 @@ Fields = list[tuple[str, str]]
 JSON = ("content-type", "application/json")
 ORIGIN = "http://a"
 BOUNDARY = re.compile(rb"--vallum-[0-9a-f]{32}")  # of a form that was written anew: another each time
+MOMENT = re.compile(r"(;t=|^retry-after: )\d+")  # seconds from now, and a second may pass between two ways
 # Fields of the connection, which not every way has.
 OF_THE_WIRE = {"connection", "content-length", "transfer-encoding"}
 
@@ -214,7 +215,7 @@ def outcome_of(
         written.get("reason"),
         written.get("control"),
         status,
-        tuple(field.replace(request_id, "-") for field in shown),
+        tuple(MOMENT.sub(r"\1-", field).replace(request_id, "-") for field in shown),
         body.replace(request_id.encode(), b"-"),
         received and (*received[:2], BOUNDARY.sub(b"--", received[2])),
     )

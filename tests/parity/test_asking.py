@@ -15,10 +15,10 @@ from tests.parity.table import FORMATS, POLICY, ROWS, Row
 from tests.parity.test_parity import fields_of
 
 from vallum.adapters.beyond import Beyond
-from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.envoy import messages_pb2 as pb
 from vallum.adapters.envoy.authorization import Authorization
 from vallum.adapters.envoy.facts import Facts
+from vallum.adapters.requests import Requests
 from vallum.core.address import parse_networks
 from vallum.core.policy import Mode
 
@@ -41,7 +41,7 @@ class Asked:
     def __init__(self, both: Both, accepted: frozenset[Beyond]) -> None:
         policy = both.inner.engine.policy
         self.house = House(policy, both.outer.gateway.registry, both.inner.watchers)
-        facts = Facts(read_clock, self.house.new_id, (), ClientCertificates())
+        facts = Facts(Requests(read_clock, self.house.new_id))
         self.authorization = Authorization(self.house, facts, parse_networks(["127.0.0.1"]), accepted)
 
     async def ask(self, method: str, target: str, fields: Fields, body: bytes) -> pb.CheckResponse:

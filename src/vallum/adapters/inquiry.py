@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING
 from vallum.adapters.asking import Asking, Body, Refused, body_of, may_have_body
 from vallum.adapters.beyond import SAYS, Beyond
 from vallum.adapters.single import Unread
-from vallum.core.address import client_address, within
+from vallum.core.address import within
 from vallum.core.decision import Deny, Reason
 from vallum.core.exchange import Headers, Request
 from vallum.core.target import forwarded, parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from vallum.adapters.asking import House, Leave
-    from vallum.adapters.client_certificate import ClientCertificates
     from vallum.adapters.proxy.incoming import Incoming
+    from vallum.adapters.requests import Requests
     from vallum.core.address import Network
 
 ENVOY, NGINX = "/envoy", "/.vallum/decide"
@@ -48,25 +48,17 @@ class Inquiry:
     def __init__(
         self,
         house: House,
-        now: Callable[[], float],
-        new_id: Callable[[float], str],
+        requests: Requests,
         peers: Sequence[Network],
-        trusted: Sequence[Network],
         *,
-        certificates: ClientCertificates,
         accepted: frozenset[Beyond] = frozenset(),
-        origin: str | None = None,
     ) -> None:
-        """Judge by `house`; only `peers` may ask, and X-Forwarded-For is believed of them and of `trusted`."""
+        """Judge by `house` what `requests` makes of questions; only `peers` may ask."""
         self._house = house
         self._unread = Unread(house)
-        self._now = now
-        self._new_id = new_id
+        self._requests = requests
         self._peers = peers
-        self._trusted = (*peers, *trusted)
-        self._certificates = certificates
         self._accepted = accepted
-        self._origin = origin
 
     async def serve(self, incoming: Incoming) -> None:
         """Answer one question."""
@@ -123,15 +115,9 @@ class Inquiry:
             await incoming.answer(200, _told(said), b"")
 
     def _request(self, incoming: Incoming, method: str, target: str) -> Request:
-        now = self._now()
         headers = incoming.headers if incoming.target != NGINX else _headers_of_nginx(incoming.headers)
-        client = client_address(incoming.peer, headers.all("x-forwarded-for"), self._trusted)
         scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
-        origin = self._origin or f"{scheme}://{headers.get('host') or ''}"
-        certificate, fault = self._certificates.find(incoming, now)
-        return Request(
-            self._new_id(now), method, *parse_target(target), headers, client, now, origin, certificate, fault
-        )
+        return self._requests.make(incoming, method, parse_target(target), headers, peer=incoming.peer, scheme=scheme)
 
 
 def _headers_of_nginx(headers: Headers) -> Headers:

@@ -12,18 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
-from vallum.adapters.client_certificate import ClientCertificates
-from vallum.core.address import client_address
 from vallum.core.decision import Deny, Reason
-from vallum.core.exchange import Headers, Request
 from vallum.core.target import SAFE, canonical_path, parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from vallum.adapters.conduct import Home
-    from vallum.core.address import Network
-    from vallum.core.exchange import Certificate
+    from vallum.adapters.requests import Requests
+    from vallum.core.exchange import Certificate, Headers, Request
 
 LENGTH_DIGITS = 18  # more is no length of anything
 
@@ -47,40 +42,16 @@ class Head(NamedTuple):
 class Reception:
     """Makes requests of heads, for one house."""
 
-    def __init__(
-        self,
-        house: Home,
-        now: Callable[[], float],
-        new_id: Callable[[float], str],
-        trusted: Sequence[Network] = (),
-        *,
-        certificates: ClientCertificates | None = None,
-        origin: str | None = None,
-    ) -> None:
-        """Stamp requests with `now` (Unix seconds) and `new_id`; believe `trusted` proxies, `certificates` of callers.
-
-        `origin` is what callers call, where it is not what the Host field says.
-        """
+    def __init__(self, house: Home, requests: Requests) -> None:
+        """Receive for `house`."""
         self.house = house
-        self._now = now
-        self._new_id = new_id
-        self._trusted = trusted
-        self._certificates = certificates or ClientCertificates(trusted=trusted)
-        self._origin = origin
+        self._requests = requests
 
     def receive(self, head: Head) -> tuple[Request, Deny | None]:
         """Return the facts of a request, and what is wrong with its framing, if anything is."""
-        now = self._now()
-        headers, client = head.headers, head.peer
-        if self._trusted:
-            client = client_address(client, headers.all("x-forwarded-for"), self._trusted)
-        origin = self._origin or f"{head.scheme}://{headers.get('host') or ''}"
-        certificate, fault_of_it = self._certificates.find(head, now)
-        path = find_path(head)
-        request = Request(
-            self._new_id(now), head.method, path, head.query, headers, client, now, origin, certificate, fault_of_it
-        )
-        return request, find_fault(headers, head.version)
+        target = find_path(head), head.query
+        request = self._requests.make(head, head.method, target, head.headers, peer=head.peer, scheme=head.scheme)
+        return request, find_fault(head.headers, head.version)
 
 
 def find_path(head: Head) -> str | None:

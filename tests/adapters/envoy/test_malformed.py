@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.driver import Driver
 from vallum.adapters.envoy import messages_pb2 as pb
 from vallum.adapters.envoy.authorization import Authorization
@@ -16,6 +15,7 @@ from vallum.adapters.envoy.facts import Facts
 from vallum.adapters.envoy.health import Health
 from vallum.adapters.envoy.server import peer_of
 from vallum.adapters.requestids import RequestIds
+from vallum.adapters.requests import Requests
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source
 from vallum.core.address import parse_networks
@@ -66,7 +66,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
 
 
 def ask_of(house: House) -> Authorization:
-    facts = Facts(lambda: 1_700_000_000.0, RequestIds(), (), ClientCertificates())
+    facts = Facts(Requests(lambda: 1_700_000_000.0, RequestIds()))
     return Authorization(house, facts, parse_networks(["127.0.0.1"]))
 
 

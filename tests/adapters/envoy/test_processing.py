@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.parity.envoy_filter import CONFIG, LOCAL, Context, Filter, Reply, attribute, header_map, mutate
 
-from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.envoy.facts import Facts
 from vallum.adapters.envoy.messages_pb2 import (
     HttpBody,
@@ -26,6 +25,7 @@ from vallum.adapters.envoy.mutation import amend
 from vallum.adapters.envoy.processing import Processing, Wire
 from vallum.adapters.envoy.stream import Stream
 from vallum.adapters.requestids import RequestIds
+from vallum.adapters.requests import Requests
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source
 from vallum.core.address import parse_networks
@@ -69,7 +69,7 @@ class Desk:
     def __init__(self, policy: Policy) -> None:
         self.house = MemoryGateway(policy, lambda _: Unused(500, [], b""), finish=self._keep)
         self.records: list[dict[str, Any]] = []
-        facts = Facts(lambda: 1_700_000_000.0, RequestIds(), (), ClientCertificates())
+        facts = Facts(Requests(lambda: 1_700_000_000.0, RequestIds()))
         self.processing = Processing(self.house, facts, parse_networks([LOCAL]))
 
     def _keep(self, _: Any, told: dict[str, Any]) -> None:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.adapters.asking import Body, body_of
 from vallum.adapters.client_certificate import ESCAPED_PEM, read_header
-from vallum.core.address import client_address, within
+from vallum.core.address import within
 from vallum.core.decision import Deny, Reason
-from vallum.core.exchange import Headers, Request
+from vallum.core.exchange import Headers
 from vallum.core.target import parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from vallum.adapters.client_certificate import ClientCertificates
     from vallum.adapters.envoy import messages_pb2 as pb
+    from vallum.adapters.requests import Requests
     from vallum.core.address import Network
-    from vallum.core.exchange import Certificate
+    from vallum.core.exchange import Certificate, Request
 
 PARTIAL = "x-envoy-auth-partial-body"  # Envoy writes it of every body that it passes on, beside what a caller wrote
 NAME = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")  # RFC 9110 5.1, in lower case
@@ -63,23 +63,11 @@ class Asked(NamedTuple):
 class Facts:
     """Reads requests out of what Envoy tells."""
 
-    def __init__(
-        self,
-        now: Callable[[], float],
-        new_id: Callable[[float], str],
-        trusted: Sequence[Network],
-        certificates: ClientCertificates,
-        *,
-        xfcc: bool = False,
-        origin: str | None = None,
-    ) -> None:
-        """Stamp requests with `now` and `new_id`; `xfcc`: Envoy's word on certificates is believed."""
-        self._now = now
-        self._new_id = new_id
+    def __init__(self, requests: Requests, trusted: Sequence[Network] = (), *, xfcc: bool = False) -> None:
+        """Read for `requests`; `xfcc`: Envoy's word on certificates is believed, and that of `trusted` proxies."""
+        self._requests = requests
         self._trusted = trusted
-        self._certificates = certificates
         self._xfcc = xfcc
-        self._origin = origin
 
     def read(self, attributes: pb.AttributeContext, asker: str) -> Asked:
         """Read what `asker`, an Envoy's address, tells of a request to be authorised."""
@@ -99,24 +87,20 @@ class Facts:
 
     def read_head(self, head: Head, asker: str, control: str) -> Asked:
         """Read what `asker`, an Envoy's address, tells of a request's head; `control` refuses one that is none."""
-        now = self._now()
         try:
-            return Asked(self._read(head, asker, now), head.target, Body())
+            return Asked(self._read(head, asker), head.target, Body())
         except MalformedError as error:
-            request = Request(self._new_id(now), "", None, "", Headers(), head.source, now)
+            request = self._requests.make_unreadable(head.source)
             return Asked(request, "", Body(), Deny(Reason.MALFORMED_REQUEST, control, str(error)))
 
-    def _read(self, head: Head, asker: str, now: float) -> Request:
+    def _read(self, head: Head, asker: str) -> Request:
         method, target, host = _line(head.method), _line(head.target), _line(head.host)
         if not method or not target:
             raise MalformedError("no method or no path")
         headers = Headers([("host", host), *_fields(head.fields)])
         _check_length(headers)
-        client = client_address(head.source, headers.all("x-forwarded-for"), self._trusted)
-        certificate, fault = self._certificates.find(self._who(head, asker, headers), now)
-        path, query = parse_target(target)
-        origin = self._origin or f"{_line(head.scheme) or 'http'}://{host}"
-        return Request(self._new_id(now), method, path, query, headers, client, now, origin, certificate, fault)
+        scheme, who = _line(head.scheme) or "http", self._who(head, asker, headers)
+        return self._requests.make(who, method, parse_target(target), headers, peer=head.source, scheme=scheme)
 
     def _who(self, head: Head, asker: str, headers: Headers) -> Who:
         """Say who vouches for the client's certificate: its connection with Envoy comes before any header field."""

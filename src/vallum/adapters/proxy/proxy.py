@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vallum.adapters.client_certificate import ClientCertificates
 from vallum.adapters.conduct import conduct
 from vallum.adapters.proxy.upstream import Pool
-from vallum.core.address import client_address
-from vallum.core.exchange import Request
 from vallum.core.target import parse_target
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from vallum.adapters.conduct import House
     from vallum.adapters.proxy.incoming import Incoming
     from vallum.adapters.proxy.upstream import Call
-    from vallum.core.address import Network
+    from vallum.adapters.requests import Requests
     from vallum.core.exchange import ResponseHead
     from vallum.core.policy import Upstream
 
@@ -25,40 +22,20 @@ if TYPE_CHECKING:
 class Proxy:
     """Serves what arrives on a listener."""
 
-    def __init__(
-        self,
-        house: House,
-        now: Callable[[], float],
-        new_id: Callable[[float], str],
-        trusted: Sequence[Network] = (),
-        *,
-        certificates: ClientCertificates | None = None,
-        origin: str | None = None,
-    ) -> None:
-        """Judge by `house`; stamp requests with `now` (Unix seconds) and `new_id`; believe `trusted` proxies.
-
-        `certificates` finds whose certificate a request comes with; `origin` is what callers call, where it is not
-        what the Host field says.
-        """
+    def __init__(self, house: House, requests: Requests) -> None:
+        """Judge by `house` what `requests` makes of what arrives."""
         self._house = house
-        self._now = now
-        self._new_id = new_id
-        self._trusted = trusted
-        self._certificates = certificates or ClientCertificates(trusted=trusted)
-        self._origin = origin
+        self._requests = requests
 
     async def serve(self, incoming: Incoming) -> None:
         """Conduct one exchange."""
-        now = self._now()
-        headers, client = incoming.headers, incoming.peer
-        if self._trusted:
-            client = client_address(client, headers.all("x-forwarded-for"), self._trusted)
-        path, query = parse_target(incoming.target)
-        origin = self._origin or f"{incoming.scheme}://{headers.get('host') or ''}"
-        certificate, fault_of_it = self._certificates.find(incoming, now)
-        request_id = self._new_id(now)
-        request = Request(
-            request_id, incoming.method, path, query, headers, client, now, origin, certificate, fault_of_it
+        request = self._requests.make(
+            incoming,
+            incoming.method,
+            parse_target(incoming.target),
+            incoming.headers,
+            peer=incoming.peer,
+            scheme=incoming.scheme,
         )
         # A fault before there was a route is the head's; one inside the body is met when the body is read.
         fault = incoming.fault if not incoming.method else None
