@@ -118,10 +118,12 @@ class Scorer:
             if size <= window:
                 start, end, total = 0, size, upto[size]
             else:
-                ends = np.minimum(np.arange(window, size + step, step), size)
-                sums = upto[ends] - upto[ends - window]
+                sums = upto[window::step] - upto[:-window:step]
                 worst = int(sums.argmax())
-                end, total = int(ends[worst]), sums[worst]
+                end, total = window + worst * step, sums[worst]
+                last = upto[size] - upto[size - window]  # which ends with the text
+                if last > total:
+                    end, total = size, last
                 start = end - window
             margin = int(total) * self._scale / sqrt(end - start) + self._bias
             if margin > best.margin:

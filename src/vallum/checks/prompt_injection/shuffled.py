@@ -33,6 +33,8 @@ KEY_WORDS = [
 MOST_BITS = 18
 FEWEST, MOST = 2, 500
 """Shuffled key words that are no accident, and as many as are put right."""
+FEW = 20
+"""Likely words that are cheaper to look at one by one than to tell from plain key words by arithmetic."""
 SURE = 4
 """Letters of a word that may be a misprint: only longer ones are counted."""
 
@@ -43,7 +45,15 @@ _FIRST, _LAST = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 _LETTERS = np.zeros(256, dtype=np.uint32)
 for _code in range(ord("a"), ord("z") + 1):
     _LETTERS[_code] = _LETTERS[_code - 32] = pow(2654435769, _code, (1 << 32) - 5) | 1
-_KEYS = {word[:1] + bytes(sorted(word[1:-1])) + word[-1:]: word for word in map(str.encode, KEY_WORDS)}
+_WORDS = frozenset(map(str.encode, KEY_WORDS))
+
+
+def _key(word: bytes) -> bytes:
+    """Return a word with its inner letters in order."""
+    return word[:1] + bytes(sorted(word[1:-1])) + word[-1:]
+
+
+_KEYS = {_key(word): word for word in map(str.encode, KEY_WORDS)}
 
 
 def unshuffle(text: str) -> str:
@@ -72,35 +82,45 @@ class Shuffled(NamedTuple):
 
 def find_shuffled(raw: bytes) -> list[Shuffled]:
     """Return the words, at most MOST, that have the letters of a key word, its ends in place, and are none."""
-    letters = _LETTERS[np.frombuffer(raw, dtype=np.uint8)]
-    is_letter = letters != 0
-    edges = (is_letter[1:] != is_letter[:-1]).nonzero()[0]
-    starts, ends = edges[::2] + 1, edges[1::2]
-    sums = letters.cumsum(dtype=np.uint32)
-    totals = sums[ends] - sums[starts - 1]
-    likely = (_IS_KEY[_slots(totals, letters[starts], letters[ends])] & (ends - starts > 2)).nonzero()[0]
-    starts, ends = starts[likely], ends[likely]
-    if len(likely):
+    letters = _LETTERS.take(np.frombuffer(raw, dtype=np.uint8))
+    is_letter = letters.astype(np.bool_)
+    edges = (is_letter[1:] != is_letter[:-1]).nonzero()[0]  # the last byte before each word, and of it
+    sums = _sum_up(letters).take(edges)
+    likely = _IS_KEY.take(_slots(sums[1::2] - sums[::2])).nonzero()[0]
+    starts, ends = edges[::2].take(likely) + 1, edges[1::2].take(likely)
+    if len(likely) > FEW:
         # Of a flood of plain key words none is looked at: they are told by a sum that minds the order.
-        order = _order(letters, starts, ends, totals[likely])
-        mixed = (_PLAIN.take(_PLAIN.searchsorted(order), mode="clip") != order).nonzero()[0][:MOST]
+        order = _order(letters, starts, ends)
+        mixed = (_PLAIN.take(_PLAIN.searchsorted(order), mode="clip") != order).nonzero()[0]
         starts, ends = starts[mixed], ends[mixed]
     found = []
-    for start, end in zip(starts.tolist(), (ends + 1).tolist(), strict=True):
-        word = raw[start:end].lower()
-        right = _KEYS.get(word[:1] + bytes(sorted(word[1:-1])) + word[-1:], word)
-        if right != word:
-            found.append(Shuffled(start, right))
+    for start, end in zip(starts[:MOST].tolist(), ends[:MOST].tolist(), strict=True):
+        word = raw[start : end + 1].lower()
+        if word not in _WORDS:
+            right = _KEYS.get(_key(word), word)
+            if right != word:
+                found.append(Shuffled(start, right))
     return found
 
 
-def _slots(totals: Letters, first: Letters, last: Letters) -> Letters:
-    slots: Letters = ((totals + first * _FIRST + last * _LAST) * _SPREAD) >> _SHIFT
+def _sum_up(letters: Letters) -> Letters:
+    """Return sums whose difference over a word holds its letters in any order, and tells the first and the last."""
+    # What stands before a word is no letter and counts nothing: there its first letter is taken off beforehand.
+    sums = letters * _LAST
+    sums[:-1] -= letters[1:] * _FIRST
+    sums += letters.cumsum(dtype=np.uint32)
+    return sums
+
+
+def _slots(totals: Letters) -> Letters:
+    slots: Letters = (totals * _SPREAD) >> _SHIFT
     return slots
 
 
-def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp], totals: Letters) -> Letters:
+def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
     places = (letters * np.arange(len(letters), dtype=np.uint32)).cumsum(dtype=np.uint32)
+    totals = letters.cumsum(dtype=np.uint32)
+    totals = totals[ends] - totals[starts - 1]
     order: Letters = places[ends] - places[starts - 1] - starts.astype(np.uint32) * totals
     return order
 
@@ -110,9 +130,10 @@ def _mark() -> tuple[NDArray[np.bool_], Letters]:
     is_key, plain = np.zeros(1 << MOST_BITS, dtype=np.bool_), []
     for word in KEY_WORDS:
         letters = _LETTERS[np.frombuffer(b" %b " % word.encode(), dtype=np.uint8)]
-        start, end, total = np.array([1]), np.array([len(word)]), letters.sum(dtype=np.uint32, keepdims=True)
-        is_key[_slots(total, letters[start], letters[end])] = True
-        plain.append(_order(letters, start, end, total))
+        start, end = np.array([1]), np.array([len(word)])
+        sums = _sum_up(letters)
+        is_key[_slots(sums[end] - sums[start - 1])] = True
+        plain.append(_order(letters, start, end))
     return is_key, np.unique(np.concatenate(plain))
 
 
