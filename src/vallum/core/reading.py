@@ -17,7 +17,6 @@ import re
 from codecs import decode as recode
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote
 
 from vallum.core.lookalikes import ASCII_LETTER, normalise
 
@@ -179,12 +178,18 @@ def decode_entities(text: str) -> str:
     return html.unescape(text)
 
 
+# As `urllib.parse.unquote`, which takes every letter beyond ASCII for the end of a text.
+_PERCENT = re.compile("%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*+")
 # The percent codes that RFC 3986 does not know and IIS decodes: %u0041.
 _WIDE_PERCENT = re.compile("%u([0-9a-fA-F]{4})")
 
 
 def _decode_url(text: str) -> str:
-    return unquote(_WIDE_PERCENT.sub(_unescape_wide, text))
+    return _PERCENT.sub(_unescape_percent, _WIDE_PERCENT.sub(_unescape_wide, text))
+
+
+def _unescape_percent(match: re.Match[str]) -> str:
+    return bytes.fromhex(match[0].replace("%", "")).decode("utf-8", "replace")
 
 
 def _unescape_wide(match: re.Match[str]) -> str:
@@ -194,11 +199,21 @@ def _unescape_wide(match: re.Match[str]) -> str:
 
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{%d,}={0,2}" % SHORTEST_RUN)
 _HEX = re.compile(r"(?:0[xX])?((?:[0-9a-fA-F]{2}){%d,})" % (SHORTEST_RUN // 2))
+_RUN_MARKS = _table(" ", {"x": ascii_letters + digits + "+/_-"})
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
 def _decode_runs(text: str) -> str:
-    return _RUN.sub(_decode_run, text)
+    # Searched for as bytes, one for each character: an expression would try every run from each of its characters on.
+    marks = text.encode("latin-1", "replace").translate(_RUN_MARKS)
+    pieces: list[str] = []
+    done = 0
+    while (start := marks.find(_LONG_RUN, done)) >= 0:
+        run = _RUN.match(text, start)
+        assert run is not None
+        pieces += (text[done:start], _decode_run(run))
+        done = run.end()
+    return "".join((*pieces, text[done:])) if pieces else text
 
 
 def _decode_run(match: re.Match[str]) -> str:

@@ -96,10 +96,8 @@ def find_shuffled(raw: bytes) -> list[Shuffled]:
     found = []
     for start, end in zip(starts[:MOST].tolist(), ends[:MOST].tolist(), strict=True):
         word = raw[start : end + 1].lower()
-        if word not in _WORDS:
-            right = _KEYS.get(_key(word), word)
-            if right != word:
-                found.append(Shuffled(start, right))
+        if word not in _WORDS and (right := _KEYS.get(_key(word), word)) != word and not _is_plain(word):
+            found.append(Shuffled(start, right))
     return found
 
 
@@ -125,6 +123,11 @@ def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -
     return order
 
 
+def _is_plain(word: bytes) -> bool:
+    """Say of one word what `_order` says of many; it takes a few anagrams ("floolw") for the plain word."""
+    return sum(place * int(_LETTERS[code]) for place, code in enumerate(word)) % (1 << 32) in _PLAIN_NUMBERS
+
+
 def _mark() -> tuple[NDArray[np.bool_], Letters]:
     """Return which slots are those of a key word in any order, and the numbers of the key words in their own."""
     is_key, plain = np.zeros(1 << MOST_BITS, dtype=np.bool_), []
@@ -138,3 +141,4 @@ def _mark() -> tuple[NDArray[np.bool_], Letters]:
 
 
 _IS_KEY, _PLAIN = _mark()
+_PLAIN_NUMBERS = frozenset(_PLAIN.tolist())
