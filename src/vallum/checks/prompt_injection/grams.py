@@ -92,7 +92,16 @@ def fold(text: str) -> bytes:
     if not text.isascii():
         text = text.lower()
     raw = b" %b " % text.encode("utf-8", "replace").translate(_FOLD)
-    return b" %b " % b" ".join(raw.split()) if b"  " in raw else raw
+    return _squeeze(raw) if b"  " in raw else raw
+
+
+def _squeeze(raw: bytes) -> bytes:
+    """Return one space for several: the first; of a text of nothing else the two ends."""
+    codes = np.frombuffer(raw, dtype=np.uint8)
+    stays = codes != _SPACE
+    stays[1:] |= stays[:-1]
+    stays[0] = True
+    return codes[stays].tobytes() if stays.sum() > 1 else b"  "
 
 
 def hash_grams(data: NDArray[np.uint8]) -> Grams:

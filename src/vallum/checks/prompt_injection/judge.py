@@ -49,18 +49,19 @@ class Judge:
         """Judge a text by all of its readings, and by those under ciphers that its words ask for."""
         evidence = self._gate.weigh(readings)
         last = final(readings)
-        chosen = [last]
+        fresh: list[Reading] = []
         if evidence.is_ciphered:
             # Once only: rot13 of rot13 is where we came from.
-            chosen += read_ciphers(last.text)
+            fresh += read_ciphers(last.text)
+        plain = unshuffle(last.text)
+        if plain is not last.text:
+            fresh.append(Reading("shuffled", plain))
+        chosen = [last, *fresh]
         if evidence.how.endswith("joined"):
             # Words cut by line breaks or over fields: whole for the patterns, and now for the model.
             chosen += [reading for reading in readings if reading.how == evidence.how]
-        plain = unshuffle(last.text)
-        if plain is not last.text:
-            chosen.append(Reading("shuffled", plain))
-        if len(chosen) > 1:
-            evidence = max(evidence, self._gate.weigh(chosen[1:]), key=lambda found: found.weight)
+        if fresh:
+            evidence = max(evidence, self._gate.weigh(fresh), key=lambda found: found.weight)
         best, best_how = Score(NOTHING), ""
         for how, text in chosen:
             score = self._scorer.score(text)
