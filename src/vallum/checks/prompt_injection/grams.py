@@ -22,6 +22,9 @@ BITS = 19
 MOST_BYTES = 1 << 15
 """Longest stretch that is hashed at once."""
 
+LONG = 2000
+"""Bytes from which on arithmetic removes spaces faster than splitting does."""
+
 _SPACE = 32
 _FOLD = bytes(
     {
@@ -92,11 +95,13 @@ def fold(text: str) -> bytes:
     if not text.isascii():
         text = text.lower()
     raw = b" %b " % text.encode("utf-8", "replace").translate(_FOLD)
-    return _squeeze(raw) if b"  " in raw else raw
+    if b"  " not in raw:
+        return raw
+    return _squeeze(raw) if len(raw) > LONG else b" %b " % b" ".join(raw.split())
 
 
 def _squeeze(raw: bytes) -> bytes:
-    """Return one space for several: the first; of a text of nothing else the two ends."""
+    """Return one space for several."""
     codes = np.frombuffer(raw, dtype=np.uint8)
     stays = codes != _SPACE
     stays[1:] |= stays[:-1]
