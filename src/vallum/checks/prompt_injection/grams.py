@@ -34,7 +34,7 @@ _FOLD = bytes(
     }.get(code, code)
     for code in range(256)
 )
-_IS_WORD = bytes(code >= 128 or chr(code).isalnum() for code in range(256))
+IS_WORD = bytes(code >= 128 or chr(code).isalnum() for code in range(256))
 
 # Odd, so that multiplication only rearranges the 32-bit numbers and every power has an inverse.
 _BASE = np.uint32(0x01000193)
@@ -113,7 +113,7 @@ def hash_grams(data: NDArray[np.uint8]) -> Grams:
     """Return the features of at most MOST_BYTES of folded text, no less than five, with a space at either end."""
     size = len(data)
     codes = data.astype(np.uint32)
-    is_word = np.frombuffer(data.tobytes().translate(_IS_WORD), dtype=np.bool_)
+    is_word = np.frombuffer(data.tobytes().translate(IS_WORD), dtype=np.bool_)
     edges = (is_word[1:] != is_word[:-1]).nonzero()[0]  # the last byte before each word, and of it
     starts = edges[::2] + 1
     count = len(starts)
@@ -129,7 +129,7 @@ def hash_grams(data: NDArray[np.uint8]) -> Grams:
     at = 2 * size - 7
     np.multiply(run, _SALT5, out=slots[size - 3 : at])
     words = _hash_words(codes, edges, starts)
-    kinds = _KIND_OF.take(words >> _KIND_SHIFT)
+    kinds = KIND_OF.take(words >> _KIND_SHIFT)
     known = kinds.nonzero()[0]
     at = _put_kin(words, slots, at)
     if len(known):
@@ -191,4 +191,4 @@ def _mark_kinds() -> NDArray[np.uint8]:
     return marks
 
 
-_KIND_OF = _mark_kinds()
+KIND_OF = _mark_kinds()

@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from vallum.checks.prompt_injection.grams import MOST_BYTES, fold, hash_grams
+from vallum.checks.prompt_injection.grams import IS_WORD, KIND_OF, MOST_BYTES, fold, hash_grams
+from vallum.checks.prompt_injection.straight import IS_COMPILED, Table, sum_all
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCALES = ((400, 100), (130, 50))
 """Bytes of the windows, and from one to the next: a paragraph, and a sentence that hides in one."""
+
+WINDOWS = (SCALES[0][0], SCALES[1][0])
+MOST_STRAIGHT = 3000 if IS_COMPILED else 0
+"""Bytes up to which a text is summed byte by byte: what is longer, and all where that is not compiled, by arrays."""
 
 OVERLAP = SCALES[0][0] + 2
 ONE_WINDOW = 180
@@ -83,12 +88,37 @@ def _read(name: str) -> bytes:
     return files("vallum.checks.prompt_injection").joinpath("weights", name).read_bytes()
 
 
+class Upto:
+    """What all features weigh that start before each byte of a stretch."""
+
+    def __init__(self, raw: bytes, weights: NDArray[np.int8]) -> None:
+        """Weigh folded text, of at most MOST_BYTES."""
+        grams = hash_grams(np.frombuffer(raw, dtype=np.uint8))
+        self.size = len(raw)
+        self._upto = np.zeros(self.size + 1, dtype=np.int32)
+        np.cumsum(grams.sum_by_place(weights.take(grams.slots), self.size), out=self._upto[1:])
+
+    @property
+    def total(self) -> int:
+        """What all features weigh."""
+        return int(self._upto[-1])
+
+    def find_worst(self, window: int, step: int) -> tuple[int, int]:
+        """Return where the window ends that weighs most, and what: the first of several."""
+        sums = self._upto[window::step] - self._upto[:-window:step]
+        worst = int(sums.argmax())
+        last = self._upto[-1] - self._upto[-1 - window]  # which ends with the text
+        return (self.size, int(last)) if last > sums[worst] else (window + worst * step, int(sums[worst]))
+
+
 class Scorer:
     """The linear model; pure and reentrant."""
 
-    def __init__(self, weights: NDArray[np.int8], scale: float, bias: float) -> None:
-        """Take the table, and what one unit in it is worth."""
+    def __init__(self, weights: NDArray[np.int8], scale: float, bias: float, most_straight: int = MOST_STRAIGHT) -> None:
+        """Take the table, what one unit in it is worth, and which length is summed byte by byte."""
         self._weights, self._scale, self._bias = weights, scale, bias
+        self._most_straight = most_straight
+        self._table = Table(weights.tobytes() if most_straight else b"", KIND_OF.tobytes(), IS_WORD)
 
     def score(self, text: str) -> Score:
         """Return the score of the worst window of `text`."""
@@ -97,9 +127,7 @@ class Scorer:
         if size < SHORTEST:
             return Score(self._bias)
         if size <= ONE_WINDOW:
-            slots = hash_grams(np.frombuffer(raw, dtype=np.uint8)).slots
-            total = int(self._weights.take(slots).sum(dtype=np.int64))
-            return Score(total * self._scale / sqrt(size) + self._bias, 0, size)
+            return Score(self._weigh(raw) * self._scale / sqrt(size) + self._bias, 0, size)
         best = Score(NOTHING)
         for at in range(0, max(size - OVERLAP, 1), MOST_BYTES - OVERLAP):
             found = self._worst_window(raw if size <= MOST_BYTES else b" %b " % raw[at : at + MOST_BYTES - 2])
@@ -107,25 +135,19 @@ class Scorer:
                 best = Score(found.margin, at + found.start, at + found.end)
         return best
 
+    def _weigh(self, raw: bytes) -> int:
+        if len(raw) <= self._most_straight:
+            return sum_all(raw, self._table, WINDOWS).total
+        return int(self._weights.take(hash_grams(np.frombuffer(raw, dtype=np.uint8)).slots).sum(dtype=np.int64))
+
     def _worst_window(self, raw: bytes) -> Score:
-        data = np.frombuffer(raw, dtype=np.uint8)
-        size = len(data)
-        grams = hash_grams(data)
-        upto = np.zeros(size + 1, dtype=np.int32)
-        np.cumsum(grams.sum_by_place(self._weights.take(grams.slots), size), out=upto[1:])
+        size = len(raw)
+        sums = sum_all(raw, self._table, WINDOWS) if size <= self._most_straight else Upto(raw, self._weights)
         best = Score(NOTHING)
         for window, step in SCALES:
-            if size <= window:
-                start, end, total = 0, size, upto[size]
-            else:
-                sums = upto[window::step] - upto[:-window:step]
-                worst = int(sums.argmax())
-                end, total = window + worst * step, sums[worst]
-                last = upto[size] - upto[size - window]  # which ends with the text
-                if last > total:
-                    end, total = size, last
-                start = end - window
-            margin = int(total) * self._scale / sqrt(end - start) + self._bias
+            end, total = sums.find_worst(window, step) if size > window else (size, sums.total)
+            start = max(end - window, 0)
+            margin = total * self._scale / sqrt(end - start) + self._bias
             if margin > best.margin:
                 best = Score(margin, start, end)
         return best
