@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from vallum.checks.prompt_injection.grams import IS_WORD, KIND_OF, MOST_BYTES, fold, hash_grams
-from vallum.checks.prompt_injection.straight import IS_COMPILED, Table, sum_all
+from vallum.checks.prompt_injection.straight import MOST_STRAIGHT, Table, sum_all
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,9 +25,6 @@ SCALES = ((400, 100), (130, 50))
 """Bytes of the windows, and from one to the next: a paragraph, and a sentence that hides in one."""
 
 WINDOWS = (SCALES[0][0], SCALES[1][0])
-MOST_STRAIGHT = 3000 if IS_COMPILED else 0
-"""Bytes up to which a text is summed byte by byte: what is longer, and all where that is not compiled, by arrays."""
-
 OVERLAP = SCALES[0][0] + 2
 ONE_WINDOW = 180
 """Longest text, in bytes, that is one window; up to the greatest window a text is judged whole as well."""
@@ -114,7 +111,9 @@ class Upto:
 class Scorer:
     """The linear model; pure and reentrant."""
 
-    def __init__(self, weights: NDArray[np.int8], scale: float, bias: float, most_straight: int = MOST_STRAIGHT) -> None:
+    def __init__(
+        self, weights: NDArray[np.int8], scale: float, bias: float, most_straight: int = MOST_STRAIGHT
+    ) -> None:
         """Take the table, what one unit in it is worth, and which length is summed byte by byte."""
         self._weights, self._scale, self._bias = weights, scale, bias
         self._most_straight = most_straight

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vallum.checks.prompt_injection.kinds import KINDS
+from vallum.checks.prompt_injection.straight import MOST_STRAIGHT, Letters, find_likely
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Letters = NDArray[np.uint32]
+    Numbers = NDArray[np.uint32]
 
 ALSO = (
     "after again conversation correctly data dialogue document echo enable first from hacked have "
@@ -80,8 +81,21 @@ class Shuffled(NamedTuple):
     right: bytes
 
 
-def find_shuffled(raw: bytes) -> list[Shuffled]:
+def find_shuffled(raw: bytes, most_straight: int = MOST_STRAIGHT) -> list[Shuffled]:
     """Return the words, at most MOST, that have the letters of a key word, its ends in place, and are none."""
+    starts, ends = find_likely(raw, _TABLE) if len(raw) <= most_straight else _find_likely(raw)
+    found: list[Shuffled] = []
+    for start, end in zip(starts, ends, strict=True):
+        word = raw[start : end + 1].lower()
+        if word not in _WORDS and (right := _KEYS.get(_key(word), word)) != word and not _is_plain(word):
+            found.append(Shuffled(start, right))
+            if len(found) == MOST:
+                break
+    return found
+
+
+def _find_likely(raw: bytes) -> tuple[list[int], list[int]]:
+    """Return where words start, and where their last letters stand, that may be shuffled: at most MOST, or FEW of all."""
     letters = _LETTERS.take(np.frombuffer(raw, dtype=np.uint8))
     is_letter = letters.astype(np.bool_)
     edges = (is_letter[1:] != is_letter[:-1]).nonzero()[0]  # the last byte before each word, and of it
@@ -91,17 +105,12 @@ def find_shuffled(raw: bytes) -> list[Shuffled]:
     if len(likely) > FEW:
         # Of a flood of plain key words none is looked at: they are told by a sum that minds the order.
         order = _order(letters, starts, ends)
-        mixed = (_PLAIN.take(_PLAIN.searchsorted(order), mode="clip") != order).nonzero()[0]
+        mixed = (_PLAIN.take(_PLAIN.searchsorted(order), mode="clip") != order).nonzero()[0][:MOST]
         starts, ends = starts[mixed], ends[mixed]
-    found = []
-    for start, end in zip(starts[:MOST].tolist(), ends[:MOST].tolist(), strict=True):
-        word = raw[start : end + 1].lower()
-        if word not in _WORDS and (right := _KEYS.get(_key(word), word)) != word and not _is_plain(word):
-            found.append(Shuffled(start, right))
-    return found
+    return starts.tolist(), ends.tolist()
 
 
-def _sum_up(letters: Letters) -> Letters:
+def _sum_up(letters: Numbers) -> Numbers:
     """Return sums whose difference over a word holds its letters in any order, and tells the first and the last."""
     # What stands before a word is no letter and counts nothing: there its first letter is taken off beforehand.
     sums = letters * _LAST
@@ -110,16 +119,16 @@ def _sum_up(letters: Letters) -> Letters:
     return sums
 
 
-def _slots(totals: Letters) -> Letters:
-    slots: Letters = (totals * _SPREAD) >> _SHIFT
+def _slots(totals: Numbers) -> Numbers:
+    slots: Numbers = (totals * _SPREAD) >> _SHIFT
     return slots
 
 
-def _order(letters: Letters, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Letters:
+def _order(letters: Numbers, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> Numbers:
     places = (letters * np.arange(len(letters), dtype=np.uint32)).cumsum(dtype=np.uint32)
     totals = letters.cumsum(dtype=np.uint32)
     totals = totals[ends] - totals[starts - 1]
-    order: Letters = places[ends] - places[starts - 1] - starts.astype(np.uint32) * totals
+    order: Numbers = places[ends] - places[starts - 1] - starts.astype(np.uint32) * totals
     return order
 
 
@@ -128,7 +137,7 @@ def _is_plain(word: bytes) -> bool:
     return sum(place * int(_LETTERS[code]) for place, code in enumerate(word)) % (1 << 32) in _PLAIN_NUMBERS
 
 
-def _mark() -> tuple[NDArray[np.bool_], Letters]:
+def _mark() -> tuple[NDArray[np.bool_], Numbers]:
     """Return which slots are those of a key word in any order, and the numbers of the key words in their own."""
     is_key, plain = np.zeros(1 << MOST_BITS, dtype=np.bool_), []
     for word in KEY_WORDS:
@@ -142,3 +151,4 @@ def _mark() -> tuple[NDArray[np.bool_], Letters]:
 
 _IS_KEY, _PLAIN = _mark()
 _PLAIN_NUMBERS = frozenset(_PLAIN.tolist())
+_TABLE = Letters(_LETTERS.tolist(), _IS_KEY.tobytes())

@@ -1,4 +1,4 @@
-"""The sums of the linear model byte by byte: the same features and windows as by arrays, for short texts where compiled.
+"""Sums byte by byte, of the linear model and of letters: the same as by arrays, for short texts where this is compiled.
 
 A call of numpy costs as much as a hundred bytes cost here, so that compiled this takes a third of the time for a kilobyte.
 Not compiled it would take fifty times as long, and is not used.  A test holds both ways to the same sums.
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
-IS_COMPILED = not __file__.endswith(".py")
+MOST_STRAIGHT = 0 if __file__.endswith(".py") else 3000
+"""Bytes up to which a text is taken byte by byte: what is longer, and all where this is not compiled, by arrays."""
 
 CELL = 10
 """Bytes: a window begins and ends at a multiple of them, or ends with the text."""
@@ -201,3 +202,40 @@ def _add_kin(starts: list[int], words: list[int], table: Table, sums: Sums) -> N
                 weight += table.weigh(((one * 0x5BD1E995 + three) & mask) >> 13)
         sums.add(starts[at], weight)
         at += 1
+
+
+class Letters:
+    """Numbers of letters, zero for what is none; and the slots of key words in any order of their inner letters."""
+
+    def __init__(self, numbers: list[int], is_key: bytes) -> None:
+        """Take the two tables of `shuffled`."""
+        self.numbers, self.is_key = numbers, is_key
+
+
+def find_likely(raw: bytes, letters: Letters) -> tuple[list[int], list[int]]:
+    """Return where words start, and where their last letters stand, that may be key words in another order."""
+    mask: i64 = 0xFFFFFFFF
+    starts: list[int] = []
+    ends: list[int] = []
+    numbers, is_key = letters.numbers, letters.is_key
+    size: i64 = len(raw)
+    at: i64 = 0
+    total: i64 = 0
+    before: i64 = 0  # the letter before, zero where it is none
+    start: i64 = 0
+    while at < size:
+        code: i64 = raw[at]
+        letter: i64 = numbers[code]
+        if letter:
+            if not before:
+                start = at
+                total = letter * 0x85EBCA6B
+            total += letter
+        elif before:
+            total = (total + before * 0xC2B2AE35) & mask
+            if is_key[((total * 0x9E3779B1) & mask) >> 14]:
+                starts.append(start)
+                ends.append(at - 1)
+        before = letter
+        at += 1
+    return starts, ends
