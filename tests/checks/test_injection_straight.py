@@ -1,4 +1,4 @@
-"""Byte by byte or by arrays: one score.  And what is fixed: the sums of a few texts, as the weights were learnt with."""
+"""Byte by byte or by arrays: one score; and the features of fixed texts, as the weights were learnt with."""
 
 from __future__ import annotations
 

@@ -203,3 +203,10 @@ def test_no_letter_keeps_more_marks_than_the_bound(pieces: list[str]) -> None:
 def test_an_entity_is_read_whatever_zeros_it_has_and_no_number_is_too_long() -> None:
     assert read("&#" + "0" * 5000 + "39;")[-1].text == "'"
     assert read("&#" + "9" * 5000 + ";")[-1].text == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    "text", ["¨é", "“¨”", "it’s a “test” – …", "• €5 “now”", "œuvre™ \x85 \u2028x", "a\tb  é", "→ “x”"]
+)
+def test_western_text_is_normalised_by_table_as_any_other(text: str) -> None:
+    assert normalise(text) == _normalise_any(text)

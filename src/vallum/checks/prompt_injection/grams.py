@@ -142,7 +142,7 @@ def hash_grams(data: NDArray[np.uint8]) -> Grams:
 def _hash_words(codes: NDArray[np.uint32], edges: NDArray[np.intp], starts: NDArray[np.intp]) -> NDArray[np.uint32]:
     # The sum of byte times power up to each place; a word is a difference, brought back to power zero.
     sums = (codes * _POWERS[: len(codes)]).cumsum(dtype=np.uint32).take(edges)
-    words = sums[1::2] - sums[::2]
+    words: NDArray[np.uint32] = sums[1::2] - sums[::2]
     words *= _INVERSE.take(starts)
     words *= _SPREAD
     words ^= words >> _MIX

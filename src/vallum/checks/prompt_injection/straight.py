@@ -43,7 +43,7 @@ class Sums:
         self.second: i64 = max(size - self.narrow, 0)
         self.before_first: i64 = 0
         self.before_second: i64 = 0
-        self.total: i64 = 0
+        self.total = 0
 
     def add(self, start: i64, weight: i64) -> None:
         """Count what starts at a byte."""
@@ -170,7 +170,7 @@ def _name_kinds(starts: list[int], words: list[int], table: Table) -> tuple[list
             names.append(kind ^ (kind >> 15))
             known.append(starts[place])
             before = place
-        place += 1
+        place += 1  # noqa: SIM113  a native number
     return known, names
 
 
