@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vallum.core.extraction import DAY_S
-from vallum.extraction import attribution, calibration, cohorts
-from vallum.extraction.facts import WIDTH
+from vallum.extraction import attribution, calibration, cohorts, ground
+from vallum.extraction.facts import FEATURES, WIDTH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vallum.extraction.attribution import Evidence
+    from vallum.extraction.attribution import Evidence, Gathered
     from vallum.extraction.calibration import Usual
     from vallum.extraction.cohorts import Test
     from vallum.extraction.contemporaries import Contemporaries, Present
     from vallum.extraction.facts import Floats, Snapshot
+    from vallum.extraction.ground import Ground
 
     Rows = NDArray[np.intp]
     Marks = NDArray[np.bool_]
@@ -26,6 +27,8 @@ PEERS, WHOLE = (1, 2, 4), 16  # queries of an established customer that are scor
 AWAKE_S = 14 * DAY_S  # since the last query of an account that is looked at
 CLUSTERED = 4.0  # rows of one account that stand among the present ones
 ALL_S = np.inf  # the view of all that is remembered
+COMMON = 0.15  # deviations of single queries beyond the ground, less than which is nothing
+COMMON_SURE = 2.0  # deviations of chance that are allowed for
 
 
 class Scene:
@@ -46,6 +49,8 @@ class Scene:
         self.evidence = self._weigh(counts, sums)
         self.enough: Floats = np.full(len(counts), np.inf, np.float32)  # the score that names each, however few asked
         self._peers: list[Evidence] = []
+        self._asked: Floats = np.zeros((0, WIDTH), np.float32)  # rows of established customers
+        self._ground: Ground | None = None
         self._recent: dict[float, tuple[Rows, Floats, Evidence]] = {}  # who asked of late, how much, and what
 
     def look(self, peers: Contemporaries, fresh: Contemporaries) -> None:
@@ -53,6 +58,8 @@ class Scene:
         for size in PEERS:
             means = peers.groups(size)
             self._peers.append(self._weigh(np.full(len(means), size, np.float32), means * size))
+        woken = np.flatnonzero(self.snapshot.cohorts.get("woken", np.full(len(self.age_s), -1)) >= 0)
+        self._asked, _ = peers.rows((), {self.snapshot.names[row] for row in woken.tolist()})
         places = {name: place for place, name in enumerate(self.snapshot.names)}
         for view in cohorts.RECENT_S:
             names, counts, sums = fresh.accounts(self.snapshot.at, view)
@@ -81,6 +88,25 @@ class Scene:
         """Return what established customers score for a mean: groups of queries, by size, and whole accounts."""
         whole = np.flatnonzero(self.trusted & self.fine & (self.snapshot.counts >= WHOLE / 2))
         return tuple(attribution.score(evidence, mean) for evidence in (*self._peers, self.evidence.take(whole)))
+
+    def is_common(self, group: Gathered) -> bool:
+        """Say whether established customers surely ask, and are answered, the same as a group, in other shares."""
+        seeking = self.usual.seeking
+        chance = COMMON_SURE * np.sqrt((seeking**2) @ group.noise)
+        if chance.max() >= COMMON:
+            return False  # too little is asked to be sure of anything
+        if self._ground is None:
+            self._ground = self._survey()
+        if self._ground is None:
+            return False
+        left = self._ground.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
+        return bool((seeking @ left + chance).max() < COMMON)
+
+    def _survey(self) -> Ground | None:
+        whitened = (self._asked - self.centre) @ self.usual.basis
+        whitened -= (whitened @ self.drift) @ self.drift.T
+        back = np.linalg.inv(self.usual.basis.astype(np.float64)).astype(np.float32)
+        return ground.survey(self._asked, whitened, whitened @ back[:, :FEATURES])
 
     def shift_of(self, mean: Floats) -> Floats:
         """Return where a whitened mean lies from the centre, in features."""

@@ -5,7 +5,8 @@
    clusters that are known, then, among those that belong to none of them, for others, so that a second attack does not
    hide behind a first.
 3. A group is a cluster only where it goes towards doubt or what is strange, further than one honest account's habit
-   does.  Many new accounts that ask the same ordinary things (a launch, one customer with many keys) are none.
+   does, and where no shares of what established customers ask explain it (ground.py).  Many new accounts that ask the
+   same ordinary things (a launch, one customer with many keys) are none.
 4. Every account is scored for every cluster.  Untrusted ones past its threshold are named; established ones need far
    more.
 
@@ -218,7 +219,8 @@ class Sweeper:
             thresholds, members = self._members(scene, rows, group)
             if not _is_seeking(scene.usual, group) or len(members) < attribution.MEMBERS_MIN:
                 break
-            found.add(self._remember(scene, group.mean, thresholds, members))
+            if not scene.is_common(group):
+                found.add(self._remember(scene, group.mean, thresholds, members))
             rows = rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
         return found
 
@@ -231,6 +233,9 @@ class Sweeper:
             if not _is_seeking(scene.usual, group, STILL_SEEKING):
                 known.stands = False
                 return rows
+            if scene.is_common(group):
+                known.stands = False
+                return rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
             thresholds, members = self._members(scene, rows, group)
             if len(members) >= attribution.MEMBERS_MIN:
                 known.mean, known.shift, known.thresholds = group.mean, scene.shift_of(group.mean), thresholds
