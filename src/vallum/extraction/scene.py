@@ -48,6 +48,7 @@ class Scene:
         sums = snapshot.sums if fine.all() else np.where(fine[:, None], snapshot.sums, present.centre)
         self.evidence = self._weigh(counts, sums)
         self.enough: Floats = np.full(len(counts), np.inf, np.float32)  # the score that names each, however few asked
+        self.alone: Marks = np.zeros(len(counts), np.bool_)  # who came, not long ago, with no more than usually do
         self._peers: list[Evidence] = []
         self._asked: Floats = np.zeros((0, WIDTH), np.float32)  # rows of established customers
         self._ground: Ground | None = None
