@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 GROUPS = 128
 GROUP_MIN = 4  # rows of a group
-ROUNDS = 8  # of parting rows
-STEPS = 300  # towards the nearest mixture
+ROUNDS = 5  # of parting rows
+STEPS = 200  # towards the nearest mixture
 ROWS_MIN = 256  # fewer are no ground
 
 

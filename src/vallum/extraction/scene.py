@@ -27,7 +27,7 @@ PEERS, WHOLE = (1, 2, 4), 16  # queries of an established customer that are scor
 AWAKE_S = 14 * DAY_S  # since the last query of an account that is looked at
 CLUSTERED = 4.0  # rows of one account that stand among the present ones
 ALL_S = np.inf  # the view of all that is remembered
-COMMON = 0.15  # deviations of single queries beyond the ground, less than which is nothing
+COMMON, COMMON_SHARE = 0.15, 0.2  # deviations of single queries, and share of the way, that count as nothing
 COMMON_SURE = 2.0  # deviations of chance that are allowed for
 
 
@@ -50,8 +50,8 @@ class Scene:
         self.enough: Floats = np.full(len(counts), np.inf, np.float32)  # the score that names each, however few asked
         self.alone: Marks = np.zeros(len(counts), np.bool_)  # who came, not long ago, with no more than usually do
         self._peers: list[Evidence] = []
-        self._asked: Floats = np.zeros((0, WIDTH), np.float32)  # rows of established customers
-        self._ground: Ground | None = None
+        self._asking: Contemporaries | None = None  # whose single queries are those of established customers
+        self._grounds: dict[bytes, Ground | None] = {}  # by who is left out: a survey takes long
         self._recent: dict[float, tuple[Rows, Floats, Evidence]] = {}  # who asked of late, how much, and what
 
     def look(self, peers: Contemporaries, fresh: Contemporaries) -> None:
@@ -59,8 +59,7 @@ class Scene:
         for size in PEERS:
             means = peers.groups(size)
             self._peers.append(self._weigh(np.full(len(means), size, np.float32), means * size))
-        woken = np.flatnonzero(self.snapshot.cohorts.get("woken", np.full(len(self.age_s), -1)) >= 0)
-        self._asked, _ = peers.rows((), {self.snapshot.names[row] for row in woken.tolist()})
+        self._asking = peers
         places = {name: place for place, name in enumerate(self.snapshot.names)}
         for view in cohorts.RECENT_S:
             names, counts, sums = fresh.accounts(self.snapshot.at, view)
@@ -94,20 +93,33 @@ class Scene:
         """Say whether established customers surely ask, and are answered, the same as a group, in other shares."""
         seeking = self.usual.seeking
         chance = COMMON_SURE * np.sqrt((seeking**2) @ group.noise)
-        if chance.max() >= COMMON:
+        most = max(COMMON, COMMON_SHARE * float((seeking @ group.raw).max()))
+        if chance.max() >= most:
             return False  # too little is asked to be sure of anything
-        if self._ground is None:
-            self._ground = self._survey()
-        if self._ground is None:
+        surveyed = self._survey(group)
+        if surveyed is None:
             return False
-        left = self._ground.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
-        return bool((seeking @ left + chance).max() < COMMON)
+        left = surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
+        return bool((seeking @ left + chance).max() < most)
 
-    def _survey(self) -> Ground | None:
-        whitened = (self._asked - self.centre) @ self.usual.basis
+    def _survey(self, group: Gathered) -> Ground | None:
+        """Survey what established customers ask: not those who woke of late, nor those who may be of the group."""
+        if self._asking is None:
+            return None
+        suspect = attribution.score(self.evidence, group.mean) > attribution.CAUGHT
+        suspect |= self.snapshot.cohorts.get("woken", np.full(len(suspect), -1)) >= 0
+        suspect &= self.trusted
+        key = suspect.tobytes()
+        if key not in self._grounds:
+            names = {self.snapshot.names[row] for row in np.flatnonzero(suspect).tolist()}
+            self._grounds[key] = self._ground_of(self._asking.rows((), names)[0])
+        return self._grounds[key]
+
+    def _ground_of(self, rows: Floats) -> Ground | None:
+        whitened = (rows - self.centre) @ self.usual.basis
         whitened -= (whitened @ self.drift) @ self.drift.T
         back = np.linalg.inv(self.usual.basis.astype(np.float64)).astype(np.float32)
-        return ground.survey(self._asked, whitened, whitened @ back[:, :FEATURES])
+        return ground.survey(rows, whitened, whitened @ back[:, :FEATURES])
 
     def shift_of(self, mean: Floats) -> Floats:
         """Return where a whitened mean lies from the centre, in features."""
