@@ -101,7 +101,7 @@ class Glance(NamedTuple):
         return found
 
     def score(
-        self, name: str, rows: Floats, count: float, sums: Floats, most: float, more: float = 0.0
+        self, name: str, rows: Floats, count: float, sums: Floats, most: float, *, more: float = 0.0
     ) -> Named | None:
         """Score an untrusted account after a query of its; None: of none.
 

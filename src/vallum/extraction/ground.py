@@ -58,11 +58,11 @@ def survey(rows: Floats, whitened: Floats, places: Floats) -> Ground | None:
     if not len(kept):
         return None
     belongs = (group == kept[:, None]).astype(np.float32)
-    sizes = sizes[kept].astype(np.float32)[:, None]
-    middles = belongs @ near / sizes
-    squares = belongs @ (near * near).sum(axis=1) / sizes[:, 0] - (middles * middles).sum(axis=1)
-    loose = (np.maximum(squares, 0) / sizes[:, 0]).astype(np.float32)
-    return Ground(belongs @ whitened / sizes, belongs @ places / sizes, loose)
+    count = sizes[kept].astype(np.float32)[:, None]
+    middles = belongs @ near / count
+    squares = belongs @ (near * near).sum(axis=1) / count[:, 0] - (middles * middles).sum(axis=1)
+    loose = (np.maximum(squares, 0) / count[:, 0]).astype(np.float32)
+    return Ground(belongs @ whitened / count, belongs @ places / count, loose)
 
 
 def _part(rows: Floats) -> NDArray[np.intp]:

@@ -116,9 +116,9 @@ class Scene:
         return self._grounds[key]
 
     def _ground_of(self, rows: Floats) -> Ground | None:
-        whitened = (rows - self.centre) @ self.usual.basis
-        whitened -= (whitened @ self.drift) @ self.drift.T
-        back = np.linalg.inv(self.usual.basis.astype(np.float64)).astype(np.float32)
+        near: Floats = (rows - self.centre) @ self.usual.basis
+        whitened: Floats = near - (near @ self.drift) @ self.drift.T
+        back: Floats = np.linalg.inv(self.usual.basis.astype(np.float64)).astype(np.float32)
         return ground.survey(rows, whitened, whitened @ back[:, :FEATURES])
 
     def shift_of(self, mean: Floats) -> Floats:

@@ -97,7 +97,7 @@ class Sweeper:
         if self._glance is None:
             return None
         most = self._enough.get(name, np.inf) if self._arrivals.knows(name) else self._enough_now
-        return self._glance.score(name, rows, count, sums, most, self._more.get(name, 0.0))
+        return self._glance.score(name, rows, count, sums, most, more=self._more.get(name, 0.0))
 
     def say_nothing(self, count: float, sums: Floats) -> Floats | None:
         """Return the bins of an answer that tells nothing of an account; None: there is no cluster to tell it of."""
