@@ -116,10 +116,10 @@ class Scene:
         return self._grounds[key]
 
     def _ground_of(self, rows: Floats) -> Ground | None:
-        near: Floats = (rows - self.centre) @ self.usual.basis
-        whitened: Floats = near - (near @ self.drift) @ self.drift.T
-        back: Floats = np.linalg.inv(self.usual.basis.astype(np.float64)).astype(np.float32)
-        return ground.survey(rows, whitened, whitened @ back[:, :FEATURES])
+        near = (rows - self.centre) @ self.usual.basis
+        whitened = (near - (near @ self.drift) @ self.drift.T).astype(np.float32, copy=False)
+        back = np.linalg.inv(self.usual.basis.astype(np.float64))[:, :FEATURES]
+        return ground.survey(rows, whitened, (whitened @ back).astype(np.float32))
 
     def shift_of(self, mean: Floats) -> Floats:
         """Return where a whitened mean lies from the centre, in features."""
