@@ -49,6 +49,13 @@ if TYPE_CHECKING:
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let no process of these tests compile the patterns that another has compiled."""
+    os.environ["VALLUM_CACHE"] = str(config.rootpath / ".pytest_cache" / "patterns")
+
+
 T = TypeVar("T")
 MINUTE_US = 60_000_000
 ALICE = Principal("alice", "acme", frozenset({"predict:read"}), "key_1", "keys")
