@@ -50,7 +50,6 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
-
 def pytest_configure(config: pytest.Config) -> None:
     """Let no process of these tests compile the patterns that another has compiled."""
     os.environ["VALLUM_CACHE"] = str(config.rootpath / ".pytest_cache" / "patterns")

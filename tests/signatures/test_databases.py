@@ -71,9 +71,7 @@ def test_flags_make_another_set(compiled: list[Any], restart: Callable[[], None]
     assert len(list(folder.iterdir())) == 2
 
 
-def test_the_next_process_loads_what_was_kept(
-    compiled: list[Any], restart: Callable[[], None], folder: Path
-) -> None:
+def test_the_next_process_loads_what_was_kept(compiled: list[Any], restart: Callable[[], None], folder: Path) -> None:
     assert find(b"begin, end") == [0, 1]
     restart()
     assert find(b"begin, end") == [0, 1]
@@ -86,7 +84,7 @@ def sign(data: bytes) -> bytes:
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
-    "empty": lambda data: b"",
+    "empty": lambda _: b"",
     "cut short": lambda data: data[:-1],
     "another file": lambda data: b"x" * len(data),
     "one bit of it": lambda data: data[:-9] + bytes((data[-9] ^ 1,)) + data[-8:],
@@ -123,7 +121,7 @@ def test_a_folder_that_others_may_write_to_is_not_used(
 def test_a_folder_of_somebody_else_is_not_used(
     compiled: list[Any], restart: Callable[[], None], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases.os, "geteuid", lambda: folder.parents[1].stat().st_uid + 1)
+    monkeypatch.setattr("os.geteuid", lambda: folder.parents[1].stat().st_uid + 1)
     assert find(b"begin, end") == [0, 1]
     assert not list(folder.iterdir())
 
@@ -141,7 +139,7 @@ def test_a_disk_that_is_full_costs_a_compilation_and_leaves_nothing(
     def fail(self: Path, target: Path) -> None:
         raise OSError(28, "no space left")
 
-    monkeypatch.setattr(databases.Path, "replace", fail)
+    monkeypatch.setattr("pathlib.Path.replace", fail)
     assert find(b"begin, end") == [0, 1]
     assert not list(folder.iterdir())
 
