@@ -97,7 +97,6 @@ PERSONAS = (
         r"\b(?:unfiltered|amoral|uncensored|unrestricted|immoral|unethical|unhinged|unbiased and uncensored"
         r"|jailbroken|machiavellian|unrestrictedly|unfilteredly)\b",
     ),
-
     Pattern(
         "policy.provider",
         0.5,
@@ -117,7 +116,7 @@ PERSONAS = (
     ),
     Pattern(
         "redefine.from_now",
-        0.5,
+        0.4,
         r"\b(?:from now on|henceforth|hereafter|starting now|for the rest of (?:this"
         r"|our|the) (?:chat|conversation))\b[^.\n]{0,50}\b(?:you|i want you|chatgpt|assistant)\b"
         r"|\byou (?:are|'re) (?:no longer|not) (?:a |an )?(?:\w{1,10} )?(?:ai|chatgpt"
