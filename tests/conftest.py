@@ -6,6 +6,7 @@ the next reply, so that a test states what the core asked, what it was told and 
 
 from __future__ import annotations
 
+import gc
 import os
 import pwd
 import socket
@@ -48,6 +49,18 @@ if TYPE_CHECKING:
 # How long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let no process of these tests compile the patterns that another has compiled."""
+    os.environ["VALLUM_CACHE"] = str(config.rootpath / ".pytest_cache" / "patterns")
+
+
+def pytest_collection_finish() -> None:
+    """Leave 15,000 tests and all modules out of every later search for garbage, which would go through them."""
+    gc.collect()
+    gc.freeze()
+
 
 T = TypeVar("T")
 MINUTE_US = 60_000_000

@@ -56,20 +56,6 @@ class Gateway(Household):
         self._own: Listener | None = None  # of one worker among several, for the others
         self._servers: list[asyncio.Server] = []
 
-    # --- what operators are shown (admin.House)
-
-    async def show_metrics(self) -> bytes:
-        """Return this process's metrics: for the operators' listener."""
-        return self.render_metrics()
-
-    async def show_standings(self) -> bytes:
-        """Return the callers below their plan: for the operators' listener."""
-        return self.agreement.show()
-
-    async def check_ready(self) -> bool:
-        """Say whether this process is ready: for the operators' listener."""
-        return self.is_ready()
-
     # --- life
 
     async def start(self) -> None:

@@ -133,6 +133,20 @@ class Household:
             who, signs = x.principal.credential_id, ", ".join(x.suspicion.signs)
             log.warning("%s may be in other hands: %s; see vallum why %s", who, signs, x.request.id)
 
+    # --- what operators are shown (admin.House)
+
+    async def show_metrics(self) -> bytes:
+        """Return this process's metrics."""
+        return self.render_metrics()
+
+    async def show_standings(self) -> bytes:
+        """Return the callers below their plan."""
+        return self.agreement.show()
+
+    async def check_ready(self) -> bool:
+        """Say whether this process is ready."""
+        return self.is_ready()
+
     # --- life
 
     async def open(self, *, even_without: bool = False) -> None:

@@ -68,20 +68,6 @@ class Mesh(Household):
         self._draining = False
         self.addresses: list[str] = []  # of gRPC, then of HTTP, then the operators' listener: those there are
 
-    # --- what operators are shown (admin.House)
-
-    async def show_metrics(self) -> bytes:
-        """Return this process's metrics."""
-        return self.render_metrics()
-
-    async def show_standings(self) -> bytes:
-        """Return the callers below their plan."""
-        return self.agreement.show()
-
-    async def check_ready(self) -> bool:
-        """Say whether this process is ready."""
-        return self.is_ready()
-
     # --- life
 
     async def start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ PREDICT = ROOT / "examples" / "predict.yaml"
 
 def vallum(*args: str, folder: Path, said: str = "") -> subprocess.CompletedProcess[str]:
     environ = {"PATH": "/usr/bin:/bin", "VALLUM_REGISTRY": f"sqlite:///{folder}/vallum.db", "COLUMNS": "120"}
+    environ["VALLUM_CACHE"] = os.environ["VALLUM_CACHE"]
     command = [sys.executable, "-m", "vallum", *args]
     return subprocess.run(
         command, cwd=folder, env=environ, input=said, capture_output=True, text=True, timeout=50, check=False

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 import pytest
 from tests.exporters.conftest import EVENT_GAP_S
-from tests.wire.test_tls_proxies import find_envoy, running
+from tests.proxies import find_envoy, running
 
 from vallum.cli.keys import issue
 from vallum.config.compile import load_policy

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from tests.wire.test_tls_proxies import find_envoy, running
+from tests.proxies import find_envoy, running
 
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source

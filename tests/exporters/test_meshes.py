@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import yaml
 from tests.exporters.cases import BASE
-from tests.wire.test_tls_proxies import find_envoy, find_nginx
+from tests.proxies import find_envoy, find_nginx
 
 from vallum.config.compile import load_policy
 from vallum.config.source import PolicyFileError, parse_source, read_source

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 import pytest
 from tests.exporters.test_envoy_asking import serving
-from tests.wire.test_tls_proxies import find_nginx, running
+from tests.proxies import find_nginx, running
 
 from vallum.adapters.beyond import Beyond
 from vallum.cli.keys import issue

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.extraction.traffic import DAY_S, NOW, OLD, YOUNG, Traffic
+from tests.extraction.traffic import DAY_S, NOW, OLD, YOUNG, Traffic, World
 
+from vallum.extraction import attribution
 from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.facts import WIDTH, Findings
 from vallum.extraction.sweep import Sweeper
@@ -76,6 +77,63 @@ def test_a_launch_names_nobody(honest: Traffic) -> None:
     habit[:2] = 0.5
     honest.honest(100, YOUNG, "launched", queries=5, habit=habit)
     assert not sweep(sweeper, honest, 3).named
+
+
+@pytest.fixture
+def unsure() -> Traffic:
+    """Traffic about some things of which the model is less sure, and few ask."""
+    traffic = Traffic(World(unsure=2))
+    traffic.honest(300)
+    traffic.honest(25, YOUNG, "newcomer", queries=12)
+    return traffic
+
+
+def launch(traffic: Traffic) -> None:
+    """Let many come who mostly ask about what the model is less sure of."""
+    habit = np.full(12, 0.02)
+    habit[:2] = 0.4
+    traffic.honest(100, YOUNG, "launched", queries=12, habit=habit)
+
+
+def test_a_launch_of_what_the_model_is_less_sure_of_names_nobody(unsure: Traffic) -> None:
+    sweeper = calibrated(unsure)
+    launch(unsure)
+    assert not sweep(sweeper, unsure, 3).named
+
+
+def test_a_raid_does_not_hide_behind_a_launch(unsure: Traffic) -> None:
+    sweeper = calibrated(unsure)
+    launch(unsure)
+    unsure.raid(60, 5)
+    found = named(sweep(sweeper, unsure, 3))
+    assert sum(name.startswith("thief") for name in found) >= 50
+    assert sum(not name.startswith("thief") for name in found) <= 2
+
+
+def test_a_raid_whose_regions_are_dealt_to_accounts_is_a_raid_all_the_same(unsure: Traffic) -> None:
+    sweeper = calibrated(unsure)
+    rows = unsure.world.strange(60 * 12)
+    order = np.argsort(rows[:, 0], kind="stable")  # each account has a place of its own to ask about
+    for number, mine in enumerate(np.split(order, 60)):
+        unsure.add(f"thief-{number}", rows[mine], YOUNG)
+    assert sum(name.startswith("thief") for name in named(sweep(sweeper, unsure, 3))) >= 40
+
+
+def test_planted_customers_are_no_ground_for_a_raid_to_stand_on(honest: Traffic) -> None:
+    honest.raid(60, 20, prefix="planted", created=OLD)
+    sweeper = calibrated(honest)
+    honest.raid(60, 12)
+    found = named(sweep(sweeper, honest, 3))
+    assert sum(name.startswith("thief") for name in found) >= 25
+
+
+def test_who_came_alone_needs_more_where_members_came_together() -> None:
+    members = np.array([[True] * 20 + [False] * 5, [True, True] + [False] * 23])
+    alone = np.zeros(25, np.bool_)
+    alone[0] = alone[1] = alone[24] = True
+    more = attribution.more_of_alone(members, alone)
+    assert more[0] == pytest.approx(np.log(21 / 3))
+    assert more[1] == 0  # all of them came alone
 
 
 def test_nothing_is_named_before_calibration(honest: Traffic) -> None:

@@ -29,8 +29,9 @@ SECRET = b"traffic"
 class World:
     """What is asked about: points of a few modes, answered surely; and what a thief asks."""
 
-    def __init__(self, seed: int = 1) -> None:
-        """Choose the modes."""
+    def __init__(self, seed: int = 1, unsure: int = 0) -> None:
+        """Choose the modes; of the first `unsure` of them the model is less sure, and fewer ask about them."""
+        self.unsure = unsure
         self.rng = np.random.default_rng(seed)
         self.modes = self.rng.normal(0, 2.0, (MODES, COLUMNS))
         inputs = self._points(self.rng.integers(MODES, size=600))
@@ -41,10 +42,10 @@ class World:
 
     def honest(self, count: int, habit: Numbers | None = None) -> Floats:
         """Rows of an account with a habit."""
-        points = self._points(self.rng.choice(MODES, count, p=habit))
-        return self._rows(
-            points, self.rng.choice(ANSWER_BINS, count, p=(0.02, 0.03, 0.05, 0.1, 0.15, 0.15, 0.25, 0.25))
-        )
+        modes = self.rng.choice(MODES, count, p=habit)
+        bins = self.rng.choice(ANSWER_BINS, count, p=(0.02, 0.03, 0.05, 0.1, 0.15, 0.15, 0.25, 0.25))
+        bins[modes < self.unsure] //= 3
+        return self._rows(self._points(modes), bins)
 
     def strange(self, count: int) -> Floats:
         """Rows of noise that the model is unsure of."""
@@ -58,7 +59,7 @@ class World:
 
     def habit(self) -> Numbers:
         """Draw how often each mode."""
-        return self.rng.dirichlet(np.full(MODES, 0.6))
+        return self.rng.dirichlet(np.where(np.arange(MODES) < self.unsure, 0.3, 0.6))
 
 
 @dataclass

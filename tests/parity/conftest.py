@@ -10,6 +10,7 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,7 +31,6 @@ from vallum.gateway import Gateway
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
     from vallum.adapters.proxy.incoming import Incoming
     from vallum.config.model import Config
@@ -150,8 +150,8 @@ class Both:
 
 
 @cache
-def _compile(text: str, path: Path) -> tuple[Config, Policy]:
-    return load_policy(parse_source(path, text.encode(), {}))
+def _compile(text: str) -> tuple[Config, Policy]:
+    return load_policy(parse_source(Path("policy.yaml"), text.encode(), {}))
 
 
 def _aim(policy: Policy, url: str) -> Policy:
@@ -168,7 +168,7 @@ async def _run(text: str, folder: Path) -> AsyncIterator[Both]:
     server = await loop.create_server(listener.connect, "127.0.0.1", 0)
     path = folder / "policy.yaml"
     path.write_text(text)
-    config, policy = _compile(text, path)
+    config, policy = _compile(text)
     listen = msgspec.structs.replace(config.listen, address="127.0.0.1:0", drain_s=0.2)
     config = msgspec.structs.replace(config, listen=listen, registry=f"sqlite:///{folder}/vallum.db")
     aimed = _aim(policy, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")

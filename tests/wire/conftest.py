@@ -705,6 +705,7 @@ class Server:
             "VALLUM_ADMIN": "127.0.0.1:0",
             "VALLUM_REGISTRY": f"sqlite:///{self._folder}/vallum.db",
             "VALLUM_UPSTREAM": upstream or model.url,
+            "VALLUM_CACHE": os.environ["VALLUM_CACHE"],
             "COLUMNS": "300",
             "PYTHONWARNINGS": "error",
             **more,

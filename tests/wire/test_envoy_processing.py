@@ -17,7 +17,7 @@ import httpx
 import openai
 import pytest
 import yaml
-from tests.wire.test_tls_proxies import find_envoy
+from tests.proxies import find_envoy
 
 from vallum.config.compile import load_policy
 from vallum.config.source import parse_source

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import shutil
 import socket
 import ssl
 from base64 import b64encode
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from tests.proxies import find_envoy, find_nginx, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from tests.conftest import Authority, Issued
     from tests.wire.conftest import Door, Opener
@@ -104,41 +102,6 @@ static_resources:
       - lb_endpoints:
         - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {door}}}}}}}
 """
-
-
-def find_envoy() -> str | None:
-    spec = importlib.util.find_spec("envoy")
-    folders = spec.submodule_search_locations if spec is not None else None
-    packaged = [Path(folder) / "_bin" / "envoy" for folder in folders or ()]
-    return next((str(path) for path in packaged if path.is_file()), shutil.which("envoy"))
-
-
-def find_nginx() -> str | None:
-    return shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
-
-
-@asynccontextmanager
-async def running(*command: str, port: int) -> AsyncIterator[None]:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
-    saying = asyncio.ensure_future(process.stderr.read())
-    try:
-        async with asyncio.timeout(20):
-            while True:
-                assert process.returncode is None, (await saying).decode()
-                with suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    break
-                await asyncio.sleep(0.02)
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
-        await saying
 
 
 class Behind:

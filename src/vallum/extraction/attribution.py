@@ -32,6 +32,7 @@ SHARE_MIN, SHARE_MAX = 0.02, 0.9  # of a cohort that its cluster is taken for
 SURE = 4.6  # log odds of 99 to 1
 LIKELY = 2.2  # log odds of 9 to 1, which are enough for who came with many others
 TOGETHER = 3.0  # odds from which somebody did
+ALONE_MAX = 4.0  # log odds that are needed more of who came alone, where members come together
 SCORE_MIN, SCORE_MAX = 2.0, 40.0  # of a threshold
 TAIL = 2.0  # times what habits vary: some are odder than a normal distribution has them
 LONGER = 1.2  # that twice as many queries add to a threshold: habits are less normal than chance
@@ -130,6 +131,13 @@ def needed_of(odds: Floats) -> Floats:
     """Return the score that is enough for who came with many others, by its odds (arrivals.py)."""
     with np.errstate(divide="ignore"):
         return np.where(odds > TOGETHER, LIKELY - np.log(odds), np.inf).astype(np.float32)
+
+
+def more_of_alone(members: NDArray[np.bool_], alone: NDArray[np.bool_]) -> Floats:
+    """Return what each cluster needs more of who came alone, by how seldom its members (clusters, accounts) did."""
+    count, lone = members.sum(axis=-1), (members & alone).sum(axis=-1)
+    found: Floats = np.minimum(np.log((1 + count) / (1 + lone)), ALONE_MAX).astype(np.float32)
+    return found
 
 
 def needed(thresholds: Floats, counts: Floats, enough: Floats | float = np.inf) -> Floats:

@@ -100,14 +100,19 @@ class Glance(NamedTuple):
         found: Floats = self.midway[int(self._scores(count, sums).argmax())]
         return found
 
-    def score(self, name: str, rows: Floats, count: float, sums: Floats, most: float) -> Named | None:
-        """Score an untrusted account after a query of its, of whom no more than `most` is needed; None: of none."""
+    def score(
+        self, name: str, rows: Floats, count: float, sums: Floats, most: float, *, more: float = 0.0
+    ) -> Named | None:
+        """Score an untrusted account after a query of its; None: of none.
+
+        Of it no more than `most` is needed, or `more` than of others.
+        """
         if not count > 0:
             return None
         scores = self._scores(count, sums)
         gains = self.weights[:, 0] @ rows.mean(axis=0) - self.offsets[:, 0]
         streaks = [cluster.follow(name, gain) for cluster, gain in zip(self.clusters, gains.tolist(), strict=True)]
-        needed = attribution.needed(self.thresholds, np.array(count, np.float32), most)
+        needed = attribution.needed(self.thresholds, np.array(count, np.float32), most) + more
         beyond = np.maximum(scores - needed, np.array(streaks) - STREAK)
         best = int(beyond.argmax())
         if not beyond[best] >= 0:

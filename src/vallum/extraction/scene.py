@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vallum.core.extraction import DAY_S
-from vallum.extraction import attribution, calibration, cohorts
-from vallum.extraction.facts import WIDTH
+from vallum.extraction import attribution, calibration, cohorts, ground
+from vallum.extraction.facts import FEATURES, WIDTH
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from vallum.extraction.attribution import Evidence
+    from vallum.extraction.attribution import Evidence, Gathered
     from vallum.extraction.calibration import Usual
     from vallum.extraction.cohorts import Test
     from vallum.extraction.contemporaries import Contemporaries, Present
     from vallum.extraction.facts import Floats, Snapshot
+    from vallum.extraction.ground import Ground
 
     Rows = NDArray[np.intp]
     Marks = NDArray[np.bool_]
@@ -26,6 +27,8 @@ PEERS, WHOLE = (1, 2, 4), 16  # queries of an established customer that are scor
 AWAKE_S = 14 * DAY_S  # since the last query of an account that is looked at
 CLUSTERED = 4.0  # rows of one account that stand among the present ones
 ALL_S = np.inf  # the view of all that is remembered
+COMMON, COMMON_SHARE = 0.15, 0.2  # deviations of single queries, and share of the way, that count as nothing
+COMMON_SURE = 2.0  # deviations of chance that are allowed for
 
 
 class Scene:
@@ -45,7 +48,10 @@ class Scene:
         sums = snapshot.sums if fine.all() else np.where(fine[:, None], snapshot.sums, present.centre)
         self.evidence = self._weigh(counts, sums)
         self.enough: Floats = np.full(len(counts), np.inf, np.float32)  # the score that names each, however few asked
+        self.alone: Marks = np.zeros(len(counts), np.bool_)  # who came, not long ago, with no more than usually do
         self._peers: list[Evidence] = []
+        self._asking: Contemporaries | None = None  # whose single queries are those of established customers
+        self._grounds: dict[bytes, Ground | None] = {}  # by who is left out: a survey takes long
         self._recent: dict[float, tuple[Rows, Floats, Evidence]] = {}  # who asked of late, how much, and what
 
     def look(self, peers: Contemporaries, fresh: Contemporaries) -> None:
@@ -53,6 +59,7 @@ class Scene:
         for size in PEERS:
             means = peers.groups(size)
             self._peers.append(self._weigh(np.full(len(means), size, np.float32), means * size))
+        self._asking = peers
         places = {name: place for place, name in enumerate(self.snapshot.names)}
         for view in cohorts.RECENT_S:
             names, counts, sums = fresh.accounts(self.snapshot.at, view)
@@ -81,6 +88,38 @@ class Scene:
         """Return what established customers score for a mean: groups of queries, by size, and whole accounts."""
         whole = np.flatnonzero(self.trusted & self.fine & (self.snapshot.counts >= WHOLE / 2))
         return tuple(attribution.score(evidence, mean) for evidence in (*self._peers, self.evidence.take(whole)))
+
+    def is_common(self, group: Gathered) -> bool:
+        """Say whether established customers surely ask, and are answered, the same as a group, in other shares."""
+        seeking = self.usual.seeking
+        chance = COMMON_SURE * np.sqrt((seeking**2) @ group.noise)
+        most = max(COMMON, COMMON_SHARE * float((seeking @ group.raw).max()))
+        if chance.max() >= most:
+            return False  # too little is asked to be sure of anything
+        surveyed = self._survey(group)
+        if surveyed is None:
+            return False
+        left = surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
+        return bool((seeking @ left + chance).max() < most)
+
+    def _survey(self, group: Gathered) -> Ground | None:
+        """Survey what established customers ask: not those who woke of late, nor those who may be of the group."""
+        if self._asking is None:
+            return None
+        suspect = attribution.score(self.evidence, group.mean) > attribution.CAUGHT
+        suspect |= self.snapshot.cohorts.get("woken", np.full(len(suspect), -1)) >= 0
+        suspect &= self.trusted
+        key = suspect.tobytes()
+        if key not in self._grounds:
+            names = {self.snapshot.names[row] for row in np.flatnonzero(suspect).tolist()}
+            self._grounds[key] = self._ground_of(self._asking.rows((), names)[0])
+        return self._grounds[key]
+
+    def _ground_of(self, rows: Floats) -> Ground | None:
+        near = (rows - self.centre) @ self.usual.basis
+        whitened = (near - (near @ self.drift) @ self.drift.T).astype(np.float32, copy=False)
+        back = np.linalg.inv(self.usual.basis.astype(np.float64))[:, :FEATURES]
+        return ground.survey(rows, whitened, (whitened @ back).astype(np.float32))
 
     def shift_of(self, mean: Floats) -> Floats:
         """Return where a whitened mean lies from the centre, in features."""

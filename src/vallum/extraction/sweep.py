@@ -5,7 +5,8 @@
    clusters that are known, then, among those that belong to none of them, for others, so that a second attack does not
    hide behind a first.
 3. A group is a cluster only where it goes towards doubt or what is strange, further than one honest account's habit
-   does.  Many new accounts that ask the same ordinary things (a launch, one customer with many keys) are none.
+   does, and where no shares of what established customers ask explain it (ground.py).  Many new accounts that ask the
+   same ordinary things (a launch, one customer with many keys) are none.
 4. Every account is scored for every cluster.  Untrusted ones past its threshold are named; established ones need far
    more.
 
@@ -76,6 +77,7 @@ class Sweeper:
         self._arrivals = Arrivals()
         self._enough: dict[str, float] = {}  # the score that names each account that came with many others
         self._enough_now = np.inf  # and one that comes now
+        self._more: dict[str, float] = {}  # what is needed more of each that came alone
 
     def govern(self, new_s: float, sensitivity: float) -> None:
         """Go by another age of trust, and another sensitivity, from now on."""
@@ -95,7 +97,7 @@ class Sweeper:
         if self._glance is None:
             return None
         most = self._enough.get(name, np.inf) if self._arrivals.knows(name) else self._enough_now
-        return self._glance.score(name, rows, count, sums, most)
+        return self._glance.score(name, rows, count, sums, most, more=self._more.get(name, 0.0))
 
     def say_nothing(self, count: float, sums: Floats) -> Floats | None:
         """Return the bins of an answer that tells nothing of an account; None: there is no cluster to tell it of."""
@@ -148,6 +150,7 @@ class Sweeper:
         odds = self._arrivals.odds(together, np.append(together, now), now)
         enough = attribution.needed_of(odds)
         scene.enough, self._enough_now = enough[:-1], float(enough[-1])
+        scene.alone = np.isfinite(together) & (odds[:-1] <= attribution.TOGETHER)
         self._enough = {snapshot.names[row]: float(enough[row]) for row in np.flatnonzero(np.isfinite(enough[:-1]))}
         alarms = self._test_all(scene)
         if not self.limits.calibrated:
@@ -218,7 +221,8 @@ class Sweeper:
             thresholds, members = self._members(scene, rows, group)
             if not _is_seeking(scene.usual, group) or len(members) < attribution.MEMBERS_MIN:
                 break
-            found.add(self._remember(scene, group.mean, thresholds, members))
+            if not scene.is_common(group):
+                found.add(self._remember(scene, group.mean, thresholds, members))
             rows = rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
         return found
 
@@ -231,6 +235,9 @@ class Sweeper:
             if not _is_seeking(scene.usual, group, STILL_SEEKING):
                 known.stands = False
                 return rows
+            if scene.is_common(group):
+                known.stands = False
+                return rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
             thresholds, members = self._members(scene, rows, group)
             if len(members) >= attribution.MEMBERS_MIN:
                 known.mean, known.shift, known.thresholds = group.mean, scene.shift_of(group.mean), thresholds
@@ -268,6 +275,7 @@ class Sweeper:
         """Name every account that belongs to a cluster, under the one it speaks for most."""
         now, snapshot = scene.snapshot.at, scene.snapshot
         self.clusters = [known for known in self.clusters if now - known.found < REMEMBERED_S]
+        self._more = {}
         if not self.clusters:
             return []
         scores = np.stack([attribution.score(scene.evidence, known.mean) for known in self.clusters])
@@ -278,6 +286,9 @@ class Sweeper:
         held = np.minimum(needed - HELD, attribution.needed(thresholds, snapshot.counts, HELD_MAX))
         needed = np.where(self._marks(snapshot, self._suspects), held, needed)
         beyond = np.where(scene.fine, scores - needed, -np.inf)
+        more = attribution.more_of_alone((beyond >= 0) & scene.untrusted, scene.alone)
+        beyond -= np.where(scene.alone, more[:, None], 0)
+        self._more = {snapshot.names[row]: float(more.max()) for row in np.flatnonzero(scene.alone)}
         for place, known in enumerate(self.clusters):
             beyond[place, self._marks(snapshot, known.long_streaks())] = 0.0
         best = beyond.argmax(axis=0)

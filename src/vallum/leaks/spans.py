@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import hyperscan
 
+from vallum.signatures.databases import compile_database
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -26,18 +28,13 @@ class SpanSet:
 
     def __init__(self, expressions: Iterable[str]) -> None:
         """Compile; raise ValueError on an expression that Hyperscan does not take."""
-        self._expressions = [expression.encode() for expression in expressions]
+        self._expressions = tuple(expression.encode() for expression in expressions)
         self._scratches: list[hyperscan.Scratch] = []
         if not self._expressions:  # of which Hyperscan makes no set
             return
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+        flags = (hyperscan.HS_FLAG_SOM_LEFTMOST,) * len(self._expressions)
         try:
-            self._database.compile(
-                expressions=self._expressions,
-                ids=list(range(len(self._expressions))),
-                elements=len(self._expressions),
-                flags=hyperscan.HS_FLAG_SOM_LEFTMOST,
-            )
+            self._database = compile_database(self._expressions, flags)
         except hyperscan.error as error:
             raise ValueError(f"Hyperscan does not take this expression: {error}") from error
 

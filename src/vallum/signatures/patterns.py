@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import hyperscan
 
+from vallum.signatures.databases import compile_database
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -49,14 +51,10 @@ class PatternSet:
         """
         self.patterns = tuple(patterns) if flood is None else (*patterns, flood)
         self._flood = -1 if flood is None else len(self.patterns) - 1
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_MULTILINE
-        each = [flags if pattern is flood else flags | hyperscan.HS_FLAG_SINGLEMATCH for pattern in self.patterns]
-        self._database.compile(
-            expressions=[pattern.expression.encode() for pattern in self.patterns],
-            ids=list(range(len(self.patterns))),
-            elements=len(self.patterns),
-            flags=each,
+        self._database = compile_database(
+            tuple(pattern.expression.encode() for pattern in self.patterns),
+            tuple(flags if pattern is flood else flags | hyperscan.HS_FLAG_SINGLEMATCH for pattern in self.patterns),
         )
         # A scan owns its scratch: list.pop and list.append are atomic, so two scans never share one.
         self._scratches: list[hyperscan.Scratch] = []

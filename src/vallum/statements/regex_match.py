@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import hyperscan
 
+from vallum.signatures.databases import compile_database
 from vallum.statements.text import TextStatement
 
 if TYPE_CHECKING:
@@ -40,16 +41,11 @@ class Expressions:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         """Compile; raise ValueError that says what an expression has that cannot be had in linear time."""
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         if not all(pattern.isascii() for pattern in patterns):
             raise ValueError("an expression is ASCII; write other letters as bytes: \\xc3\\xa9")
         try:
-            self._database.compile(
-                expressions=[pattern.encode() for pattern in patterns],
-                ids=list(range(len(patterns))),
-                elements=len(patterns),
-                flags=[hyperscan.HS_FLAG_SINGLEMATCH] * len(patterns),
-            )
+            expressions = tuple(pattern.encode() for pattern in patterns)
+            self._database = compile_database(expressions, (hyperscan.HS_FLAG_SINGLEMATCH,) * len(patterns))
         except hyperscan.error as error:
             words = str(error).rstrip(".")
             raise ValueError(next((said for sign, said in TOLD.items() if sign in words), words)) from error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import shutil
 import socket
 import ssl
 import time
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import uvloop
+from tests.proxies import find_envoy, running
 
 from vallum.adapters.envoy.limits import Limits
 from vallum.adapters.proxy.server import Listener
@@ -123,13 +122,6 @@ LIMITS = """- name: envoy.filters.http.ratelimit
               rate_limit_service: {transport_api_version: V3, grpc_service: {envoy_grpc: {cluster_name: vallum}}}"""
 
 
-def find_envoy() -> str | None:
-    spec = importlib.util.find_spec("envoy")
-    folders = spec.submodule_search_locations if spec is not None else None
-    packaged = [Path(folder) / "_bin" / "envoy" for folder in folders or ()]
-    return next((str(path) for path in packaged if path.is_file()), shutil.which("envoy"))
-
-
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run on the loop that `vallum envoy` runs on."""
     return {"uvloop": uvloop.new_event_loop}
@@ -230,30 +222,6 @@ class Between:
 
 
 @asynccontextmanager
-async def _running(command: list[str], port: int) -> AsyncIterator[None]:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
-    saying = asyncio.ensure_future(process.stderr.read())
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                assert process.returncode is None, (await saying).decode()
-                with suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    break
-                await asyncio.sleep(0.05)
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
-        await saying
-
-
-@asynccontextmanager
 async def _open(
     folder: Path, policy: str, command: Callable[[int, str, str, str], list[str]], terms: Terms | None
 ) -> AsyncIterator[Between]:
@@ -274,7 +242,7 @@ async def _open(
         stack.push_async_callback(mesh.stop)
         grpc, http, *_ = mesh.addresses
         started = command(between.port, grpc, http, f"{host}:{port}")
-        await stack.enter_async_context(_running(started, between.port))
+        await stack.enter_async_context(running(*started, port=between.port))
         try:
             yield between
         finally:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.proxies import find_nginx
 
 from vallum.adapters.beyond import Beyond
 from vallum.mesh import Terms
@@ -59,7 +59,7 @@ def documented() -> str:
 @pytest.fixture
 def before(tmp_path: Path) -> Callable[[int, str, str], list[str]]:
     """Write nginx's configuration, and return its command."""
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    nginx = find_nginx()
     if nginx is None:
         pytest.skip("no nginx: apt-get install nginx-light")
 

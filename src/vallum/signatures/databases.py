@@ -1,0 +1,78 @@
+"""Compiled sets of expressions: each compiled once a process, and kept in a folder for the next one.
+
+Hyperscan takes seconds to compile hundreds of expressions and a fraction of a millisecond to load what it compiled.  The
+folder is `$VALLUM_CACHE`; without one, every process compiles.  What is loaded is trusted as code is, so a folder that
+others may write to is not used.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import hyperscan
+
+MOST_DATABASES = 64
+"""Sets that are kept though no policy may hold them any more, so that a reload compiles nothing again."""
+
+DIGEST_BYTES = 32
+
+
+@lru_cache(MOST_DATABASES)
+def compile_database(expressions: tuple[bytes, ...], flags: tuple[int, ...]) -> hyperscan.Database:
+    """Return a database whose hits are numbers of `expressions`; raise hyperscan.error on one that cannot be had.
+
+    It may be scanned from several threads, by a scratch for each.
+    """
+    kept = _find_kept(expressions, flags)
+    if kept is None:
+        return _compile(expressions, flags)
+    with suppress(OSError, hyperscan.error):  # not there, or of another processor or version
+        file = kept.read_bytes()
+        data = file[DIGEST_BYTES:]
+        if file[:DIGEST_BYTES] == sha256(data).digest():  # Hyperscan does not see every damage, and would find less
+            return hyperscan.loadb(data, mode=hyperscan.HS_MODE_BLOCK)
+    database = _compile(expressions, flags)
+    with suppress(OSError):
+        data = hyperscan.dumpb(database)
+        _keep(kept, sha256(data).digest() + data)
+    return database
+
+
+def _compile(expressions: tuple[bytes, ...], flags: tuple[int, ...]) -> hyperscan.Database:
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    numbers = list(range(len(expressions)))
+    database.compile(expressions=list(expressions), ids=numbers, elements=len(expressions), flags=list(flags))
+    return database
+
+
+def _find_kept(expressions: tuple[bytes, ...], flags: tuple[int, ...]) -> Path | None:
+    """Say where the database is kept, or would be."""
+    folder = os.environ.get("VALLUM_CACHE")
+    if not folder:
+        return None
+    try:
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = Path(folder).stat()
+    except OSError:
+        return None
+    if held.st_uid != os.geteuid() or held.st_mode & 0o022:
+        return None
+    digest = sha256(repr((expressions, flags)).encode()).hexdigest()
+    return Path(folder, f"{digest}.hyperscan")
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Write all of it or nothing: other processes may read or write the same."""
+    with NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            Path(file.name).replace(path)
+        except OSError:
+            Path(file.name).unlink(missing_ok=True)
+            raise
