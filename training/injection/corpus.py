@@ -29,7 +29,7 @@ CARRIERS = frozenset(
         "vanguard-benign",
     )
 )
-LANGUAGE_ATTACKS, LANGUAGE_HONEST = 100, 60
+LANGUAGE_ATTACKS, LANGUAGE_HONEST = 160, 120
 LANGUAGE_WEIGHT = 0.5
 OWN = (
     # name, label, how many
@@ -43,6 +43,11 @@ OWN = (
     ("chat", 0, 2000),
     ("doc", 0, 2500),
     ("brought", 0, 1500),
+    ("talk", 0, 1200),
+    ("steer", 0, 1400),
+    ("brief", 0, 1000),
+    ("ticket", 0, 400),
+    ("lines", 0, 500),
 )
 WRAPPED = 3000
 

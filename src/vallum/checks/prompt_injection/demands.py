@@ -12,6 +12,7 @@ from vallum.checks.prompt_injection.words import (
     EARLIER,
     HIDDEN,
     IGNORE,
+    ITS,
     KIND,
     LEAK,
     LIMITS,
@@ -37,6 +38,7 @@ OVERRIDE = (
         rf"|directive|rules\b|prompts?\b|guideline|directions|commandments)",
     ),
     Pattern("override.your", 1.0, rf"{DROP}{words(3)}{YOUR}{ORDERS}"),
+    Pattern("override.its", 0.5, rf"{DROP}{words(3)}{ITS}(?:{ORDERS}|{LIMITS})"),
     Pattern("override.limits", 1.0, rf"{DROP}{words(3)}{ALL}(?:{KIND} )?(?:(?:and|or) )?{LIMITS}"),
     Pattern("override.these", 0.25, rf"{IGNORE}{S}(?:(?:the|these|those|my|this){S})?{words(1)}{ORDERS}"),
     Pattern(
@@ -56,9 +58,9 @@ OVERRIDE = (
     Pattern(
         "override.everything",
         1.0,
-        rf"{DROP} (?:about )?(?:everything|anything|all|whatever|what) {words(3)}\b(?:above"
-        rf"|before|prior|previous|previously|i said|told|said so far|up to now|instructed"
-        rf"|until now|learned|taught|preceding|earlier)\b",
+        rf"{DROP} (?:about )?(?:everything|anything|all|whatever|what) {words(3)}\b(?:(?:above"
+        rf"|before|previously|i said|told|said so far|up to now|instructed|until now|learned|taught)\b"
+        rf"|(?:prior|previous|preceding|earlier)(?:$|[^a-z ]| (?:and|stuff|things?)\b))",
     ),
     Pattern(
         "override.instead",
@@ -124,7 +126,7 @@ EXTRACTION = (
     Pattern(
         "extract.prompt",
         1.0,
-        rf"\b{TELL}\b{words(5)}\b(?:[yv]ou[rt]|it[sz]|you were given|hidden|above) (?:{KIND} )?{HIDDEN}[ _-]"
+        rf"\b{TELL}\b{words(5)}\b(?:[yv]ou[rt]|you were given|hidden|above) (?:{KIND} )?{HIDDEN}[ _-]"
         rf"{PROMPT}",
     ),
     Pattern(

@@ -95,7 +95,7 @@ PERSONAS = (
         "tone.unfiltered",
         0.5,
         r"\b(?:unfiltered|amoral|uncensored|unrestricted|immoral|unethical|unhinged|unbiased and uncensored"
-        r"|jailbr(?:ea|o)k\w{0,5}|machiavellian|unrestrictedly|unfilteredly)\b",
+        r"|jailbroken|machiavellian|unrestrictedly|unfilteredly)\b",
     ),
     Pattern(
         "policy.provider",
@@ -109,14 +109,14 @@ PERSONAS = (
         r"\b(?:never|cannot|can't|don't|do not|must not|without|not) (?:ever )?(?:refus"
         r"|reject|declin|say(?:ing)? (?:no|you can|i can|i'm sorry|sorry|that you|it'?s)"
         r"|deny|apologi[sz]|censor|warn|moraliz|lectur|break(?:ing)? character)|(?:always"
-        r"|must) (?:obey|comply)|regardless of (?:\w{1,10} ){0,2}(?:consequence|legal"
+        r"|must) (?:obey|comply)(?:[^a-z ]|$| (?:me|my|and|without|every|all|any|with (?:me|my|all|any|every)))|regardless of (?:\w{1,10} ){0,2}(?:consequence|legal"
         r"|ethic|moral|how)|no matter how (?:\w{1,12}[, ]{1,2}){0,4}(?:illegal|unethical"
         r"|immoral|dangerous|harmful|offensive|controversial|wrong|vile|bad|extreme)"
         r"|stay(?:ing)? in character|\bbreak character",
     ),
     Pattern(
         "redefine.from_now",
-        0.5,
+        0.4,
         r"\b(?:from now on|henceforth|hereafter|starting now|for the rest of (?:this"
         r"|our|the) (?:chat|conversation))\b[^.\n]{0,50}\b(?:you|i want you|chatgpt|assistant)\b"
         r"|\byou (?:are|'re) (?:no longer|not) (?:a |an )?(?:\w{1,10} )?(?:ai|chatgpt"
@@ -181,7 +181,9 @@ INDIRECT = (
     Pattern(
         "indirect.if_model",
         1.0,
-        rf"\bif (?:you|you're|your) ?(?:are|'re|re)? (?:an? |the )?{MODEL}\b[^.\n]{{0,20}}[,:]",
+        rf"\bif (?:you|you're|your) ?(?:are|'re|re)? (?:an? |the )?{MODEL}\b"
+        rf"(?:\W{{1,2}}(?:models?|assistants?|agents?|bots?|systems?|llm|chatbots?|or|and|that|who|which|read\w{{0,3}}|process"
+        rf"|summ|analy|review|using|with|tasked|asked|helping|here|now)\b[^.\n]{{0,20}}| ?)[,:]",
     ),
     Pattern(
         "indirect.when_summarising",
@@ -210,7 +212,7 @@ INDIRECT = (
     ),
     Pattern(
         "indirect.hidden",
-        0.75,
+        0.5,
         r"\bhidden[\W_]{1,3}(?:inject|instructions?|prompt|command|directive)|\binj(?:ect)?[- ]?test"
         r"|\brt\d?-?inject|\binject(?:ion|ed)? ?:|\[injected\b",
     ),
@@ -230,7 +232,7 @@ INDIRECT = (
     Pattern(
         "claim.authority",
         0.5,
-        r"\b(?:i am|i'm|as|this is) (?:your|the|an?)? ?(?:creator|developer|administrator"
+        r"\b(?:(?:i am|i'm|this is) (?:your|the|an?)?|as (?:your|the)) ?(?:creator|developer|administrator"
         r"|admin|owner|system administrator|openai (?:employee|developer|engineer)|anthropic \w{1,10}"
         r"|lead developer|programmer)\b[^\n]{0,40}(?:order|need|command|require|share"
         r"|show|grant|i want|authori|debug|reveal|give|you)",
@@ -256,7 +258,7 @@ INDIRECT = (
     ),
     Pattern(
         "obey.above",
-        0.35,
+        0.25,
         r"\b(?:execute|follow|obey|proceed with) (?:the |these |those |all |any )?(?:\w{1,12} )?(?:above"
         r"|following command|instructions|hidden|embedded|them|guidance)\b",
     ),

@@ -96,5 +96,7 @@ KIND = any_of(
     " training, content, moral, default, usual, standard, openai, built-in, assigned, security, strict, hidden, secret,"
     " entire, full, exact, complete, first, prior, current, old, developer, custom, special, normal, typical, ethics"
 )
-YOUR = rf"\b(?:[yv]ou[rt]|it[sz]|syste[mn]|develope[rs]) (?:{KIND} )?"
-ALL = r"\b(?:[yv]ou[rt]|a[ln][ly]|ever[yt]|it[sz])(?: of your| of it[sz]| the| your)? "
+YOUR = rf"\b(?:[yv]ou[rt]|syste[mn]|develope[rs]) (?:{KIND} )?"
+ALL = r"\b(?:[yv]ou[rt]|a[ln][ly]|ever[yt])(?: of your| of it[sz]| the| your)? "
+# Who speaks about a model says "its rules"; who speaks to one says "your".
+ITS = rf"\bit[sz] (?:{KIND} )?"
