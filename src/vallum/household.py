@@ -132,6 +132,7 @@ class Household:
         if x.suspicion is not None and x.suspicion.alert:
             who, signs = x.principal.credential_id, ", ".join(x.suspicion.signs)
             log.warning("%s may be in other hands: %s; see vallum why %s", who, signs, x.request.id)
+        x.relay = None  # it knows its exchange: as a circle, both would wait for the garbage collector
 
     # --- what operators are shown (admin.House)
 

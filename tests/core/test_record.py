@@ -126,6 +126,11 @@ def test_the_names_of_what_was_removed_are_bounded(kit: Kit) -> None:
     assert len(json.dumps(compose(x, 200, TIMING, 0))) < 100_000
 
 
+def test_the_shortest_key_in_a_path_is_withheld(kit: Kit) -> None:
+    x = kit.engine().open(kit.request(path=f"/vl_{'a' * 49}"))
+    assert compose(x, 404, TIMING, 0)["path"] == "/(a key)"
+
+
 def test_the_names_of_what_was_removed_are_redacted(kit: Kit) -> None:
     x = kit.engine().open(kit.request())
     x.policy = Policy((), {}, retention=Retention(100, lambda text: text.replace("bob@example.com", "[email]")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vallum.core.apikey import DEFAULT_PREFIX, compose_key
+from vallum.gateway import freeze_loaded
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -470,3 +472,15 @@ async def test_serve_upstream_prints_a_first_key_once(serving: Server, request_b
     await served.start("--upstream", served.model.url)
     assert DEFAULT_PREFIX not in served.said
     assert (await served.exchange(request_bytes("GET", "/v1/models", key), "GET")).status == 200
+
+
+def test_what_was_loaded_is_left_out_of_the_search_for_garbage() -> None:
+    before, thresholds = gc.get_freeze_count(), gc.get_threshold()
+    try:
+        freeze_loaded()
+        assert gc.get_freeze_count() > before
+        assert gc.get_threshold()[0] > thresholds[0]
+        assert gc.isenabled()  # circles that are made from here on are still found
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)

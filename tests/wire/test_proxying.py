@@ -6,6 +6,7 @@ CANARY stands wherever an upstream speaks of itself; it must never be in the byt
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import socket
@@ -13,6 +14,8 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from vallum.core.exchange import Exchange
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -704,3 +707,36 @@ async def test_many_clients_share_the_connections_and_never_each_others_answers(
     await asyncio.gather(*(talk(number) for number in range(25)))
     assert len(raw.requests) == 500
     assert raw.connections <= 25
+
+
+# --- what is left
+
+
+def count_exchanges() -> int:
+    return sum(isinstance(held, Exchange) for held in gc.get_objects())
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("/transformed", document({"prediction": "a", "logits": [1]})),
+        ("/plain/x", document({"prediction": "a"})),
+        ("/transformed", b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"),
+        ("/elsewhere", b""),
+    ],
+    ids=["transformed", "passed on", "failed", "refused"],
+)
+async def test_an_exchange_that_has_ended_is_let_go_of_without_a_search_for_garbage(
+    opened: Opener, eventually: Callable[[Callable[[], Any]], Awaitable[Any]], target: str, said: bytes
+) -> None:
+    raw = await opened.raw(says(said))
+    door = await opened(POLICY, upstream=raw.url)
+    gc.collect()
+    others = count_exchanges()  # what other tests hold on to
+    gc.disable()
+    try:
+        for _ in range(3):
+            await ask(door, target)
+        await eventually(lambda: count_exchanges() <= others)
+    finally:
+        gc.enable()

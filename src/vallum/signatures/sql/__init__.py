@@ -26,6 +26,8 @@ _WHOLES = PatternSet(pattern for pattern in SQL if pattern.name.startswith(WHOLE
 # Joined lines bring together what a line's end held apart: two statements of a script are no stacked query.
 _BLIND_TO_LINES = frozenset(("stacked.verb", "probe.time", "taut.quote"))
 
+PROSE_CHARS = 400
+
 _MARKERS = re.compile(r"/\*!?\d{0,6}|\*/")
 
 
@@ -46,7 +48,8 @@ def find_sqli(text: str, *, sensitivity: Literal["low", "high"] = "low") -> str 
 def find_takeover(text: str) -> str | None:
     """Return the name of the rule by which a text, or a field of it, takes a statement over, or None."""
     for field in split_fields(text):
-        if is_cued(field) and (name := judge(field)):
+        # To ask for cues saves work on short texts alone: in longer ones the words of prose are cues.
+        if (len(field) > PROSE_CHARS or is_cued(field)) and (name := judge(field)):
             return name
     return None
 
@@ -62,6 +65,8 @@ def find_pieces(text: str, *, joined: bool = False) -> str | None:
 
 def find_whole(text: str) -> str | None:
     """Return the name of the pattern that fills a line of a text, or None."""
+    if not text:
+        return None
     return next((hit.name for variant in _uncommented(text) for hit in _WHOLES.scan(variant)), None)
 
 
