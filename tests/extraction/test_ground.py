@@ -78,6 +78,10 @@ def test_projected_numbers_are_shares(numbers: np.ndarray) -> None:
     assert np.allclose(_project(shares), shares)
 
 
+def test_numbers_however_large_have_shares() -> None:
+    assert _project(np.array([1e17, 1.0])).tolist() == [1.0, 0.0]
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_a_mixture_of_places_is_found_again(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

@@ -94,6 +94,7 @@ def _mix(places: Floats, loose: Floats, wanted: Floats) -> Floats:
 
 def _project(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the nearest shares: none below 0, and 1 in all."""
+    numbers = numbers - numbers.max()  # which changes no shares, and keeps 1 from being lost beside large numbers
     falling = -np.sort(-numbers)
     over = (np.cumsum(falling) - 1) / np.arange(1, len(numbers) + 1)
     last = int(np.flatnonzero(falling > over)[-1])
