@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,50 @@ def test_a_folder_that_others_may_write_to_is_not_used(
     assert find(b"begin, end") == [0, 1]
     assert len(compiled) == 2
     folder.chmod(0o700)
+
+
+def test_a_file_that_others_may_write_to_is_not_used(
+    compiled: list[Any], restart: Callable[[], None], folder: Path
+) -> None:
+    find(b"")
+    (path,) = folder.iterdir()
+    path.chmod(0o666)  # as one that was put there while the folder was open to others
+    restart()
+    assert find(b"begin, end") == [0, 1]
+    assert len(compiled) == 2
+    assert path.stat().st_mode & 0o777 == 0o600, "and one of ours is in its place"
+
+
+@pytest.mark.parametrize("other", ["platform.machine", "hyperscan.__version__"])
+def test_machines_that_differ_may_share_a_folder(
+    other: str, compiled: list[Any], restart: Callable[[], None], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find(b"")
+    monkeypatch.setattr(other, (lambda: "other") if "machine" in other else "0")
+    restart()
+    assert find(b"begin, end") == [0, 1]
+    assert len(compiled) == len(list(folder.iterdir())) == 2
+
+
+def test_a_set_that_was_compiled_for_more_than_the_processor_has_is_compiled_again(
+    compiled: list[Any], restart: Callable[[], None], folder: Path
+) -> None:
+    find(b"")
+    (path,) = folder.iterdir()
+    data = bytearray(path.read_bytes()[databases.DIGEST_BYTES :])
+    data[12] ^= 1  # of the eight bytes that tell what it needs
+    path.write_bytes(sign(bytes(data)))
+    with pytest.raises(hyperscan.DatabasePlatformError):
+        hyperscan.loadb(bytes(data), mode=hyperscan.HS_MODE_BLOCK)
+    restart()
+    assert find(b"begin, end") == [0, 1]
+    assert len(compiled) == 2
+
+
+def test_threads_that_begin_together_find_the_same(restart: Callable[[], None], folder: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(find, [b"begin, end"] * 64)) == [[0, 1]] * 64
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_a_folder_of_somebody_else_is_not_used(
