@@ -131,12 +131,16 @@ def test_a_file_that_others_may_write_to_is_not_used(
     assert path.stat().st_mode & 0o777 == 0o600, "and one of ours is in its place"
 
 
-@pytest.mark.parametrize("other", ["platform.machine", "hyperscan.__version__"])
+@pytest.mark.parametrize("other", [("0", databases.MADE_BY[1]), (databases.MADE_BY[0], "other")])
 def test_machines_that_differ_may_share_a_folder(
-    other: str, compiled: list[Any], restart: Callable[[], None], folder: Path, monkeypatch: pytest.MonkeyPatch
+    other: tuple[str, str],
+    compiled: list[Any],
+    restart: Callable[[], None],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     find(b"")
-    monkeypatch.setattr(other, (lambda: "other") if "machine" in other else "0")
+    monkeypatch.setattr(databases, "MADE_BY", other)
     restart()
     assert find(b"begin, end") == [0, 1]
     assert len(compiled) == len(list(folder.iterdir())) == 2

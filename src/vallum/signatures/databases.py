@@ -15,6 +15,7 @@ import platform
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -24,6 +25,8 @@ MOST_DATABASES = 64
 """Sets that are kept though no policy may hold them any more, so that a reload compiles nothing again."""
 
 DIGEST_BYTES = 32
+
+MADE_BY = version("hyperscan"), platform.machine()
 
 
 @lru_cache(MOST_DATABASES)
@@ -65,7 +68,7 @@ def _find_kept(expressions: tuple[bytes, ...], flags: tuple[int, ...]) -> Path |
             return None
     except OSError:
         return None
-    which = expressions, flags, hyperscan.__version__, platform.machine()
+    which = expressions, flags, MADE_BY
     return Path(folder, f"{sha256(repr(which).encode()).hexdigest()}.hyperscan")
 
 
