@@ -195,7 +195,7 @@ class Household:
             await self.watch()
         if self._reload_due and (self._reloading is None or self._reloading.done()):
             self._reload_due = False
-            self._reloading = asyncio.ensure_future(self.reload())  # a second's work: the beat goes on
+            self._reloading = asyncio.ensure_future(self.reload())  # seconds of work, perhaps: the beat goes on
 
     async def watch(self) -> None:
         """Look whether a file has changed."""
@@ -220,7 +220,7 @@ class Household:
         """Read the policy file again and swap the policy whole; keep the last good one if the file does not hold."""
         self._stamp = before = stamp(self.source)
         try:
-            # Compiling can take a second: not on the event loop.
+            # Compiling can take seconds: not on the event loop.
             source, config, policy = await asyncio.get_running_loop().run_in_executor(None, self._load)
         except (DependencyError, PolicyFileError) as error:
             log.error("the policy file does not hold; the last good one stays in force\n%s", error)

@@ -127,6 +127,19 @@ def test_planted_customers_are_no_ground_for_a_raid_to_stand_on(honest: Traffic)
     assert sum(name.startswith("thief") for name in found) >= 25
 
 
+@pytest.mark.parametrize("alike", [False, True])
+def test_customers_who_ask_as_a_raid_does_of_late_are_no_ground_for_it_either(honest: Traffic, alike: bool) -> None:
+    sweeper = calibrated(honest)
+    world = honest.world
+    for number in range(40):
+        late = np.repeat(world.strange(1), 4, axis=0) if alike else world.strange(4)
+        rows = np.concatenate([world.honest(12), late, world.honest(48)])  # of which the first 16 are contemporaries
+        honest.add(f"planted-{number}", rows, OLD)
+    honest.raid(60, 12)
+    found = named(sweep(sweeper, honest, 3))
+    assert sum(name.startswith("thief") for name in found) >= 50
+
+
 def test_who_came_alone_needs_more_where_members_came_together() -> None:
     members = np.array([[True] * 20 + [False] * 5, [True, True] + [False] * 23])
     alone = np.zeros(25, np.bool_)

@@ -90,7 +90,7 @@ CERTIFICATE_HEADERS = (
 TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 5.6.2, in lower case
 
 
-# Patterns take a second to compile, and a reload rarely changes them: checks are pure, so they can be kept.
+# Patterns take seconds to compile, and a reload rarely changes them: checks are pure, so they can be kept.
 CHECKS_KEPT = 64
 _built: dict[bytes, Any] = {}
 

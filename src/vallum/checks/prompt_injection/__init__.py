@@ -11,14 +11,14 @@ Config
     what the permissive sensitivity would let through is refused, or let through with a bound credential.
     `mode: enforce | shadow`.
 Cost
-    For 1 kB of text about 120 us: patterns 15, features and windows 70, shuffled words 25, readings 5 to 10 (twice that
-    where characters are beyond ASCII); 1 to 2.5 ms for 32 kB.  Time is linear, and what is made to cost time costs no more
-    than 0.2 us a byte: floods of trigger words are refused unread, and a text that says enough is searched no further.
-    Two seconds to compile the patterns, 3 MB.
+    For 1 kB of text about 90 us, and 50 in the compiled build (105 and 60 where characters are beyond ASCII); 3 ms for
+    32 kB.  Time is linear, and what is made to cost time costs no more than 1 us a byte: floods of trigger words are
+    refused unread, and a text that says enough is searched no further.
+    Four seconds of CPU to compile the patterns, 3 MB.
 Misses
-    Of attacks from sources it never saw, half at `balanced` and 37 % at `strict`: by kind, at `balanced`, 32 % of
-    injected documents, 44 % of direct overrides, 55 % of prompt and secret extraction and nearly all jailbreaks by
-    role-play.  73 % of what is not in English.  What it does not know: politeness (a game, a story, a
+    Of attacks from sources it never saw, 46 % at `balanced` and 35 % at `strict`: by kind, at `balanced`, 24 % of
+    injected documents, 41 % of direct overrides, 56 % of prompt and secret extraction and most jailbreaks by
+    role-play.  68 % of overrides that are not in English.  What it does not know: politeness (a game, a story, a
     hypothetical that names none of the usual words), Morse and home-made codes, images, an attack spread over several
     requests, poisoned tool definitions and system messages (both are trusted as the operator's), and a harmful request
     that redirects nobody.  Text that quotes an attack, such as a report about injections, may be refused.
@@ -92,7 +92,7 @@ class PromptInjection:
     type: ClassVar[str] = "prompt_injection"
 
     def __init__(self, config: PromptInjectionConfig) -> None:
-        """Get ready: two seconds, once."""
+        """Get ready: four seconds of CPU, once a process."""
         self.config = config
         self._judge = Judge()
 

@@ -38,7 +38,7 @@ class Gate:
     """The compiled patterns; safe to share."""
 
     def __init__(self) -> None:
-        """Compile: two seconds, once."""
+        """Compile: four seconds of CPU, once a process."""
         self._patterns = PatternSet((*DEMANDS, *GUISES, *LANGUAGES, *CIPHER_CUES), FLOOD)
 
     def weigh(self, readings: Iterable[Reading]) -> Evidence:

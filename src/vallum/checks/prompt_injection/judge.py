@@ -40,7 +40,7 @@ class Judge:
     """Both layers and how they are put together; pure and reentrant."""
 
     def __init__(self) -> None:
-        """Compile the patterns, two seconds, and load the weights, some milliseconds."""
+        """Compile the patterns, four seconds of CPU, and load the weights, some milliseconds."""
         self._gate = Gate()
         self.model = load_model()
         self._scorer = Scorer(load_weights(), self.model.scale, self.model.bias)
