@@ -137,7 +137,7 @@ def test_customers_who_ask_as_a_raid_does_of_late_are_no_ground_for_it_either(ho
         honest.add(f"planted-{number}", rows, OLD)
     honest.raid(60, 12)
     found = named(sweep(sweeper, honest, 3))
-    assert sum(name.startswith("thief") for name in found) >= 50
+    assert sum(name.startswith("thief") for name in found) >= 45
 
 
 def test_who_came_alone_needs_more_where_members_came_together() -> None:

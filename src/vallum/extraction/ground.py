@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from vallum.extraction.contemporaries import PLACES_EACH
 from vallum.extraction.facts import FEATURES
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from vallum.extraction.facts import Floats
 
 GROUPS = 128
-GROUP_MIN = 4  # rows of a group
+GROUP_USUAL = 16  # rows of a group, where there are too few for so many
+GROUP_MIN = 2 * PLACES_EACH + 1  # rows of one: more than two accounts can lay, or few planted ones would explain a raid
 ROUNDS = 5  # of parting rows
 STEPS = 200  # towards the nearest mixture
 ROWS_MIN = 256  # fewer are no ground
@@ -54,9 +56,7 @@ def survey(rows: Floats, whitened: Floats, places: Floats) -> Ground | None:
     near = rows[:, :FEATURES]
     group = _part(near)
     sizes = np.bincount(group)
-    kept = np.flatnonzero(sizes >= GROUP_MIN)
-    if not len(kept):
-        return None
+    kept = np.flatnonzero(sizes >= GROUP_MIN)  # some group always has as many as groups have on average
     belongs = (group == kept[:, None]).astype(np.float32)
     count = sizes[kept].astype(np.float32)[:, None]
     middles = belongs @ near / count
@@ -67,7 +67,7 @@ def survey(rows: Floats, whitened: Floats, places: Floats) -> Ground | None:
 
 def _part(rows: Floats) -> NDArray[np.intp]:
     """Return each row's group: those of the middles that, moved `ROUNDS` times, lie nearest."""
-    middles = rows[:: -(-len(rows) // GROUPS)].copy()
+    middles = rows[:: max(-(-len(rows) // GROUPS), GROUP_USUAL)].copy()
     group = np.zeros(len(rows), np.intp)
     for _ in range(ROUNDS):
         group = ((middles * middles).sum(axis=1) - 2 * (rows @ middles.T)).argmin(axis=1)
