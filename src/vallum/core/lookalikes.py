@@ -55,24 +55,29 @@ _APART = MOST_MARKS // 5
 
 def bound_marks(text: str) -> str:
     """Return the text without the marks that stand on one letter beyond MOST_MARKS: safe to normalise."""
-    # Of so many in a row, five lie on a grid of a fifth of them.
-    return _STACK.sub(r"\1", text) if b"\1" * 5 in bytes(map(_MARKS.__contains__, text[::_APART])) else text
+    # So many in a row cannot hide between every so-manieth character; of a grid five times as fine, five are marks.
+    if _MARKS.isdisjoint(text[::MOST_MARKS]) or b"\1" * 5 not in bytes(map(_MARKS.__contains__, text[::_APART])):
+        return text
+    return _STACK.sub(r"\1", text)
 
 
 # A mark is an accent on a Latin letter, or a letter of its own in other scripts: only the first kind goes.
 _ACCENT = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
 _ACCENTS = re.compile(f"(?<=[A-Za-z]){_ACCENT}+")
 # A letter that has accents, or the accents of a plain one; and all marks that follow, which accents may stand among.
+# All beyond U+FFFF may be marks here: ranges there are walked one by one, and what is none stays as it is.
 _ACCENTED = _any_of(
     letter
     for letter in map(chr, range(0xC0, 0x3000))
     if letter.isalpha() and _ACCENTS.search(unicodedata.normalize("NFD", letter))
 )
-_ANY_MARK = f"[{_MARK[1:-1]}{_ACCENT[1:-1]}]"
+_BEYOND_BMP = "\U00010000-\U0010ffff"
+_ANY_MARK = f"[{_any_of(mark for mark in _MARKS if mark < _BEYOND_BMP)[1:-1]}{_ACCENT[1:-1]}{_BEYOND_BMP}]"
 _DRESS = re.compile(f"([{_ACCENTED[1:-1]}{_ANY_MARK[1:-1]}](?:(?<=[A-Za-z].)|(?<={_ACCENTED})){_ANY_MARK}*+)")
 _SPACES = re.compile("   *")  # two or more, so that two letters are looked for: ten times as fast as ` {2,}`
 _BLANKS = "\t\v\f\r\x85\u1680\u2028\u2029"  # what is a space as well, after NFKC; a line feed stays
-_WORD = re.compile(r"(\b[A-Za-z0-9_]*+[^\W\x00-\x7f]\w*)")  # that is not all ASCII
+# A word that is not all ASCII.  A set comes first, which is what an expression looks for fastest.
+_WORD = re.compile(r"(\w(?<!\w.)(?:(?<=[^\x00-\x7f])|[A-Za-z0-9_]*+[^\W\x00-\x7f])\w*)")
 ASCII_LETTER = re.compile("[A-Za-z]")
 
 # Latin letters that NFKC leaves alone, and letters drawn in boxes: folded wherever they stand.
@@ -174,7 +179,7 @@ def _normalise_any(text: str) -> str:
     plain = bound_marks(text)
     for letter in set(_LATIN_LETTER.findall(plain)):
         plain = plain.replace(letter, _LATIN.get(ord(letter), letter))
-    plain = unicodedata.normalize("NFKC", plain)
+    composed = plain = unicodedata.normalize("NFKC", plain)
     # Tags by runs: a call for each character would be a flood's friend.
     plain = bound_marks(_HIDDEN.sub("", _TAGS.sub(_reveal, plain)))
     if not plain.isascii():
@@ -184,7 +189,9 @@ def _normalise_any(text: str) -> str:
             elif _MIXED.search(plain):
                 plain = substitute(_WORD, _fold_mixed, plain)
         if not unicodedata.is_normalized("NFD", plain) or _ACCENTS.search(plain):
-            plain = unicodedata.normalize("NFC", substitute(_DRESS, _undress, plain))
+            plain = substitute(_DRESS, _undress, plain)
+            if plain != composed:
+                plain = unicodedata.normalize("NFC", plain)
     return text if plain == text else _space(plain)
 
 
