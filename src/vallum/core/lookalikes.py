@@ -64,16 +64,16 @@ def bound_marks(text: str) -> str:
 # A mark is an accent on a Latin letter, or a letter of its own in other scripts: only the first kind goes.
 _ACCENT = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
 _ACCENTS = re.compile(f"(?<=[A-Za-z]){_ACCENT}+")
-# A letter that has accents, or the accents of a plain one; and all marks that follow, which accents may stand among.
-# All beyond U+FFFF may be marks here: ranges there are walked one by one, and what is none stays as it is.
+# Letters that have accents, the accents of a plain one, and all marks that follow, which accents may stand among.  All
+# beyond U+FFFF may be marks here: ranges there are walked one by one, and what is none stays as it is.
 _ACCENTED = _any_of(
     letter
     for letter in map(chr, range(0xC0, 0x3000))
     if letter.isalpha() and _ACCENTS.search(unicodedata.normalize("NFD", letter))
 )
-_BEYOND_BMP = "\U00010000-\U0010ffff"
-_ANY_MARK = f"[{_any_of(mark for mark in _MARKS if mark < _BEYOND_BMP)[1:-1]}{_ACCENT[1:-1]}{_BEYOND_BMP}]"
-_DRESS = re.compile(f"([{_ACCENTED[1:-1]}{_ANY_MARK[1:-1]}](?:(?<=[A-Za-z].)|(?<={_ACCENTED})){_ANY_MARK}*+)")
+_BMP_MARK = _any_of(mark for mark in _MARKS if ord(mark) <= 0xFFFF)
+_DRESS = f"[{_ACCENTED[1:-1]}{_BMP_MARK[1:-1]}{_ACCENT[1:-1]}\U00010000-\U0010ffff]"
+_DRESSED = re.compile(f"({_DRESS}(?:(?<=[A-Za-z].)|(?<={_ACCENTED})){_DRESS}*+)")
 _SPACES = re.compile("   *")  # two or more, so that two letters are looked for: ten times as fast as ` {2,}`
 _BLANKS = "\t\v\f\r\x85\u1680\u2028\u2029"  # what is a space as well, after NFKC; a line feed stays
 # A word that is not all ASCII.  A set comes first, which is what an expression looks for fastest.
@@ -189,7 +189,7 @@ def _normalise_any(text: str) -> str:
             elif _MIXED.search(plain):
                 plain = substitute(_WORD, _fold_mixed, plain)
         if not unicodedata.is_normalized("NFD", plain) or _ACCENTS.search(plain):
-            plain = substitute(_DRESS, _undress, plain)
+            plain = substitute(_DRESSED, _undress, plain)
             if plain != composed:
                 plain = unicodedata.normalize("NFC", plain)
     return text if plain == text else _space(plain)
@@ -215,9 +215,9 @@ def _fold_twins(word: str) -> str:
     return word.translate(_FOREIGN) if _TWINS.fullmatch(word) else _fold_mixed(word)
 
 
-def _undress(letter: str) -> str:
+def _undress(letters: str) -> str:
     # Marks come without the plain letter that they stand on: one is lent.
-    return _ACCENTS.sub("", unicodedata.normalize("NFD", f"a{letter}"))[1:]
+    return _ACCENTS.sub("", unicodedata.normalize("NFD", f"a{letters}"))[1:]
 
 
 def _is_latin(text: str) -> bool:

@@ -145,7 +145,7 @@ def _count_leet(text: str) -> int:
 
 # Escapes of JSON, JavaScript, Python and C.
 _ESCAPE = re.compile(
-    r"(\\(?:u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}|[nrtbfv0\"'/\\]))"
+    r"((?:\\\\)+|\\(?:u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}|[nrtbfv0\"'/]))"
 )
 _PLAIN_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": " ", "v": " ", "0": ""}
 _SURROGATE_PAIR = re.compile("([\ud800-\udbff][\udc00-\udfff])")
@@ -165,6 +165,8 @@ def _unescape(escape: str) -> str:
     if kind in "uUx":
         code = int(escape[2:].strip("{}"), 16)
         return chr(code) if code <= 0x10FFFF else escape
+    if kind == "\\":
+        return escape[::2]
     return chr(int(escape[1:], 8)) if len(escape) > 2 else _PLAIN_ESCAPES.get(kind, kind)
 
 
@@ -230,18 +232,20 @@ def _decode_runs(text: str) -> str:
     # Searched for as bytes, one for each character: an expression would try every run from each of its characters on.
     marks = text.encode("latin-1", "replace").translate(_RUN_MARKS)
     pieces: list[str] = []
+    decoded: dict[str, str] = {}
     done = 0
     while (start := marks.find(_LONG_RUN, done)) >= 0:
         run = _RUN.match(text, start)
         assert run is not None
-        pieces += (text[done:start], _decode_run(run))
+        if (code := run[0]) not in decoded:
+            decoded[code] = _decode_run(code)
+        pieces += (text[done:start], decoded[code])
         done = run.end()
     return "".join((*pieces, text[done:])) if pieces else text
 
 
-def _decode_run(match: re.Match[str]) -> str:
+def _decode_run(run: str) -> str:
     """Decode one run of hex or base64; leave it where its bytes are not printable text."""
-    run = match[0]
     if hexadecimal := _HEX.fullmatch(run):
         return _printable(bytes.fromhex(hexadecimal[1])) or run
     digits64 = run.rstrip("=").translate(_URL_SAFE)
@@ -266,10 +270,12 @@ def _join_lines(text: str) -> str:
     )
 
 
-# Every second character is a space, or a sign between letters; a word may begin with a few signs.
+# Every second character is a space, or a sign between letters; a word may begin with a few signs.  What all three ways
+# have in common is asked first.
 _SPACED = re.compile(
-    r"(?<!\S)(?:[^\w\s] ){0,4}\w(?: \S)+(?!\S)|(?<!\S)[$@!\"'(](?: \S)+(?!\S)"
-    r"|(?<![A-Za-z0-9])[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9])",
+    r"(?<![A-Za-z0-9])(?=\S[ .\-_*|~])"
+    r"(?:(?<!\S)(?:[^\w\s] ){0,4}\w(?: \S)+(?!\S)|(?<!\S)[$@!\"'(](?: \S)+(?!\S)"
+    r"|[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9]))",
 )
 _GAPS = re.compile(" {2,}")
 
