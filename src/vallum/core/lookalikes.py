@@ -16,7 +16,7 @@ from vallum.core.substitution import substitute
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_TAGS = re.compile("[\U000e0020-\U000e007e]+")  # invisible copies of ASCII (Unicode 23.9)
+_TAGS = re.compile("[\U000e0020-\U000e007e][\U000e0020-\U000e007e]*")  # invisible copies of ASCII (Unicode 23.9)
 
 # Everything that draws nothing: controls (not tab, line feed and their kin), soft hyphen, joiners, bidi controls,
 # fillers, variation selectors, tags.
@@ -63,7 +63,7 @@ def bound_marks(text: str) -> str:
 
 # A mark is an accent on a Latin letter, or a letter of its own in other scripts: only the first kind goes.
 _ACCENT = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
-_ACCENTS = re.compile(f"(?<=[A-Za-z]){_ACCENT}+")
+_ACCENTS = re.compile(f"{_ACCENT}(?<=[A-Za-z].){_ACCENT}*")
 # Letters that have accents, the accents of a plain one, and all marks that follow, which accents may stand among.  All
 # beyond U+FFFF may be marks here: ranges there are walked one by one, and what is none stays as it is.
 _ACCENTED = _any_of(

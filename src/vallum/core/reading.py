@@ -145,7 +145,7 @@ def _count_leet(text: str) -> int:
 
 # Escapes of JSON, JavaScript, Python and C.
 _ESCAPE = re.compile(
-    r"((?:\\\\)+|\\(?:u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}|[nrtbfv0\"'/]))"
+    r"(\\(?:\\(?:\\\\)*|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}|[nrtbfv0\"'/]))"
 )
 _PLAIN_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": " ", "v": " ", "0": ""}
 _SURROGATE_PAIR = re.compile("([\ud800-\udbff][\udc00-\udfff])")
