@@ -218,7 +218,7 @@ def _unescape_percent(codes: str) -> str:
 
 
 def _unescape_wide(escape: str) -> str:
-    code = int(escape[2:], 16)
+    code = int(escape.removeprefix("%u"), 16)
     return escape if 0xD800 <= code <= 0xDFFF else chr(code)
 
 
