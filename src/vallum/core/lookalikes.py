@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-_TAGS = re.compile("[\U000e0020-\U000e007e]+")  # invisible copies of ASCII (Unicode 23.9)
+from vallum.core.substitution import substitute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TAGS = re.compile("[\U000e0020-\U000e007e][\U000e0020-\U000e007e]*")  # invisible copies of ASCII (Unicode 23.9)
 
 # Everything that draws nothing: controls (not tab, line feed and their kin), soft hyphen, joiners, bidi controls,
 # fillers, variation selectors, tags.
@@ -21,11 +26,58 @@ _HIDDEN = re.compile(
     "\U000e0000-\U000e0fff]"
 )
 
+
+def _any_of(letters: Iterable[str]) -> str:
+    """Return the set of an expression, by ranges: `re` walks one by one what a set lists beyond U+FFFF."""
+    ranges: list[list[int]] = []
+    for code in sorted(map(ord, letters)):
+        if ranges and code == ranges[-1][1] + 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "[" + "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges) + "]"
+
+
+MOST_MARKS = 30
+"""Marks on one letter that are kept: more than any language stacks, and Unicode's own bound (UAX 15 13).
+
+Normalising sorts the marks of a letter, and takes the square of their number for it.
+"""
+
+# All that is a mark, or begins with one once it is taken apart.
+_MARKS = {chr(code) for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code))}
+_MARKS |= set("\u0f73\u0f75\u0f81\uff9e\uff9f")
+_MARK = _any_of(_MARKS)
+# A set comes first, which is what an expression looks for fastest; a stack is tried from its first mark on alone.
+_STACK = re.compile(f"({_MARK}(?<!{_MARK}{_MARK}){_MARK}{{{MOST_MARKS - 1}}}){_MARK}+")
+_APART = MOST_MARKS // 5
+
+
+def bound_marks(text: str) -> str:
+    """Return the text without the marks that stand on one letter beyond MOST_MARKS: safe to normalise."""
+    # So many in a row cannot hide between every so-manieth character; of a grid five times as fine, five are marks.
+    if _MARKS.isdisjoint(text[::MOST_MARKS]) or b"\1" * 5 not in bytes(map(_MARKS.__contains__, text[::_APART])):
+        return text
+    return _STACK.sub(r"\1", text)
+
+
 # A mark is an accent on a Latin letter, or a letter of its own in other scripts: only the first kind goes.
-_ACCENTS = re.compile("(?<=[A-Za-z])[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+_ACCENT = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_ACCENTS = re.compile(f"{_ACCENT}(?<=[A-Za-z].){_ACCENT}*")
+# Letters that have accents, the accents of a plain one, and all marks that follow, which accents may stand among.  All
+# beyond U+FFFF may be marks here: ranges there are walked one by one, and what is none stays as it is.
+_ACCENTED = _any_of(
+    letter
+    for letter in map(chr, range(0xC0, 0x3000))
+    if letter.isalpha() and _ACCENTS.search(unicodedata.normalize("NFD", letter))
+)
+_BMP_MARK = _any_of(mark for mark in _MARKS if ord(mark) <= 0xFFFF)
+_DRESS = f"[{_ACCENTED[1:-1]}{_BMP_MARK[1:-1]}{_ACCENT[1:-1]}\U00010000-\U0010ffff]"
+_DRESSED = re.compile(f"({_DRESS}(?:(?<=[A-Za-z].)|(?<={_ACCENTED})){_DRESS}*+)")
 _SPACES = re.compile("   *")  # two or more, so that two letters are looked for: ten times as fast as ` {2,}`
 _BLANKS = "\t\v\f\r\x85\u1680\u2028\u2029"  # what is a space as well, after NFKC; a line feed stays
-_WORD = re.compile(r"\w+")
+# A word that is not all ASCII.  A set comes first, which is what an expression looks for fastest.
+_WORD = re.compile(r"(\w(?<!\w.)(?:(?<=[^\x00-\x7f])|[A-Za-z0-9_]*+[^\W\x00-\x7f])\w*)")
 ASCII_LETTER = re.compile("[A-Za-z]")
 
 # Latin letters that NFKC leaves alone, and letters drawn in boxes: folded wherever they stand.
@@ -95,17 +147,6 @@ MOST_MARKS = 30
 Normalising sorts the marks of a letter, and takes the square of their number for it.
 """
 
-# All that is a mark, or begins with one once it is taken apart.
-_MARKS = {chr(code) for code in range(0x300, 0x1F000) if unicodedata.combining(chr(code))}
-_MARKS |= set("\u0f73\u0f75\u0f81\uff9e\uff9f")
-_STACK = re.compile(f"([{''.join(sorted(_MARKS))}]{{{MOST_MARKS}}})[{''.join(sorted(_MARKS))}]+")
-
-
-def bound_marks(text: str) -> str:
-    """Return the text without the marks that stand on one letter beyond MOST_MARKS: safe to normalise."""
-    # So many in a row cannot hide between every so-manieth character.
-    return text if _MARKS.isdisjoint(text[::MOST_MARKS]) else _STACK.sub(r"\1", text)
-
 
 def normalise(text: str) -> str:
     """Return the text as a reader sees it; the same object where nothing had to be undone."""
@@ -135,17 +176,22 @@ def normalise(text: str) -> str:
 
 def _normalise_any(text: str) -> str:
     # Substitution before NFKC, which would take the acute accent apart; str.translate would cost ten times as much.
-    plain = unicodedata.normalize("NFKC", _LATIN_LETTER.sub(_fold_latin, bound_marks(text)))
+    plain = bound_marks(text)
+    for letter in set(_LATIN_LETTER.findall(plain)):
+        plain = plain.replace(letter, _LATIN.get(ord(letter), letter))
+    composed = plain = unicodedata.normalize("NFKC", plain)
     # Tags by runs: a call for each character would be a flood's friend.
     plain = bound_marks(_HIDDEN.sub("", _TAGS.sub(_reveal, plain)))
     if not plain.isascii():
         if _FOREIGN_LETTER.search(plain):
             if _is_latin(plain):
-                plain = _WORD.sub(_fold_twins, plain)
+                plain = substitute(_WORD, _fold_twins, plain)
             elif _MIXED.search(plain):
-                plain = _WORD.sub(_fold_mixed, plain)
+                plain = substitute(_WORD, _fold_mixed, plain)
         if not unicodedata.is_normalized("NFD", plain) or _ACCENTS.search(plain):
-            plain = unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", plain)))
+            plain = substitute(_DRESSED, _undress, plain)
+            if plain != composed:
+                plain = unicodedata.normalize("NFC", plain)
     return text if plain == text else _space(plain)
 
 
@@ -161,19 +207,17 @@ def _reveal(match: re.Match[str]) -> str:
     return match[0].encode("utf-32-le")[::4].decode("ascii")  # U+E0041 is A: the lowest of four bytes
 
 
-def _fold_latin(match: re.Match[str]) -> str:
-    return str(_LATIN.get(ord(match[0]), match[0]))
+def _fold_mixed(word: str) -> str:
+    return word.translate(_FOREIGN) if ASCII_LETTER.search(word) else word
 
 
-def _fold_mixed(match: re.Match[str]) -> str:
-    word = match[0]
-    if word.isascii() or not ASCII_LETTER.search(word):
-        return word
-    return word.translate(_FOREIGN)
+def _fold_twins(word: str) -> str:
+    return word.translate(_FOREIGN) if _TWINS.fullmatch(word) else _fold_mixed(word)
 
 
-def _fold_twins(match: re.Match[str]) -> str:
-    return match[0].translate(_FOREIGN) if _TWINS.fullmatch(match[0]) else _fold_mixed(match)
+def _undress(letters: str) -> str:
+    # Marks come without the plain letter that they stand on: one is lent.
+    return _ACCENTS.sub("", unicodedata.normalize("NFD", f"a{letters}"))[1:]
 
 
 def _is_latin(text: str) -> bool:

@@ -15,10 +15,12 @@ import base64
 import html
 import re
 from codecs import decode as recode
+from html.entities import html5
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.core.lookalikes import ASCII_LETTER, normalise
+from vallum.core.substitution import substitute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,58 +145,81 @@ def _count_leet(text: str) -> int:
 
 # Escapes of JSON, JavaScript, Python and C.
 _ESCAPE = re.compile(
-    r"\\u(?P<u>[0-9a-fA-F]{4})|\\u\{(?P<braced>[0-9a-fA-F]{1,6})\}|\\U(?P<long>[0-9a-fA-F]{8})"
-    r"|\\x(?P<x>[0-9a-fA-F]{2})|\\(?P<octal>[0-7]{3})|\\(?P<plain>[nrtbfv0\"'/\\])"
+    r"(\\(?:\\(?:\\\\)*|u[0-9a-fA-F]{4}|u\{[0-9a-fA-F]{1,6}\}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|[0-7]{3}|[nrtbfv0\"'/]))"
 )
 _PLAIN_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "", "f": " ", "v": " ", "0": ""}
+_SURROGATE_PAIR = re.compile("([\ud800-\udbff][\udc00-\udfff])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _decode_escapes(text: str) -> str:
-    decoded = _ESCAPE.sub(_unescape, text)
+    decoded = substitute(_ESCAPE, _unescape, text)
     if _SURROGATE.search(decoded):
         # A pair of escapes is one character (RFC 8259 7); what stays alone is not text.
-        decoded = decoded.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        decoded = _SURROGATE.sub("\ufffd", substitute(_SURROGATE_PAIR, _pair_up, decoded))
     return decoded
 
 
-def _unescape(match: re.Match[str]) -> str:
-    kind, value = match.lastgroup, match[match.lastgroup or 0]
-    if kind == "plain":
-        return _PLAIN_ESCAPES.get(value, value)
-    code = int(value, 8 if kind == "octal" else 16)
-    return chr(code) if code <= 0x10FFFF else match[0]
+def _unescape(escape: str) -> str:
+    kind = escape[1]
+    if kind in "uUx":
+        code = int(escape[2:].strip("{}"), 16)
+        return chr(code) if code <= 0x10FFFF else escape
+    if kind == "\\":
+        return escape[::2]
+    return chr(int(escape[1:], 8)) if len(escape) > 2 else _PLAIN_ESCAPES.get(kind, kind)
 
 
+def _pair_up(pair: str) -> str:
+    return pair.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+# Names as far as HTML knows any; the library's own expression takes what it does not know as well, and is long over it.
+_ENTITY = re.compile(r"(&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]{1,31};?))")
 # A number with more digits than any character has: the library would read thousands of them, and raises.
-_ENTITY_ZEROS = re.compile(r"(&#[xX]?)0+(?=[0-9a-fA-F])")
-_ENTITY_LONG = re.compile(r"&#(?:[xX][0-9a-fA-F]{9,}|[0-9]{9,});?")
+_LONGEST_NUMBER = len("&#x12345678;")
+_ENTITY_ZEROS = re.compile("(&#[xX]?)0+(?=[0-9a-fA-F])")
+_LONGEST_OPEN = max(len(name) for name in html5 if not name.endswith(";"))
 
 
 def decode_entities(text: str) -> str:
     """Decode the entities of HTML, in one round."""
-    if "&#" in text:
-        text = _ENTITY_LONG.sub("\ufffd", _ENTITY_ZEROS.sub(r"\1", text))
-    return html.unescape(text)
+    return substitute(_ENTITY, _unescape_entity, text)
+
+
+def _unescape_entity(entity: str) -> str:
+    if entity[1] == "#":
+        number = _ENTITY_ZEROS.sub(r"\1", entity)
+        return html.unescape(number) if len(number) <= _LONGEST_NUMBER else "\ufffd"
+    name = entity[1:]
+    if name in html5:
+        return html5[name]
+    # Some names need no semicolon, and end where the longest of them does.
+    for end in range(min(len(name), _LONGEST_OPEN), 1, -1):
+        if name[:end] in html5:
+            return html5[name[:end]] + name[end:]
+    return entity
 
 
 # As `urllib.parse.unquote`, which takes every letter beyond ASCII for the end of a text.
-_PERCENT = re.compile("%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*+")
+_PERCENT = re.compile("(%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*+)")
 # The percent codes that RFC 3986 does not know and IIS decodes: %u0041.
-_WIDE_PERCENT = re.compile("%u([0-9a-fA-F]{4})")
+_WIDE_PERCENT = re.compile("(%u[0-9a-fA-F]{4})")
 
 
 def _decode_url(text: str) -> str:
-    return _PERCENT.sub(_unescape_percent, _WIDE_PERCENT.sub(_unescape_wide, text))
+    if "%u" in text:
+        text = substitute(_WIDE_PERCENT, _unescape_wide, text)
+    return substitute(_PERCENT, _unescape_percent, text)
 
 
-def _unescape_percent(match: re.Match[str]) -> str:
-    return bytes.fromhex(match[0].replace("%", "")).decode("utf-8", "replace")
+def _unescape_percent(codes: str) -> str:
+    return bytes.fromhex(codes.replace("%", "")).decode("utf-8", "replace")
 
 
-def _unescape_wide(match: re.Match[str]) -> str:
-    code = int(match[1], 16)
-    return match[0] if 0xD800 <= code <= 0xDFFF else chr(code)
+def _unescape_wide(escape: str) -> str:
+    code = int(escape.removeprefix("%u"), 16)
+    return escape if 0xD800 <= code <= 0xDFFF else chr(code)
 
 
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{%d,}={0,2}" % SHORTEST_RUN)
@@ -207,18 +232,20 @@ def _decode_runs(text: str) -> str:
     # Searched for as bytes, one for each character: an expression would try every run from each of its characters on.
     marks = text.encode("latin-1", "replace").translate(_RUN_MARKS)
     pieces: list[str] = []
+    decoded: dict[str, str] = {}
     done = 0
     while (start := marks.find(_LONG_RUN, done)) >= 0:
         run = _RUN.match(text, start)
         assert run is not None
-        pieces += (text[done:start], _decode_run(run))
+        if (code := run[0]) not in decoded:
+            decoded[code] = _decode_run(code)
+        pieces += (text[done:start], decoded[code])
         done = run.end()
     return "".join((*pieces, text[done:])) if pieces else text
 
 
-def _decode_run(match: re.Match[str]) -> str:
+def _decode_run(run: str) -> str:
     """Decode one run of hex or base64; leave it where its bytes are not printable text."""
-    run = match[0]
     if hexadecimal := _HEX.fullmatch(run):
         return _printable(bytes.fromhex(hexadecimal[1])) or run
     digits64 = run.rstrip("=").translate(_URL_SAFE)
@@ -243,10 +270,12 @@ def _join_lines(text: str) -> str:
     )
 
 
-# Every second character is a space, or a sign between letters; a word may begin with a few signs.
+# Every second character is a space, or a sign between letters; a word may begin with a few signs.  What all three ways
+# have in common is asked first.
 _SPACED = re.compile(
-    r"(?<!\S)(?:[^\w\s] ){0,4}\w(?: \S)+(?!\S)|(?<!\S)[$@!\"'(](?: \S)+(?!\S)"
-    r"|(?<![A-Za-z0-9])[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9])",
+    r"(?<![A-Za-z0-9])(?=\S[ .\-_*|~])"
+    r"(?:(?<!\S)(?:[^\w\s] ){0,4}\w(?: \S)+(?!\S)|(?<!\S)[$@!\"'(](?: \S)+(?!\S)"
+    r"|[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9]))",
 )
 _GAPS = re.compile(" {2,}")
 
@@ -255,8 +284,9 @@ def _join_letters(match: re.Match[str]) -> str:
     return match[0][::2]
 
 
-_LEET_WORD = re.compile(r"[A-Za-z0-9@$!|+]+")
-_LEET_NUMBER = re.compile(r"(?<!\S)(?:1|4|15|17|45|47|50|70)(?!\S)")  # i, a, is, it, as, at, so, to
+_LEET_WORD = re.compile(r"([A-Za-z0-9@$!|+]+)")
+# i, a, is, it, as, at, so, to.  Its first digit comes first, which is what an expression looks for fastest.
+_LEET_NUMBER = re.compile(r"[1457](?<!\S.)(?:(?<=[14])[57]?|(?<=[57])0)(?!\S)")
 _LEET = str.maketrans("0345789@$!|+", "oeastbgasiit")
 # "1" is i or l: l beside another, and where that is by far the likelier letter between its neighbours in English
 # ("ru1es", "he1p", but "1gnore", "prev1ous").  The letter before ("^" for none), and those after ("$" for none).
@@ -269,24 +299,23 @@ _L_BETWEEN = (
 def _find_l(context: str) -> str:
     before, after = context[0], context[1:]
     least = f"(?=[{after}])" if after[-1] != "$" else f"(?=[{after[:-1]}]|$)"
-    return ("^1" if before == "^" else f"(?<={before})1") + least
+    return ("(?<!..)" if before == "^" else f"(?<={before}1)") + least
 
 
-_ONE_AS_L = re.compile("1(?=1)|(?<=1)1|" + "|".join(map(_find_l, _L_BETWEEN.split())), re.IGNORECASE)
+_ONE_AS_L = re.compile(f"1(?:(?=1)|(?<=11)|{'|'.join(map(_find_l, _L_BETWEEN.split()))})", re.IGNORECASE)
 
 
 def _decode_leet(text: str) -> str:
     if _count_leet(text) >= SURELY_LEET:
         text = _LEET_NUMBER.sub(_spell_number, text, count=MOST_LEET)
-    return _LEET_WORD.sub(_spell_word, text, count=MOST_LEET)
+    return substitute(_LEET_WORD, _spell_word, text, MOST_LEET)
 
 
 def _spell_number(match: re.Match[str]) -> str:
     return match[0].replace("1", "i").translate(_LEET)
 
 
-def _spell_word(match: re.Match[str]) -> str:
-    word = match[0]
+def _spell_word(word: str) -> str:
     if word.isalpha() or not ASCII_LETTER.search(word):
         return word
     # Signs are letters within a word, and some at its beginning; a bar there, and any at its end, is what it is.
