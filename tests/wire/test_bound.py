@@ -69,7 +69,7 @@ def certified(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
         certificate = None if held[0] is None else Certificate(held[0])
         return Request(*facts)._replace(certificate=certificate)
 
-    monkeypatch.setattr("vallum.adapters.proxy.proxy.Request", make)
+    monkeypatch.setattr("vallum.adapters.requests.Request", make)
     return lambda thumbprint: held.__setitem__(0, thumbprint)
 
 

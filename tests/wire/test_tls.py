@@ -232,8 +232,8 @@ async def test_a_certificate_that_expires_under_way_is_refused(house: House) -> 
     client = await house.connect(house.alice)
     assert (await house.on(client)).status == 200
     listener: Any = house.door.gateway._listener
-    proxy = listener.handler.__self__
-    proxy._now = house.alice.certificate.not_valid_after_utc.timestamp
+    requests = listener.handler.__self__._requests
+    requests._now = house.alice.certificate.not_valid_after_utc.timestamp
     answer = await house.on(client)
     answer.check_refusal(401, "unauthenticated")
     assert (await house.door.record(answer.id))["detail"] == "the certificate has expired"
@@ -245,8 +245,9 @@ async def test_a_list_that_is_out_of_date_vouches_for_nobody(house: House) -> No
     client = await house.connect(house.alice)
     assert (await house.on(client)).status == 200
     listener: Any = house.door.gateway._listener
-    now = listener.handler.__self__._now
-    listener.handler.__self__._now = lambda: now() + 2 * 86_400
+    requests = listener.handler.__self__._requests
+    now = requests._now
+    requests._now = lambda: now() + 2 * 86_400
     answer = await house.on(client)
     answer.check_refusal(401, "unauthenticated")
     assert "out of date" in (await house.door.record(answer.id))["detail"]
