@@ -10,7 +10,7 @@ from tests.extraction.traffic import NOW, YOUNG, Traffic
 
 from vallum.extraction import attribution, calibration, cohorts
 from vallum.extraction.arrivals import NEAR_S, Arrivals
-from vallum.extraction.cluster import STREAK_EACH, Cluster
+from vallum.extraction.cluster import STREAK, STREAK_EACH, Cluster
 from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.facts import WIDTH
 
@@ -154,6 +154,12 @@ def test_a_query_that_speaks_against_a_cluster_ends_no_streak_at_once_and_keeps_
     cluster = Cluster("c", np.zeros(WIDTH, np.float32), 0.0, 0.0, 0, np.zeros(32, np.float32))
     assert cluster.follow("user", gain) == 0
     assert not cluster.streaks
+
+
+def test_who_came_alone_needs_a_longer_streak_where_members_came_together() -> None:
+    cluster = Cluster("c", np.zeros(WIDTH, np.float32), 0.0, 0.0, 0, np.zeros(32, np.float32))
+    cluster.streaks = {"together": STREAK + 1, "alone": STREAK + 1, "alone all the time": STREAK + 4}
+    assert cluster.long_streaks({"alone": 3.0, "alone all the time": 3.0}) == {"together", "alone all the time"}
 
 
 def test_who_comes_with_many_others_is_known_by_that() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from tests.extraction.traffic import DAY_S, NOW, OLD, YOUNG, Traffic, World
@@ -10,6 +12,9 @@ from vallum.extraction import attribution
 from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.facts import WIDTH, Findings
 from vallum.extraction.sweep import Sweeper
+
+if TYPE_CHECKING:
+    from vallum.extraction.facts import Floats
 
 
 def calibrated(traffic: Traffic) -> Sweeper:
@@ -147,6 +152,46 @@ def test_who_came_alone_needs_more_where_members_came_together() -> None:
     more = attribution.more_of_alone(members, alone)
     assert more[0] == pytest.approx(np.log(21 / 3))
     assert more[1] == 0  # all of them came alone
+
+
+def ask(traffic: Traffic, name: str, row: Floats) -> None:
+    place = traffic.names.index(name)
+    traffic.counts[place] += 1
+    traffic.sums[place] = traffic.sums[place] + row
+
+
+def test_of_who_came_alone_as_much_is_needed_after_it_was_named_as_before(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    sweeper.sweep(honest.snapshot(NOW - DAY_S), honest.peers, honest.fresh)
+    honest.raid(1, 10, prefix="alone")
+    sweeper.sweep(honest.snapshot(NOW - DAY_S / 2), honest.peers, honest.fresh)
+    honest.raid(60)
+    assert "alone-0" in named(sweep(sweeper, honest, 3))
+    spared = False
+    for row in honest.world.honest(30):
+        ask(honest, "alone-0", row)
+        ask(honest, "thief-0", row)
+        findings = sweep(sweeper, honest, 1)
+        needed = sweeper.clusters[0].thresholds[min(honest.counts[honest.names.index("alone-0")], 32) - 1]
+        scores = {one.name: one.score for one in findings.named}
+        assert scores.get("alone-0", np.inf) >= needed + attribution.LIKELY
+        spared = spared or "alone-0" not in scores
+    assert spared
+
+
+def test_a_query_between_sweeps_names_who_came_alone_by_a_longer_streak_alone(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(40)
+    sweep(sweeper, honest)
+    assert sweeper._glance is not None
+    line, count = honest.world.honest(200).sum(axis=0), 200.0
+    named_at: dict[str, int] = {}
+    for turn, row in enumerate(honest.world.strange(12)):
+        line, count = line + row, count + 1
+        for name, more in (("together", 0.0), ("alone", 4.0)):
+            if sweeper._glance.score(name, row[None], count, line, np.inf, more=more) is not None:
+                named_at.setdefault(name, turn)
+    assert named_at["together"] < named_at["alone"]
 
 
 def test_nothing_is_named_before_calibration(honest: Traffic) -> None:

@@ -23,7 +23,7 @@ from vallum.extraction.facts import FEATURES, WIDTH, Named
 from vallum.extraction.state import check_array
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from vallum.extraction.calibration import Usual
     from vallum.extraction.facts import Floats
@@ -60,9 +60,10 @@ class Cluster:
             self.streaks.pop(name, None)
         return streak
 
-    def long_streaks(self) -> set[str]:
-        """Return whose last queries alone name them."""
-        return {name for name, streak in list(self.streaks.items()) if streak >= STREAK}  # another thread may follow
+    def long_streaks(self, more: Mapping[str, float]) -> set[str]:
+        """Return whose last queries alone name them, where of some `more` is needed."""
+        streaks = list(self.streaks.items())  # another thread may follow
+        return {name for name, streak in streaks if streak >= STREAK + more.get(name, 0.0)}
 
     def state(self) -> list[Any]:
         """Return all that is remembered."""
@@ -113,7 +114,7 @@ class Glance(NamedTuple):
         gains = self.weights[:, 0] @ rows.mean(axis=0) - self.offsets[:, 0]
         streaks = [cluster.follow(name, gain) for cluster, gain in zip(self.clusters, gains.tolist(), strict=True)]
         needed = attribution.needed(self.thresholds, np.array(count, np.float32), most) + more
-        beyond = np.maximum(scores - needed, np.array(streaks) - STREAK)
+        beyond = np.maximum(scores - needed, np.array(streaks) - STREAK - more)
         best = int(beyond.argmax())
         if not beyond[best] >= 0:
             return None

@@ -283,14 +283,16 @@ class Sweeper:
         thresholds = np.stack([known.thresholds for known in self.clusters])
         needed = attribution.needed(thresholds, snapshot.counts, np.where(stands, scene.enough, np.inf))
         needed = np.where(scene.untrusted, needed, ESTABLISHED_SURE)
-        held = np.minimum(needed - HELD, attribution.needed(thresholds, snapshot.counts, HELD_MAX))
-        needed = np.where(self._marks(snapshot, self._suspects), held, needed)
-        beyond = np.where(scene.fine, scores - needed, -np.inf)
+        less = np.minimum(needed - HELD, attribution.needed(thresholds, snapshot.counts, HELD_MAX))
+        less = np.where(self._marks(snapshot, self._suspects), less, needed)
+        beyond = np.where(scene.fine, scores - less, -np.inf)
         more = attribution.more_of_alone((beyond >= 0) & scene.untrusted, scene.alone)
+        odd = scene.alone & (more >= attribution.LIKELY)[:, None]  # they came alone, and hardly any member did
+        beyond = np.where(odd & scene.fine, scores - needed, beyond)  # to stay named takes them what it took at first
         beyond -= np.where(scene.alone, more[:, None], 0)
         self._more = {snapshot.names[row]: float(more.max()) for row in np.flatnonzero(scene.alone)}
         for place, known in enumerate(self.clusters):
-            beyond[place, self._marks(snapshot, known.long_streaks())] = 0.0
+            beyond[place, self._marks(snapshot, known.long_streaks(self._more))] = 0.0
         best = beyond.argmax(axis=0)
         named: list[Named] = []
         for row in np.flatnonzero(beyond.max(axis=0) >= 0).tolist():
