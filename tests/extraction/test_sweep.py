@@ -11,6 +11,7 @@ from tests.extraction.traffic import DAY_S, NOW, OLD, YOUNG, Traffic, World
 from vallum.extraction import attribution
 from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.facts import WIDTH, Findings
+from vallum.extraction.scene import Scene
 from vallum.extraction.sweep import Sweeper
 
 if TYPE_CHECKING:
@@ -68,6 +69,17 @@ def test_all_members_of_a_raid_are_one_cluster_that_keeps_its_name(honest: Traff
     clusters = {one.cluster for one in first.named}
     assert len(clusters) == 1
     assert clusters == {one.cluster for one in second.named}
+
+
+def test_two_clusters_with_one_first_member_have_two_names(honest: Traffic) -> None:
+    sweeper, snapshot = calibrated(honest), honest.snapshot()
+    assert sweeper.usual is not None
+    scene = Scene(sweeper.usual, snapshot, honest.peers.present(NOW), np.ones(len(snapshot.names), np.bool_))
+    members = np.arange(3)
+    ids = [
+        sweeper._remember(scene, mean, np.zeros(32, np.float32), members) for mean in np.eye(2, WIDTH, dtype=np.float32)
+    ]
+    assert len(set(ids)) == 2
 
 
 def test_two_replicas_with_the_same_sketches_find_the_same(honest: Traffic) -> None:

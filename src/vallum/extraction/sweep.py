@@ -265,8 +265,8 @@ class Sweeper:
             if len(self.clusters) >= CLUSTERS_MAX:
                 self.clusters.remove(min(self.clusters, key=lambda known: (known.stands, known.found)))
             first = min(members, key=lambda row: (snapshot.created[row], snapshot.names[row]))
-            digest = blake2b(snapshot.names[first].encode("utf-8", "surrogatepass"), digest_size=5)
-            alike = Cluster(f"c{digest.hexdigest()}", mean, now, now, 0, thresholds)
+            id = _id_of(snapshot.names[first], {known.id for known in self.clusters})
+            alike = Cluster(id, mean, now, now, 0, thresholds)
             self.clusters.append(alike)
         alike.mean, alike.shift, alike.thresholds, alike.found = mean, scene.shift_of(mean), thresholds, now
         return alike.id
@@ -348,6 +348,16 @@ class Sweeper:
         self.usual, self.limits, self.clusters, self._suspects = usual, limits, known, suspects
         if usual is not None and present is not None:
             self._prepare(usual, *present)
+
+
+def _id_of(first: str, taken: set[str]) -> str:
+    """Return an id of a cluster, the same in every replica, by its first member: who may be the first of two."""
+    data = first.encode("utf-8", "surrogatepass")
+    while True:
+        data = blake2b(data, digest_size=5).digest()
+        id = f"c{data.hex()}"
+        if id not in taken:
+            return id
 
 
 def _is_seeking(usual: Usual, group: Gathered, least: float = SEEKING) -> bool:
