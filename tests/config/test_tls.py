@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from tests.clock import read_clock
 
 from vallum.config.compile import load_policy
 from vallum.config.model import Config
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Authority
 
-NOW = datetime.now(UTC).timestamp()  # noqa: TID251  what the certificates were made by
+NOW = read_clock()
 BASE: dict[str, Any] = {
     "version": 1,
     "upstreams": {"m": {"url": "http://127.0.0.1:9000"}},

@@ -133,7 +133,7 @@ def test_the_shortest_key_in_a_path_is_withheld(kit: Kit) -> None:
 
 def test_the_names_of_what_was_removed_are_redacted(kit: Kit) -> None:
     x = kit.engine().open(kit.request())
-    x.policy = Policy((), {}, retention=Retention(100, lambda text: text.replace("bob@example.com", "[email]")))
+    x.policy = Policy((), {}, retention=Retention(redact_names=lambda text: text.replace("bob@example.com", "[email]")))
     x.removed |= {"bob@example.com", "logits"}
     assert compose(x, 200, TIMING, 0)["removed"] == ["[email]", "logits"]
 

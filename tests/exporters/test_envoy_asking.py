@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 import pytest
+from tests.clock import read_clock
 from tests.exporters.conftest import EVENT_GAP_S
 from tests.proxies import find_envoy, running
 
@@ -154,17 +154,13 @@ async def test_certificates_limits_and_both_bodies_are_held(envoy: Gateway, mode
 
 
 async def test_a_base_path_and_keys(envoy: Gateway, model: Model) -> None:
-    key = issue(envoy.mesh.registry, DEFAULT_PREFIX, _now(), subject="owner")[0]
+    key = issue(envoy.mesh.registry, DEFAULT_PREFIX, read_clock(), subject="owner")[0]
     async with envoy.client(envoy.authority.issue("alice.clients.example")) as client:
         for path, target in (("/keyed/a", "/base/keyed/a"), ("/%6beyed/b", "/base/keyed/b")):
             aimed = {"target": path.encode()}
             answer = await client.post("/", json=GOOD, headers={"X-API-Key": key}, extensions=aimed)
             assert (answer.status_code, answer.json()["target"]) == (200, target)
         assert (await client.post("/keyed/a", json=GOOD, headers={"X-API-Key": key[:-1] + "x"})).status_code == 401
-
-
-def _now() -> float:
-    return time.time()  # noqa: TID251  what keys are stamped by
 
 
 async def test_streams_stay_live_and_are_filtered(envoy: Gateway) -> None:

@@ -7,12 +7,12 @@ import asyncio
 import json
 import os
 import ssl
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
 import pytest
+from tests.clock import read_clock
 from tests.exporters.test_envoy_asking import serving
 from tests.proxies import find_nginx, running
 
@@ -110,7 +110,7 @@ class Gateway(NamedTuple):
         return httpx.AsyncClient(base_url=self.url, timeout=10, verify=context)
 
     def key(self, subject: str, *scopes: str) -> dict[str, str]:
-        now = time.time()  # noqa: TID251  what keys are stamped by
+        now = read_clock()
         return {"X-API-Key": issue(self.mesh.registry, DEFAULT_PREFIX, now, subject=subject, scopes=scopes)[0]}
 
 

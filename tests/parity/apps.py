@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from tests.parity.memory import Fields, House, Outcome, answer_of, outcome_of, read_clock
+from tests.clock import read_clock
+from tests.parity.memory import Fields, House, Outcome, answer_of, outcome_of
 
 from vallum.adapters.asgi.asgi import Asgi
 from vallum.adapters.reception import Reception

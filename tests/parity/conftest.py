@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 import uvloop
+from tests.clock import read_clock
 from tests.parity.apps import InAsgi, InWsgi
 from tests.parity.envoy_filter import InEnvoy
-from tests.parity.memory import ANSWERS, RAW, Fields, House, Outcome, Way, answer_of, outcome_of, read_clock
+from tests.parity.memory import ANSWERS, RAW, Fields, House, Outcome, Way, answer_of, outcome_of
 
 from vallum.adapters.proxy.server import Listener
 from vallum.cli.keys import issue

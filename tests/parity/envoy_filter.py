@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 from google.protobuf.struct_pb2 import Struct
-from tests.parity.memory import Outcome, answer_of, outcome_of, read_clock
+from tests.clock import read_clock
+from tests.parity.memory import Outcome, answer_of, outcome_of
 
 from vallum.adapters.envoy.facts import Facts
 from vallum.adapters.envoy.messages_pb2 import (
@@ -50,7 +51,7 @@ class Reply(NamedTuple):
     fields: Fields
     body: bytes = b""
     details: str = "via_upstream"
-    trailers: Fields = []  # noqa: RUF012  nobody changes it
+    trailers: Sequence[tuple[str, str]] = ()
 
 
 class Told(NamedTuple):
@@ -238,7 +239,7 @@ def pieces(body: bytes, size: int, *, ended: bool) -> Sequence[tuple[bytes, bool
     return [(body[at : at + size], ended and at + size >= len(body)) for at in starts]
 
 
-def header_map(fields: Fields) -> HeaderMap:
+def header_map(fields: Sequence[tuple[str, str]]) -> HeaderMap:
     """Write header fields as Envoy tells them."""
     return HeaderMap(headers=[HeaderValue(key=name, raw_value=value.encode("latin-1")) for name, value in fields])
 
@@ -250,7 +251,7 @@ def attribute(name: str, value: str) -> dict[str, Struct]:
     return {"envoy.filters.http.ext_proc": told}
 
 
-def mutate(fields: Fields, mutation: HeaderMutation) -> Fields:
+def mutate(fields: Sequence[tuple[str, str]], mutation: HeaderMutation) -> Fields:
     """Do to header fields what Envoy 1.40 does: remove, then set, each by `raw_value` and its `append_action`."""
     fields = [field for field in fields if field[0] not in mutation.remove_headers or field[0][:1] == ":"]
     for option in mutation.set_headers:

@@ -7,6 +7,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from tests.clock import read_clock
+
 from vallum.adapters.conduct import BodyError, conduct
 from vallum.adapters.driver import Driver
 from vallum.adapters.gates import Gates
@@ -35,10 +37,6 @@ BOUNDARY = re.compile(rb"--vallum-[0-9a-f]{32}")  # of a form that was written a
 MOMENT = re.compile(r"(;t=|^retry-after: )\d+")  # seconds from now, and a second may pass between two ways
 # Fields of the connection, which not every way has.
 OF_THE_WIRE = {"connection", "content-length", "transfer-encoding"}
-
-
-def read_clock() -> float:
-    return time.time()  # noqa: TID251  the gateway's own clock, which keys and records are stamped by
 
 
 class Outcome(NamedTuple):

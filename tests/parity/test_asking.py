@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.parity.memory import House, outcome_of, read_clock
+from tests.clock import read_clock
+from tests.parity.memory import House, outcome_of
 from tests.parity.table import FORMATS, POLICY, ROWS, Row
 from tests.parity.test_parity import fields_of
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from tests.clock import read_clock
 
 from vallum.client import solve
 from vallum.core.extraction import Account, Query, Terms, Verdict
@@ -95,7 +95,7 @@ class Told(Watch):
     def __init__(self, terms: Terms) -> None:
         super().__init__(terms=terms)
         self.noted: list[Query] = []
-        now = time.time()  # noqa: TID251  the gateway's own clock
+        now = read_clock()
         named = [
             *(Named(name, "a", 9.0, established=False) for name in ("subject\x1fthief", "subject\x1fmate")),
             Named("subject\x1fip:127.0.0.1", "b", 9.0, established=False),

@@ -58,8 +58,8 @@ async def run_bare() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def run_flask() -> AsyncIterator[str]:
-    werkzeug = pytest.importorskip("werkzeug.serving")
-    pytest.importorskip("flask_limiter")
+    werkzeug = pytest.importorskip("werkzeug.serving", reason="NO FLASK: pip install flask")
+    pytest.importorskip("flask_limiter", reason="NO FLASK-LIMITER: pip install flask-limiter")
     from tests.probe.flask_stack import build  # noqa: PLC0415  only where Flask is
 
     server = werkzeug.make_server("127.0.0.1", 0, build(), threaded=True)

@@ -9,6 +9,7 @@ import pytest
 from tests.statements.conftest import policy_of, rule
 
 from vallum.core.exchange import Exchange, Headers, Request
+from vallum.core.record import Timing
 from vallum.core.target import parse_target
 from vallum.metrics import Metrics
 from vallum.testing import MemoryGateway, Reply, run
@@ -160,8 +161,6 @@ def test_a_rate_that_counts_lets_all_through_and_is_counted() -> None:
     def finish(x: Exchange, _: dict[str, Any]) -> None:
         metrics.count(x, 200, timing)
 
-    from vallum.core.record import Timing  # noqa: PLC0415  of this test alone
-
     timing = Timing(0.0, 0.0)
     acl = {"rules": [rule({"rate_based": {"limit": 10, "window_s": 60}}, name="flood", action="count", labels=["a"])]}
 
@@ -175,7 +174,6 @@ def test_a_rate_that_counts_lets_all_through_and_is_counted() -> None:
 
 def test_in_shadow_a_match_is_counted_as_such() -> None:
     metrics = Metrics()
-    from vallum.core.record import Timing  # noqa: PLC0415  of this test alone
 
     def finish(x: Exchange, _: dict[str, Any]) -> None:
         metrics.count(x, 200, Timing(0.0, 0.0))

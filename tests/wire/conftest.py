@@ -15,7 +15,6 @@ import socket
 import ssl
 import struct
 import sys
-import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import cache
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import msgspec
 import pytest
 import uvloop
+from tests.clock import read_clock
 
 from vallum.adapters.proxy.server import Bounds, Listener
 from vallum.cli.keys import issue
@@ -56,10 +56,6 @@ QUOTA_TYPE = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run every test of this folder on the loop that `vallum serve` runs on."""
     return {"uvloop": uvloop.new_event_loop}
-
-
-def read_clock() -> float:
-    return time.time()  # noqa: TID251  the gateway's own clock, which keys and records are stamped by
 
 
 # --- the client

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.clock import read_clock
 
 from vallum.core.standing import Raise
 from vallum.stores.raises import SqlRaises
@@ -109,7 +109,7 @@ async def test_a_raised_limit_is_known_within_a_moment_and_ends(opened: Opener, 
         await door.ask("a good day", key=alice)
     assert (await door.ask("a good day", key=alice)).status == 429
     raises = SqlRaises(door.gateway.config.registry)
-    now = time.time()  # noqa: TID251  the clock of the gateway
+    now = read_clock()
     raises.add(Raise("alice", 2.0, now + 3600, "ops", "launch day", now))
     await eventually(lambda: door.gateway.standings.read("subject\x1falice").raised)
     answer = await door.ask("a good day", key=alice)

@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import stat
-import time
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from urllib.parse import urlencode
 import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
+from tests.clock import read_clock
 
 from vallum.adapters.slots import CHALLENGE_SLOT_S
 from vallum.core.effects import RememberProof
@@ -87,7 +87,7 @@ def ask(compose: Compose, *headers: tuple[str, str], target: str = PATH) -> byte
 
 @pytest.fixture
 def now() -> float:
-    return time.time()  # noqa: TID251  proofs are stamped by the wall clock
+    return read_clock()
 
 
 async def check_stolen(door: Door, data: bytes, scheme: str = "DPoP") -> bytes:

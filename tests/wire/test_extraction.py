@@ -10,7 +10,6 @@ import asyncio
 import json
 import math
 import random
-import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ import httpx
 import openai
 import pytest
 import pytest_asyncio
+from tests.clock import read_clock
 
 from vallum.client import answer_challenge, solve
 from vallum.core.errors import DependencyError
@@ -80,7 +80,7 @@ class Told(Watch):
     def name(self, *subjects: str, established: bool = False, cluster: str = "a", sweeps: int = 2) -> None:
         named = tuple(Named(f"subject\x1f{one}", cluster, 9.0, established) for one in subjects)
         for _ in range(sweeps):
-            now = time.time()  # noqa: TID251  the gateway's own clock
+            now = read_clock()
             self.ladder.update(Findings(now, named=named, calibrated=True), now)
 
 
@@ -366,7 +366,7 @@ async def test_a_pardon_is_obeyed_within_a_second_and_taken_back(vision: Any, ev
     assert store is not None
     rows = await eventually(store.suspects)
     assert {(row["account"], row["after"]) for row in rows} == {("subject\x1fthief", 3), ("subject\x1fmate", 3)}
-    now = time.time()  # noqa: TID251  the gateway's own clock
+    now = read_clock()
     cluster = f"cluster\x1f{rows[0]['cluster']}"
     store.pardon(Pardon(cluster, now + 60, "ops", "a test of ours"), now)
     await eventually(lambda: it.watch.ladder._pardons)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +17,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from tests.authservers import make_proof
+from tests.clock import read_clock
 
 from vallum.adapters.slots import CHALLENGE_SLOT_S
 from vallum.cli.keys import issue
@@ -26,7 +26,7 @@ from vallum.core.principal import Confirmation
 from vallum.stores.registry import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.authservers import AuthServer, Rotating
     from tests.conftest import Authority, Issued
@@ -62,7 +62,7 @@ class Purse:
         self._made: dict[str, str] = {}
 
     def now(self) -> float:
-        return time.time()  # noqa: TID251  what the gateway stamps requests with
+        return read_clock()
 
     def once(self, name: str, make: Callable[[], str]) -> str:
         if name not in self._made:
@@ -118,7 +118,7 @@ class Purse:
 class Shown(NamedTuple):
     """What a caller shows: header fields, and a certificate."""
 
-    fields: Fields = []  # noqa: RUF012  nobody changes it
+    fields: Sequence[tuple[str, str]] = ()
     held: Issued | None = None
 
 

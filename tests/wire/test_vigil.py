@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.clock import read_clock
 
 from vallum.core.extraction import Extraction, Grade, Terms
 from vallum.extraction.facts import Findings, Named
@@ -65,10 +65,6 @@ async def classify(raw: Raw, reader: StreamReader, writer: StreamWriter) -> None
 @pytest.fixture
 async def model(opened: Opener) -> str:
     return (await opened.raw(classify)).url
-
-
-def read_clock() -> float:
-    return time.time()  # noqa: TID251  the gateway's own clock
 
 
 def knowing(now: float) -> SharedWatch:

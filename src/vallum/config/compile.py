@@ -5,7 +5,7 @@ Policies are immutable and swapped whole: whatever can be decided when the file 
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from vallum.config.source import Place
     from vallum.core.protocols import Authenticator
     from vallum.core.web_acl import WebAcl
+
+NAMES_REMEMBERED = 64  # sets of names that answers were relieved of, which are masked once
 
 # config struct -> the plug-in it configures.  A plug-in is one file; this is where it is hung up.
 AUTHENTICATORS: dict[type, Callable[[str, Any], Authenticator]] = {
@@ -128,7 +130,8 @@ class _Compiler:
             self._faults.attempt((*at, index), SpanSet, [pattern])
         if self._faults.source.faults:
             return Retention()
-        return Retention(kept.max_bytes, Redactor(kept.redact, kept.patterns))
+        redact = Redactor(kept.redact, kept.patterns)
+        return Retention(kept.max_bytes, redact, lru_cache(NAMES_REMEMBERED)(redact))
 
     def _upstream(self, name: str, upstream: UpstreamConfig) -> Upstream:
         faults = self._faults

@@ -141,12 +141,6 @@ _MIXED = re.compile(f"[A-Za-z]{_FOREIGN_LETTER.pattern}|{_FOREIGN_LETTER.pattern
 _TWINS = re.compile("[асԁеһіјӏорԛѕуԝхѵАВСЕНІЈКМОРЅТУХԜԚοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ]+")
 _NO_LETTER = bytes(code for code in range(128) if not chr(code).isalpha())
 
-MOST_MARKS = 30
-"""Marks on one letter that are kept: more than any language stacks, and Unicode's own bound (UAX 15 13).
-
-Normalising sorts the marks of a letter, and takes the square of their number for it.
-"""
-
 
 def normalise(text: str) -> str:
     """Return the text as a reader sees it; the same object where nothing had to be undone."""

@@ -7,7 +7,6 @@ exception is the beginning of what an upstream said when it failed, bounded and 
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vallum.core.cost import ANSWERS
@@ -16,15 +15,12 @@ from vallum.core.extraction import CLEAR, name_account
 from vallum.core.standing import GOOD_FOOTING, factor, in_force, recovers_in_s
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from vallum.core.cost import Bill
     from vallum.core.decision import Refusal
     from vallum.core.exchange import Exchange
     from vallum.core.web_acl import WebAcl
 
 KEY = re.compile(r"[A-Za-z0-9_]{2,32}_[0-9A-Za-z]{49}")  # a key that somebody put where it does not belong
-KEY_LEAST_CHARS = 52
 DETAIL_MAX_CHARS = 500
 NAME_MAX_CHARS = 100  # names of an answer's members are the upstream's, and may be as long and many as it likes
 NAMES_MAX = 100
@@ -52,7 +48,7 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
         "at": request.now,
         "client": request.client,
         "method": request.method,
-        "path": _without_keys(request.path),
+        "path": request.path and KEY.sub("(a key)", request.path),
         "route": x.route.name if x.route else None,
         "mode": x.route.mode.value if x.route else None,
         "policy": x.policy.digest,
@@ -79,7 +75,7 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     _tell_limits(x, record)
     if x.removed:
         names = "\n".join([name[:NAME_MAX_CHARS] for name in sorted(x.removed)[:NAMES_MAX]])
-        record["removed"] = _redact(x.policy.retention.redact, names).split("\n")
+        record["removed"] = x.policy.retention.redact_names(names).split("\n")  # an upstream may name people in them
     if x.coarsen:
         record["coarsened"] = x.coarsen
     if x.sanitised:
@@ -87,16 +83,6 @@ def compose(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) ->
     _tell_verdict(x, record)
     _tell_paid(x, record)
     return record
-
-
-def _without_keys(path: str | None) -> str | None:
-    return path if path is None or len(path) < KEY_LEAST_CHARS else KEY.sub("(a key)", path)
-
-
-@lru_cache(maxsize=64)  # the answers of a route have the same few names, time and again
-def _redact(redact: Callable[[str], str], names: str) -> str:
-    """Redact names of an answer's members: an upstream may name people in them."""
-    return redact(names)
 
 
 def _tell_verdict(x: Exchange, record: dict[str, Any]) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import uvloop
+from tests.clock import read_clock
 from tests.proxies import find_envoy, running
 
 from vallum.adapters.envoy.limits import Limits
@@ -161,8 +161,7 @@ class Between:
         self.told: Told | None = None
         self.records: list[dict[str, Any]] = []
         self.context: ssl.SSLContext | None = None
-        clock = time.time  # noqa: TID251  what keys are stamped by
-        self.limits = Limits(mesh, clock, RequestIds(), LOOPBACK, passes_unknown=passes_unknown)
+        self.limits = Limits(mesh, read_clock, RequestIds(), LOOPBACK, passes_unknown=passes_unknown)
         finish = mesh.finish
 
         def keep(x: Exchange, status: int | None, timing: Timing, sent_bytes: int) -> None:
@@ -172,7 +171,7 @@ class Between:
         mesh.finish = keep  # type: ignore[method-assign]  # to hear of every exchange
 
     def key(self, subject: str = "alice", *scopes: str) -> str:
-        now = time.time()  # noqa: TID251  the clock that keys are stamped by
+        now = read_clock()
         return issue(self.mesh.registry, DEFAULT_PREFIX, now, subject=subject, scopes=scopes)[0]
 
     async def answer(self, incoming: Incoming) -> None:
