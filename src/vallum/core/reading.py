@@ -55,14 +55,18 @@ def read(text: str, *, for_models: bool = True) -> tuple[Reading, ...]:
     `for_models`: also those of what a model makes words of and no other program does, letters apart and leetspeak.
     """
     readings = [Reading("sent", text)]
-    path = ""
+    path = normal = ""
     shape = _shape(text)
     for _ in range(ROUNDS):
         before = text
         for how, decode in _cued(text, shape):
+            if decode is normalise and text is normal:
+                continue  # twice is as once
             decoded = decode(text)
             if decoded != text:
                 path, text = _extend(path, how), decoded
+            if decode is normalise:
+                normal = text
         if text == before:
             break
         readings.append(Reading(path, text))
