@@ -204,7 +204,27 @@ def normalise(text: str) -> str:
     return text if plain == raw and plainer is text else _space(plain.decode(page.name))
 
 
+_BETWEEN = "\ue000"
+"""A character of nobody's, which no step of normalising changes or looks beyond, no more than beyond a space."""
+
+
 def _normalise_any(text: str) -> str:
+    stretches = text.split(" ")
+    odd = [stretch for stretch in stretches if not (stretch.isascii() and stretch.isprintable())]
+    if _BETWEEN in text or 2 * len(odd) > len(stretches):
+        plain = _normalise_all(text, 0)
+    else:
+        together = _BETWEEN.join(odd)
+        others = _count_ascii_letters(text) - _count_ascii_letters(together)
+        normal = iter(_normalise_all(together, others).split(_BETWEEN))
+        plain = " ".join(
+            [stretch if stretch.isascii() and stretch.isprintable() else next(normal) for stretch in stretches]
+        )
+    return text if plain == text else _space(plain)
+
+
+def _normalise_all(text: str, others: int) -> str:
+    """Return the text as a reader sees it but for its blanks; `others`: ASCII letters that stand around it."""
     # What is hidden goes first: normalised, letters and marks stand as they will stay.
     plain = _fold_latin(bound_marks(_show(text)))
     composed = unicodedata.normalize("NFKC", plain)
@@ -214,13 +234,14 @@ def _normalise_any(text: str) -> str:
     for _ in range(MOST_COATS):
         if plain.isascii():
             break
-        folded = _fold_foreign(plain)
+        is_latin = _is_latin(plain, others)
+        folded = _fold_foreign(plain, is_latin)
         undressed = _undress(folded)
-        is_done = undressed == folded and (folded == plain or _is_latin(folded) == _is_latin(plain))
+        is_done = undressed == folded and (folded == plain or _is_latin(folded, others) == is_latin)
         plain = undressed
         if is_done:
             break
-    return text if plain == text else _space(plain)
+    return plain
 
 
 def _show(text: str) -> str:
@@ -238,9 +259,9 @@ def _fold_latin(text: str) -> str:
     return text
 
 
-def _fold_foreign(text: str) -> str:
+def _fold_foreign(text: str, is_latin: bool) -> str:  # noqa: FBT001  which of two ways
     if _FOREIGN_LETTER.search(text):
-        if _is_latin(text):
+        if is_latin:
             return _translate(_LATIN_WORD, text)
         if _MIXED.search(text):
             return _translate(_MIXED_WORD, text)
@@ -250,13 +271,13 @@ def _fold_foreign(text: str) -> str:
 def _translate(expression: re.Pattern[str], text: str) -> str:
     """Fold all letters of what matches, none of which is a space: each different stretch between spaces once."""
     stretches = text.split(" ")
-    each = list(set(stretches))
+    each = [stretch for stretch in set(stretches) if not stretch.isascii()]
     pieces = expression.split(" ".join(each))
     if len(pieces) == 1:
         return text
     pieces[1::2] = "\n".join(pieces[1::2]).translate(_FOREIGN).split("\n")
     folded = dict(zip(each, "".join(pieces).split(" "), strict=True))
-    return " ".join(map(folded.__getitem__, stretches))
+    return " ".join([folded.get(stretch, stretch) for stretch in stretches])
 
 
 def _undress(text: str) -> str:
@@ -289,10 +310,13 @@ def _reveal(match: re.Match[str]) -> str:
     return match[0].encode("utf-32-le")[::4].decode("ascii")  # U+E0041 is A: the lowest of four bytes
 
 
-def _is_latin(text: str) -> bool:
-    """Say whether more than half of all letters are ASCII."""
-    plain = text.encode("ascii", "ignore")
-    return len(plain.translate(None, _NO_LETTER)) > len(text) - len(plain)
+def _is_latin(text: str, others: int) -> bool:
+    """Say whether of all letters, the ASCII ones of other text with them, more than half are ASCII."""
+    return others + _count_ascii_letters(text) > len(text) - len(text.encode("ascii", "ignore"))
+
+
+def _count_ascii_letters(text: str) -> int:
+    return len(text.encode("ascii", "ignore").translate(None, _NO_LETTER))
 
 
 class _Page(NamedTuple):

@@ -76,7 +76,7 @@ def read(text: str, *, for_models: bool = True) -> tuple[Reading, ...]:
     if not for_models:
         return tuple(readings)
     if _is_spaced(shape):
-        spelled = _GAPS.sub(" ", _SPACED.sub(_join_letters, text))
+        spelled = _GAPS.sub(" ", substitute(_SPACED, _join_letters, text))
         if spelled != text:
             path, text = _extend(path, "spaced"), spelled
             readings.append(Reading(path, text))
@@ -269,6 +269,8 @@ def _printable(raw: bytes) -> str:
 def _join_lines(text: str) -> str:
     """Take the line breaks out, for a word cut in two by them or by a field's end; the middles of long lines go."""
     lines = text.split("\n")
+    if max(map(len, lines)) <= 2 * WINDOW:
+        return "".join(lines)
     return "".join(
         [line if len(line) <= 2 * WINDOW else f"{line[:WINDOW]}\n{line[-WINDOW:]}" for line in lines],
     )
@@ -277,15 +279,15 @@ def _join_lines(text: str) -> str:
 # Every second character is a space, or a sign between letters; a word may begin with a few signs.  What all three ways
 # have in common is asked first.
 _SPACED = re.compile(
-    r"(?<![A-Za-z0-9])(?=\S[ .\-_*|~])"
+    r"((?<![A-Za-z0-9])(?=\S[ .\-_*|~])"
     r"(?:(?<!\S)(?:[^\w\s] ){0,4}\w(?: \S)+(?!\S)|(?<!\S)[$@!\"'(](?: \S)+(?!\S)"
-    r"|[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9]))",
+    r"|[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9])))",
 )
 _GAPS = re.compile(" {2,}")
 
 
-def _join_letters(match: re.Match[str]) -> str:
-    return match[0][::2]
+def _join_letters(spaced: str) -> str:
+    return spaced[::2]
 
 
 _LEET_WORD = re.compile(r"([A-Za-z0-9@$!|+]+)")
@@ -306,22 +308,26 @@ def _find_l(context: str) -> str:
     return ("(?<!..)" if before == "^" else f"(?<={before}1)") + least
 
 
-_ONE_AS_L = re.compile(f"1(?:(?=1)|(?<=11)|{'|'.join(map(_find_l, _L_BETWEEN.split()))})", re.IGNORECASE)
+_ONE_AS_L = re.compile(f"1(?:(?=1)|(?<=11)|{'|'.join(map(_find_l, _L_BETWEEN.split()))})", re.IGNORECASE | re.MULTILINE)
 
 
 def _decode_leet(text: str) -> str:
     if _count_leet(text) >= SURELY_LEET:
         text = _LEET_NUMBER.sub(_spell_number, text, count=MOST_LEET)
-    return substitute(_LEET_WORD, _spell_word, text, MOST_LEET)
+    pieces = _LEET_WORD.split(text, MOST_LEET)
+    words = pieces[1::2]
+    spelled = _spell_words([word for word in set(words) if not word.isalpha() and word.lower() != word.upper()])
+    pieces[1::2] = [spelled.get(word, word) for word in words]
+    return "".join(pieces)
 
 
 def _spell_number(match: re.Match[str]) -> str:
     return match[0].replace("1", "i").translate(_LEET)
 
 
-def _spell_word(word: str) -> str:
-    if word.isalpha() or not ASCII_LETTER.search(word):
-        return word
+def _spell_words(words: list[str]) -> dict[str, str]:
+    """Return what each word is read as.  They are spelled together, a line each, which costs a fraction of one by one."""
     # Signs are letters within a word, and some at its beginning; a bar there, and any at its end, is what it is.
-    inner = word.lstrip("|+").rstrip("|!+")
-    return word.replace(inner, _ONE_AS_L.sub("l", inner.translate(_LEET)).replace("1", "i"), 1)
+    inner = [word.lstrip("|+").rstrip("|!+") for word in words]
+    spelled = _ONE_AS_L.sub("l", "\n".join(inner).translate(_LEET)).replace("1", "i").split("\n")
+    return {word: word.replace(old, new, 1) for word, old, new in zip(words, inner, spelled, strict=False)}

@@ -20,5 +20,5 @@ def substitute(expression: re.Pattern[str], decode: Callable[[str], str], text: 
         return text
     matches = pieces[1::2]
     decoded = {match: decode(match) for match in set(matches)}
-    pieces[1::2] = [decoded[match] for match in matches]
+    pieces[1::2] = map(decoded.__getitem__, matches)
     return "".join(pieces)
