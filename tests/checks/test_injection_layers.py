@@ -147,7 +147,7 @@ def test_a_word_in_german_is_of_the_same_kind() -> None:
 def test_only_so_many_shuffled_words_are_put_right() -> None:
     many = unshuffle("ingroe " * 2 * MOST)
     assert many.count("ignore") == MOST
-    assert many.endswith("ingroe ")
+    assert many[: 7 * (MOST + 100)] == "ignore " * MOST + "ingroe " * 100
 
 
 @pytest.mark.parametrize("text", ["ingroe é ingroe", "\ud800 ingroe ingroe"])

@@ -209,18 +209,20 @@ _BETWEEN = "\ue000"
 
 
 def _normalise_any(text: str) -> str:
-    stretches = text.split(" ")
-    odd = [stretch for stretch in stretches if not (stretch.isascii() and stretch.isprintable())]
-    if _BETWEEN in text or 2 * len(odd) > len(stretches):
-        plain = _normalise_all(text, 0)
-    else:
-        together = _BETWEEN.join(odd)
-        others = _count_ascii_letters(text) - _count_ascii_letters(together)
-        normal = iter(_normalise_all(together, others).split(_BETWEEN))
-        plain = " ".join(
-            [stretch if stretch.isascii() and stretch.isprintable() else next(normal) for stretch in stretches]
-        )
+    others = len(text) - len(text.encode("ascii", "ignore"))
+    plain = _normalise_all(text, 0) if 8 * others > len(text) or _BETWEEN in text else _normalise_some(text)
     return text if plain == text else _space(plain)
+
+
+def _normalise_some(text: str) -> str:
+    """Normalise the stretches between spaces that are not plain, all at a time."""
+    stretches = text.split(" ")
+    is_plain = [stretch.isascii() and stretch.isprintable() for stretch in stretches]
+    odd = _BETWEEN.join([stretch for stretch, plain in zip(stretches, is_plain, strict=True) if not plain])
+    normal = iter(_normalise_all(odd, _count_ascii_letters(text) - _count_ascii_letters(odd)).split(_BETWEEN))
+    return " ".join(
+        [stretch if plain else next(normal) for stretch, plain in zip(stretches, is_plain, strict=True)]
+    )
 
 
 def _normalise_all(text: str, others: int) -> str:
@@ -271,13 +273,13 @@ def _fold_foreign(text: str, is_latin: bool) -> str:  # noqa: FBT001  which of t
 def _translate(expression: re.Pattern[str], text: str) -> str:
     """Fold all letters of what matches, none of which is a space: each different stretch between spaces once."""
     stretches = text.split(" ")
-    each = [stretch for stretch in set(stretches) if not stretch.isascii()]
+    each = list(set(stretches))
     pieces = expression.split(" ".join(each))
     if len(pieces) == 1:
         return text
     pieces[1::2] = "\n".join(pieces[1::2]).translate(_FOREIGN).split("\n")
     folded = dict(zip(each, "".join(pieces).split(" "), strict=True))
-    return " ".join([folded.get(stretch, stretch) for stretch in stretches])
+    return " ".join(map(folded.__getitem__, stretches))
 
 
 def _undress(text: str) -> str:

@@ -42,12 +42,12 @@ _CUES = (_VERB, _STEM, _OBJECT)
 
 
 class Evidence(NamedTuple):
-    """What the patterns found: in which reading, how much it weighs, by which names; and whether a cipher was hinted at."""
+    """What the patterns found: in which reading, how much it weighs, by which names; and which ciphers were hinted at."""
 
     how: str = ""
     weight: float = 0.0
     names: str = ""
-    is_ciphered: bool = False
+    ciphers: frozenset[str] = frozenset()
 
 
 class Gate:
@@ -61,18 +61,18 @@ class Gate:
     def weigh(self, readings: Iterable[Reading]) -> Evidence:
         """Return the heaviest evidence of all readings, or of those up to a flood."""
         best = Evidence()
-        is_ciphered = False
+        ciphers: set[str] = set()
         for how, text in readings:
             hits = self._search(text)
             if not hits:
                 continue
             weight = add_up(hits)
-            is_ciphered = is_ciphered or any(hit in CIPHER_CUES for hit in hits)
+            ciphers.update(hit.name.removeprefix("cipher.") for hit in hits if hit in CIPHER_CUES)
             if weight > best.weight:
                 best = Evidence(how, weight, ",".join(pattern.name for pattern in hits))
             if FLOOD in hits:
                 break
-        return best._replace(is_ciphered=is_ciphered)
+        return best._replace(ciphers=frozenset(ciphers))
 
     def _search(self, text: str) -> list[Pattern]:
         """Return the patterns in `text`, or as many as are ENOUGH, each once."""
