@@ -94,14 +94,14 @@ _ACCENTS = re.compile(f"{_ACCENT}(?<=[A-Za-z].){_ACCENT}*")
 # Letters that have accents, the accents of a plain one, and all marks that follow, which accents may stand among.  All
 # beyond U+FFFF may be marks here: ranges there are walked one by one, and what is none stays as it is.
 _PLAIN = {
-    letter: unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", letter)))
+    ord(letter): unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", letter)))
     for letter in map(chr, range(0xC0, 0x3000))
     if letter.isalpha() and _ACCENTS.search(unicodedata.normalize("NFD", letter))
 }
-_ACCENTED = _any_of(_PLAIN)
+_ACCENTED = _any_of(map(chr, _PLAIN))
 _ACCENTED_LETTER = re.compile(_ACCENTED)
 FEW_LETTERS = 20
-"""Different accented letters that are sooner replaced one by one than looked for together."""
+"""Different letters that are sooner replaced one by one than all together."""
 _BMP_MARK = _any_of(mark for mark in _MARKS if ord(mark) <= 0xFFFF)
 _BMP_OTHER_MARK = _any_of(mark for mark in _MARKS if ord(mark) <= 0xFFFF and not re.match(_ACCENT, mark))
 _OTHER_MARK = re.compile(f"[{_BMP_OTHER_MARK[1:-1]}\U00010000-\U0010ffff]")
@@ -277,7 +277,8 @@ def _translate(expression: re.Pattern[str], text: str) -> str:
     pieces = expression.split(" ".join(each))
     if len(pieces) == 1:
         return text
-    pieces[1::2] = "\n".join(pieces[1::2]).translate(_FOREIGN).split("\n")
+    words, others = _replace_few(_FOREIGN_LETTER, _FOREIGN, "\n".join(pieces[1::2]))
+    pieces[1::2] = (words.translate(_FOREIGN) if others else words).split("\n")
     folded = dict(zip(each, "".join(pieces).split(" "), strict=True))
     return " ".join(map(folded.__getitem__, stretches))
 
@@ -285,14 +286,22 @@ def _translate(expression: re.Pattern[str], text: str) -> str:
 def _undress(text: str) -> str:
     if unicodedata.is_normalized("NFD", text) and not _ACCENTS.search(text):
         return text
-    found = _ACCENTED_LETTER.search(text)
-    if found and not _OTHER_MARK.search(text):  # one that stays keeps what stands on it
-        for _ in range(FEW_LETTERS):
-            text = text.replace(found[0], _PLAIN[found[0]])
-            found = _ACCENTED_LETTER.search(text, found.start())
-            if not found:
-                break
-    return substitute(_DRESSED, _undress_letters, text) if found or _ACCENTS.search(text) else text
+    if _OTHER_MARK.search(text):  # one that stays keeps what stands on it
+        return substitute(_DRESSED, _undress_letters, text)
+    text, others = _replace_few(_ACCENTED_LETTER, _PLAIN, text)
+    return substitute(_DRESSED, _undress_letters, text) if others or _ACCENTS.search(text) else text
+
+
+def _replace_few(letters: re.Pattern[str], plain: dict[int, str], text: str) -> tuple[str, bool]:
+    """Replace one letter after the other, at most FEW_LETTERS; say whether there are others."""
+    at = 0
+    for _ in range(FEW_LETTERS):
+        found = letters.search(text, at)
+        if not found:
+            return text, False
+        at = found.start()
+        text = text.replace(found[0], plain[ord(found[0])])
+    return text, bool(letters.search(text, at))
 
 
 def _undress_letters(letters: str) -> str:

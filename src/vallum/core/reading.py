@@ -11,16 +11,16 @@ Rule 4: cued.  A decoder runs where a cheap test says that it could change somet
 
 from __future__ import annotations
 
-import base64
 import html
 import re
+from binascii import a2b_base64
 from codecs import decode as recode
 from html.entities import html5
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.core.lookalikes import ASCII_LETTER, normalise
-from vallum.core.substitution import substitute
+from vallum.core.substitution import substitute, substitute_stretches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,8 +80,8 @@ def read(text: str, *, for_models: bool = True) -> tuple[Reading, ...]:
         if spelled != text:
             path, text = _extend(path, "spaced"), spelled
             readings.append(Reading(path, text))
-    if _count_leet(text):
-        readings.append(Reading(_extend(path, "leet"), _decode_leet(text)))
+    if count := _count_leet(text):
+        readings.append(Reading(_extend(path, "leet"), _decode_leet(text, count)))
     return tuple(readings)
 
 
@@ -160,7 +160,7 @@ def _decode_escapes(text: str) -> str:
     decoded = substitute(_ESCAPE, _unescape, text)
     if _SURROGATE.search(decoded):
         # A pair of escapes is one character (RFC 8259 7); what stays alone is not text.
-        decoded = _SURROGATE.sub("\ufffd", substitute(_SURROGATE_PAIR, _pair_up, decoded))
+        decoded = "\ufffd".join(_SURROGATE.split(substitute(_SURROGATE_PAIR, _pair_up, decoded)))
     return decoded
 
 
@@ -188,7 +188,7 @@ _LONGEST_OPEN = max(len(name) for name in html5 if not name.endswith(";"))
 
 def decode_entities(text: str) -> str:
     """Decode the entities of HTML, in one round."""
-    return substitute(_ENTITY, _unescape_entity, text)
+    return substitute_stretches(_ENTITY, _unescape_entity, text, "&")
 
 
 def _unescape_entity(entity: str) -> str:
@@ -229,7 +229,6 @@ def _unescape_wide(escape: str) -> str:
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{%d,}={0,2}" % SHORTEST_RUN)
 _HEX = re.compile(r"(?:0[xX])?((?:[0-9a-fA-F]{2}){%d,})" % (SHORTEST_RUN // 2))
 _RUN_MARKS = _table(" ", {"x": ascii_letters + digits + "+/_-"})
-_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def _decode_runs(text: str) -> str:
@@ -252,10 +251,10 @@ def _decode_run(run: str) -> str:
     """Decode one run of hex or base64; leave it where its bytes are not printable text."""
     if hexadecimal := _HEX.fullmatch(run):
         return _printable(bytes.fromhex(hexadecimal[1])) or run
-    digits64 = run.rstrip("=").translate(_URL_SAFE)
+    digits64 = run.rstrip("=").replace("-", "+").replace("_", "/")
     # One digit beyond a multiple of four holds no whole byte; padding is optional everywhere but in the decoder.
     digits64 = digits64[: len(digits64) - (len(digits64) % 4 == 1)]
-    return _printable(base64.b64decode(digits64 + "=" * (-len(digits64) % 4))) or run
+    return _printable(a2b_base64(digits64 + "=" * (-len(digits64) % 4))) or run
 
 
 def _printable(raw: bytes) -> str:
@@ -311,8 +310,8 @@ def _find_l(context: str) -> str:
 _ONE_AS_L = re.compile(f"1(?:(?=1)|(?<=11)|{'|'.join(map(_find_l, _L_BETWEEN.split()))})", re.IGNORECASE | re.MULTILINE)
 
 
-def _decode_leet(text: str) -> str:
-    if _count_leet(text) >= SURELY_LEET:
+def _decode_leet(text: str, count: int) -> str:
+    if count >= SURELY_LEET:
         text = _LEET_NUMBER.sub(_spell_number, text, count=MOST_LEET)
     pieces = _LEET_WORD.split(text, MOST_LEET)
     words = pieces[1::2]
