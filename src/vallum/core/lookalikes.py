@@ -113,7 +113,6 @@ _BLANKS = "\t\v\f\r\x85\u1680\u2028\u2029"  # what is a space as well, after NFK
 # comes first, which is what an expression looks for fastest.
 _MIXED_REST = r"(?:(?<=[A-Za-z])[A-Za-z0-9_]*+[^\W\x00-\x7f]|(?<![A-Za-z])[^\WA-Za-z]*+[A-Za-z])\w*"
 _MIXED_WORD = re.compile(rf"(\w(?<!\w.){_MIXED_REST})")
-ASCII_LETTER = re.compile("[A-Za-z]")
 
 # Latin letters that NFKC leaves alone, and letters drawn in boxes: folded wherever they stand.
 _LATIN = str.maketrans(
@@ -220,9 +219,7 @@ def _normalise_some(text: str) -> str:
     is_plain = [stretch.isascii() and stretch.isprintable() for stretch in stretches]
     odd = _BETWEEN.join([stretch for stretch, plain in zip(stretches, is_plain, strict=True) if not plain])
     normal = iter(_normalise_all(odd, _count_ascii_letters(text) - _count_ascii_letters(odd)).split(_BETWEEN))
-    return " ".join(
-        [stretch if plain else next(normal) for stretch, plain in zip(stretches, is_plain, strict=True)]
-    )
+    return " ".join([stretch if plain else next(normal) for stretch, plain in zip(stretches, is_plain, strict=True)])
 
 
 def _normalise_all(text: str, others: int) -> str:
@@ -261,7 +258,7 @@ def _fold_latin(text: str) -> str:
     return text
 
 
-def _fold_foreign(text: str, is_latin: bool) -> str:  # noqa: FBT001  which of two ways
+def _fold_foreign(text: str, is_latin: bool) -> str:
     if _FOREIGN_LETTER.search(text):
         if is_latin:
             return _translate(_LATIN_WORD, text)

@@ -19,7 +19,7 @@ from html.entities import html5
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.core.lookalikes import ASCII_LETTER, normalise
+from vallum.core.lookalikes import normalise
 from vallum.core.substitution import substitute, substitute_stretches
 
 if TYPE_CHECKING:
@@ -49,12 +49,31 @@ SHORTEST_RUN = 24
 """Characters of base64 or hex that are worth decoding: 18 or 12 bytes."""
 
 
-def read(text: str, *, for_models: bool = True) -> tuple[Reading, ...]:
+def read(sent: str, *, for_models: bool = True) -> tuple[Reading, ...]:
     """Return the text as sent, then every other reading that differs from it.
 
     `for_models`: also those of what a model makes words of and no other program does, letters apart and leetspeak.
     """
-    readings = [Reading("sent", text)]
+    decoded, shape = _decode(sent)
+    path, text = decoded[-1] if decoded else ("", sent)
+    readings = [Reading("sent", sent), *decoded]
+    if "\n" in text:
+        readings.append(Reading(_extend(path, "joined"), _join_lines(text)))
+    if not for_models:
+        return tuple(readings)
+    if _is_spaced(shape):
+        spelled = _GAPS.sub(" ", substitute(_SPACED, _join_letters, text))
+        if spelled != text:
+            path, text = _extend(path, "spaced"), spelled
+            readings.append(Reading(path, text))
+    if count := _count_leet(text):
+        readings.append(Reading(_extend(path, "leet"), _decode_leet(text, count)))
+    return tuple(readings)
+
+
+def _decode(text: str) -> tuple[list[Reading], bytes]:
+    """Return a reading for each round of decoding that changed the text, and the shape of the last."""
+    readings: list[Reading] = []
     path = normal = ""
     shape = _shape(text)
     for _ in range(ROUNDS):
@@ -71,18 +90,7 @@ def read(text: str, *, for_models: bool = True) -> tuple[Reading, ...]:
             break
         readings.append(Reading(path, text))
         shape = _shape(text)
-    if "\n" in text:
-        readings.append(Reading(_extend(path, "joined"), _join_lines(text)))
-    if not for_models:
-        return tuple(readings)
-    if _is_spaced(shape):
-        spelled = _GAPS.sub(" ", substitute(_SPACED, _join_letters, text))
-        if spelled != text:
-            path, text = _extend(path, "spaced"), spelled
-            readings.append(Reading(path, text))
-    if count := _count_leet(text):
-        readings.append(Reading(_extend(path, "leet"), _decode_leet(text, count)))
-    return tuple(readings)
+    return readings, shape
 
 
 def read_ciphers(text: str) -> tuple[Reading, Reading]:
@@ -307,7 +315,9 @@ def _find_l(context: str) -> str:
     return ("(?<!..)" if before == "^" else f"(?<={before}1)") + least
 
 
-_ONE_AS_L = re.compile(f"1(?:(?=1)|(?<=11)|{'|'.join(map(_find_l, _L_BETWEEN.split()))})", re.IGNORECASE | re.MULTILINE)
+_L_CONTEXT = "|".join(map(_find_l, _L_BETWEEN.split()))
+_L_CONTEXT = "|".join(map(_find_l, _L_BETWEEN.split()))
+_ONE_AS_L = re.compile(f"1(?:(?=1)|(?<=11)|{_L_CONTEXT})", re.IGNORECASE | re.MULTILINE)
 
 
 def _decode_leet(text: str, count: int) -> str:

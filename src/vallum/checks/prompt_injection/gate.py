@@ -55,6 +55,7 @@ class Gate:
 
     def __init__(self) -> None:
         """Compile: four seconds of CPU, once a process."""
+        self.patterns = (*_OVERRIDES, *_OTHERS)
         self._others = PatternSet((*_OTHERS, *_CUES), FLOOD)
         self._overrides = PatternSet(_OVERRIDES)
 
