@@ -356,3 +356,9 @@ def test_stretches_are_decoded_as_matches_are(text: str) -> None:
 def test_leet_words_are_spelled_together_as_one_by_one(words: list[str]) -> None:
     together = reading._spell_words(words)
     assert together == {word: reading._spell_words([word])[word] for word in words}
+
+
+def test_coats_are_taken_off_a_few_times_at_most() -> None:
+    # Each strike that goes joins a word to the one before, in which its look-alike is a Latin letter.
+    struck = "\u00c1" + "\u0433\u0336" * 9
+    assert _normalise_any(struck) == "Arr" + "\u0433\u0336" * 7

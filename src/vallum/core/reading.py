@@ -316,7 +316,6 @@ def _find_l(context: str) -> str:
 
 
 _L_CONTEXT = "|".join(map(_find_l, _L_BETWEEN.split()))
-_L_CONTEXT = "|".join(map(_find_l, _L_BETWEEN.split()))
 _ONE_AS_L = re.compile(f"1(?:(?=1)|(?<=11)|{_L_CONTEXT})", re.IGNORECASE | re.MULTILINE)
 
 
@@ -335,7 +334,7 @@ def _spell_number(match: re.Match[str]) -> str:
 
 
 def _spell_words(words: list[str]) -> dict[str, str]:
-    """Return what each word is read as.  They are spelled together, a line each, which costs a fraction of one by one."""
+    """Return what each word is read as.  They are spelled together, a line each: that costs a fraction."""
     # Signs are letters within a word, and some at its beginning; a bar there, and any at its end, is what it is.
     inner = [word.lstrip("|+").rstrip("|!+") for word in words]
     spelled = _ONE_AS_L.sub("l", "\n".join(inner).translate(_LEET)).replace("1", "i").split("\n")
