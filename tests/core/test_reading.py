@@ -362,3 +362,8 @@ def test_coats_are_taken_off_a_few_times_at_most() -> None:
     # Each strike that goes joins a word to the one before, in which its look-alike is a Latin letter.
     struck = "\u00c1" + "\u0433\u0336" * 9
     assert _normalise_any(struck) == "Arr" + "\u0433\u0336" * 7
+
+
+def test_of_long_lines_what_stands_beside_the_breaks_is_joined() -> None:
+    long = "x" * 300
+    assert read(f"{long}ign\nore{long}")[-1].text == f"{'x' * 100}\n{'x' * 97}ignore{'x' * 97}\n{'x' * 100}"
