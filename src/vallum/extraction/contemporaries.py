@@ -109,6 +109,12 @@ class Contemporaries:
         owners = np.array([places.get(self._owners[place], -1) for place in kept], np.int64)
         return self._rows[kept], owners
 
+    def last(self, most: int, names: Collection[str]) -> tuple[Floats, NDArray[np.int64]]:
+        """Return the last rows, `most` at most, and whose each is: its place in `names`, -1 for nobody's."""
+        rows, owners = self.rows(names)
+        newest = np.argsort(-self._times[: self._count], kind="stable")[:most]
+        return rows[newest], owners[newest]
+
     def groups(self, size: int) -> Floats:
         """Return the means of `size` rows each, of one account each; an account has one at most."""
         places = [held[-size:] for held in self._held.values() if len(held) >= size]

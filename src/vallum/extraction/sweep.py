@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vallum.core.extraction import DAY_S
-from vallum.extraction import attribution, calibration, cohorts
+from vallum.extraction import attribution, calibration, cohorts, kin
 from vallum.extraction import cluster as clusters
 from vallum.extraction.arrivals import Arrivals
 from vallum.extraction.cluster import Cluster, Glance, cosine
 from vallum.extraction.facts import WIDTH, Alarm, Findings, Named
+from vallum.extraction.kin import Kin
 from vallum.extraction.scene import ALL_S, PEERS, WHOLE, Scene
 from vallum.extraction.state import check_array
 
@@ -75,6 +76,7 @@ class Sweeper:
         self._present: tuple[Floats, Floats] | None = None  # the centre of the last sweep, and where it moved
         self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last
         self._arrivals = Arrivals()
+        self._kin = Kin()
         self._enough: dict[str, float] = {}  # the score that names each account that came with many others
         self._enough_now = np.inf  # and one that comes now
         self._more: dict[str, float] = {}  # what is needed more of each that came alone
@@ -119,6 +121,7 @@ class Sweeper:
         if usual is None:
             return False
         self.usual = usual
+        self._kin.learn(rows, owners)
         for known in self.clusters:
             known.mean = (known.shift @ usual.basis).astype(np.float32)
         return True
@@ -152,10 +155,11 @@ class Sweeper:
         scene.enough, self._enough_now = enough[:-1], float(enough[-1])
         scene.alone = np.isfinite(together) & (odds[:-1] <= attribution.TOGETHER)
         self._enough = {snapshot.names[row]: float(enough[row]) for row in np.flatnonzero(np.isfinite(enough[:-1]))}
-        alarms = self._test_all(scene)
+        alarms = self._find_kin(scene, fresh) if self.limits.calibrated else []
+        alarms += self._test_all(scene)
         if not self.limits.calibrated:
             return Findings(now)
-        named = self._name(scene)
+        named = [*self._name(scene), *self._name_kin(scene)]
         self._prepare(usual, scene.centre, scene.drift)
         return Findings(now, tuple(alarms), tuple(named), calibrated=True)
 
@@ -206,12 +210,30 @@ class Sweeper:
         limit = self.limits.judge("habit", NEW, statistic) / self._sensitivity
         return Alarm(NEW, statistic, limit, len(rows)) if statistic > limit else None
 
+    def _find_kin(self, scene: Scene, fresh: Contemporaries) -> list[Alarm]:
+        """Look for untrusted accounts that ask nearly what others ask."""
+        snapshot = scene.snapshot
+        rows, owners = fresh.last(kin.ROWS_MAX, snapshot.names)
+        mine = scene.untrusted[owners] & (owners >= 0)
+        rows, owners = rows[mine], owners[mine]
+        tenants = snapshot.cohorts.get("tenant", np.full(len(snapshot.names), -1))[owners]
+        places = self._kin.look(
+            snapshot.at,
+            rows,
+            np.where(tenants >= 0, -1 - tenants, owners),
+            [snapshot.names[owner] for owner in owners.tolist()],
+        )
+        scene.kin = self._marks(snapshot, self._kin.names)
+        if places < kin.PLACES_MIN:
+            return []
+        return [Alarm(NEW, places, kin.PLACES_MIN, len(self._kin.names))]
+
     # --- who it is
 
     def _attribute(self, scene: Scene, cohort: Cohort, view: float) -> set[str]:
         """Search a cohort that stands out; return the clusters found."""
         found: set[str] = set()
-        rows = cohort.members[scene.untrusted[cohort.members]]
+        rows = cohort.members[scene.untrusted[cohort.members] & ~scene.kin[cohort.members]]
         for known in list(self.clusters):
             rows = self._find_again(scene, rows, view, known, found)
         for _ in range(SEARCHES):
@@ -231,18 +253,17 @@ class Sweeper:
         if len(rows) < attribution.MEMBERS_MIN:
             return rows
         group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
-        if cosine(group.mean, known.mean) >= ALIKE:
+        thresholds, members = self._members(scene, rows, group)
+        if cosine(group.mean, known.mean) >= ALIKE and len(members) >= attribution.MEMBERS_MIN:
             if not _is_seeking(scene.usual, group, STILL_SEEKING):
                 known.stands = False
                 return rows
             if scene.is_common(group):
                 known.stands = False
                 return rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
-            thresholds, members = self._members(scene, rows, group)
-            if len(members) >= attribution.MEMBERS_MIN:
-                known.mean, known.shift, known.thresholds = group.mean, scene.shift_of(group.mean), thresholds
-                known.found = scene.snapshot.at
-                found.add(known.id)
+            known.mean, known.shift, known.thresholds = group.mean, scene.shift_of(group.mean), thresholds
+            known.found = scene.snapshot.at
+            found.add(known.id)
         return rows[attribution.score(scene.evidence.take(rows), known.mean) < 0]
 
     @staticmethod
@@ -285,14 +306,15 @@ class Sweeper:
         needed = np.where(scene.untrusted, needed, ESTABLISHED_SURE)
         less = np.minimum(needed - HELD, attribution.needed(thresholds, snapshot.counts, HELD_MAX))
         less = np.where(self._marks(snapshot, self._suspects), less, needed)
-        beyond = np.where(scene.fine, scores - less, -np.inf)
+        told = scene.fine & ~scene.kin
+        beyond = np.where(told, scores - less, -np.inf)
         more = attribution.more_of_alone((beyond >= 0) & scene.untrusted, scene.alone)
         odd = scene.alone & (more >= attribution.LIKELY)[:, None]  # they came alone, and hardly any member did
-        beyond = np.where(odd & scene.fine, scores - needed, beyond)  # to stay named takes them what it took at first
+        beyond = np.where(odd & told, scores - needed, beyond)  # to stay named takes them what it took at first
         beyond -= np.where(scene.alone, more[:, None], 0)
         self._more = {snapshot.names[row]: float(more.max()) for row in np.flatnonzero(scene.alone)}
         for place, known in enumerate(self.clusters):
-            beyond[place, self._marks(snapshot, known.long_streaks(self._more))] = 0.0
+            beyond[place, self._marks(snapshot, known.long_streaks(self._more)) & ~scene.kin] = 0.0
         best = beyond.argmax(axis=0)
         named: list[Named] = []
         for row in np.flatnonzero(beyond.max(axis=0) >= 0).tolist():
@@ -302,6 +324,17 @@ class Sweeper:
             if known.stands and not scene.trusted[row]:
                 self._suspects[snapshot.names[row]] = now
         return named
+
+    def _name_kin(self, scene: Scene) -> list[Named]:
+        """Name every account that asks nearly what others ask."""
+        snapshot = scene.snapshot
+        rows = np.flatnonzero(scene.kin & scene.untrusted).tolist()
+        if not rows:
+            return []
+        first = min(rows, key=lambda row: (snapshot.created[row], snapshot.names[row]))
+        id = _id_of(snapshot.names[first], {known.id for known in self.clusters})
+        self._suspects |= {snapshot.names[row]: snapshot.at for row in rows}
+        return [Named(snapshot.names[row], id, attribution.SURE, established=False) for row in rows]
 
     def _prepare(self, usual: Usual, centre: Floats, drift: Floats) -> None:
         """Make ready what scores accounts between sweeps."""
@@ -321,6 +354,7 @@ class Sweeper:
             "suspects": self._suspects,
             "present": self._present,
             "arrivals": self._arrivals.state(),
+            "kin": self._kin.state(),
         }
 
     def twin(self, state: Any) -> Sweeper:
@@ -345,6 +379,7 @@ class Sweeper:
         limits = calibration.Limits(bool(calibrated), {str(test): float(most) for test, most in reached.items()})
         suspects = {str(name): float(last) for name, last in state["suspects"].items()}
         self._arrivals.take_state(*state["arrivals"])
+        self._kin.take_state(*state.get("kin", ({}, 0.0)))
         self.usual, self.limits, self.clusters, self._suspects = usual, limits, known, suspects
         if usual is not None and present is not None:
             self._prepare(usual, *present)
