@@ -30,6 +30,7 @@ NEAR_S = 3 * 3600.0  # before and after an account's arrival, in which others ar
 USUAL_S = 14 * DAY_S  # in which the usual rate is taken
 LATELY_S = 2 * DAY_S  # that do not count towards it
 USUAL_MIN = 1.0  # account in the time of both: fewer are not told from none
+NAMED_MIN = 3  # of those who came with an account, or it came with nobody who says anything of it
 ODDS_MAX = 50.0
 UNKNOWN = -np.inf
 
@@ -55,14 +56,17 @@ class Arrivals:
         """Say whether an account was in the last snapshot."""
         return name in self._met
 
-    def odds(self, came: NDArray[np.float64], at: NDArray[np.float64], now: float) -> Floats:
-        """Return the odds that who came at some times, among those who `came`, came with others; 0: it did not."""
+    def odds(self, came: NDArray[np.float64], named: NDArray[np.bool_], at: NDArray[np.float64], now: float) -> Floats:
+        """Return the odds that who came at some times, among those who `came`, came with others; 0: it did not.
+
+        Among the others must be some that are `named`.
+        """
         times = np.sort(came[np.isfinite(came)])
         since = max(self._began, now - USUAL_S)
         usual = np.searchsorted(times, now - LATELY_S) - np.searchsorted(times, since)
-        near = np.searchsorted(times, at + NEAR_S) - np.searchsorted(times, at - NEAR_S)
+        near, known = _near(times, at), _near(np.sort(came[named & np.isfinite(came)]), at)
         rate = max(float(usual) * 2 * NEAR_S / max(now - LATELY_S - since, NEAR_S), USUAL_MIN)
-        found = np.where(np.isfinite(at), np.clip(near / rate - 1, 0, ODDS_MAX), 0)
+        found = np.where(np.isfinite(at) & (known >= NAMED_MIN), np.clip(near / rate - 1, 0, ODDS_MAX), 0)
         return found.astype(np.float32)
 
     def state(self) -> tuple[float, dict[str, float]]:
@@ -72,3 +76,8 @@ class Arrivals:
     def take_state(self, began: float, met: Mapping[str, float]) -> None:
         """Remember what another did."""
         self._began, self._met = float(began), {str(name): float(came) for name, came in met.items()}
+
+
+def _near(times: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return how many of some times, in their order, are near each of others."""
+    return np.searchsorted(times, at + NEAR_S) - np.searchsorted(times, at - NEAR_S)

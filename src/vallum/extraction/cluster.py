@@ -48,7 +48,12 @@ class Cluster:
     thresholds: Floats  # (COUNTS,) by how many queries an account asked
     stands: bool = False
     mean: Floats = field(default_factory=lambda: np.zeros(WIDTH, np.float32))  # the shift, whitened
+    members: int = 0  # of the largest group that it was found in, in this sweep: which says most of its mean
     streaks: dict[str, float] = field(default_factory=dict)  # what untrusted accounts' last queries speak for it
+
+    def take_mean(self, mean: Floats, shift: Floats, thresholds: Floats, members: int) -> None:
+        """Go by what a group of so many members has told."""
+        self.mean, self.shift, self.thresholds, self.members = mean, shift, thresholds, members
 
     def follow(self, name: str, gain: float) -> float:
         """Add what one more query speaks for it to an account's streak; return the streak."""

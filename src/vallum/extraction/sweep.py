@@ -150,7 +150,7 @@ class Sweeper:
         scene.look(peers, fresh)
         came = self._arrivals.meet(snapshot)
         together = np.where(scene.untrusted, came, -np.inf)
-        odds = self._arrivals.odds(together, np.append(together, now), now)
+        odds = self._arrivals.odds(together, self._marks(snapshot, self._suspects), np.append(together, now), now)
         enough = attribution.needed_of(odds)
         scene.enough, self._enough_now = enough[:-1], float(enough[-1])
         scene.alone = np.isfinite(together) & (odds[:-1] <= attribution.TOGETHER)
@@ -160,13 +160,16 @@ class Sweeper:
         if not self.limits.calibrated:
             return Findings(now)
         named = [*self._name(scene), *self._name_kin(scene)]
+        cleared = self._clear(scene, {one.name for one in named})
         self._prepare(usual, scene.centre, scene.drift)
-        return Findings(now, tuple(alarms), tuple(named), calibrated=True)
+        return Findings(now, tuple(alarms), tuple(named), calibrated=True, cleared=cleared)
 
     def _test_all(self, scene: Scene) -> list[Alarm]:
         """Test each cohort, and search those that stand out."""
         alarms: list[Alarm] = []
         found: set[str] = set()
+        for known in self.clusters:
+            known.members = 0
         for cohort in cohorts.list_cohorts(scene.snapshot, scene.fine, KINDS):
             for view in (*cohorts.RECENT_S, ALL_S) if cohort.kind == NEW else (ALL_S,):
                 alarm = self._test(scene, cohort, cohort.members, view)
@@ -252,18 +255,20 @@ class Sweeper:
         """Look for a known cluster, and bring it up to date; return who is certainly not of it."""
         if len(rows) < attribution.MEMBERS_MIN:
             return rows
-        group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
-        thresholds, members = self._members(scene, rows, group)
-        if cosine(group.mean, known.mean) >= ALIKE and len(members) >= attribution.MEMBERS_MIN:
-            if not _is_seeking(scene.usual, group, STILL_SEEKING):
-                known.stands = False
-                return rows
-            if scene.is_common(group):
-                known.stands = False
-                return rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
-            known.mean, known.shift, known.thresholds = group.mean, scene.shift_of(group.mean), thresholds
-            known.found = scene.snapshot.at
-            found.add(known.id)
+        least = max(attribution.MEMBERS_MIN, known.members)
+        if len(rows) >= least:
+            group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
+            thresholds, members = self._members(scene, rows, group)
+            if cosine(group.mean, known.mean) >= ALIKE and len(members) >= least:
+                if not _is_seeking(scene.usual, group, STILL_SEEKING):
+                    known.stands = False
+                    return rows
+                if scene.is_common(group):
+                    known.stands = False
+                    return rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
+                known.take_mean(group.mean, scene.shift_of(group.mean), thresholds, len(members))
+                known.found = scene.snapshot.at
+                found.add(known.id)
         return rows[attribution.score(scene.evidence.take(rows), known.mean) < 0]
 
     @staticmethod
@@ -289,7 +294,9 @@ class Sweeper:
             id = _id_of(snapshot.names[first], {known.id for known in self.clusters})
             alike = Cluster(id, mean, now, now, 0, thresholds)
             self.clusters.append(alike)
-        alike.mean, alike.shift, alike.thresholds, alike.found = mean, scene.shift_of(mean), thresholds, now
+        alike.found = now
+        if len(members) >= alike.members:
+            alike.take_mean(mean, scene.shift_of(mean), thresholds, len(members))
         return alike.id
 
     def _name(self, scene: Scene) -> list[Named]:
@@ -324,6 +331,16 @@ class Sweeper:
             if known.stands and not scene.trusted[row]:
                 self._suspects[snapshot.names[row]] = now
         return named
+
+    def _clear(self, scene: Scene, named: set[str]) -> tuple[str, ...]:
+        """Let go of who came alone, where members come together, and is not named, or not any more."""
+        alone = (scene.snapshot.names[row] for row in np.flatnonzero(scene.alone & scene.untrusted).tolist())
+        cleared = tuple(
+            name for name in alone if name not in named and self._more.get(name, 0.0) >= attribution.LIKELY
+        )
+        for name in cleared:
+            self._suspects.pop(name, None)
+        return cleared
 
     def _name_kin(self, scene: Scene) -> list[Named]:
         """Name every account that asks nearly what others ask."""
