@@ -66,7 +66,7 @@ class Cluster:
         return streak
 
     def long_streaks(self, more: Mapping[str, float]) -> set[str]:
-        """Return whose last queries alone name them, where of some `more` is needed."""
+        """Return whose last queries alone name them, where of some `more` is needed, or less."""
         streaks = list(self.streaks.items())  # another thread may follow
         return {name for name, streak in streaks if streak >= STREAK + more.get(name, 0.0)}
 
@@ -119,7 +119,8 @@ class Glance(NamedTuple):
         gains = self.weights[:, 0] @ rows.mean(axis=0) - self.offsets[:, 0]
         streaks = [cluster.follow(name, gain) for cluster, gain in zip(self.clusters, gains.tolist(), strict=True)]
         needed = attribution.needed(self.thresholds, np.array(count, np.float32), most) + more
-        beyond = np.maximum(scores - needed, np.array(streaks) - STREAK - more)
+        less = max(0.0, attribution.LIKELY - most)
+        beyond = np.maximum(scores - needed, np.array(streaks) - STREAK - more + less)
         best = int(beyond.argmax())
         if not beyond[best] >= 0:
             return None

@@ -29,6 +29,7 @@ CLUSTERED = 4.0  # rows of one account that stand among the present ones
 ALL_S = np.inf  # the view of all that is remembered
 COMMON, COMMON_SHARE = 0.15, 0.2  # deviations of single queries, and share of the way, that count as nothing
 COMMON_SURE = 2.0  # deviations of chance that are allowed for
+COMMON_LIKELY = 0.5  # share of the way, where chance allows no more: of a raid's hardly anything is explained
 
 
 class Scene:
@@ -90,18 +91,22 @@ class Scene:
         whole = np.flatnonzero(self.trusted & self.fine & (self.snapshot.counts >= WHOLE / 2))
         return tuple(attribution.score(evidence, mean) for evidence in (*self._peers, self.evidence.take(whole)))
 
-    def is_common(self, group: Gathered) -> bool:
-        """Say whether established customers surely ask, and are answered, the same as a group, in other shares."""
+    def is_common(self, group: Gathered, *, surely: bool) -> bool:
+        """Say whether established customers ask, and are answered, the same as a group, in other shares.
+
+        Where too little is asked to be sure of it: whether they most likely do, or, with `surely`, False.
+        """
         seeking = self.usual.seeking
-        chance = COMMON_SURE * np.sqrt((seeking**2) @ group.noise)
-        most = max(COMMON, COMMON_SHARE * float((seeking @ group.raw).max()))
-        if chance.max() >= most:
-            return False  # too little is asked to be sure of anything
+        chance = float((COMMON_SURE * np.sqrt((seeking**2) @ group.noise)).max())
+        far = float((seeking @ group.raw).max())
+        most = max(COMMON, COMMON_SHARE * far)
+        if surely and chance >= most:
+            return False
         surveyed = self._survey(group)
         if surveyed is None:
             return False
-        left = surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
-        return bool((seeking @ left + chance).max() < most)
+        left = float((seeking @ surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])).max())
+        return left < COMMON_LIKELY * far if chance >= most else left + chance < most
 
     def _survey(self, group: Gathered) -> Ground | None:
         """Survey what established customers ask: not those who woke of late, nor those who may be of the group."""

@@ -246,7 +246,7 @@ class Sweeper:
             thresholds, members = self._members(scene, rows, group)
             if not _is_seeking(scene.usual, group) or len(members) < attribution.MEMBERS_MIN:
                 break
-            if not scene.is_common(group):
+            if not scene.is_common(group, surely=False):
                 found.add(self._remember(scene, group.mean, thresholds, members))
             rows = rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
         return found
@@ -263,7 +263,7 @@ class Sweeper:
                 if not _is_seeking(scene.usual, group, STILL_SEEKING):
                     known.stands = False
                     return rows
-                if scene.is_common(group):
+                if scene.is_common(group, surely=True):
                     known.stands = False
                     return rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
                 known.take_mean(group.mean, scene.shift_of(group.mean), thresholds, len(members))
@@ -320,8 +320,9 @@ class Sweeper:
         beyond = np.where(odd & told, scores - needed, beyond)  # to stay named takes them what it took at first
         beyond -= np.where(scene.alone, more[:, None], 0)
         self._more = {snapshot.names[row]: float(more.max()) for row in np.flatnonzero(scene.alone)}
+        wanted = self._more | {name: min(0.0, enough - attribution.LIKELY) for name, enough in self._enough.items()}
         for place, known in enumerate(self.clusters):
-            beyond[place, self._marks(snapshot, known.long_streaks(self._more)) & ~scene.kin] = 0.0
+            beyond[place, self._marks(snapshot, known.long_streaks(wanted)) & ~scene.kin] = 0.0
         best = beyond.argmax(axis=0)
         named: list[Named] = []
         for row in np.flatnonzero(beyond.max(axis=0) >= 0).tolist():
@@ -335,9 +336,7 @@ class Sweeper:
     def _clear(self, scene: Scene, named: set[str]) -> tuple[str, ...]:
         """Let go of who came alone, where members come together, and is not named, or not any more."""
         alone = (scene.snapshot.names[row] for row in np.flatnonzero(scene.alone & scene.untrusted).tolist())
-        cleared = tuple(
-            name for name in alone if name not in named and self._more.get(name, 0.0) >= attribution.LIKELY
-        )
+        cleared = tuple(name for name in alone if name not in named and self._more.get(name, 0.0) >= attribution.LIKELY)
         for name in cleared:
             self._suspects.pop(name, None)
         return cleared
