@@ -163,7 +163,7 @@ def test_who_came_alone_needs_more_where_members_came_together() -> None:
     alone = np.zeros(25, np.bool_)
     alone[0] = alone[1] = alone[24] = True
     more = attribution.more_of_alone(members, alone)
-    assert more[0] == pytest.approx(np.log(21 / 3))
+    assert more[0] == pytest.approx(np.log(20 / 2))
     assert more[1] == 0  # all of them came alone
 
 

@@ -137,7 +137,7 @@ def needed_of(odds: Floats) -> Floats:
 def more_of_alone(members: NDArray[np.bool_], alone: NDArray[np.bool_]) -> Floats:
     """Return what each cluster needs more of who came alone, by how seldom its members (clusters, accounts) did."""
     count, lone = members.sum(axis=-1), (members & alone).sum(axis=-1)
-    found: Floats = np.minimum(np.log((1 + count) / (1 + lone)), ALONE_MAX).astype(np.float32)
+    found: Floats = np.minimum(np.log(np.maximum(count, 1) / np.maximum(lone, 1)), ALONE_MAX).astype(np.float32)
     return found
 
 

@@ -12,6 +12,7 @@ Rule 2: bounded: `STREAKS_MAX` accounts are followed for a cluster.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from math import exp, log, log1p
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -149,3 +150,13 @@ def prepare(standing: Sequence[Cluster], usual: Usual, centre: Floats, drift: Fl
 def cosine(one: Floats, other: Floats) -> float:
     """Say how alike two means are."""
     return float(one @ other) / (float(np.linalg.norm(one) * np.linalg.norm(other)) + 1e-9)
+
+
+def id_of(first: str, taken: set[str]) -> str:
+    """Return an id of a cluster, the same in every replica, by its first member: who may be the first of two."""
+    data = first.encode("utf-8", "surrogatepass")
+    while True:
+        data = blake2b(data, digest_size=5).digest()
+        id = f"c{data.hex()}"
+        if id not in taken:
+            return id

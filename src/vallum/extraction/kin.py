@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from vallum.extraction.contemporaries import Contemporaries
     from vallum.extraction.facts import Floats
+    from vallum.extraction.scene import Scene
 
     Numbers = NDArray[np.int64]
 
@@ -60,6 +62,16 @@ class Kin:
         apart = _apart(rows[some, :FEATURES], rows[:, :FEATURES])
         apart[owners[some, None] == owners] = np.inf
         self._reach = NEARER * float(np.quantile(apart.min(axis=1), SELDOM))
+
+    def search(self, scene: Scene, fresh: Contemporaries) -> int:
+        """Look among the last rows of a scene's untrusted accounts; return how many places there are."""
+        snapshot = scene.snapshot
+        rows, owners = fresh.last(ROWS_MAX, snapshot.names)
+        mine = (owners >= 0) & scene.untrusted[owners]
+        rows, owners = rows[mine], owners[mine]
+        tenants = snapshot.cohorts.get("tenant", np.full(len(snapshot.names), -1))[owners]
+        names = [snapshot.names[owner] for owner in owners.tolist()]
+        return self.look(snapshot.at, rows, np.where(tenants >= 0, -1 - tenants, owners), names)
 
     def look(self, now: float, rows: Floats, owners: Numbers, names: list[str]) -> int:
         """Look for places among untrusted accounts' last rows; return how many there are.

@@ -20,7 +20,6 @@ Rule 3: who is named grows no older: an account does not become established by w
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -215,21 +214,9 @@ class Sweeper:
 
     def _find_kin(self, scene: Scene, fresh: Contemporaries) -> list[Alarm]:
         """Look for untrusted accounts that ask nearly what others ask."""
-        snapshot = scene.snapshot
-        rows, owners = fresh.last(kin.ROWS_MAX, snapshot.names)
-        mine = scene.untrusted[owners] & (owners >= 0)
-        rows, owners = rows[mine], owners[mine]
-        tenants = snapshot.cohorts.get("tenant", np.full(len(snapshot.names), -1))[owners]
-        places = self._kin.look(
-            snapshot.at,
-            rows,
-            np.where(tenants >= 0, -1 - tenants, owners),
-            [snapshot.names[owner] for owner in owners.tolist()],
-        )
-        scene.kin = self._marks(snapshot, self._kin.names)
-        if places < kin.PLACES_MIN:
-            return []
-        return [Alarm(NEW, places, kin.PLACES_MIN, len(self._kin.names))]
+        places = self._kin.search(scene, fresh)
+        scene.kin = self._marks(scene.snapshot, self._kin.names)
+        return [Alarm(NEW, float(places), kin.PLACES_MIN, len(self._kin.names))] if places >= kin.PLACES_MIN else []
 
     # --- who it is
 
@@ -291,7 +278,7 @@ class Sweeper:
             if len(self.clusters) >= CLUSTERS_MAX:
                 self.clusters.remove(min(self.clusters, key=lambda known: (known.stands, known.found)))
             first = min(members, key=lambda row: (snapshot.created[row], snapshot.names[row]))
-            id = _id_of(snapshot.names[first], {known.id for known in self.clusters})
+            id = clusters.id_of(snapshot.names[first], {known.id for known in self.clusters})
             alike = Cluster(id, mean, now, now, 0, thresholds)
             self.clusters.append(alike)
         alike.found = now
@@ -348,7 +335,7 @@ class Sweeper:
         if not rows:
             return []
         first = min(rows, key=lambda row: (snapshot.created[row], snapshot.names[row]))
-        id = _id_of(snapshot.names[first], {known.id for known in self.clusters})
+        id = clusters.id_of(snapshot.names[first], {known.id for known in self.clusters})
         self._suspects |= {snapshot.names[row]: snapshot.at for row in rows}
         return [Named(snapshot.names[row], id, attribution.SURE, established=False) for row in rows]
 
@@ -399,16 +386,6 @@ class Sweeper:
         self.usual, self.limits, self.clusters, self._suspects = usual, limits, known, suspects
         if usual is not None and present is not None:
             self._prepare(usual, *present)
-
-
-def _id_of(first: str, taken: set[str]) -> str:
-    """Return an id of a cluster, the same in every replica, by its first member: who may be the first of two."""
-    data = first.encode("utf-8", "surrogatepass")
-    while True:
-        data = blake2b(data, digest_size=5).digest()
-        id = f"c{data.hex()}"
-        if id not in taken:
-            return id
 
 
 def _is_seeking(usual: Usual, group: Gathered, least: float = SEEKING) -> bool:
