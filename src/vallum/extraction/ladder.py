@@ -187,6 +187,8 @@ class Ladder:
         if steps <= 0:
             return rung.grade
         ranks = [grade for grade in self._ranks if grade <= rung.grade]
+        if rung.grade > Grade.COARSER:  # no way back: coarser answers hide whether the account goes on
+            ranks = [grade for grade in ranks if grade is not Grade.COARSER]
         return ranks[max(0, len(ranks) - 1 - steps)]
 
     # --- clusters

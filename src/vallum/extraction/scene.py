@@ -29,7 +29,6 @@ CLUSTERED = 4.0  # rows of one account that stand among the present ones
 ALL_S = np.inf  # the view of all that is remembered
 COMMON, COMMON_SHARE = 0.15, 0.2  # deviations of single queries, and share of the way, that count as nothing
 COMMON_SURE = 2.0  # deviations of chance that are allowed for
-COMMON_LIKELY = 0.5  # share of the way, where chance allows no more: of a raid's hardly anything is explained
 
 
 class Scene:
@@ -94,7 +93,7 @@ class Scene:
     def is_common(self, group: Gathered, *, surely: bool) -> bool:
         """Say whether established customers ask, and are answered, the same as a group, in other shares.
 
-        Where too little is asked to be sure of it: whether they most likely do, or, with `surely`, False.
+        Where too little is asked to be sure of it: whether they may, or, with `surely`, False.
         """
         seeking = self.usual.seeking
         chance = float((COMMON_SURE * np.sqrt((seeking**2) @ group.noise)).max())
@@ -106,7 +105,7 @@ class Scene:
         if surveyed is None:
             return False
         left = float((seeking @ surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])).max())
-        return left < COMMON_LIKELY * far if chance >= most else left + chance < most
+        return left < most + (chance if chance >= most else -chance)
 
     def _survey(self, group: Gathered) -> Ground | None:
         """Survey what established customers ask: not those who woke of late, nor those who may be of the group."""
