@@ -66,12 +66,13 @@ class Kin:
     def search(self, scene: Scene, fresh: Contemporaries) -> int:
         """Look among the last rows of a scene's untrusted accounts; return how many places there are."""
         snapshot = scene.snapshot
-        rows, owners = fresh.last(ROWS_MAX, snapshot.names)
+        rows, names = fresh.last(ROWS_MAX)
+        owners = np.array([scene.places.get(name, -1) for name in names], np.int64)
         mine = (owners >= 0) & scene.untrusted[owners]
         rows, owners = rows[mine], owners[mine]
         tenants = snapshot.cohorts.get("tenant", np.full(len(snapshot.names), -1))[owners]
-        names = [snapshot.names[owner] for owner in owners.tolist()]
-        return self.look(snapshot.at, rows, np.where(tenants >= 0, -1 - tenants, owners), names)
+        whose = [snapshot.names[owner] for owner in owners.tolist()]
+        return self.look(snapshot.at, rows, np.where(tenants >= 0, -1 - tenants, owners), whose)
 
     def look(self, now: float, rows: Floats, owners: Numbers, names: list[str]) -> int:
         """Look for places among untrusted accounts' last rows; return how many there are.

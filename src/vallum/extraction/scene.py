@@ -11,6 +11,8 @@ from vallum.extraction import attribution, calibration, cohorts, ground
 from vallum.extraction.facts import FEATURES, WIDTH
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from vallum.extraction.attribution import Evidence, Gathered
@@ -39,6 +41,7 @@ class Scene:
         fine = (snapshot.counts > 0) & np.isfinite(snapshot.counts) & np.isfinite(snapshot.sums).all(axis=1)
         self.usual, self.snapshot, self.centre = usual, snapshot, present.centre
         self.trusted = trusted
+        self.places = {name: place for place, name in enumerate(snapshot.names)}
         self.age_s = np.maximum(snapshot.at - snapshot.last, 0)
         self.fine = fine & (self.age_s < AWAKE_S)
         self.untrusted = ~trusted & ~snapshot.protected
@@ -61,13 +64,18 @@ class Scene:
             means = peers.groups(size)
             self._peers.append(self._weigh(np.full(len(means), size, np.float32), means * size))
         self._asking = peers
-        places = {name: place for place, name in enumerate(self.snapshot.names)}
         for view in cohorts.RECENT_S:
             names, counts, sums = fresh.accounts(self.snapshot.at, view)
-            rows = np.array([places.get(name, -1) for name in names], np.intp)
+            rows = np.array([self.places.get(name, -1) for name in names], np.intp)
             known = rows >= 0
             known[known] = self.untrusted[rows[known]]
             self._recent[view] = rows[known], counts[known], self._weigh(counts[known], sums[known])
+
+    def mark(self, names: Iterable[str]) -> Marks:
+        """Say of each account whether it is among some."""
+        found = np.zeros(len(self.snapshot.names), np.bool_)
+        found[[place for place in map(self.places.get, names) if place is not None]] = True
+        return found
 
     def _weigh(self, counts: Floats, sums: Floats) -> Evidence:
         return attribution.weigh(self.usual, self.centre, counts, sums, self.drift)

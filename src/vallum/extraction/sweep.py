@@ -149,7 +149,7 @@ class Sweeper:
         scene.look(peers, fresh)
         came = self._arrivals.meet(snapshot)
         together = np.where(scene.untrusted, came, -np.inf)
-        odds = self._arrivals.odds(together, self._marks(snapshot, self._suspects), np.append(together, now), now)
+        odds = self._arrivals.odds(together, scene.mark(self._suspects), np.append(together, now), now)
         enough = attribution.needed_of(odds)
         scene.enough, self._enough_now = enough[:-1], float(enough[-1])
         scene.alone = np.isfinite(together) & (odds[:-1] <= attribution.TOGETHER)
@@ -215,7 +215,7 @@ class Sweeper:
     def _find_kin(self, scene: Scene, fresh: Contemporaries) -> list[Alarm]:
         """Look for untrusted accounts that ask nearly what others ask."""
         places = self._kin.search(scene, fresh)
-        scene.kin = self._marks(scene.snapshot, self._kin.names)
+        scene.kin = scene.mark(self._kin.names)
         return [Alarm(NEW, float(places), kin.PLACES_MIN, len(self._kin.names))] if places >= kin.PLACES_MIN else []
 
     # --- who it is
@@ -299,7 +299,7 @@ class Sweeper:
         needed = attribution.needed(thresholds, snapshot.counts, np.where(stands, scene.enough, np.inf))
         needed = np.where(scene.untrusted, needed, ESTABLISHED_SURE)
         less = np.minimum(needed - HELD, attribution.needed(thresholds, snapshot.counts, HELD_MAX))
-        less = np.where(self._marks(snapshot, self._suspects), less, needed)
+        less = np.where(scene.mark(self._suspects), less, needed)
         told = scene.fine & ~scene.kin
         beyond = np.where(told, scores - less, -np.inf)
         more = attribution.more_of_alone((beyond >= 0) & scene.untrusted, scene.alone)
@@ -309,7 +309,7 @@ class Sweeper:
         self._more = {snapshot.names[row]: float(more.max()) for row in np.flatnonzero(scene.alone)}
         wanted = self._more | {name: min(0.0, enough - attribution.LIKELY) for name, enough in self._enough.items()}
         for place, known in enumerate(self.clusters):
-            beyond[place, self._marks(snapshot, known.long_streaks(wanted)) & ~scene.kin] = 0.0
+            beyond[place, scene.mark(known.long_streaks(wanted)) & ~scene.kin] = 0.0
         best = beyond.argmax(axis=0)
         named: list[Named] = []
         for row in np.flatnonzero(beyond.max(axis=0) >= 0).tolist():
