@@ -3,9 +3,10 @@
 Where accounts come at the rate a, and honest ones usually at the rate r, a - r of them belong to something else, and
 the odds that one of them does are (a - r) to r before it has asked anything at all: a mixture of two Poisson
 processes. In an hour in which a hundred times as many come as usual, an account that neither speaks for a cluster nor
-against it is most likely one of its members. This says nothing without a cluster: many customers may come at once.
-And where a cluster's members came so, of one that came alone more is needed (attribution.more_of_alone):
-of its streak too, and as much to stay named as to be named.
+against it is most likely one of its members. This says nothing without a cluster, nor of hours in which no member is
+known to have come: many customers may come at once. And where a cluster's members came so, of one that came alone more
+is needed (attribution.more_of_alone): of its streak too, and as much to stay named as to be named. Of the streak of one
+that came with them less is.
 
 Rule 1: who was there before the first sweep came at no known time, and nothing is said of it.
 Rule 2: bounded by the accounts that are kept.

@@ -3,7 +3,8 @@
     named once                                  alert: operators are told
     named by `sweeps` sweeps in a row           the first grade: one budget for the cluster, and coarser answers
     still named after a day, and after a week   proof of work, refusal, where the policy has them
-    not named any more                          a grade lower with every `lasts_s`, until it is clear
+    not named any more                          a grade lower with every `lasts_s`, until it is clear; coarser answers
+                                                alone, which hide whether an account goes on, are no way back
 
 Rule 1: content alone never takes an established or verified account beyond coarser answers.
 Rule 2: who is established is settled when an account is first named: nobody grows old under suspicion.

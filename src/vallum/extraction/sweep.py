@@ -7,8 +7,11 @@
 3. A group is a cluster only where it goes towards doubt or what is strange, further than one honest account's habit
    does, and where no shares of what established customers ask explain it (ground.py).  Many new accounts that ask the
    same ordinary things (a launch, one customer with many keys) are none.
-4. Every account is scored for every cluster.  Untrusted ones past its threshold are named; established ones need far
-   more.
+4. A cluster's mean, and whether it goes on being one, is for the largest group to say that it is found in: in a
+   cohort of a few accounts chance does.
+5. Apart from all that, untrusted accounts that ask nearly what others ask, in many places, are one cluster (kin.py).
+6. Every other account is scored for every cluster.  Untrusted ones past its threshold are named; established ones need
+   far more.
 
 A cluster that two sweeps in a row have found *stands*: from then on a new account is scored after each of its queries
 (cluster.py), and named at its second or third.  It stands for weeks: who comes back is known at once.
