@@ -103,6 +103,15 @@ def test_who_was_found_is_forgotten_in_time_and_not_by_a_restart(kin: Kin) -> No
     assert not look(other, rows_of(1), [0], NOW + REMEMBERED_S)
 
 
+def test_a_flood_of_accounts_fills_no_memory(kin: Kin, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vallum.extraction.kin.NAMES_MAX", 2 * PLACES_MIN)
+    base = rows_of(PLACES_MIN, 2)
+    for number in range(3):
+        owners = list(range(100 * number, 100 * number + 2 * PLACES_MIN))
+        last = look(kin, np.concatenate([base, stepped(base)]), owners, NOW + number)
+    assert last == {f"a{owner}" for owner in owners}
+
+
 def test_nobody_at_all_asks() -> None:
     assert not look(Kin(), rows_of(0), [])
 

@@ -9,7 +9,7 @@ Of an account one such query says enough, whatever else it asks: it is found at 
 
 Rule 1: the same input again is no step, and queries of one account, or of one tenant, are no pair.
 Rule 2: where established customers ask nearly the same as others do, nothing is near enough, and nobody is found.
-Rule 3: bounded: the last `ROWS_MAX` queries of untrusted accounts are looked at.
+Rule 3: bounded: the last `ROWS_MAX` queries of untrusted accounts are looked at, and `NAMES_MAX` accounts remembered.
 
 Misses: who has each account step from its own inputs alone; steps as long as the way from one customer's input to the
 next one's.
@@ -17,6 +17,7 @@ next one's.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,7 @@ NEARER = 0.5  # times the squared distance of those, which is near
 SAME = 1e-4  # of that: the same input
 LEARNT_FROM = 512  # queries whose nearest is looked for
 LEARNT_MIN = 256
+NAMES_MAX = 10_000  # those found last
 REMEMBERED_S = 14 * DAY_S  # since an account was last found
 
 
@@ -89,6 +91,8 @@ class Kin:
         for found in places.values():
             if many or not found.isdisjoint(self.names):
                 self.names |= dict.fromkeys(found, now)
+        if len(self.names) > NAMES_MAX:
+            self.names = dict(sorted(self.names.items(), key=itemgetter(1, 0))[-NAMES_MAX:])
         return len(places)
 
     def state(self) -> Any:
