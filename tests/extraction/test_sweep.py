@@ -206,6 +206,19 @@ def test_to_have_come_with_many_says_nothing_unless_some_of_them_are_named() -> 
     assert not arrivals.odds(came, came > 0, np.array([NOW - DAY_S]), NOW).any()
 
 
+@pytest.mark.parametrize("which", ["Scene.is_common", "_is_seeking"])
+def test_a_cluster_that_turns_out_to_be_none_is_given_up(
+    honest: Traffic, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(60, 5)
+    assert named(sweep(sweeper, honest))
+    common = which == "Scene.is_common"
+    monkeypatch.setattr(f"vallum.extraction.sweep.{which}", lambda *_, **__: common)
+    assert not named(sweep(sweeper, honest))
+    assert not sweeper.stands
+
+
 def test_a_cluster_is_not_given_up_for_a_few_of_its_members_nor_told_by_them(honest: Traffic) -> None:
     sweeper = calibrated(honest)
     honest.raid(60, 5)
