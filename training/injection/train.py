@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from corpus import Row, make_rows, read_rows
 from fit import Line, Windows, fit, fit_logistic, make_windows
+from written import WRITTEN, read_written
 
 from vallum.checks.prompt_injection.gate import Gate
 from vallum.checks.prompt_injection.readings import final
@@ -32,14 +33,14 @@ HOME = Path(__file__).parents[2] / "src/vallum/checks/prompt_injection/weights"
 RATES = {"strict": 0.01, "balanced": 0.001, "permissive": 0.0003}
 """Share of honest text that each sensitivity refuses."""
 
-# Left out together: sources that resemble one another, attacks beside honest text of another kind.
+# Left out together: sources that resemble one another, attacks beside honest text of another kind, and one writer.
 FOLDS = (
-    {"neuralchemy", "docs-security"},
-    {"mosscap", "vanguard-exfil", "vanguard-benign", "synthetic-hn", "open-assistant"},
-    {"inthewild", "pyrit", "awesome-prompts", "code"},
-    {"bipia-wrapped", "bipia-ctx", "docs-gateway"},
-    {"prompt-extraction", "giskard", "garak", "synthetic", "synthetic-ml", "gpteacher", "banking77"},
-    {"leipzig-sentences", "dolly", "gpteacher-code", "fuzzyai-benign"},
+    {"neuralchemy", "docs-security", "written-brought"},
+    {"mosscap", "vanguard-exfil", "vanguard-benign", "synthetic-hn", "open-assistant", "written-break"},
+    {"inthewild", "pyrit", "awesome-prompts", "code", "written-game"},
+    {"bipia-wrapped", "bipia-ctx", "docs-gateway", "written-pry"},
+    {"prompt-extraction", "giskard", "garak", "synthetic", "synthetic-ml", "gpteacher", "banking77", "written-long"},
+    {"leipzig-sentences", "dolly", "gpteacher-code", "fuzzyai-benign", "written-talk"},
 )
 BROUGHT_IN = {"bipia-wrapped", "bipia-ctx", "code", "docs-gateway", "docs-security", "leipzig-sentences"}
 """Sources of what a tool or a document would say."""
@@ -61,7 +62,9 @@ def main() -> None:
 
     rows = read_rows(arguments.data / "train.jsonl")
     own = make_rows(rows, SEED)
-    print(f"{len(rows)} rows, {len(own)} of our own")
+    written = read_written()
+    print(f"{len(rows)} rows, {len(written)} written for this project, {len(own)} of our own grammars")
+    rows += written
     table = _Table(rows, own)
     margins = table.leave_out()
     combined, scores = calibrate(rows, margins, table.evidence)
@@ -108,7 +111,9 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     """Weigh the layers against each other, and find the thresholds, on rows of sources that were left out."""
     labels = np.array([row.label for row in rows])
     sources = np.array([row.source for row in rows])
-    counted = ~np.isin(sources, list(UNCOUNTED)) | (labels == 0)
+    # What was written to be mistaken says how well the model tells texts apart, not how often callers are refused.
+    is_written = np.array([source.startswith(WRITTEN) for source in sources])
+    counted = (~np.isin(sources, list(UNCOUNTED)) | (labels == 0)) & ~is_written
     features = np.column_stack((margins, evidence))
     balance = np.where(labels > 0, 1 / max(labels[counted].sum(), 1), 1 / max((labels[counted] == 0).sum(), 1))
     slopes = fit_logistic(features[counted], labels[counted], balance[counted])
@@ -116,7 +121,7 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     is_brought = np.isin(sources, list(BROUGHT_IN))
     # Documentation that quotes an attack word for word is refused for what it quotes, and sets no threshold.
     is_quoting = np.isin(sources, list(DOCUMENTATION)) & (evidence >= 1)
-    is_plain = (labels == 0) & ~np.isin(sources, list(SYSTEM_PROMPTS)) & ~is_quoting
+    is_plain = (labels == 0) & ~np.isin(sources, list(SYSTEM_PROMPTS)) & ~is_quoting & ~is_written
     is_document = is_plain & is_brought
     combined = {
         "margin_weight": slopes[0],
@@ -134,7 +139,7 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
         }
         for source in sorted(set(sources[labels == 0])):
             scores[name][f"honest {source}"] = round(float(found[(sources == source) & (labels == 0)].mean()), 4)
-        scores[name]["all"] = round(float(found[labels == 1].mean()), 3)
+        scores[name]["all"] = round(float(found[(labels == 1) & ~is_written].mean()), 3)
     return combined, scores
 
 
