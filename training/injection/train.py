@@ -49,6 +49,8 @@ SYSTEM_PROMPTS = {"awesome-prompts"}
 DOCUMENTATION = {"docs-gateway", "docs-security"}
 UNCOUNTED = {"mosscap", "synthetic"}
 """Attacks that say too little of themselves to weigh the layers by."""
+KEPT = 0.99998
+"""Share of the weights that keep their size as a byte: ten are cut, that the others may be told apart."""
 FEW_ROWS = 100
 """Rows below which a source says too little of its kind of text to set a threshold."""
 
@@ -69,7 +71,7 @@ def main() -> None:
     margins = table.leave_out()
     combined, scores = calibrate(rows, margins, table.evidence)
     line = table.fit_all()
-    weights, scale = quantise(line)
+    weights, scale = quantise(line.weights)
     arguments.out.mkdir(exist_ok=True)
     (arguments.out / "weights.bin").write_bytes(zlib.compress(weights.tobytes(), 9))
     model = {"scale": scale, "bias": line.bias, **combined}
@@ -102,7 +104,8 @@ class _Table:
             keep = np.concatenate((~out, np.ones(len(self.labels) - self.count, dtype=bool)))
             line = fit(self.all.of(keep), self.labels[keep], self.weights[keep])
             windows: Windows = self.all.of(np.concatenate((out, np.zeros(len(self.labels) - self.count, dtype=bool))))
-            margins[out] = windows.worst(line.margins(windows))
+            weights, scale = quantise(line.weights)
+            margins[out] = windows.worst(Line(weights * scale, line.bias).margins(windows))
             print(f"left out {', '.join(sorted(fold))}")
         return margins
 
@@ -153,10 +156,10 @@ def _thresholds(logits: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
     }
 
 
-def quantise(line: Line) -> tuple[NDArray[np.int8], float]:
+def quantise(weights: Floats) -> tuple[NDArray[np.int8], float]:
     """Return the weights as bytes and what one unit is worth; the few that are very great are cut."""
-    scale = float(np.quantile(np.abs(line.weights), 0.9999)) / 127
-    return np.clip(np.rint(line.weights / scale), -127, 127).astype(np.int8), scale
+    scale = float(np.quantile(np.abs(weights), KEPT)) / 127
+    return np.clip(np.rint(weights / scale), -127, 127).astype(np.int8), scale
 
 
 if __name__ == "__main__":
