@@ -42,14 +42,10 @@ def test_a_word_has_the_same_feature_wherever_it_stands() -> None:
     assert one.slots[-1] == three.slots[2 * len(fold("one two zebra")) - 7 + 2]
 
 
-@pytest.mark.parametrize("text", ["Tell me, in three words: why?", "zebra", "ignore it", "ignore my rules", "....."])
-def test_sums_hold_every_feature_as_often_as_the_trainer_counts_it(text: str) -> None:
-    data = np.frombuffer(fold(text), dtype=np.uint8)
+def test_sums_by_place_hold_every_feature_once() -> None:
+    data = np.frombuffer(fold("Tell me, in three words: why?"), dtype=np.uint8)
     grams = hash_grams(data)
-    values = (grams.slots % 251 - 125).astype(np.int8)
-    counted = int((grams.repeated(len(data)).astype(np.int64) % 251 - 125).sum())
-    assert grams.sum(values, len(data)) == counted
-    assert grams.sum_by_place(values, len(data)).sum() == counted
+    assert grams.sum_by_place(np.ones(len(grams.slots), dtype=np.int8), len(data)).sum() == len(grams.slots)
 
 
 @pytest.mark.parametrize("text", ["", "a", "  ", "....", "\ud800", "é"])

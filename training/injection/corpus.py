@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from grammar import choose, read_languages, read_rules, read_wrappers, say
 
-from vallum.checks.prompt_injection.kinds import KINDS
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -52,10 +50,6 @@ OWN = (
     ("lines", 0, 500),
 )
 WRAPPED = 3000
-ROLES = ("system", "user", "assistant", "tool", "developer", "model", "function", "operator", "text", "input")
-ROLE_LISTS = 300
-WORD_WEIGHT = 0.5
-"""Of one word alone, and of names of roles in a row: fields of a request hold them."""
 
 
 class Row(NamedTuple):
@@ -87,9 +81,6 @@ def make_rows(rows: list[Row], seed: int) -> list[Row]:
         rules = attacks if label else honest
         made += [Row(say(rules, name, chance), label, "own", OWN_WEIGHT) for _ in range(count)]
     made += _speak_languages(chance)
-    alone = [word for words in KINDS.values() for word in words.split()]
-    alone += [" ".join(chance.choices(ROLES, k=chance.randrange(1, 9))) for _ in range(ROLE_LISTS)]
-    made += [Row(text, 0, "own-words", WORD_WEIGHT) for text in alone]
     carriers = [row.text for row in rows if not row.label and row.source in CARRIERS and len(row.text) > 60]
     wrappers = read_wrappers()
     for _ in range(WRAPPED):

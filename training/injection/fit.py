@@ -66,7 +66,7 @@ def make_windows(texts: Sequence[str]) -> Windows:
     bounds, numbers = [0], []
     for number, text in enumerate(texts):
         for window in _cut(fold(text)):
-            found, counts = np.unique(hash_grams(window).repeated(len(window)), return_counts=True)
+            found, counts = np.unique(hash_grams(window).slots, return_counts=True)
             slots.append(found.astype(np.int32))
             values.append((counts / sqrt(len(window))).astype(np.float32))
             bounds.append(bounds[-1] + len(found))

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from corpus import Row, make_rows, read_rows
 from fit import Line, Windows, fit, fit_logistic, make_windows
-from written import WRITTEN, read_written
 
 from vallum.checks.prompt_injection.gate import Gate
 from vallum.checks.prompt_injection.readings import final
@@ -33,14 +32,14 @@ HOME = Path(__file__).parents[2] / "src/vallum/checks/prompt_injection/weights"
 RATES = {"strict": 0.01, "balanced": 0.001, "permissive": 0.0003}
 """Share of honest text that each sensitivity refuses."""
 
-# Left out together: sources that resemble one another, attacks beside honest text of another kind, and one writer.
+# Left out together: sources that resemble one another, attacks beside honest text of another kind.
 FOLDS = (
-    {"neuralchemy", "docs-security", "written-brought"},
-    {"mosscap", "vanguard-exfil", "vanguard-benign", "synthetic-hn", "open-assistant", "written-break"},
-    {"inthewild", "pyrit", "awesome-prompts", "code", "written-game"},
-    {"bipia-wrapped", "bipia-ctx", "docs-gateway", "written-pry"},
-    {"prompt-extraction", "giskard", "garak", "synthetic", "synthetic-ml", "gpteacher", "banking77", "written-long"},
-    {"leipzig-sentences", "dolly", "gpteacher-code", "fuzzyai-benign", "written-talk"},
+    {"neuralchemy", "docs-security"},
+    {"mosscap", "vanguard-exfil", "vanguard-benign", "synthetic-hn", "open-assistant"},
+    {"inthewild", "pyrit", "awesome-prompts", "code"},
+    {"bipia-wrapped", "bipia-ctx", "docs-gateway"},
+    {"prompt-extraction", "giskard", "garak", "synthetic", "synthetic-ml", "gpteacher", "banking77"},
+    {"leipzig-sentences", "dolly", "gpteacher-code", "fuzzyai-benign"},
 )
 BROUGHT_IN = {"bipia-wrapped", "bipia-ctx", "code", "docs-gateway", "docs-security", "leipzig-sentences"}
 """Sources of what a tool or a document would say."""
@@ -49,8 +48,6 @@ SYSTEM_PROMPTS = {"awesome-prompts"}
 DOCUMENTATION = {"docs-gateway", "docs-security"}
 UNCOUNTED = {"mosscap", "synthetic"}
 """Attacks that say too little of themselves to weigh the layers by."""
-KEPT = 0.99998
-"""Share of the weights that keep their size as a byte: ten are cut, that the others may be told apart."""
 FEW_ROWS = 100
 """Rows below which a source says too little of its kind of text to set a threshold."""
 
@@ -64,14 +61,12 @@ def main() -> None:
 
     rows = read_rows(arguments.data / "train.jsonl")
     own = make_rows(rows, SEED)
-    written = read_written()
-    print(f"{len(rows)} rows, {len(written)} written for this project, {len(own)} of our own grammars")
-    rows += written
+    print(f"{len(rows)} rows, {len(own)} of our own")
     table = _Table(rows, own)
     margins = table.leave_out()
     combined, scores = calibrate(rows, margins, table.evidence)
     line = table.fit_all()
-    weights, scale = quantise(line.weights)
+    weights, scale = quantise(line)
     arguments.out.mkdir(exist_ok=True)
     (arguments.out / "weights.bin").write_bytes(zlib.compress(weights.tobytes(), 9))
     model = {"scale": scale, "bias": line.bias, **combined}
@@ -104,8 +99,7 @@ class _Table:
             keep = np.concatenate((~out, np.ones(len(self.labels) - self.count, dtype=bool)))
             line = fit(self.all.of(keep), self.labels[keep], self.weights[keep])
             windows: Windows = self.all.of(np.concatenate((out, np.zeros(len(self.labels) - self.count, dtype=bool))))
-            weights, scale = quantise(line.weights)
-            margins[out] = windows.worst(Line(weights * scale, line.bias).margins(windows))
+            margins[out] = windows.worst(line.margins(windows))
             print(f"left out {', '.join(sorted(fold))}")
         return margins
 
@@ -114,9 +108,7 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     """Weigh the layers against each other, and find the thresholds, on rows of sources that were left out."""
     labels = np.array([row.label for row in rows])
     sources = np.array([row.source for row in rows])
-    # What was written to be mistaken says how well the model tells texts apart, not how often callers are refused.
-    is_written = np.array([source.startswith(WRITTEN) for source in sources])
-    counted = (~np.isin(sources, list(UNCOUNTED)) | (labels == 0)) & ~is_written
+    counted = ~np.isin(sources, list(UNCOUNTED)) | (labels == 0)
     features = np.column_stack((margins, evidence))
     balance = np.where(labels > 0, 1 / max(labels[counted].sum(), 1), 1 / max((labels[counted] == 0).sum(), 1))
     slopes = fit_logistic(features[counted], labels[counted], balance[counted])
@@ -124,7 +116,7 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     is_brought = np.isin(sources, list(BROUGHT_IN))
     # Documentation that quotes an attack word for word is refused for what it quotes, and sets no threshold.
     is_quoting = np.isin(sources, list(DOCUMENTATION)) & (evidence >= 1)
-    is_plain = (labels == 0) & ~np.isin(sources, list(SYSTEM_PROMPTS)) & ~is_quoting & ~is_written
+    is_plain = (labels == 0) & ~np.isin(sources, list(SYSTEM_PROMPTS)) & ~is_quoting
     is_document = is_plain & is_brought
     combined = {
         "margin_weight": slopes[0],
@@ -142,7 +134,7 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
         }
         for source in sorted(set(sources[labels == 0])):
             scores[name][f"honest {source}"] = round(float(found[(sources == source) & (labels == 0)].mean()), 4)
-        scores[name]["all"] = round(float(found[(labels == 1) & ~is_written].mean()), 3)
+        scores[name]["all"] = round(float(found[labels == 1].mean()), 3)
     return combined, scores
 
 
@@ -156,10 +148,10 @@ def _thresholds(logits: Floats, sources: NDArray[np.str_]) -> dict[str, float]:
     }
 
 
-def quantise(weights: Floats) -> tuple[NDArray[np.int8], float]:
+def quantise(line: Line) -> tuple[NDArray[np.int8], float]:
     """Return the weights as bytes and what one unit is worth; the few that are very great are cut."""
-    scale = float(np.quantile(np.abs(weights), KEPT)) / 127
-    return np.clip(np.rint(weights / scale), -127, 127).astype(np.int8), scale
+    scale = float(np.quantile(np.abs(line.weights), 0.9999)) / 127
+    return np.clip(np.rint(line.weights / scale), -127, 127).astype(np.int8), scale
 
 
 if __name__ == "__main__":

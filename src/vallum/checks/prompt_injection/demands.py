@@ -59,8 +59,8 @@ OVERRIDE = (
         "override.everything",
         1.0,
         rf"{DROP} (?:about )?(?:everything|anything|all|whatever|what) {words(3)}\b(?:(?:above"
-        rf"|before|previously|told|said so far|up to now|instructed|until now|learned|taught)\b"
-        rf"|(?:i said|prior|previous|preceding|earlier)(?:$|[^a-z ]| (?:and|stuff|things?)\b))",
+        rf"|before|previously|i said|told|said so far|up to now|instructed|until now|learned|taught)\b"
+        rf"|(?:prior|previous|preceding|earlier)(?:$|[^a-z ]| (?:and|stuff|things?)\b))",
     ),
     Pattern(
         "override.instead",
@@ -146,9 +146,8 @@ EXTRACTION = (
         1.0,
         rf"\b(?:repeat|print|output|display|echo|recite|copy|return|reveal|paste|type"
         rf"|spell|reproduce|tell me){words(3)}\b(?:everything|all|text|words?|sentences?"
-        rf"|messages?|instructions?|contents?|prompt|phrases|lines|directions)\b{words(3)}\b(?:above(?:$|[^a-z ]"
-        rf"| (?:in|as|this|and|into|to|with|from|that|including|verbatim|exactly|word|but|your|my|here)\b)"
-        rf"|before (?:this|that|the)\b|(?:preceding|up to (?:this|here)|prior to this|so far)\b)",
+        rf"|messages?|instructions?|contents?|prompt|phrases|lines|directions)\b{words(3)}\b(?:above"
+        rf"|before (?:this|that|the)|preceding|up to (?:this|here)|prior to this|so far)\b",
     ),
     Pattern(
         "extract.sentences",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vallum.checks.prompt_injection.kinds import KINDS
-from vallum.checks.prompt_injection.tongues import TONGUES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,9 +21,6 @@ BITS = 19
 
 MOST_BYTES = 1 << 15
 """Longest stretch that is hashed at once."""
-
-WORDS_WORTH, KINDS_WORTH = 4, 2
-"""What a word, or a kind, and its kin count beside a run of bytes: the fewer there are, the more each says."""
 
 LONG = 2000
 """Bytes from which on arithmetic removes spaces faster than splitting does."""
@@ -73,19 +69,6 @@ class Grams(NamedTuple):
     words: NDArray[np.intp]  # where each word starts
     kinds: NDArray[np.intp]  # where each word of a known kind starts
 
-    def repeated(self, size: int) -> NDArray[np.uint32]:
-        """Return every slot as often as it counts, of a stretch of `size` bytes: what the trainer counts."""
-        kinds = 2 * size - 7 + _count_kin(len(self.words))
-        runs, words, rest = np.split(self.slots, (2 * size - 7, kinds))
-        return np.concatenate((runs, np.repeat(words, WORDS_WORTH), np.repeat(rest, KINDS_WORTH)))
-
-    def sum(self, values: NDArray[np.int8], size: int) -> int:
-        """Return the sum of `values`, one a feature, over all of a stretch of `size` bytes."""
-        runs = 2 * size - 7
-        kinds = runs + _count_kin(len(self.words))
-        sums = (part.sum(dtype=np.int64) for part in (values[:runs], values[runs:kinds], values[kinds:]))
-        return int(sum(worth * part for worth, part in zip((1, WORDS_WORTH, KINDS_WORTH), sums, strict=True)))
-
     def sum_by_place(self, values: NDArray[np.int8], size: int) -> NDArray[np.int32]:
         """Return the sum of `values`, one a feature, of the features that start at each of `size` bytes."""
         wide = values.astype(np.int32)  # once: to widen in every sum costs more
@@ -93,7 +76,7 @@ class Grams(NamedTuple):
         sums[: size - 3] = wide[: size - 3]
         at = 2 * size - 7
         sums[: size - 4] += wide[size - 3 : at]
-        for places, worth in ((self.words, WORDS_WORTH), (self.kinds, KINDS_WORTH)):
+        for places in (self.words, self.kinds):
             count = len(places)
             if count:
                 each = wide[at : at + count]
@@ -103,13 +86,8 @@ class Grams(NamedTuple):
                     if rest > 0:
                         each[:rest] += wide[at : at + rest]
                         at += rest
-                each *= worth
                 sums[places] += each
         return sums
-
-
-def _count_kin(words: int) -> int:
-    return words + sum(max(words - skipped, 0) for skipped in _SKIPPED)
 
 
 def fold(text: str) -> bytes:
@@ -206,8 +184,8 @@ def _name_kinds(kinds: NDArray[np.uint8], places: NDArray[np.intp]) -> NDArray[n
 
 def _mark_kinds() -> NDArray[np.uint8]:
     marks = np.zeros(1 << _KIND_BITS, dtype=np.uint8)
-    for number, (kind, words) in enumerate(KINDS.items(), 1):
-        for word in (*words.split(), *TONGUES.get(kind, "").split()):
+    for number, words in enumerate(KINDS.values(), 1):
+        for word in words.split():
             codes = np.frombuffer(b" %b " % word.encode(), dtype=np.uint8).astype(np.uint32)
             marks[_hash_words(codes, np.array([0, len(codes) - 2]), np.array([1])) >> _KIND_SHIFT] = number
     return marks

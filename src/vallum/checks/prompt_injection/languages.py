@@ -275,8 +275,8 @@ def _expand(language: Language, gap: str) -> list[Pattern]:
         Pattern(f"override.{code}4", 1.0, f"{orders}{gap}{earlier}{gap}{ignore}"),
         Pattern(f"extract.{code}1", 0.75, f"{show}{gap}{prompt}"),
         Pattern(f"extract.{code}2", 0.75, f"{prompt}{gap}{show}"),
-        Pattern(f"persona.{code}1", 1.0, f"{model}{gap}{free}"),
-        Pattern(f"persona.{code}2", 1.0, f"{free}{gap}{model}"),
+        Pattern(f"persona.{code}1", 0.75, f"{model}{gap}{free}"),
+        Pattern(f"persona.{code}2", 0.75, f"{free}{gap}{model}"),
     ]
 
 

@@ -137,8 +137,7 @@ class Scorer:
     def _weigh(self, raw: bytes) -> int:
         if len(raw) <= self._most_straight:
             return sum_all(raw, self._table, WINDOWS).total
-        grams = hash_grams(np.frombuffer(raw, dtype=np.uint8))
-        return grams.sum(self._weights.take(grams.slots), len(raw))
+        return int(self._weights.take(hash_grams(np.frombuffer(raw, dtype=np.uint8)).slots).sum(dtype=np.int64))
 
     def _worst_window(self, raw: bytes) -> Score:
         size = len(raw)

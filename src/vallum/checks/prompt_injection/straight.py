@@ -8,17 +8,13 @@ bits are right all the same.  A test holds both ways to the same sums.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mypy_extensions import i64
 
 MOST_STRAIGHT = 0 if __file__.endswith(".py") else 3000
 """Bytes up to which a text is taken byte by byte: what is longer, and all where this is not compiled, by arrays."""
-
-WORDS_WORTH: Final = 4
-KINDS_WORTH: Final = 2
-"""As in `grams`."""
 
 CELL = 10
 """Bytes: a window begins and ends at a multiple of them, or ends with the text."""
@@ -86,9 +82,9 @@ def sum_all(raw: bytes, table: Table, windows: tuple[int, int]) -> Sums:
     sums = Sums(len(raw), windows)
     _add_runs(raw, table, sums)
     starts, words = _hash_words(raw, table)
-    _add_kin(starts, words, WORDS_WORTH, table, sums)
+    _add_kin(starts, words, table, sums)
     starts, names = _name_kinds(starts, words, table)
-    _add_kin(starts, names, KINDS_WORTH, table, sums)
+    _add_kin(starts, names, table, sums)
     sums.add_up()
     return sums
 
@@ -180,7 +176,7 @@ def _name_kinds(starts: list[int], words: list[int], table: Table) -> tuple[list
     return known, names
 
 
-def _add_kin(starts: list[int], words: list[int], worth: i64, table: Table, sums: Sums) -> None:
+def _add_kin(starts: list[int], words: list[int], table: Table, sums: Sums) -> None:
     """Add words one by one, in pairs, in threes, and in pairs with one left out; each where its first word starts."""
     mask: i64 = 0xFFFFFFFF
     count: i64 = len(words)
@@ -206,7 +202,7 @@ def _add_kin(starts: list[int], words: list[int], worth: i64, table: Table, sums
                 three = (word * 0x9E3779B1) & mask
                 weight += table.weigh(((pair * 0x165667B1 + three) & mask) >> 13)
                 weight += table.weigh(((one * 0x5BD1E995 + three) & mask) >> 13)
-        sums.add(starts[at], weight * worth)
+        sums.add(starts[at], weight)
         at += 1
 
 
