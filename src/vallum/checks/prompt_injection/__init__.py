@@ -17,7 +17,8 @@ Cost
     32 kB.  Time is linear, and what is made to cost time costs no more than 0.25 us a byte, but for a character that
     stands for eighteen, 0.7: floods of trigger words are refused unread, a text that says enough is searched no further,
     and a code that is repeated is decoded once.
-    Four seconds of CPU to compile the patterns, 3 MB.
+    Four seconds of CPU to compile the patterns, 3 MB.  With `deep` 1 to 5 ms off the event loop, for 3.7 % of honest
+    text at `strict` and 0.4 % at `balanced`; half a second to load, 125 MB a worker.
 Misses
     Of attacks from sources it never saw, 46 % at `balanced` and 35 % at `strict`: by kind, at `balanced`, 24 % of
     injected documents, 41 % of direct overrides, 56 % of prompt and secret extraction and most jailbreaks by
