@@ -195,6 +195,13 @@ class Crowd:
         slot = self._slots.get(name)
         return None if slot is None else float(self._created[slot])
 
+    def cohorts_of(self, account: Account) -> list[str]:
+        """Name the cohorts that an untrusted account belongs to as sweeps do: a kind, and the number of which."""
+        given = zip(GIVEN, account[2:6], strict=True)
+        named = [f"{kind}:{self._code(kind, value)}" for kind, value in given if value]
+        created = min((at for at in (account.created, self.created(account.name)) if at is not None), default=None)
+        return ["new", *named, *([] if created is None else [f"created:{int(created // DAY_S)}"])]
+
     def hold(self, names: Iterable[str]) -> None:
         """Keep these accounts whatever comes, and the verified ones; all others may be pushed out."""
         self._held[:] = False

@@ -33,6 +33,7 @@ from vallum.extraction.cluster import Cluster, Glance, cosine
 from vallum.extraction.facts import WIDTH, Alarm, Findings, Named
 from vallum.extraction.scene import ALL_S, PEERS, WHOLE, Scene
 from vallum.extraction.state import check_array
+from vallum.extraction.wave import Waves
 
 if TYPE_CHECKING:
     from vallum.extraction.attribution import Gathered
@@ -75,6 +76,7 @@ class Sweeper:
         self._present: tuple[Floats, Floats] | None = None  # the centre of the last sweep, and where it moved
         self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last
         self._arrivals = Arrivals()
+        self._waves = Waves()
         self._enough: dict[str, float] = {}  # the score that names each account that came with many others
         self._enough_now = np.inf  # and one that comes now
         self._more: dict[str, float] = {}  # what is needed more of each that came alone
@@ -91,6 +93,10 @@ class Sweeper:
     def is_suspect(self, name: str) -> bool:
         """Say whether an untrusted account was named by a cluster that stands."""
         return name in self._suspects
+
+    def wave_of(self, name: str, now: float) -> str:
+        """Name the wave that an untrusted account came with; nothing: with none.  Who is not known yet comes now."""
+        return self._waves.cohort_of(self._arrivals.came(name, now))
 
     def glance(self, name: str, rows: Floats, count: float, sums: Floats) -> Named | None:
         """Score an untrusted account for the clusters that stand, after its query; None: it belongs to none, so far."""
@@ -146,6 +152,7 @@ class Sweeper:
         scene = Scene(usual, snapshot, present, self._trusted(snapshot))
         scene.look(peers, fresh)
         came = self._arrivals.meet(snapshot)
+        scene.waved = self._waves.members(came)
         together = np.where(scene.untrusted, came, -np.inf)
         odds = self._arrivals.odds(together, np.append(together, now), now)
         enough = attribution.needed_of(odds)
@@ -155,6 +162,7 @@ class Sweeper:
         alarms = self._test_all(scene)
         if not self.limits.calibrated:
             return Findings(now)
+        alarms += self._waves.find(scene, came, self._arrivals.began)
         named = self._name(scene)
         self._prepare(usual, scene.centre, scene.drift)
         return Findings(now, tuple(alarms), tuple(named), calibrated=True)
@@ -198,7 +206,7 @@ class Sweeper:
         return None
 
     def _test_habit(self, scene: Scene) -> Alarm | None:
-        rows = np.flatnonzero(scene.fine & scene.untrusted)
+        rows = np.flatnonzero(scene.fine & scene.untrusted & ~scene.waved)  # waves have an alarm of their own
         if len(rows) < cohorts.ACCOUNTS_MIN:
             return None
         weights = scene.fade(rows, cohorts.RECENT_S[-1])
@@ -321,6 +329,7 @@ class Sweeper:
             "suspects": self._suspects,
             "present": self._present,
             "arrivals": self._arrivals.state(),
+            "waves": self._waves.state(),
         }
 
     def twin(self, state: Any) -> Sweeper:
@@ -345,6 +354,7 @@ class Sweeper:
         limits = calibration.Limits(bool(calibrated), {str(test): float(most) for test, most in reached.items()})
         suspects = {str(name): float(last) for name, last in state["suspects"].items()}
         self._arrivals.take_state(*state["arrivals"])
+        self._waves.take_state(state.get("waves", ()))
         self.usual, self.limits, self.clusters, self._suspects = usual, limits, known, suspects
         if usual is not None and present is not None:
             self._prepare(usual, *present)
