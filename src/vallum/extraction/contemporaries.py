@@ -9,6 +9,7 @@ Rule 2: bounded: the oldest makes way.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -121,13 +122,14 @@ class Contemporaries:
         """Return who asked in the last hours, how many queries of now theirs are worth, and their sums."""
         weights = np.exp(-np.maximum(now - self._times[: self._count], 0.0) / tau_s).astype(np.float32)
         names = [name for name, held in self._held.items() if weights[held[-1]] > WORTHLESS]
-        counts = np.zeros(len(names), np.float32)
-        sums = np.zeros((len(names), WIDTH), np.float32)
-        for place, name in enumerate(names):
-            held = self._held[name]
-            counts[place] = weights[held].sum()
-            sums[place] = weights[held] @ self._rows[held]
-        return names, counts, sums
+        if not names:
+            return [], np.zeros(0, np.float32), np.zeros((0, WIDTH), np.float32)
+        held = [self._held[name] for name in names]
+        places = np.fromiter(chain.from_iterable(held), np.intp)
+        firsts = np.cumsum([0, *map(len, held[:-1])])
+        mine = weights[places]
+        sums = np.add.reduceat(mine[:, None] * self._rows[places], firsts, axis=0)
+        return names, np.add.reduceat(mine, firsts), sums
 
     def present(self, now: float, without: Collection[str] = ()) -> Present:
         """Return the mean of the last hours, and what it weighs."""
