@@ -128,7 +128,7 @@ def test_a_verdict_says_what_is_done(established: bool, verified: bool, wanted: 
 
 
 @pytest.mark.parametrize(
-    ("leak", "answers", "bits"), [(0.0, 20, 16), (0.5, 10, 19), (1.0, 1, 22), (9.0, 1, 22), (math.nan, 20, 16)]
+    ("leak", "answers", "bits"), [(0.0, 20, 18), (0.5, 10, 21), (1.0, 1, 24), (9.0, 1, 24), (math.nan, 20, 18)]
 )
 def test_what_the_cluster_holds_already_is_taken_from_its_budget_and_raises_its_price(
     leak: float, answers: int, bits: int
@@ -238,8 +238,8 @@ def alarm(ladder: Ladder, at: float, *cohorts: str, statistic: float = 20.0) -> 
 @pytest.mark.parametrize(
     ("probation", "cohort", "established", "verified", "bits"),
     [
-        (True, "new", False, False, 17),
-        (True, "network:1", False, False, 17),
+        (True, "new", False, False, 19),
+        (True, "network:1", False, False, 19),
         (True, "network:2", False, False, 0),
         (True, "new", True, False, 0),
         (True, "new", False, True, 0),
@@ -267,7 +267,7 @@ def test_a_cohort_is_pardoned_like_a_cluster() -> None:
     ladder = Ladder(Terms(probation=True))
     alarm(ladder, T0, "new")
     alarm(ladder, T0 + 1, "new", statistic=math.inf)
-    assert ladder.verdict(THIEF, T0 + 1).work_bits == 16
+    assert ladder.verdict(THIEF, T0 + 1).work_bits == 18
     ladder.pardon([Pardon("cluster\x1fnew", T0 + 100, "ops", "launch day")])
     verdict = ladder.verdict(THIEF, T0 + 1)
     assert (verdict.work_bits, verdict.pardoned) == (0, True)

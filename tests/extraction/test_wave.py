@@ -129,12 +129,13 @@ def test_a_wave_grows_for_as_long_as_more_come() -> None:
 
 
 def test_one_wave_does_not_make_the_next_one_usual() -> None:
-    days = np.repeat(np.arange(14), 4)
-    came = NOW - days * DAY_S - 1
-    usual = usual_a_day(came, np.arange(len(came)), NOW, NOW - 20 * DAY_S)
-    assert usual == 4
+    def usual(came: Any, networks: Any, days: float = 20) -> float:
+        return usual_a_day(came, networks, NOW, NOW - days * DAY_S)
+
+    came = NOW - np.repeat(np.arange(14), 4) * DAY_S - 1
+    assert usual(came, np.arange(len(came))) == 4
     raid = np.concatenate([came, np.full(500, NOW - 5 * DAY_S - 1)])
-    assert usual_a_day(raid, np.arange(len(raid)), NOW, NOW - 20 * DAY_S) == pytest.approx(4 + 4 / 12)
-    assert usual_a_day(came, np.zeros(len(came), np.int64), NOW, NOW - 20 * DAY_S) == 1
-    assert usual_a_day(came[:0], came[:0].astype(np.int64), NOW, NOW - 20 * DAY_S) == 1
-    assert usual_a_day(came, np.arange(len(came)), NOW, np.inf) == np.inf
+    assert usual(raid, np.arange(len(raid))) == pytest.approx(4 + 4 / 12)
+    assert usual(came, np.zeros(len(came), np.int64)) == 1
+    assert usual(came[:0], np.zeros(0, np.int64)) == 1
+    assert usual(came, np.arange(len(came)), -np.inf) == np.inf
