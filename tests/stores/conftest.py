@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
+from tests.ports import find_port
 
 from vallum.stores.embedded import find_server
 from vallum.stores.redis.address import Address
@@ -25,21 +26,11 @@ if TYPE_CHECKING:
 PATIENCE_S = 10.0
 
 
-def free_port() -> int:
-    """Return a port that is free, and low enough for a cluster's bus to have the port 10,000 above it."""
-    while True:
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = int(sock.getsockname()[1])
-        if port < 55_000:
-            return port
-
-
 class Valkey:
     """One server process on a port of its own."""
 
     def __init__(self, folder: Path, *options: str, port: int = 0, tls: bool = False) -> None:
-        self.port = port or free_port()
+        self.port = port or find_port()
         self._folder = folder / f"valkey-{self.port}"
         self._folder.mkdir()
         listen = ("--port", "0", "--tls-port", str(self.port)) if tls else ("--port", str(self.port))

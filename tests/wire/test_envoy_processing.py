@@ -17,6 +17,7 @@ import httpx
 import openai
 import pytest
 import yaml
+from tests.ports import find_port
 from tests.proxies import find_envoy
 
 from vallum.config.compile import load_policy
@@ -99,13 +100,6 @@ static_resources:
 TYPES = "type.googleapis.com/envoy.extensions.filters"
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 def address(port: int) -> dict[str, Any]:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
@@ -156,7 +150,7 @@ class Ports(NamedTuple):
 @pytest.fixture(scope="module")
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     """Run Envoy with the documented filter, and with one that waits for whole bodies."""
-    ports = Ports(*(free_port() for _ in Ports._fields))
+    ports = Ports(*(find_port() for _ in Ports._fields))
     right, wrong = documented_filter(), documented_filter()
     wrong["typed_config"]["processing_mode"].update(request_body_mode="BUFFERED", response_body_mode="BUFFERED")
     text = ENVOY.format(
@@ -545,7 +539,7 @@ async def test_an_answer_waits_for_a_slow_reader(mesh: Around) -> None:
         while mesh.model.flooded != before:  # until all the buffers on the way are full
             before = mesh.model.flooded
             await asyncio.sleep(0.5)
-        assert before < 32_000_000
+        assert before < 48_000_000  # the buffers of four connections hold some thirty, by what the system gives them
         length = 0
         async for piece in answer.aiter_raw():
             length += len(piece)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from base64 import b64encode
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from tests.ports import find_port
 from tests.proxies import find_envoy, find_nginx, running
 
 if TYPE_CHECKING:
@@ -117,9 +117,7 @@ class Behind:
         authority.issue("localhost").write(folder, "server")
         (folder / "ca.pem").write_bytes(authority.pem)
         (folder / "crl.pem").write_bytes(authority.revoke(self.bob))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = find_port()
 
     async def open(self, header: str, trusted: str = "127.0.0.1", url: str = "https://models.example") -> Door:
         public = f', public_url: "{url}"' if url else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import uvloop
 from tests.clock import read_clock
+from tests.ports import find_port
 from tests.proxies import find_envoy, running
 
 from vallum.adapters.envoy.limits import Limits
@@ -127,13 +127,6 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
     return {"uvloop": uvloop.new_event_loop}
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
 class Told(NamedTuple):
     """What the model was asked."""
 
@@ -232,7 +225,7 @@ async def _open(
     config, compiled = load_policy(source := parse_source(path, text.encode(), {}))
     given = terms or Terms()
     mesh = Mesh(config, compiled, source, given._replace(grpc="127.0.0.1:0", http="127.0.0.1:0"))
-    between = Between(mesh, free_port(), folder, passes_unknown=given.passes_unknown)
+    between = Between(mesh, find_port(), folder, passes_unknown=given.passes_unknown)
     model = Listener(between.answer)
     server = await loop.create_server(model.connect, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
