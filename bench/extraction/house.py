@@ -29,6 +29,7 @@ import numpy as np
 from bench.extraction.answers import say
 from bench.extraction.population import Population
 from bench.extraction.worlds import WORLDS, World
+from bench.fleet import servers
 from bench.fleet.servers import Gateway, create_key
 
 PATH = "/predict"
@@ -133,6 +134,7 @@ def main() -> None:
     watched = understood(policy)
     if not watched:
         policy = write_policy(folder, server.server_port, made.kind, watched=False)
+    servers.PATIENCE_S = LEARNT_S  # it reads the sample before it serves
     gateway = Gateway(policy, folder / "gateway", {})
     try:
         gateway.wait()
