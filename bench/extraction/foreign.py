@@ -128,7 +128,7 @@ def attack(name: str, door: Door, world: Any, pool: Any, count: int) -> Any:
 
 
 def compare(
-    world_name: str, seed: int, python: str, counts: list[int], console: Console, *, watched: bool
+    world_name: str, seed: int, python: str, console: Console, *, counts: list[int], kinds: list[str], watched: bool
 ) -> list[dict[str, Any]]:
     """Let all thieves steal from one victim."""
     world: Any = WORLDS[world_name](seed)
@@ -139,7 +139,7 @@ def compare(
     found = []
     with ExitStack() as stack:
         told = None if watched else stack.enter_context(house(python, world_name, seed))
-        for kind, count, name in _raids(list(pools), counts):
+        for kind, count, name in _raids(kinds, counts):
             with ExitStack() as own:
                 door = Door(told or own.enter_context(house(python, world_name, seed, WEEKS)), world)
                 copied = attack(name, door, world, pools[kind], count)
@@ -156,7 +156,8 @@ def _raids(kinds: list[str], counts: list[int]) -> Iterator[tuple[str, int, str]
         for count in counts:
             for name in ("own", "CopycatCNN", "KnockoffNets"):
                 yield kind, count, name
-        yield kind, COUNTS[0], "KnockoffNets adaptive"  # it trains after every single answer
+        if COUNTS[0] in counts:
+            yield kind, COUNTS[0], "KnockoffNets adaptive"  # it trains after every single answer
 
 
 def main() -> None:
@@ -165,6 +166,7 @@ def main() -> None:
     parser.add_argument("--gateway", required=True, metavar="PYTHON", help="Python of the gateway's environment")
     parser.add_argument("--worlds", nargs="+", default=["synth", "digits"], choices=sorted(WORLDS))
     parser.add_argument("--counts", nargs="+", type=int, default=list(COUNTS))
+    parser.add_argument("--inputs", nargs="+", default=["natural", "strange"], choices=["natural", "strange"])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--watched", action="store_true", help="by a watch that has lived through honest weeks")
     parser.add_argument("--out", type=Path, help="folder for foreign.json")
@@ -174,7 +176,15 @@ def main() -> None:
     found = [
         entry
         for name in options.worlds
-        for entry in compare(name, options.seed, options.gateway, options.counts, console, watched=options.watched)
+        for entry in compare(
+            name,
+            options.seed,
+            options.gateway,
+            console,
+            counts=options.counts,
+            kinds=options.inputs,
+            watched=options.watched,
+        )
     ]
     console.width = max(console.width, 120)
     table = Table("victim", "inputs", "queries", *(thieves := list(dict.fromkeys(e["thief"] for e in found))))

@@ -36,6 +36,7 @@ NEW = "new"  # the cohort of all untrusted accounts
 ACCOUNTS_MAX = 50_000  # about 20 MB
 PIECE = 500  # accounts that are taken in at once
 REPORTED_MAX = 64  # names of clusters that sweeps have reported; the oldest go first
+OVER_BITS = 2  # that a loud alarm adds to the work at most: honest newcomers pay it too
 UNTOLD_MAX = 10_000  # changes that nobody has fetched; the oldest go first
 
 
@@ -283,7 +284,8 @@ class Ladder:
         evidence = f"of the cohort {name}: {alarm.evidence(name)}"
         if pardon is not None:
             return Verdict(Grade.ALERT, evidence=f"{evidence}; pardoned by {pardon.by}", pardoned=True)
-        bits = min(self.terms.work_bits[1], self._bits(self._leaks.get(name, 0.0)) + int(log2(alarm.over)))
+        more = min(OVER_BITS, int(log2(alarm.over)))
+        bits = min(self.terms.work_bits[1], self._bits(self._leaks.get(name, 0.0)) + more)
         return Verdict(Grade.PROOF, 0, name, None, bits, evidence, alarm.held + self.terms.lasts_s)
 
     def _bits(self, leak: float) -> int:
