@@ -13,6 +13,8 @@ ask about everything alike.
 
 This raises an alarm, and names nobody: many customers may come at once of whom each is after something else.
 
+Misses: a few accounts a day; and accounts that all begin with the same questions, as after a tutorial.
+
 Rule 1: a network is counted once, however many accounts it has.
 Rule 2: what is usual is the mean of twelve days, none of them for more than twice the middle one, so that no single
 wave makes the next one usual.
