@@ -110,6 +110,20 @@ def test_an_alarm_goes_on_while_enough_ask_and_is_forgotten_after_two_weeks(traf
     assert not sweeper.wave_of("guest-3", NOW)
 
 
+def test_a_wave_that_turns_out_to_share_something_is_forgotten(traffic: Traffic) -> None:
+    sweeper = acquainted(traffic)
+    waves(sweeper, traffic)
+    come(traffic, 40, 4)
+    assert waves(sweeper, traffic)
+    for place, name in enumerate(traffic.names):
+        if name.startswith("guest"):
+            rows = traffic.world.honest(40, TUTORIAL)
+            traffic.sums[place] = traffic.sums[place] + rows.sum(axis=0)
+            traffic.counts[place] += len(rows)
+    assert waves(sweeper, traffic, NOW + 60) == []
+    assert not sweeper.wave_of("guest-3", NOW)
+
+
 def test_another_replica_knows_the_waves(traffic: Traffic) -> None:
     sweeper = acquainted(traffic)
     waves(sweeper, traffic)

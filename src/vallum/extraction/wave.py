@@ -92,10 +92,11 @@ class Waves:
         for wave in _grow(before, crowded, needed):
             rows = np.flatnonzero(asking & (stretches >= wave.first) & (stretches <= wave.last))
             count = _distinct(networks[rows])
-            if count >= wave.needed and share_nothing(scene, rows, networks[rows]):
+            least, most = apart(scene, rows, networks[rows]) if count >= wave.needed else (0.0, np.inf)
+            if most < SHARED:
                 found.append(Alarm(wave.cohort, float(count), wave.needed, count))
                 self._known.append(wave)
-            else:
+            elif least < SHARED:  # else it was brought by something, and is no wave
                 self._known += [old for old in before if old.first == wave.first]
         self._known = self._known[-WAVES_MAX:]
         return found
@@ -144,8 +145,11 @@ def usual_a_day(came: NDArray[np.float64], networks: NDArray[np.int64], now: flo
     return max(1.0, float(np.minimum(counts, 2 * max(1.0, np.median(counts))).mean()))
 
 
-def share_nothing(scene: Scene, rows: Rows, networks: NDArray[np.int64]) -> bool:
-    """Say whether what some accounts ask surely lies no further from what everybody asks than chance puts it."""
+def apart(scene: Scene, rows: Rows, networks: NDArray[np.int64]) -> tuple[float, float]:
+    """Return how far what some accounts ask lies from what everybody asks, at least and at most.
+
+    In shares of what one honest account's habit varies.
+    """
     _, places, sizes = np.unique(networks, return_inverse=True, return_counts=True)
     counts = scene.snapshot.counts[rows]
     weights = np.minimum(counts, EACH) / sizes[places]
@@ -154,8 +158,9 @@ def share_nothing(scene: Scene, rows: Rows, networks: NDArray[np.int64]) -> bool
     mean = weights @ (evidence.pull / evidence.precision) / total
     each = np.maximum(scene.single - habit, 0) / np.maximum(counts, 1)[:, None]
     chance = (weights**2) @ (habit + each) / total**2
-    most = float((mean**2 - chance).sum()) + SURE * sqrt(2 * float((chance**2).sum()))
-    return most < SHARED * float(habit.sum())
+    far, reach = float((mean**2 - chance).sum()), SURE * sqrt(2 * float((chance**2).sum()))
+    one = float(habit.sum())
+    return (far - reach) / one, (far + reach) / one
 
 
 def _stretches(came: NDArray[np.float64]) -> NDArray[np.int64]:
