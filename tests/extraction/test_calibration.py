@@ -170,7 +170,7 @@ def test_who_comes_with_many_others_is_known_by_that() -> None:
     arrivals.meet(traffic.snapshot(NOW + 3 * NEAR_S))
     traffic.honest(40, YOUNG, "many")
     came = arrivals.meet(traffic.snapshot(NOW + 9 * NEAR_S))
-    odds = arrivals.odds(came, came, NOW + 9 * NEAR_S)
+    odds = arrivals.odds(came, np.isfinite(came), came, NOW + 9 * NEAR_S)
     assert odds[0] == odds[20] == 0
     assert (odds[21:] == 39).all()
     assert arrivals.knows("alone-0")

@@ -151,8 +151,8 @@ def test_the_way_back_is_a_step_a_day() -> None:
     assert [verdict.grade for verdict in days] == [
         Grade.BUDGET,
         Grade.BUDGET,
-        Grade.COARSER,
-        Grade.ALERT,
+        Grade.ALERT,  # coarser answers would hide whether it goes on
+        Grade.CLEAR,
         Grade.CLEAR,
         Grade.CLEAR,
     ]
@@ -164,7 +164,7 @@ def test_one_sweep_alone_does_not_hold_up_a_grade_and_two_do() -> None:
     at = sweeps(ladder, 2, *name("thief"))
     sweep(ladder, at + 10)
     sweep(ladder, at + 1.5 * DAY_S, *name("thief"))
-    assert grades(ladder, at + 1.5 * DAY_S, "thief") == [Grade.COARSER]
+    assert grades(ladder, at + 1.5 * DAY_S, "thief") == [Grade.ALERT]
     sweep(ladder, at + 1.6 * DAY_S, *name("thief"))
     assert grades(ladder, at + 2.5 * DAY_S, "thief") == [Grade.BUDGET]
 
@@ -178,6 +178,34 @@ def test_who_is_clear_again_begins_anew() -> None:
     assert dict(ladder.count(later)) == dict.fromkeys(Grade, 0)
     sweeps(ladder, 2, *name("thief"), start=later + 1)
     assert grades(ladder, later + 60, "thief") == [Grade.BUDGET]
+
+
+def test_who_was_named_once_and_not_by_the_next_sweep_is_clear() -> None:
+    ladder = Ladder(Terms())
+    sweeps(ladder, 2, *name("thief"))
+    asked = T0 + 61
+    ladder.join(name("glanced")[0], asked)
+    assert grades(ladder, asked, "thief", "glanced") == [Grade.BUDGET, Grade.BUDGET]
+    sweep(ladder, asked - 0.5, *name("thief"))  # which had begun before that query
+    assert grades(ladder, asked, "glanced") == [Grade.BUDGET]
+    sweep(ladder, asked + 1)
+    assert grades(ladder, asked + 1, "thief", "glanced") == [Grade.BUDGET, Grade.CLEAR]
+    assert [change.account for change in ladder.take_changes(asked + 1) if not change.after] == ["subject\x1fglanced"]
+
+
+def test_who_was_named_by_a_query_and_by_the_next_sweep_stays() -> None:
+    ladder = Ladder(Terms())
+    ladder.join(name("thief")[0], T0)
+    at = sweeps(ladder, 2, *name("thief"), start=T0 + 1)
+    sweep(ladder, at + 1)
+    assert grades(ladder, at + 1, "thief") == [Grade.BUDGET]
+
+
+def test_who_is_cleared_by_a_sweep_is_clear_at_once() -> None:
+    ladder = Ladder(Terms())
+    at = sweeps(ladder, 9, *name("newcomer", "thief"))
+    ladder.update(Findings(at + 1, calibrated=True, cleared=("subject\x1fnewcomer", "subject\x1fnobody")), at + 1)
+    assert grades(ladder, at + 1, "newcomer", "thief") == [Grade.CLEAR, Grade.BUDGET]
 
 
 def test_a_clock_that_goes_back_changes_nothing() -> None:
@@ -326,8 +354,7 @@ def test_every_change_is_told_once() -> None:
     assert [(change.before, change.after) for change in told] == [
         (Grade.CLEAR, Grade.ALERT),
         (Grade.ALERT, Grade.BUDGET),
-        (Grade.BUDGET, Grade.COARSER),
-        (Grade.COARSER, Grade.ALERT),
+        (Grade.BUDGET, Grade.ALERT),
         (Grade.ALERT, Grade.CLEAR),
     ]
     assert {change.account for change in told} == {"subject\x1fthief"}

@@ -9,6 +9,7 @@ import pytest
 from tests.extraction.traffic import DAY_S, NOW, OLD, YOUNG, Traffic, World
 
 from vallum.extraction import attribution
+from vallum.extraction.arrivals import NAMED_MIN, Arrivals
 from vallum.extraction.contemporaries import Contemporaries
 from vallum.extraction.facts import WIDTH, Findings
 from vallum.extraction.scene import Scene
@@ -162,7 +163,7 @@ def test_who_came_alone_needs_more_where_members_came_together() -> None:
     alone = np.zeros(25, np.bool_)
     alone[0] = alone[1] = alone[24] = True
     more = attribution.more_of_alone(members, alone)
-    assert more[0] == pytest.approx(np.log(21 / 3))
+    assert more[0] == pytest.approx(np.log(20 / 2))
     assert more[1] == 0  # all of them came alone
 
 
@@ -187,8 +188,46 @@ def test_of_who_came_alone_as_much_is_needed_after_it_was_named_as_before(honest
         needed = sweeper.clusters[0].thresholds[min(honest.counts[honest.names.index("alone-0")], 32) - 1]
         scores = {one.name: one.score for one in findings.named}
         assert scores.get("alone-0", np.inf) >= needed + attribution.LIKELY
+        assert ("alone-0" in findings.cleared) == ("alone-0" not in scores)
         spared = spared or "alone-0" not in scores
     assert spared
+    assert not sweeper.is_suspect("alone-0")
+
+
+def test_to_have_come_with_many_says_nothing_unless_some_of_them_are_named() -> None:
+    arrivals, honest = Arrivals(), Traffic()
+    honest.honest(20)
+    arrivals.meet(honest.snapshot(NOW - 9 * DAY_S))
+    honest.honest(12, YOUNG, "newcomer")
+    came = arrivals.meet(honest.snapshot(NOW))
+    for count, many in ((NAMED_MIN - 1, False), (NAMED_MIN, True)):
+        named = np.arange(len(came)) >= len(came) - count
+        assert (arrivals.odds(came, named, came[-1:], NOW) > attribution.TOGETHER).tolist() == [many]
+    assert not arrivals.odds(came, came > 0, np.array([NOW - DAY_S]), NOW).any()
+
+
+@pytest.mark.parametrize("which", ["Scene.is_common", "_is_seeking"])
+def test_a_cluster_that_turns_out_to_be_none_is_given_up(
+    honest: Traffic, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(60, 5)
+    assert named(sweep(sweeper, honest))
+    common = which == "Scene.is_common"
+    monkeypatch.setattr(f"vallum.extraction.sweep.{which}", lambda *_, **__: common)
+    assert not named(sweep(sweeper, honest))
+    assert not sweeper.stands
+
+
+def test_a_cluster_is_not_given_up_for_a_few_of_its_members_nor_told_by_them(honest: Traffic) -> None:
+    sweeper = calibrated(honest)
+    honest.raid(60, 5)
+    few = honest.snapshot(NOW)
+    few.cohorts["agent"] = np.where([name in {f"thief-{n}" for n in range(6)} for name in few.names], 1, -1)
+    sweeper.sweep(few, honest.peers, honest.fresh)
+    found = sweeper.sweep(few._replace(at=NOW + 1), honest.peers, honest.fresh)
+    assert sum(name.startswith("thief") for name in named(found)) >= 54
+    assert [known.members >= 50 for known in sweeper.clusters] == [True]
 
 
 def test_a_query_between_sweeps_names_who_came_alone_by_a_longer_streak_alone(honest: Traffic) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.core.substitution import substitute
@@ -61,24 +62,57 @@ def bound_marks(text: str) -> str:
     return _STACK.sub(r"\1", text)
 
 
+MOST_GROWN = 500
+"""Characters of a text that stand for three times their own bytes or more, and are read so: a salutation, a unit."""
+
+# Its code says of each how long it becomes; no letter of a word is among them.
+_GROWING = re.compile(
+    _any_of(
+        letter
+        for letter in map(chr, (*range(0x80, 0xD800), *range(0xE000, 0x20000)))
+        if len(unicodedata.normalize("NFKC", letter).encode()) >= 3 * len(letter.encode())
+    )
+)
+
+
+_HIDDEN_OR_GROWING = re.compile(f"[{_HIDDEN.pattern[1:-1]}{_GROWING.pattern[1:-1]}]")
+
+
+def _bound_growth(text: str) -> str:
+    """Return the text with a space for each character that grows, after the first MOST_GROWN of them."""
+    for match in islice(_GROWING.finditer(text), MOST_GROWN, None):
+        return text[: match.start()] + _GROWING.sub(" ", text[match.start() :])
+    return text
+
+
+MOST_COATS = 3
+"""Times that a letter is looked at for an accent and for another script, one below the other."""
+
 # A mark is an accent on a Latin letter, or a letter of its own in other scripts: only the first kind goes.
 _ACCENT = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
 _ACCENTS = re.compile(f"{_ACCENT}(?<=[A-Za-z].){_ACCENT}*")
 # Letters that have accents, the accents of a plain one, and all marks that follow, which accents may stand among.  All
 # beyond U+FFFF may be marks here: ranges there are walked one by one, and what is none stays as it is.
-_ACCENTED = _any_of(
-    letter
+_PLAIN = {
+    ord(letter): unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", letter)))
     for letter in map(chr, range(0xC0, 0x3000))
     if letter.isalpha() and _ACCENTS.search(unicodedata.normalize("NFD", letter))
-)
+}
+_ACCENTED = _any_of(map(chr, _PLAIN))
+_ACCENTED_LETTER = re.compile(_ACCENTED)
+FEW_LETTERS = 20
+"""Different letters that are sooner replaced one by one than all together."""
 _BMP_MARK = _any_of(mark for mark in _MARKS if ord(mark) <= 0xFFFF)
+_BMP_OTHER_MARK = _any_of(mark for mark in _MARKS if ord(mark) <= 0xFFFF and not re.match(_ACCENT, mark))
+_OTHER_MARK = re.compile(f"[{_BMP_OTHER_MARK[1:-1]}\U00010000-\U0010ffff]")
 _DRESS = f"[{_ACCENTED[1:-1]}{_BMP_MARK[1:-1]}{_ACCENT[1:-1]}\U00010000-\U0010ffff]"
 _DRESSED = re.compile(f"({_DRESS}(?:(?<=[A-Za-z].)|(?<={_ACCENTED})){_DRESS}*+)")
 _SPACES = re.compile("   *")  # two or more, so that two letters are looked for: ten times as fast as ` {2,}`
 _BLANKS = "\t\v\f\r\x85\u1680\u2028\u2029"  # what is a space as well, after NFKC; a line feed stays
-# A word that is not all ASCII.  A set comes first, which is what an expression looks for fastest.
-_WORD = re.compile(r"(\w(?<!\w.)(?:(?<=[^\x00-\x7f])|[A-Za-z0-9_]*+[^\W\x00-\x7f])\w*)")
-ASCII_LETTER = re.compile("[A-Za-z]")
+# Words of which a letter may be folded: those with letters of ASCII and others, and those with none but others.  A set
+# comes first, which is what an expression looks for fastest.
+_MIXED_REST = r"(?:(?<=[A-Za-z])[A-Za-z0-9_]*+[^\W\x00-\x7f]|(?<![A-Za-z])[^\WA-Za-z]*+[A-Za-z])\w*"
+_MIXED_WORD = re.compile(rf"(\w(?<!\w.){_MIXED_REST})")
 
 # Latin letters that NFKC leaves alone, and letters drawn in boxes: folded wherever they stand.
 _LATIN = str.maketrans(
@@ -136,9 +170,10 @@ _FOREIGN = str.maketrans(
 # Ranges for the astral ones: `re` walks a set that lists them one by one.
 _LATIN_LETTER = re.compile(f"[{''.join(chr(code) for code in _LATIN if code < 0x10000)}\U0001f150-\U0001f1ff]")
 _FOREIGN_LETTER = re.compile(f"[{''.join(map(chr, _FOREIGN))}]")
-_MIXED = re.compile(f"[A-Za-z]{_FOREIGN_LETTER.pattern}|{_FOREIGN_LETTER.pattern}[A-Za-z]")
+_MIXED = re.compile(f"{_FOREIGN_LETTER.pattern}(?:(?<=[A-Za-z].)|(?=[A-Za-z]))")
 # Of those, the letters that nobody tells from Latin ones: a word of nothing else is Latin in Latin text.
-_TWINS = re.compile("[асԁеһіјӏорԛѕуԝхѵАВСЕНІЈКМОРЅТУХԜԚοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ]+")
+_TWIN = "[асԁеһіјӏорԛѕуԝхѵАВСЕНІЈКМОРЅТУХԜԚοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ]"
+_LATIN_WORD = re.compile(rf"(\w(?<!\w.)(?:(?<={_TWIN}){_TWIN}*+(?!\w)|{_MIXED_REST}))")
 _NO_LETTER = bytes(code for code in range(128) if not chr(code).isalpha())
 
 
@@ -168,25 +203,107 @@ def normalise(text: str) -> str:
     return text if plain == raw and plainer is text else _space(plain.decode(page.name))
 
 
+_BETWEEN = "\ue000"
+"""A character of nobody's, which no step of normalising changes or looks beyond, no more than beyond a space."""
+
+
 def _normalise_any(text: str) -> str:
-    # Substitution before NFKC, which would take the acute accent apart; str.translate would cost ten times as much.
-    plain = bound_marks(text)
-    for letter in set(_LATIN_LETTER.findall(plain)):
-        plain = plain.replace(letter, _LATIN.get(ord(letter), letter))
-    composed = plain = unicodedata.normalize("NFKC", plain)
-    # Tags by runs: a call for each character would be a flood's friend.
-    plain = bound_marks(_HIDDEN.sub("", _TAGS.sub(_reveal, plain)))
-    if not plain.isascii():
-        if _FOREIGN_LETTER.search(plain):
-            if _is_latin(plain):
-                plain = substitute(_WORD, _fold_twins, plain)
-            elif _MIXED.search(plain):
-                plain = substitute(_WORD, _fold_mixed, plain)
-        if not unicodedata.is_normalized("NFD", plain) or _ACCENTS.search(plain):
-            plain = substitute(_DRESSED, _undress, plain)
-            if plain != composed:
-                plain = unicodedata.normalize("NFC", plain)
+    others = len(text) - len(text.encode("ascii", "ignore"))
+    plain = _normalise_all(text, 0) if 8 * others > len(text) or _BETWEEN in text else _normalise_some(text)
     return text if plain == text else _space(plain)
+
+
+def _normalise_some(text: str) -> str:
+    """Normalise the stretches between spaces that are not plain, all at a time."""
+    stretches = text.split(" ")
+    is_plain = [stretch.isascii() and stretch.isprintable() for stretch in stretches]
+    odd = _BETWEEN.join([stretch for stretch, plain in zip(stretches, is_plain, strict=True) if not plain])
+    normal = iter(_normalise_all(odd, _count_ascii_letters(text) - _count_ascii_letters(odd)).split(_BETWEEN))
+    return " ".join([stretch if plain else next(normal) for stretch, plain in zip(stretches, is_plain, strict=True)])
+
+
+def _normalise_all(text: str, others: int) -> str:
+    """Return the text as a reader sees it but for its blanks; `others`: ASCII letters that stand around it."""
+    # What is hidden goes first: normalised, letters and marks stand as they will stay.
+    plain = _fold_latin(bound_marks(_show(text)))
+    composed = unicodedata.normalize("NFKC", plain)
+    if composed != plain:
+        plain = _fold_latin(bound_marks(_show(composed)))
+    # A letter may be Latin only when its accent is gone, and lose its accent only when it is Latin.
+    for _ in range(MOST_COATS):
+        if plain.isascii():
+            break
+        is_latin = _is_latin(plain, others)
+        folded = _fold_foreign(plain, is_latin)
+        undressed = _undress(folded)
+        is_done = undressed == folded and (folded == plain or _is_latin(folded, others) == is_latin)
+        plain = undressed
+        if is_done:
+            break
+    return plain
+
+
+def _show(text: str) -> str:
+    """Return the text without what is hidden, but for tags, which are shown; and no longer than it may grow."""
+    if not _HIDDEN_OR_GROWING.search(text):
+        return text
+    # Tags by runs: a call for each character would be a flood's friend.
+    return _bound_growth(_HIDDEN.sub("", _TAGS.sub(_reveal, text)))
+
+
+def _fold_latin(text: str) -> str:
+    # Before NFKC, which would take the acute accent apart; str.translate would cost ten times as much.
+    for letter in set(_LATIN_LETTER.findall(text)):
+        text = text.replace(letter, _LATIN.get(ord(letter), letter))
+    return text
+
+
+def _fold_foreign(text: str, is_latin: bool) -> str:
+    if _FOREIGN_LETTER.search(text):
+        if is_latin:
+            return _translate(_LATIN_WORD, text)
+        if _MIXED.search(text):
+            return _translate(_MIXED_WORD, text)
+    return text
+
+
+def _translate(expression: re.Pattern[str], text: str) -> str:
+    """Fold all letters of what matches, none of which is a space: each different stretch between spaces once."""
+    stretches = text.split(" ")
+    each = list(set(stretches))
+    pieces = expression.split(" ".join(each))
+    if len(pieces) == 1:
+        return text
+    words, others = _replace_few(_FOREIGN_LETTER, _FOREIGN, "\n".join(pieces[1::2]))
+    pieces[1::2] = (words.translate(_FOREIGN) if others else words).split("\n")
+    folded = dict(zip(each, "".join(pieces).split(" "), strict=True))
+    return " ".join(map(folded.__getitem__, stretches))
+
+
+def _undress(text: str) -> str:
+    if unicodedata.is_normalized("NFD", text) and not _ACCENTS.search(text):
+        return text
+    if _OTHER_MARK.search(text):  # one that stays keeps what stands on it
+        return substitute(_DRESSED, _undress_letters, text)
+    text, others = _replace_few(_ACCENTED_LETTER, _PLAIN, text)
+    return substitute(_DRESSED, _undress_letters, text) if others or _ACCENTS.search(text) else text
+
+
+def _replace_few(letters: re.Pattern[str], plain: dict[int, str], text: str) -> tuple[str, bool]:
+    """Replace one letter after the other, at most FEW_LETTERS; say whether there are others."""
+    at = 0
+    for _ in range(FEW_LETTERS):
+        found = letters.search(text, at)
+        if not found:
+            return text, False
+        at = found.start()
+        text = text.replace(found[0], plain[ord(found[0])])
+    return text, bool(letters.search(text, at))
+
+
+def _undress_letters(letters: str) -> str:
+    # Marks come without the plain letter that they stand on: one is lent.
+    return unicodedata.normalize("NFC", _ACCENTS.sub("", unicodedata.normalize("NFD", f"a{letters}"))[1:])
 
 
 def _space(text: str) -> str:
@@ -201,23 +318,13 @@ def _reveal(match: re.Match[str]) -> str:
     return match[0].encode("utf-32-le")[::4].decode("ascii")  # U+E0041 is A: the lowest of four bytes
 
 
-def _fold_mixed(word: str) -> str:
-    return word.translate(_FOREIGN) if ASCII_LETTER.search(word) else word
+def _is_latin(text: str, others: int) -> bool:
+    """Say whether of all letters, the ASCII ones of other text with them, more than half are ASCII."""
+    return others + _count_ascii_letters(text) > len(text) - len(text.encode("ascii", "ignore"))
 
 
-def _fold_twins(word: str) -> str:
-    return word.translate(_FOREIGN) if _TWINS.fullmatch(word) else _fold_mixed(word)
-
-
-def _undress(letters: str) -> str:
-    # Marks come without the plain letter that they stand on: one is lent.
-    return _ACCENTS.sub("", unicodedata.normalize("NFD", f"a{letters}"))[1:]
-
-
-def _is_latin(text: str) -> bool:
-    """Say whether more than half of all letters are ASCII."""
-    plain = text.encode("ascii", "ignore")
-    return len(plain.translate(None, _NO_LETTER)) > len(text) - len(plain)
+def _count_ascii_letters(text: str) -> int:
+    return len(text.encode("ascii", "ignore").translate(None, _NO_LETTER))
 
 
 class _Page(NamedTuple):

@@ -11,16 +11,16 @@ Rule 4: cued.  A decoder runs where a cheap test says that it could change somet
 
 from __future__ import annotations
 
-import base64
 import html
 import re
+from binascii import a2b_base64
 from codecs import decode as recode
 from html.entities import html5
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.core.lookalikes import ASCII_LETTER, normalise
-from vallum.core.substitution import substitute
+from vallum.core.lookalikes import normalise
+from vallum.core.substitution import substitute, substitute_stretches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,36 +49,48 @@ SHORTEST_RUN = 24
 """Characters of base64 or hex that are worth decoding: 18 or 12 bytes."""
 
 
-def read(text: str, *, for_models: bool = True) -> tuple[Reading, ...]:
+def read(sent: str, *, for_models: bool = True) -> tuple[Reading, ...]:
     """Return the text as sent, then every other reading that differs from it.
 
     `for_models`: also those of what a model makes words of and no other program does, letters apart and leetspeak.
     """
-    readings = [Reading("sent", text)]
-    path = ""
-    shape = _shape(text)
-    for _ in range(ROUNDS):
-        before = text
-        for how, decode in _cued(text, shape):
-            decoded = decode(text)
-            if decoded != text:
-                path, text = _extend(path, how), decoded
-        if text == before:
-            break
-        readings.append(Reading(path, text))
-        shape = _shape(text)
+    decoded, shape = _decode(sent)
+    path, text = decoded[-1] if decoded else ("", sent)
+    readings = [Reading("sent", sent), *decoded]
     if "\n" in text:
         readings.append(Reading(_extend(path, "joined"), _join_lines(text)))
     if not for_models:
         return tuple(readings)
     if _is_spaced(shape):
-        spelled = _GAPS.sub(" ", _SPACED.sub(_join_letters, text))
+        spelled = _GAPS.sub(" ", substitute(_SPACED, _join_letters, text))
         if spelled != text:
             path, text = _extend(path, "spaced"), spelled
             readings.append(Reading(path, text))
-    if _count_leet(text):
-        readings.append(Reading(_extend(path, "leet"), _decode_leet(text)))
+    if count := _count_leet(text):
+        readings.append(Reading(_extend(path, "leet"), _decode_leet(text, count)))
     return tuple(readings)
+
+
+def _decode(text: str) -> tuple[list[Reading], bytes]:
+    """Return a reading for each round of decoding that changed the text, and the shape of the last."""
+    readings: list[Reading] = []
+    path = normal = ""
+    shape = _shape(text)
+    for _ in range(ROUNDS):
+        before = text
+        for how, decode in _cued(text, shape):
+            if decode is normalise and text is normal:
+                continue  # twice is as once
+            decoded = decode(text)
+            if decoded != text:
+                path, text = _extend(path, how), decoded
+            if decode is normalise:
+                normal = text
+        if text == before:
+            break
+        readings.append(Reading(path, text))
+        shape = _shape(text)
+    return readings, shape
 
 
 def read_ciphers(text: str) -> tuple[Reading, Reading]:
@@ -156,7 +168,7 @@ def _decode_escapes(text: str) -> str:
     decoded = substitute(_ESCAPE, _unescape, text)
     if _SURROGATE.search(decoded):
         # A pair of escapes is one character (RFC 8259 7); what stays alone is not text.
-        decoded = _SURROGATE.sub("\ufffd", substitute(_SURROGATE_PAIR, _pair_up, decoded))
+        decoded = "\ufffd".join(_SURROGATE.split(substitute(_SURROGATE_PAIR, _pair_up, decoded)))
     return decoded
 
 
@@ -184,7 +196,7 @@ _LONGEST_OPEN = max(len(name) for name in html5 if not name.endswith(";"))
 
 def decode_entities(text: str) -> str:
     """Decode the entities of HTML, in one round."""
-    return substitute(_ENTITY, _unescape_entity, text)
+    return substitute_stretches(_ENTITY, _unescape_entity, text, "&")
 
 
 def _unescape_entity(entity: str) -> str:
@@ -225,7 +237,6 @@ def _unescape_wide(escape: str) -> str:
 _RUN = re.compile(r"[A-Za-z0-9+/_-]{%d,}={0,2}" % SHORTEST_RUN)
 _HEX = re.compile(r"(?:0[xX])?((?:[0-9a-fA-F]{2}){%d,})" % (SHORTEST_RUN // 2))
 _RUN_MARKS = _table(" ", {"x": ascii_letters + digits + "+/_-"})
-_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def _decode_runs(text: str) -> str:
@@ -248,10 +259,10 @@ def _decode_run(run: str) -> str:
     """Decode one run of hex or base64; leave it where its bytes are not printable text."""
     if hexadecimal := _HEX.fullmatch(run):
         return _printable(bytes.fromhex(hexadecimal[1])) or run
-    digits64 = run.rstrip("=").translate(_URL_SAFE)
+    digits64 = run.rstrip("=").replace("-", "+").replace("_", "/")
     # One digit beyond a multiple of four holds no whole byte; padding is optional everywhere but in the decoder.
     digits64 = digits64[: len(digits64) - (len(digits64) % 4 == 1)]
-    return _printable(base64.b64decode(digits64 + "=" * (-len(digits64) % 4))) or run
+    return _printable(a2b_base64(digits64 + "=" * (-len(digits64) % 4))) or run
 
 
 def _printable(raw: bytes) -> str:
@@ -265,6 +276,8 @@ def _printable(raw: bytes) -> str:
 def _join_lines(text: str) -> str:
     """Take the line breaks out, for a word cut in two by them or by a field's end; the middles of long lines go."""
     lines = text.split("\n")
+    if max(map(len, lines)) <= 2 * WINDOW:
+        return "".join(lines)
     return "".join(
         [line if len(line) <= 2 * WINDOW else f"{line[:WINDOW]}\n{line[-WINDOW:]}" for line in lines],
     )
@@ -273,15 +286,15 @@ def _join_lines(text: str) -> str:
 # Every second character is a space, or a sign between letters; a word may begin with a few signs.  What all three ways
 # have in common is asked first.
 _SPACED = re.compile(
-    r"(?<![A-Za-z0-9])(?=\S[ .\-_*|~])"
+    r"((?<![A-Za-z0-9])(?=\S[ .\-_*|~])"
     r"(?:(?<!\S)(?:[^\w\s] ){0,4}\w(?: \S)+(?!\S)|(?<!\S)[$@!\"'(](?: \S)+(?!\S)"
-    r"|[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9]))",
+    r"|[A-Za-z0-9](?:[ .\-_*|~][A-Za-z0-9])+(?![A-Za-z0-9])))",
 )
 _GAPS = re.compile(" {2,}")
 
 
-def _join_letters(match: re.Match[str]) -> str:
-    return match[0][::2]
+def _join_letters(spaced: str) -> str:
+    return spaced[::2]
 
 
 _LEET_WORD = re.compile(r"([A-Za-z0-9@$!|+]+)")
@@ -302,22 +315,27 @@ def _find_l(context: str) -> str:
     return ("(?<!..)" if before == "^" else f"(?<={before}1)") + least
 
 
-_ONE_AS_L = re.compile(f"1(?:(?=1)|(?<=11)|{'|'.join(map(_find_l, _L_BETWEEN.split()))})", re.IGNORECASE)
+_L_CONTEXT = "|".join(map(_find_l, _L_BETWEEN.split()))
+_ONE_AS_L = re.compile(f"1(?:(?=1)|(?<=11)|{_L_CONTEXT})", re.IGNORECASE | re.MULTILINE)
 
 
-def _decode_leet(text: str) -> str:
-    if _count_leet(text) >= SURELY_LEET:
+def _decode_leet(text: str, count: int) -> str:
+    if count >= SURELY_LEET:
         text = _LEET_NUMBER.sub(_spell_number, text, count=MOST_LEET)
-    return substitute(_LEET_WORD, _spell_word, text, MOST_LEET)
+    pieces = _LEET_WORD.split(text, MOST_LEET)
+    words = pieces[1::2]
+    spelled = _spell_words([word for word in set(words) if not word.isalpha() and word.lower() != word.upper()])
+    pieces[1::2] = [spelled.get(word, word) for word in words]
+    return "".join(pieces)
 
 
 def _spell_number(match: re.Match[str]) -> str:
     return match[0].replace("1", "i").translate(_LEET)
 
 
-def _spell_word(word: str) -> str:
-    if word.isalpha() or not ASCII_LETTER.search(word):
-        return word
+def _spell_words(words: list[str]) -> dict[str, str]:
+    """Return what each word is read as.  They are spelled together, a line each: that costs a fraction."""
     # Signs are letters within a word, and some at its beginning; a bar there, and any at its end, is what it is.
-    inner = word.lstrip("|+").rstrip("|!+")
-    return word.replace(inner, _ONE_AS_L.sub("l", inner.translate(_LEET)).replace("1", "i"), 1)
+    inner = [word.lstrip("|+").rstrip("|!+") for word in words]
+    spelled = _ONE_AS_L.sub("l", "\n".join(inner).translate(_LEET)).replace("1", "i").split("\n")
+    return {word: word.replace(old, new, 1) for word, old, new in zip(words, inner, spelled, strict=False)}

@@ -20,5 +20,20 @@ def substitute(expression: re.Pattern[str], decode: Callable[[str], str], text: 
         return text
     matches = pieces[1::2]
     decoded = {match: decode(match) for match in set(matches)}
-    pieces[1::2] = [decoded[match] for match in matches]
+    pieces[1::2] = map(decoded.__getitem__, matches)
     return "".join(pieces)
+
+
+def substitute_stretches(expression: re.Pattern[str], decode: Callable[[str], str], text: str, sign: str) -> str:
+    """As `substitute`, where every match begins with `sign`, holds no other and is no sign alone.
+
+    Where stretches from one sign to the next repeat themselves, each different one is looked at once: half the cost.
+    """
+    if sign + sign in text:
+        return substitute(expression, decode, text)
+    first, *stretches = text.split(sign)
+    each = set(stretches)
+    if 4 * len(each) > len(stretches):
+        return substitute(expression, decode, text)
+    decoded = {stretch: substitute(expression, decode, sign + stretch) for stretch in each}
+    return first + "".join(map(decoded.__getitem__, stretches))

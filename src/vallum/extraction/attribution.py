@@ -35,6 +35,7 @@ TOGETHER = 3.0  # odds from which somebody did
 ALONE_MAX = 4.0  # log odds that are needed more of who came alone, where members come together
 SCORE_MIN, SCORE_MAX = 2.0, 40.0  # of a threshold
 TAIL = 2.0  # times what habits vary: some are odder than a normal distribution has them
+EACH = 0.3  # that each query adds to what is enough for who came with many others: members soon speak for themselves
 LONGER = 1.2  # that twice as many queries add to a threshold: habits are less normal than chance
 CHANCE = 0.995  # share of established customers' queries and accounts that a threshold lies above
 CAUGHT, POISONED = 8.0, 0.03  # where more of those taken for honest score as much, they are members themselves
@@ -136,7 +137,7 @@ def needed_of(odds: Floats) -> Floats:
 def more_of_alone(members: NDArray[np.bool_], alone: NDArray[np.bool_]) -> Floats:
     """Return what each cluster needs more of who came alone, by how seldom its members (clusters, accounts) did."""
     count, lone = members.sum(axis=-1), (members & alone).sum(axis=-1)
-    found: Floats = np.minimum(np.log((1 + count) / (1 + lone)), ALONE_MAX).astype(np.float32)
+    found: Floats = np.minimum(np.log(np.maximum(count, 1) / np.maximum(lone, 1)), ALONE_MAX).astype(np.float32)
     return found
 
 
@@ -144,4 +145,4 @@ def needed(thresholds: Floats, counts: Floats, enough: Floats | float = np.inf) 
     """Return the threshold for each account, by how many queries it asked, and by what is enough for a single one."""
     found = thresholds[..., np.clip(counts, 1, COUNTS).astype(np.intp) - 1]
     longer = LONGER * np.log2(np.maximum(counts / COUNTS, 1))
-    return np.minimum(found + longer, enough + LONGER / 2 * np.log2(np.maximum(counts, 1))).astype(np.float32)
+    return np.minimum(found + longer, enough + EACH * np.maximum(counts - 1, 0)).astype(np.float32)

@@ -12,6 +12,7 @@ Rule 2: bounded: `STREAKS_MAX` accounts are followed for a cluster.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from math import exp, log, log1p
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,7 +49,12 @@ class Cluster:
     thresholds: Floats  # (COUNTS,) by how many queries an account asked
     stands: bool = False
     mean: Floats = field(default_factory=lambda: np.zeros(WIDTH, np.float32))  # the shift, whitened
+    members: int = 0  # of the largest group that it was found in, in this sweep: which says most of its mean
     streaks: dict[str, float] = field(default_factory=dict)  # what untrusted accounts' last queries speak for it
+
+    def take_mean(self, mean: Floats, shift: Floats, thresholds: Floats, members: int) -> None:
+        """Go by what a group of so many members has told."""
+        self.mean, self.shift, self.thresholds, self.members = mean, shift, thresholds, members
 
     def follow(self, name: str, gain: float) -> float:
         """Add what one more query speaks for it to an account's streak; return the streak."""
@@ -61,7 +67,7 @@ class Cluster:
         return streak
 
     def long_streaks(self, more: Mapping[str, float]) -> set[str]:
-        """Return whose last queries alone name them, where of some `more` is needed."""
+        """Return whose last queries alone name them, where of some `more` is needed, or less."""
         streaks = list(self.streaks.items())  # another thread may follow
         return {name for name, streak in streaks if streak >= STREAK + more.get(name, 0.0)}
 
@@ -114,7 +120,8 @@ class Glance(NamedTuple):
         gains = self.weights[:, 0] @ rows.mean(axis=0) - self.offsets[:, 0]
         streaks = [cluster.follow(name, gain) for cluster, gain in zip(self.clusters, gains.tolist(), strict=True)]
         needed = attribution.needed(self.thresholds, np.array(count, np.float32), most) + more
-        beyond = np.maximum(scores - needed, np.array(streaks) - STREAK - more)
+        less = max(0.0, attribution.LIKELY - most)
+        beyond = np.maximum(scores - needed, np.array(streaks) - STREAK - more + less)
         best = int(beyond.argmax())
         if not beyond[best] >= 0:
             return None
@@ -143,3 +150,13 @@ def prepare(standing: Sequence[Cluster], usual: Usual, centre: Floats, drift: Fl
 def cosine(one: Floats, other: Floats) -> float:
     """Say how alike two means are."""
     return float(one @ other) / (float(np.linalg.norm(one) * np.linalg.norm(other)) + 1e-9)
+
+
+def id_of(first: str, taken: set[str]) -> str:
+    """Return an id of a cluster, the same in every replica, by its first member: who may be the first of two."""
+    data = first.encode("utf-8", "surrogatepass")
+    while True:
+        data = blake2b(data, digest_size=5).digest()
+        id = f"c{data.hex()}"
+        if id not in taken:
+            return id

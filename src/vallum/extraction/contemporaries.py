@@ -110,6 +110,11 @@ class Contemporaries:
         owners = np.array([places.get(self._owners[place], -1) for place in kept], np.int64)
         return self._rows[kept], owners
 
+    def last(self, most: int) -> tuple[Floats, list[str]]:
+        """Return the last rows, `most` at most, and whose each is."""
+        newest = np.argsort(-self._times[: self._count], kind="stable")[:most]
+        return self._rows[newest], [self._owners[place] for place in newest.tolist()]
+
     def groups(self, size: int) -> Floats:
         """Return the means of `size` rows each, of one account each; an account has one at most."""
         places = [held[-size:] for held in self._held.values() if len(held) >= size]
@@ -121,6 +126,7 @@ class Contemporaries:
     def accounts(self, now: float, tau_s: float) -> tuple[list[str], Floats, Floats]:
         """Return who asked in the last hours, how many queries of now theirs are worth, and their sums."""
         weights = np.exp(-np.maximum(now - self._times[: self._count], 0.0) / tau_s).astype(np.float32)
+<<<<<<< HEAD
         names = [name for name, held in self._held.items() if weights[held[-1]] > WORTHLESS]
         if not names:
             return [], np.zeros(0, np.float32), np.zeros((0, WIDTH), np.float32)
@@ -130,6 +136,18 @@ class Contemporaries:
         mine = weights[places]
         sums = np.add.reduceat(mine[:, None] * self._rows[places], firsts, axis=0)
         return names, np.add.reduceat(mine, firsts), sums
+=======
+        fresh = (weights > WORTHLESS).tolist()
+        names = [name for name, held in self._held.items() if fresh[held[-1]]]
+        if not names:
+            return [], np.zeros(0, np.float32), np.zeros((0, WIDTH), np.float32)
+        places = np.array([place for name in names for place in self._held[name]])
+        firsts = np.cumsum([0, *(len(self._held[name]) for name in names[:-1])])
+        weighed = weights[places]
+        counts: Floats = np.add.reduceat(weighed, firsts)
+        sums: Floats = np.add.reduceat(weighed[:, None] * self._rows[places], firsts)
+        return names, counts, sums
+>>>>>>> main
 
     def present(self, now: float, without: Collection[str] = ()) -> Present:
         """Return the mean of the last hours, and what it weighs."""

@@ -61,3 +61,4 @@ class Findings(NamedTuple):
     alarms: tuple[Alarm, ...] = ()
     named: tuple[Named, ...] = ()
     calibrated: bool = False  # False: reported, and nothing more
+    cleared: tuple[str, ...] = ()  # accounts of which nothing that was found before holds any more

@@ -3,13 +3,15 @@
     named once                                  alert: operators are told
     named by `sweeps` sweeps in a row           the first grade: one budget for the cluster, and coarser answers
     still named after a day, and after a week   proof of work, refusal, where the policy has them
-    not named any more                          a grade lower with every `lasts_s`, until it is clear
+    not named any more                          a grade lower with every `lasts_s`, until it is clear; coarser answers
+                                                alone, which hide whether an account goes on, are no way back
 
 Rule 1: content alone never takes an established or verified account beyond coarser answers.
 Rule 2: who is established is settled when an account is first named: nobody grows old under suspicion.
 Rule 3: an account keeps its cluster while it is suspected.  Clusters that turn out to be one are one from then on,
         under the older name: no new name means a new budget.
 Rule 4: what was found without calibration is an alert and no more.
+Rule 5: who was named once, by a sweep or by a query, and not by the next sweep, is clear again.
 
 A clock that goes back stands still here.  State is bounded; what is least suspected, for longest, makes way first.
 """
@@ -90,9 +92,12 @@ class Ladder:
         if leaks is not None:
             self._leaks = {name: min(1.0, max(0.0, leak)) for name, leak in leaks.items() if isfinite(leak)}
         named = {one.name: one for one in sorted(findings.named, key=lambda one: one.score)}
+        cleared = set(findings.cleared)
         for name, rung in self._rungs.items():
             if name not in named and findings.calibrated:
                 rung.row = 0
+                if rung.first == rung.named < findings.at or name in cleared:
+                    rung.grade = Grade.CLEAR
         yield self.review(now)  # who was on the way down, as far as that went
         clusters = self._find_clusters(named.values())
         others = {cluster: name for cluster, name in self._reported.items() if cluster not in clusters}
@@ -184,6 +189,8 @@ class Ladder:
         if steps <= 0:
             return rung.grade
         ranks = [grade for grade in self._ranks if grade <= rung.grade]
+        if rung.grade > Grade.COARSER:  # no way back: coarser answers hide whether the account goes on
+            ranks = [grade for grade in ranks if grade is not Grade.COARSER]
         return ranks[max(0, len(ranks) - 1 - steps)]
 
     # --- clusters

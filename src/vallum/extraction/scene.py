@@ -11,6 +11,8 @@ from vallum.extraction import attribution, calibration, cohorts, ground
 from vallum.extraction.facts import FEATURES, WIDTH
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from vallum.extraction.attribution import Evidence, Gathered
@@ -39,6 +41,7 @@ class Scene:
         fine = (snapshot.counts > 0) & np.isfinite(snapshot.counts) & np.isfinite(snapshot.sums).all(axis=1)
         self.usual, self.snapshot, self.centre = usual, snapshot, present.centre
         self.trusted = trusted
+        self.places = {name: place for place, name in enumerate(snapshot.names)}
         self.age_s = np.maximum(snapshot.at - snapshot.last, 0)
         self.fine = fine & (self.age_s < AWAKE_S)
         self.untrusted = ~trusted & ~snapshot.protected
@@ -49,8 +52,12 @@ class Scene:
         self.evidence = self._weigh(counts, sums)
         self.enough: Floats = np.full(len(counts), np.inf, np.float32)  # the score that names each, however few asked
         self.alone: Marks = np.zeros(len(counts), np.bool_)  # who came, not long ago, with no more than usually do
+<<<<<<< HEAD
         self.waved: Marks = np.zeros(len(counts), np.bool_)  # who came with a wave that is known
         self.single: Floats = np.ones(WIDTH, np.float32)  # how single queries of established accounts vary
+=======
+        self.kin: Marks = np.zeros(len(counts), np.bool_)  # who asks nearly what others ask (kin.py)
+>>>>>>> main
         self._peers: list[Evidence] = []
         self._asking: Contemporaries | None = None  # whose single queries are those of established customers
         self._grounds: dict[bytes, Ground | None] = {}  # by who is left out: a survey takes long
@@ -65,13 +72,18 @@ class Scene:
         if len(singles.pull):
             self.single = ((singles.pull / singles.precision) ** 2).mean(axis=0)
         self._asking = peers
-        places = {name: place for place, name in enumerate(self.snapshot.names)}
         for view in cohorts.RECENT_S:
             names, counts, sums = fresh.accounts(self.snapshot.at, view)
-            rows = np.array([places.get(name, -1) for name in names], np.intp)
+            rows = np.array([self.places.get(name, -1) for name in names], np.intp)
             known = rows >= 0
             known[known] = self.untrusted[rows[known]]
             self._recent[view] = rows[known], counts[known], self._weigh(counts[known], sums[known])
+
+    def mark(self, names: Iterable[str]) -> Marks:
+        """Say of each account whether it is among some."""
+        found = np.zeros(len(self.snapshot.names), np.bool_)
+        found[[place for place in map(self.places.get, names) if place is not None]] = True
+        return found
 
     def _weigh(self, counts: Floats, sums: Floats) -> Evidence:
         return attribution.weigh(self.usual, self.centre, counts, sums, self.drift)
@@ -94,18 +106,22 @@ class Scene:
         whole = np.flatnonzero(self.trusted & self.fine & (self.snapshot.counts >= WHOLE / 2))
         return tuple(attribution.score(evidence, mean) for evidence in (*self._peers, self.evidence.take(whole)))
 
-    def is_common(self, group: Gathered) -> bool:
-        """Say whether established customers surely ask, and are answered, the same as a group, in other shares."""
+    def is_common(self, group: Gathered, *, surely: bool) -> bool:
+        """Say whether established customers ask, and are answered, the same as a group, in other shares.
+
+        Where too little is asked to be sure of it: whether they may, or, with `surely`, False.
+        """
         seeking = self.usual.seeking
-        chance = COMMON_SURE * np.sqrt((seeking**2) @ group.noise)
-        most = max(COMMON, COMMON_SHARE * float((seeking @ group.raw).max()))
-        if chance.max() >= most:
-            return False  # too little is asked to be sure of anything
+        chance = float((COMMON_SURE * np.sqrt((seeking**2) @ group.noise)).max())
+        far = float((seeking @ group.raw).max())
+        most = max(COMMON, COMMON_SHARE * far)
+        if surely and chance >= most:
+            return False
         surveyed = self._survey(group)
         if surveyed is None:
             return False
-        left = surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
-        return bool((seeking @ left + chance).max() < most)
+        left = float((seeking @ surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])).max())
+        return left < most + (chance if chance >= most else -chance)
 
     def _survey(self, group: Gathered) -> Ground | None:
         """Survey what established customers ask: not those who woke of late, nor those who may be of the group."""

@@ -7,8 +7,11 @@
 3. A group is a cluster only where it goes towards doubt or what is strange, further than one honest account's habit
    does, and where no shares of what established customers ask explain it (ground.py).  Many new accounts that ask the
    same ordinary things (a launch, one customer with many keys) are none.
-4. Every account is scored for every cluster.  Untrusted ones past its threshold are named; established ones need far
-   more.
+4. A cluster's mean, and whether it goes on being one, is for the largest group to say that it is found in: in a
+   cohort of a few accounts chance does.
+5. Apart from all that, untrusted accounts that ask nearly what others ask, in many places, are one cluster (kin.py).
+6. Every other account is scored for every cluster.  Untrusted ones past its threshold are named; established ones need
+   far more.
 
 A cluster that two sweeps in a row have found *stands*: from then on a new account is scored after each of its queries
 (cluster.py), and named at its second or third.  It stands for weeks: who comes back is known at once.
@@ -20,17 +23,17 @@ Rule 3: who is named grows no older: an account does not become established by w
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from vallum.core.extraction import DAY_S
-from vallum.extraction import attribution, calibration, cohorts
+from vallum.extraction import attribution, calibration, cohorts, kin
 from vallum.extraction import cluster as clusters
 from vallum.extraction.arrivals import Arrivals
 from vallum.extraction.cluster import Cluster, Glance, cosine
 from vallum.extraction.facts import WIDTH, Alarm, Findings, Named
+from vallum.extraction.kin import Kin
 from vallum.extraction.scene import ALL_S, PEERS, WHOLE, Scene
 from vallum.extraction.state import check_array
 from vallum.extraction.wave import Waves
@@ -76,7 +79,11 @@ class Sweeper:
         self._present: tuple[Floats, Floats] | None = None  # the centre of the last sweep, and where it moved
         self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last
         self._arrivals = Arrivals()
+<<<<<<< HEAD
         self._waves = Waves()
+=======
+        self._kin = Kin()
+>>>>>>> main
         self._enough: dict[str, float] = {}  # the score that names each account that came with many others
         self._enough_now = np.inf  # and one that comes now
         self._more: dict[str, float] = {}  # what is needed more of each that came alone
@@ -125,6 +132,7 @@ class Sweeper:
         if usual is None:
             return False
         self.usual = usual
+        self._kin.learn(rows, owners)
         for known in self.clusters:
             known.mean = (known.shift @ usual.basis).astype(np.float32)
         return True
@@ -154,23 +162,31 @@ class Sweeper:
         came = self._arrivals.meet(snapshot)
         scene.waved = self._waves.members(came)
         together = np.where(scene.untrusted, came, -np.inf)
-        odds = self._arrivals.odds(together, np.append(together, now), now)
+        odds = self._arrivals.odds(together, scene.mark(self._suspects), np.append(together, now), now)
         enough = attribution.needed_of(odds)
         scene.enough, self._enough_now = enough[:-1], float(enough[-1])
         scene.alone = np.isfinite(together) & (odds[:-1] <= attribution.TOGETHER)
         self._enough = {snapshot.names[row]: float(enough[row]) for row in np.flatnonzero(np.isfinite(enough[:-1]))}
-        alarms = self._test_all(scene)
+        alarms = self._find_kin(scene, fresh) if self.limits.calibrated else []
+        alarms += self._test_all(scene)
         if not self.limits.calibrated:
             return Findings(now)
+<<<<<<< HEAD
         alarms += self._waves.find(scene, came, self._arrivals.began)
         named = self._name(scene)
+=======
+        named = [*self._name(scene), *self._name_kin(scene)]
+        cleared = self._clear(scene, {one.name for one in named})
+>>>>>>> main
         self._prepare(usual, scene.centre, scene.drift)
-        return Findings(now, tuple(alarms), tuple(named), calibrated=True)
+        return Findings(now, tuple(alarms), tuple(named), calibrated=True, cleared=cleared)
 
     def _test_all(self, scene: Scene) -> list[Alarm]:
         """Test each cohort, and search those that stand out."""
         alarms: list[Alarm] = []
         found: set[str] = set()
+        for known in self.clusters:
+            known.members = 0
         for cohort in cohorts.list_cohorts(scene.snapshot, scene.fine, KINDS):
             for view in (*cohorts.RECENT_S, ALL_S) if cohort.kind == NEW else (ALL_S,):
                 alarm = self._test(scene, cohort, cohort.members, view)
@@ -214,12 +230,18 @@ class Sweeper:
         limit = self.limits.judge("habit", NEW, statistic) / self._sensitivity
         return Alarm(NEW, statistic, limit, len(rows)) if statistic > limit else None
 
+    def _find_kin(self, scene: Scene, fresh: Contemporaries) -> list[Alarm]:
+        """Look for untrusted accounts that ask nearly what others ask."""
+        places = self._kin.search(scene, fresh)
+        scene.kin = scene.mark(self._kin.names)
+        return [Alarm(NEW, float(places), kin.PLACES_MIN, len(self._kin.names))] if places >= kin.PLACES_MIN else []
+
     # --- who it is
 
     def _attribute(self, scene: Scene, cohort: Cohort, view: float) -> set[str]:
         """Search a cohort that stands out; return the clusters found."""
         found: set[str] = set()
-        rows = cohort.members[scene.untrusted[cohort.members]]
+        rows = cohort.members[scene.untrusted[cohort.members] & ~scene.kin[cohort.members]]
         for known in list(self.clusters):
             rows = self._find_again(scene, rows, view, known, found)
         for _ in range(SEARCHES):
@@ -229,7 +251,7 @@ class Sweeper:
             thresholds, members = self._members(scene, rows, group)
             if not _is_seeking(scene.usual, group) or len(members) < attribution.MEMBERS_MIN:
                 break
-            if not scene.is_common(group):
+            if not scene.is_common(group, surely=False):
                 found.add(self._remember(scene, group.mean, thresholds, members))
             rows = rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
         return found
@@ -238,17 +260,18 @@ class Sweeper:
         """Look for a known cluster, and bring it up to date; return who is certainly not of it."""
         if len(rows) < attribution.MEMBERS_MIN:
             return rows
-        group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
-        if cosine(group.mean, known.mean) >= ALIKE:
-            if not _is_seeking(scene.usual, group, STILL_SEEKING):
-                known.stands = False
-                return rows
-            if scene.is_common(group):
-                known.stands = False
-                return rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
+        least = max(attribution.MEMBERS_MIN, known.members)
+        if len(rows) >= least:
+            group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
             thresholds, members = self._members(scene, rows, group)
-            if len(members) >= attribution.MEMBERS_MIN:
-                known.mean, known.shift, known.thresholds = group.mean, scene.shift_of(group.mean), thresholds
+            if cosine(group.mean, known.mean) >= ALIKE and len(members) >= least:
+                if not _is_seeking(scene.usual, group, STILL_SEEKING):
+                    known.stands = False
+                    return rows
+                if scene.is_common(group, surely=True):
+                    known.stands = False
+                    return rows[attribution.score(scene.evidence.take(rows), group.mean) < 0]
+                known.take_mean(group.mean, scene.shift_of(group.mean), thresholds, len(members))
                 known.found = scene.snapshot.at
                 found.add(known.id)
         return rows[attribution.score(scene.evidence.take(rows), known.mean) < 0]
@@ -273,10 +296,12 @@ class Sweeper:
             if len(self.clusters) >= CLUSTERS_MAX:
                 self.clusters.remove(min(self.clusters, key=lambda known: (known.stands, known.found)))
             first = min(members, key=lambda row: (snapshot.created[row], snapshot.names[row]))
-            id = _id_of(snapshot.names[first], {known.id for known in self.clusters})
+            id = clusters.id_of(snapshot.names[first], {known.id for known in self.clusters})
             alike = Cluster(id, mean, now, now, 0, thresholds)
             self.clusters.append(alike)
-        alike.mean, alike.shift, alike.thresholds, alike.found = mean, scene.shift_of(mean), thresholds, now
+        alike.found = now
+        if len(members) >= alike.members:
+            alike.take_mean(mean, scene.shift_of(mean), thresholds, len(members))
         return alike.id
 
     def _name(self, scene: Scene) -> list[Named]:
@@ -292,15 +317,17 @@ class Sweeper:
         needed = attribution.needed(thresholds, snapshot.counts, np.where(stands, scene.enough, np.inf))
         needed = np.where(scene.untrusted, needed, ESTABLISHED_SURE)
         less = np.minimum(needed - HELD, attribution.needed(thresholds, snapshot.counts, HELD_MAX))
-        less = np.where(self._marks(snapshot, self._suspects), less, needed)
-        beyond = np.where(scene.fine, scores - less, -np.inf)
+        less = np.where(scene.mark(self._suspects), less, needed)
+        told = scene.fine & ~scene.kin
+        beyond = np.where(told, scores - less, -np.inf)
         more = attribution.more_of_alone((beyond >= 0) & scene.untrusted, scene.alone)
         odd = scene.alone & (more >= attribution.LIKELY)[:, None]  # they came alone, and hardly any member did
-        beyond = np.where(odd & scene.fine, scores - needed, beyond)  # to stay named takes them what it took at first
+        beyond = np.where(odd & told, scores - needed, beyond)  # to stay named takes them what it took at first
         beyond -= np.where(scene.alone, more[:, None], 0)
         self._more = {snapshot.names[row]: float(more.max()) for row in np.flatnonzero(scene.alone)}
+        wanted = self._more | {name: min(0.0, enough - attribution.LIKELY) for name, enough in self._enough.items()}
         for place, known in enumerate(self.clusters):
-            beyond[place, self._marks(snapshot, known.long_streaks(self._more))] = 0.0
+            beyond[place, scene.mark(known.long_streaks(wanted)) & ~scene.kin] = 0.0
         best = beyond.argmax(axis=0)
         named: list[Named] = []
         for row in np.flatnonzero(beyond.max(axis=0) >= 0).tolist():
@@ -310,6 +337,25 @@ class Sweeper:
             if known.stands and not scene.trusted[row]:
                 self._suspects[snapshot.names[row]] = now
         return named
+
+    def _clear(self, scene: Scene, named: set[str]) -> tuple[str, ...]:
+        """Let go of who came alone, where members come together, and is not named, or not any more."""
+        alone = (scene.snapshot.names[row] for row in np.flatnonzero(scene.alone & scene.untrusted).tolist())
+        cleared = tuple(name for name in alone if name not in named and self._more.get(name, 0.0) >= attribution.LIKELY)
+        for name in cleared:
+            self._suspects.pop(name, None)
+        return cleared
+
+    def _name_kin(self, scene: Scene) -> list[Named]:
+        """Name every account that asks nearly what others ask."""
+        snapshot = scene.snapshot
+        rows = np.flatnonzero(scene.kin & scene.untrusted).tolist()
+        if not rows:
+            return []
+        first = min(rows, key=lambda row: (snapshot.created[row], snapshot.names[row]))
+        id = clusters.id_of(snapshot.names[first], {known.id for known in self.clusters})
+        self._suspects |= {snapshot.names[row]: snapshot.at for row in rows}
+        return [Named(snapshot.names[row], id, attribution.SURE, established=False) for row in rows]
 
     def _prepare(self, usual: Usual, centre: Floats, drift: Floats) -> None:
         """Make ready what scores accounts between sweeps."""
@@ -329,7 +375,11 @@ class Sweeper:
             "suspects": self._suspects,
             "present": self._present,
             "arrivals": self._arrivals.state(),
+<<<<<<< HEAD
             "waves": self._waves.state(),
+=======
+            "kin": self._kin.state(),
+>>>>>>> main
         }
 
     def twin(self, state: Any) -> Sweeper:
@@ -354,20 +404,14 @@ class Sweeper:
         limits = calibration.Limits(bool(calibrated), {str(test): float(most) for test, most in reached.items()})
         suspects = {str(name): float(last) for name, last in state["suspects"].items()}
         self._arrivals.take_state(*state["arrivals"])
+<<<<<<< HEAD
         self._waves.take_state(state.get("waves", ()))
+=======
+        self._kin.take_state(*state.get("kin", ({}, 0.0)))
+>>>>>>> main
         self.usual, self.limits, self.clusters, self._suspects = usual, limits, known, suspects
         if usual is not None and present is not None:
             self._prepare(usual, *present)
-
-
-def _id_of(first: str, taken: set[str]) -> str:
-    """Return an id of a cluster, the same in every replica, by its first member: who may be the first of two."""
-    data = first.encode("utf-8", "surrogatepass")
-    while True:
-        data = blake2b(data, digest_size=5).digest()
-        id = f"c{data.hex()}"
-        if id not in taken:
-            return id
 
 
 def _is_seeking(usual: Usual, group: Gathered, least: float = SEEKING) -> bool:

@@ -5,6 +5,7 @@ Hyperscan does not backtrack: time is linear in the text whatever the patterns, 
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import hyperscan
@@ -61,57 +62,42 @@ class PatternSet:
 
     def scan(self, text: str) -> list[Pattern]:
         """Return the patterns that occur in `text`, each once."""
-        scratch = self._take()
-        try:
-            return [self.patterns[number] for number in sorted(self._scan_piece(_encode(text), scratch))]
-        finally:
-            self._scratches.append(scratch)
+        return self.scan_piece(encode(text))
 
-    def scan_pieces(self, text: str) -> Iterator[list[Pattern]]:
-        """Yield the patterns that occur in each piece of `text`, for a caller who may have heard enough."""
-        return self._scan(_cut(_encode(text)))
-
-    def _scan(self, pieces: Iterable[bytes]) -> Iterator[list[Pattern]]:
-        scratch = self._take()
+    def scan_piece(self, raw: bytes, enough: float = inf) -> list[Pattern]:
+        """Return the patterns that occur in what `encode` gave, each once; none after one that weighs `enough`."""
         try:
-            for piece in pieces:
-                yield [self.patterns[number] for number in sorted(self._scan_piece(piece, scratch))]
-        finally:
-            self._scratches.append(scratch)
-
-    def _take(self) -> hyperscan.Scratch:
-        try:
-            return self._scratches.pop()
+            scratch = self._scratches.pop()
         except IndexError:
-            return hyperscan.Scratch(self._database)
-
-    def _scan_piece(self, raw: bytes, scratch: hyperscan.Scratch) -> set[int]:
+            scratch = hyperscan.Scratch(self._database)
         hits: set[int] = set()
-        if self._flood < 0:
-            self._database.scan(raw, lambda number, *_: hits.add(number), scratch=scratch)
-            return hits
         triggers = 0
 
         def note(number: int, _start: int, _end: int, _flags: int, _context: object) -> bool:
             nonlocal triggers
             if number != self._flood:
                 hits.add(number)
-                return False
+                return self.patterns[number].weight >= enough
             triggers += 1
             return triggers >= MOST_TRIGGERS
 
         try:
             self._database.scan(raw, note, scratch=scratch)
         except hyperscan.ScanTerminated:
-            hits.add(self._flood)
-        return hits
+            if triggers >= MOST_TRIGGERS:
+                hits.add(self._flood)
+        finally:
+            self._scratches.append(scratch)
+        return [self.patterns[number] for number in sorted(hits)]
 
 
-def _encode(text: str) -> bytes:
+def encode(text: str) -> bytes:
+    """Return the text as patterns see it."""
     # A lone surrogate is not text; "?" stands for it as it does in every encoder's output.
     return (text if text.isascii() else text.lower()).encode("utf-8", "replace")
 
 
-def _cut(raw: bytes) -> Iterator[bytes]:
+def cut(raw: bytes) -> Iterator[bytes]:
+    """Yield pieces of what `encode` gave, for a caller who may have heard enough before the last."""
     for at in range(0, max(len(raw) - OVERLAP_BYTES, 1), PIECE_BYTES - OVERLAP_BYTES):
         yield raw[at : at + PIECE_BYTES]

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+MOST_IN_BOTH = 1 << 14
+"""Characters of a text that is read under both ciphers where one is hinted at; a longer one under those hinted at."""
+
+
 class Judgement(NamedTuple):
     """What both layers say of one text."""
 
@@ -50,9 +54,10 @@ class Judge:
         evidence = self._gate.weigh(readings)
         last = final(readings)
         fresh: list[Reading] = []
-        if evidence.is_ciphered:
+        if evidence.ciphers:
             # Once only: rot13 of rot13 is where we came from.
-            fresh += read_ciphers(last.text)
+            is_short = len(last.text) <= MOST_IN_BOTH
+            fresh += [one for one in read_ciphers(last.text) if is_short or one.how in evidence.ciphers]
         plain = unshuffle(last.text)
         if plain is not last.text:
             fresh.append(Reading("shuffled", plain))

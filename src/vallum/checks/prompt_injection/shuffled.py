@@ -14,6 +14,8 @@ from vallum.checks.prompt_injection.kinds import KINDS
 from vallum.checks.prompt_injection.straight import MOST_STRAIGHT, Letters, find_likely
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.uint32]
@@ -34,6 +36,10 @@ KEY_WORDS = [
 MOST_BITS = 18
 FEWEST, MOST = 2, 500
 """Shuffled key words that are no accident, and as many as are put right."""
+AFTER = 1000
+"""Bytes that are read with the last of so many: more than a window, or a pattern, is long."""
+PIECE_BYTES = 1 << 14
+"""Bytes that are looked through at once: of a flood the first may be enough."""
 FEW = 20
 """Likely words that are cheaper to look at one by one than to tell from plain key words by arithmetic."""
 SURE = 4
@@ -60,7 +66,7 @@ _KEYS = {_key(word): word for word in map(str.encode, KEY_WORDS)}
 def unshuffle(text: str) -> str:
     """Return the text with its shuffled key words put right; the same object where there are not enough of them.
 
-    In a text that has more than MOST of them the rest stay as they are.
+    In a text that has more than MOST of them the rest stay as they are: it ends AFTER the last that was put right.
     """
     raw = b" %b " % text.encode("utf-8", "replace")
     found = find_shuffled(raw)
@@ -71,7 +77,8 @@ def unshuffle(text: str) -> str:
     for start, right in found:
         pieces += (raw[at:start], right)
         at = start + len(right)
-    return b"".join((*pieces, raw[at:-1])).decode("utf-8", "replace")
+    rest = raw[at : at + AFTER] if len(found) == MOST else raw[at:-1]
+    return b"".join((*pieces, rest)).decode("utf-8", "replace")
 
 
 class Shuffled(NamedTuple):
@@ -83,15 +90,30 @@ class Shuffled(NamedTuple):
 
 def find_shuffled(raw: bytes, most_straight: int = MOST_STRAIGHT) -> list[Shuffled]:
     """Return the words, at most MOST, that have the letters of a key word, its ends in place, and are none."""
-    starts, ends = find_likely(raw, _TABLE) if len(raw) <= most_straight else _find_likely(raw)
     found: list[Shuffled] = []
-    for start, end in zip(starts, ends, strict=True):
+    rights: dict[bytes, bytes] = {}
+    for start, end in _find_likely_pieces(raw, most_straight):
         word = raw[start : end + 1].lower()
-        if word not in _WORDS and (right := _KEYS.get(_key(word), word)) != word and not _is_plain(word):
+        if word not in rights:
+            is_plain = word in _WORDS or _is_plain(word)
+            rights[word] = word if is_plain else _KEYS.get(_key(word), word)
+        if (right := rights[word]) != word:
             found.append(Shuffled(start, right))
             if len(found) == MOST:
                 break
     return found
+
+
+def _find_likely_pieces(raw: bytes, most_straight: int) -> Iterator[tuple[int, int]]:
+    if len(raw) <= most_straight:
+        yield from zip(*find_likely(raw, _TABLE), strict=True)
+        return
+    at = 0
+    while at < len(raw) - 1:
+        end = raw.find(b" ", at + PIECE_BYTES)
+        piece = raw[at : end + 1] if end > 0 else raw[at:]
+        yield from ((at + start, at + last) for start, last in zip(*_find_likely(piece), strict=True))
+        at += len(piece) - 1
 
 
 def _find_likely(raw: bytes) -> tuple[list[int], list[int]]:
