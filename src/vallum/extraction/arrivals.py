@@ -57,20 +57,15 @@ class Arrivals:
         """Say whether an account was in the last snapshot."""
         return name in self._met
 
-<<<<<<< HEAD
     def came(self, name: str, now: float) -> float:
         """Return when an account came, as far as that is known: now, where it was in no snapshot."""
         return self._met.get(name, now)
 
-    def odds(self, came: NDArray[np.float64], at: NDArray[np.float64], now: float) -> Floats:
-        """Return the odds that who came at some times, among those who `came`, came with others; 0: it did not."""
-=======
     def odds(self, came: NDArray[np.float64], named: NDArray[np.bool_], at: NDArray[np.float64], now: float) -> Floats:
         """Return the odds that who came at some times, among those who `came`, came with others; 0: it did not.
 
         Among the others must be some that are `named`.
         """
->>>>>>> main
         times = np.sort(came[np.isfinite(came)])
         since = max(self.began, now - USUAL_S)
         usual = np.searchsorted(times, now - LATELY_S) - np.searchsorted(times, since)
@@ -85,13 +80,9 @@ class Arrivals:
 
     def take_state(self, began: float, met: Mapping[str, float]) -> None:
         """Remember what another did."""
-<<<<<<< HEAD
         self.began, self._met = float(began), {str(name): float(came) for name, came in met.items()}
-=======
-        self._began, self._met = float(began), {str(name): float(came) for name, came in met.items()}
 
 
 def _near(times: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return how many of some times, in their order, are near each of others."""
     return np.searchsorted(times, at + NEAR_S) - np.searchsorted(times, at - NEAR_S)
->>>>>>> main

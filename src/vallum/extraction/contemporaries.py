@@ -9,7 +9,6 @@ Rule 2: bounded: the oldest makes way.
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -126,17 +125,6 @@ class Contemporaries:
     def accounts(self, now: float, tau_s: float) -> tuple[list[str], Floats, Floats]:
         """Return who asked in the last hours, how many queries of now theirs are worth, and their sums."""
         weights = np.exp(-np.maximum(now - self._times[: self._count], 0.0) / tau_s).astype(np.float32)
-<<<<<<< HEAD
-        names = [name for name, held in self._held.items() if weights[held[-1]] > WORTHLESS]
-        if not names:
-            return [], np.zeros(0, np.float32), np.zeros((0, WIDTH), np.float32)
-        held = [self._held[name] for name in names]
-        places = np.fromiter(chain.from_iterable(held), np.intp)
-        firsts = np.cumsum([0, *map(len, held[:-1])])
-        mine = weights[places]
-        sums = np.add.reduceat(mine[:, None] * self._rows[places], firsts, axis=0)
-        return names, np.add.reduceat(mine, firsts), sums
-=======
         fresh = (weights > WORTHLESS).tolist()
         names = [name for name, held in self._held.items() if fresh[held[-1]]]
         if not names:
@@ -147,7 +135,6 @@ class Contemporaries:
         counts: Floats = np.add.reduceat(weighed, firsts)
         sums: Floats = np.add.reduceat(weighed[:, None] * self._rows[places], firsts)
         return names, counts, sums
->>>>>>> main
 
     def present(self, now: float, without: Collection[str] = ()) -> Present:
         """Return the mean of the last hours, and what it weighs."""

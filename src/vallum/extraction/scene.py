@@ -52,12 +52,9 @@ class Scene:
         self.evidence = self._weigh(counts, sums)
         self.enough: Floats = np.full(len(counts), np.inf, np.float32)  # the score that names each, however few asked
         self.alone: Marks = np.zeros(len(counts), np.bool_)  # who came, not long ago, with no more than usually do
-<<<<<<< HEAD
         self.waved: Marks = np.zeros(len(counts), np.bool_)  # who came with a wave that is known
         self.single: Floats = np.ones(WIDTH, np.float32)  # how single queries of established accounts vary
-=======
         self.kin: Marks = np.zeros(len(counts), np.bool_)  # who asks nearly what others ask (kin.py)
->>>>>>> main
         self._peers: list[Evidence] = []
         self._asking: Contemporaries | None = None  # whose single queries are those of established customers
         self._grounds: dict[bytes, Ground | None] = {}  # by who is left out: a survey takes long

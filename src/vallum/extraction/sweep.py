@@ -79,11 +79,8 @@ class Sweeper:
         self._present: tuple[Floats, Floats] | None = None  # the centre of the last sweep, and where it moved
         self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last
         self._arrivals = Arrivals()
-<<<<<<< HEAD
         self._waves = Waves()
-=======
         self._kin = Kin()
->>>>>>> main
         self._enough: dict[str, float] = {}  # the score that names each account that came with many others
         self._enough_now = np.inf  # and one that comes now
         self._more: dict[str, float] = {}  # what is needed more of each that came alone
@@ -171,13 +168,9 @@ class Sweeper:
         alarms += self._test_all(scene)
         if not self.limits.calibrated:
             return Findings(now)
-<<<<<<< HEAD
         alarms += self._waves.find(scene, came, self._arrivals.began)
-        named = self._name(scene)
-=======
         named = [*self._name(scene), *self._name_kin(scene)]
         cleared = self._clear(scene, {one.name for one in named})
->>>>>>> main
         self._prepare(usual, scene.centre, scene.drift)
         return Findings(now, tuple(alarms), tuple(named), calibrated=True, cleared=cleared)
 
@@ -375,11 +368,8 @@ class Sweeper:
             "suspects": self._suspects,
             "present": self._present,
             "arrivals": self._arrivals.state(),
-<<<<<<< HEAD
             "waves": self._waves.state(),
-=======
             "kin": self._kin.state(),
->>>>>>> main
         }
 
     def twin(self, state: Any) -> Sweeper:
@@ -404,11 +394,8 @@ class Sweeper:
         limits = calibration.Limits(bool(calibrated), {str(test): float(most) for test, most in reached.items()})
         suspects = {str(name): float(last) for name, last in state["suspects"].items()}
         self._arrivals.take_state(*state["arrivals"])
-<<<<<<< HEAD
         self._waves.take_state(state.get("waves", ()))
-=======
         self._kin.take_state(*state.get("kin", ({}, 0.0)))
->>>>>>> main
         self.usual, self.limits, self.clusters, self._suspects = usual, limits, known, suspects
         if usual is not None and present is not None:
             self._prepare(usual, *present)
