@@ -502,6 +502,7 @@ def metrics_page() -> str:
     x.decision = Deny(Reason.NOT_FOUND, "route")
     x.shadowed.append(x.decision)
     x.unscanned.append("body")
+    x.opinions["check:prompt_injection"] = "passed"
     x.suspicion = Suspicion(1.0, ("new_network",))
     gate = Gate(Concurrency(1), lambda: 0.0)
     gate.shed[Priority.LOW] = 1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from vallum.adapters.driver import Driver
 from vallum.adapters.gates import Gates
 from vallum.adapters.issuer import HttpIssuers
+from vallum.adapters.slow_lane import SlowLane
 from vallum.agreement import Agreement
 from vallum.config.compile import load_policy
 from vallum.config.places import MEMORY, counters_url, records_folder, stamp, watch_folder
@@ -76,6 +77,7 @@ class Household:
         self.watchers = self.vigil.watchers
         self.vigil.plant(policy)
         self.vigil.follow(policy)
+        self.slow_lane = SlowLane()
         self.driver = Driver(
             Bank(counting),
             self.registry,
@@ -85,6 +87,7 @@ class Household:
             standings=self.standings,
             records=self.records,
             watcher=self.watchers,
+            slow_lane=self.slow_lane,
         )
         create_signing_key(config)
         self.gates = Gates(self.clock)
@@ -261,6 +264,7 @@ class Household:
         if self.shared is not None:
             self.shared.store.close()
         self.issuers.close()
+        self.slow_lane.close()
         tasks = [task for task in (self._following, self._refreshing) if task is not None]
         for task in tasks:
             task.cancel()

@@ -80,6 +80,7 @@ class Metrics(Collector):
         self._matched: Counter[tuple[str, str, str]] = Counter()
         self._suspected: Counter[tuple[str, str]] = Counter()
         self._unscanned: Counter[tuple[str]] = Counter()
+        self._opinions: Counter[tuple[str, str, str]] = Counter()
         self._reloads: Counter[tuple[str]] = Counter()
         self._throttled: Counter[tuple[str, str]] = Counter()
         self.handshakes_failed: Counter[str] = Counter()
@@ -135,6 +136,8 @@ class Metrics(Collector):
             self._canaries[(route,)] += 1
         if x.unscanned:
             self._unscanned[(route,)] += 1
+        for control, outcome in x.opinions.items():
+            self._opinions[route, control, outcome] += 1
 
     def _count_matches(self, x: Exchange, route: Route, acl: WebAcl) -> None:
         """Count the rules of a web ACL that a request has matched, by what was done."""
@@ -195,6 +198,12 @@ class Metrics(Collector):
             ),
             ("vallum_throttled", "Exchanges of callers below their plan.", THROTTLED_LABELS, self._throttled),
             ("vallum_unscanned", "Exchanges that a control could not inspect.", ("route",), self._unscanned),
+            (
+                "vallum_second_opinions",
+                "Exchanges of which a check in doubt asked its slower tier, by what came of it.",
+                OPINION_LABELS,
+                self._opinions,
+            ),
             (
                 "vallum_canaries",
                 "Uses of a canary key: somebody has what nobody was given.",
@@ -315,3 +324,4 @@ SHADOW_LABELS = ("route", "control")
 RULE_LABELS = ("web_acl", "rule", "action")
 GRADE_LABELS = ("route", "grade")
 SIGN_LABELS = ("route", "sign")
+OPINION_LABELS = ("route", "control", "outcome")

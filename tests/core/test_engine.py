@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from vallum.codecs.json import Json
 from vallum.core.content import Content, Shape
 from vallum.core.decision import INVALID_TOKEN, Allow, Challenge, Deny, Finding, Page, Reason
-from vallum.core.effects import FindCredential, TakeQuota
+from vallum.core.effects import Classify, FindCredential, TakeQuota, ask
 from vallum.core.engine import Engine, line_up
 from vallum.core.errors import DependencyError, PhaseError
 from vallum.core.exchange import Certificate, Headers, ResponseHead
-from vallum.core.policy import Mode, OnError, Policy, Priorities, Priority
+from vallum.core.policy import Guard, Mode, OnError, Policy, Priorities, Priority
 from vallum.core.principal import Confirmation, Principal
 from vallum.core.quota import Demand, Per, Taken
 from vallum.core.sidedoor import Ask
@@ -1192,3 +1192,43 @@ def test_a_body_that_is_not_passed_on_is_never_taken_for_an_empty_one(kit: Kit) 
         Deny(Reason.INTERNAL_ERROR, "body", "it was not passed on to be read"),
         ["body"],
     )
+
+
+# --- second opinions --------------------------------------------------------------------------------------------------
+
+
+class Doubting:
+    """A check that asks somebody else, and finds something where the answer is above nought."""
+
+    type: ClassVar[str] = "doubting"
+
+    def inspect(self, content: Content) -> None:
+        raise AssertionError("it was to be consulted")
+
+    def consult(self, content: Content) -> Steps[Finding | None]:
+        said = yield from ask(Classify(self, "text"))
+        return HIT if said > 0 else None
+
+    def classify(self, text: str) -> float:
+        raise AssertionError("the core asks nobody itself")
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "decided", "opinion"),
+    [
+        (Mode.ENFORCE, 1.0, "request_rejected", "refused"),
+        (Mode.ENFORCE, -1.0, "allow", "passed"),
+        (Mode.ENFORCE, DOWN, "unavailable", "failed"),
+        (Mode.SHADOW, 1.0, "allow", "refused"),
+        (Mode.SHADOW, DOWN, "allow", "failed"),
+    ],
+)
+def test_a_check_in_doubt_asks_for_a_second_opinion(
+    kit: Kit, mode: Mode, said: Any, decided: str, opinion: str
+) -> None:
+    intake = kit.intake(codecs={"application/json": Json()}, checks=(Guard(Doubting(), mode),))
+    x = kit.judge(kit.engine(kit.route(intake=intake)), kit.request(headers=JSON), b"{}", said)
+    assert reason(x) == decided
+    assert x.opinions == {"check:doubting": opinion}
+    assert len(x.shadowed) == (mode is Mode.SHADOW)
+    assert x.unscanned == (["check:doubting (DependencyError: the store is down)"] if said is DOWN else [])

@@ -23,6 +23,8 @@ from vallum.checks.prompt_injection.readings import final
 from vallum.core.reading import read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -62,7 +64,7 @@ def main() -> None:
     rows = read_rows(arguments.data / "train.jsonl")
     own = make_rows(rows, SEED)
     print(f"{len(rows)} rows, {len(own)} of our own")
-    table = _Table(rows, own)
+    table = Table(rows, own)
     margins = table.leave_out()
     combined, scores = calibrate(rows, margins, table.evidence)
     line = table.fit_all()
@@ -75,10 +77,11 @@ def main() -> None:
     print(json.dumps(model, indent=2), json.dumps(scores, indent=2), sep="\n")
 
 
-class _Table:
+class Table:
     """All rows as features, and what is fitted to them."""
 
     def __init__(self, rows: list[Row], own: list[Row]) -> None:
+        """Take out the features of every row."""
         self.sources = np.array([row.source for row in rows])
         readings = [read(row.text) for row in rows]
         gate = Gate()
@@ -89,19 +92,24 @@ class _Table:
         self.count = len(rows)
 
     def fit_all(self) -> Line:
+        """Return the model that ships."""
         return fit(self.all, self.labels, self.weights)
 
     def leave_out(self) -> Floats:
         """Return each row's margin by a model that saw no row of its source."""
         margins = np.zeros(self.count)
+        for out, line in self.fit_folds():
+            windows: Windows = self.all.of(np.concatenate((out, np.zeros(len(self.labels) - self.count, dtype=bool))))
+            margins[out] = windows.worst(line.margins(windows))
+        return margins
+
+    def fit_folds(self) -> Iterator[tuple[NDArray[np.bool_], Line]]:
+        """Yield which rows were left out, and the model that was fitted to all others."""
         for fold in FOLDS:
             out = np.isin(self.sources, list(fold))
             keep = np.concatenate((~out, np.ones(len(self.labels) - self.count, dtype=bool)))
-            line = fit(self.all.of(keep), self.labels[keep], self.weights[keep])
-            windows: Windows = self.all.of(np.concatenate((out, np.zeros(len(self.labels) - self.count, dtype=bool))))
-            margins[out] = windows.worst(line.margins(windows))
+            yield out, fit(self.all.of(keep), self.labels[keep], self.weights[keep])
             print(f"left out {', '.join(sorted(fold))}")
-        return margins
 
 
 def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -113,17 +121,11 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
     balance = np.where(labels > 0, 1 / max(labels[counted].sum(), 1), 1 / max((labels[counted] == 0).sum(), 1))
     slopes = fit_logistic(features[counted], labels[counted], balance[counted])
     logits = features @ slopes[:-1] + slopes[-1]
-    is_brought = np.isin(sources, list(BROUGHT_IN))
-    # Documentation that quotes an attack word for word is refused for what it quotes, and sets no threshold.
-    is_quoting = np.isin(sources, list(DOCUMENTATION)) & (evidence >= 1)
-    is_plain = (labels == 0) & ~np.isin(sources, list(SYSTEM_PROMPTS)) & ~is_quoting
-    is_document = is_plain & is_brought
     combined = {
         "margin_weight": slopes[0],
         "pattern_weight": slopes[1],
         "offset": slopes[2],
-        "user": _thresholds(logits[is_plain], sources[is_plain]),
-        "document": _thresholds(logits[is_document], sources[is_document]),
+        **find_thresholds(rows, logits, evidence),
     }
     scores: dict[str, Any] = {}
     for name, logit in combined["user"].items():
@@ -136,6 +138,25 @@ def calibrate(rows: list[Row], margins: Floats, evidence: Floats) -> tuple[dict[
             scores[name][f"honest {source}"] = round(float(found[(sources == source) & (labels == 0)].mean()), 4)
         scores[name]["all"] = round(float(found[labels == 1].mean()), 3)
     return combined, scores
+
+
+def is_ordinary(rows: list[Row], evidence: Floats) -> NDArray[np.bool_]:
+    """Say which rows are honest text as a gateway meets it."""
+    labels, sources = np.array([row.label for row in rows]), np.array([row.source for row in rows])
+    # Documentation that quotes an attack word for word is refused for what it quotes, and sets no threshold.
+    is_quoting = np.isin(sources, list(DOCUMENTATION)) & (evidence >= 1)
+    return np.asarray((labels == 0) & ~np.isin(sources, list(SYSTEM_PROMPTS)) & ~is_quoting)
+
+
+def find_thresholds(rows: list[Row], logits: Floats, evidence: Floats) -> dict[str, dict[str, float]]:
+    """Return the thresholds of what users say and of what is brought in."""
+    sources = np.array([row.source for row in rows])
+    is_plain = is_ordinary(rows, evidence)
+    is_document = is_plain & np.isin(sources, list(BROUGHT_IN))
+    return {
+        "user": _thresholds(logits[is_plain], sources[is_plain]),
+        "document": _thresholds(logits[is_document], sources[is_document]),
+    }
 
 
 def _thresholds(logits: Floats, sources: NDArray[np.str_]) -> dict[str, float]:

@@ -3,7 +3,8 @@
     python training/injection/written.py
 
 A line of `written/*.txt` is one text, in which "\\n" breaks a line.  "# attack NAME" or "# honest NAME" says what those
-are that follow.  A file's name begins with its writer's.  The weights that ship saw none of them.
+are that follow.  A file's name begins with its writer's.  The linear layer that ships saw none of them; the
+head of the second tier was learnt of them too.
 """
 
 from __future__ import annotations

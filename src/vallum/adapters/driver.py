@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vallum.adapters.ledger import Ledger
 from vallum.core.effects import (
+    Classify,
     Effect,
     FetchKeys,
     FindCredential,
@@ -35,6 +36,7 @@ from vallum.stores.standings import MemoryStandings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from vallum.adapters.slow_lane import SlowLane
     from vallum.core.extraction import Verdict
     from vallum.core.protocols import Counters, Issuers, Proofs, Records, Registry, Sightings, Standings, Watcher
     from vallum.core.standing import Footing
@@ -56,10 +58,12 @@ class Driver:
         standings: Standings | None = None,
         records: Records | None = None,
         watcher: Watcher | None = None,
+        slow_lane: SlowLane | None = None,
     ) -> None:
         """Answer quotas from `counters`, credentials from `registry` and tokens by `issuers`.
 
-        Proofs, sightings and standings are kept in this process unless they have stores of their own.
+        Proofs, sightings and standings are kept in this process unless they have stores of their own.  Without a
+        `slow_lane` models are asked in place: where nobody else is served.
         """
         seen = proofs or MemoryProofs()
         habits = sightings or MemorySightings()
@@ -71,6 +75,9 @@ class Driver:
         async def judge(effect: ReadVerdict) -> Verdict:
             return CLEAR if watcher is None else watcher.judge(effect.model, effect.account, effect.now)
 
+        async def classify(effect: Classify) -> float:
+            return effect.classifier.classify(effect.text)
+
         self._performers: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             FindCredential: lambda effect: registry.find(effect.digest),
             FindCredentialById: lambda effect: registry.find_id(effect.id),
@@ -81,6 +88,7 @@ class Driver:
             SettleQuota: lambda effect: counters.settle(effect.demands, effect.id),
             ReadStanding: read,
             ReadVerdict: judge,
+            Classify: classify if slow_lane is None else slow_lane.ask,
             RenewQuota: lambda effect: counters.renew(effect.demands, effect.id),
         }
         self.ledger = Ledger(self)

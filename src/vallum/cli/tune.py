@@ -127,7 +127,7 @@ def _choose(config: Config, policy: Policy, name: str | None) -> Tuned:
     """Return the check to tune: the one of the route named, or the only one."""
     routes = {route.name: route for route in policy.routes}
     known = {
-        route.name: Tuned(routes[route.name], PromptInjection(check), ("routes", number, "checks", index))
+        route.name: Tuned(routes[route.name], _compiled(routes[route.name], check), ("routes", number, "checks", index))
         for number, route in enumerate(config.routes)
         for index, check in enumerate(route.checks)
         if isinstance(check, PromptInjectionConfig)
@@ -138,6 +138,12 @@ def _choose(config: Config, policy: Policy, name: str | None) -> Tuned:
         return known[name]
     which = ", ".join(known) or "none"
     raise click.UsageError(f"name a route with a check of type prompt_injection: --route NAME (there is: {which})")
+
+
+def _compiled(route: Route, config: PromptInjectionConfig) -> PromptInjection:
+    """Return the check that a config was compiled to: it may have files of its own."""
+    checks = [guard.check for guard in route.intake.checks if isinstance(guard.check, PromptInjection)]
+    return next(check for check in checks if check.config == config)
 
 
 def _judge(benign: Path, tuned: Tuned, policy: Policy, is_text: bool, examples: int) -> Told:
@@ -185,7 +191,7 @@ def _request(line: bytes, route: Route, policy: Policy) -> Content | None:
 
 def _sample(number: int, content: Content, check: PromptInjection) -> Sample:
     """Judge one request by the worst that is said in it."""
-    standing, worst = max(check.judge(content), key=lambda heard: heard[1].logit)
+    standing, worst = max(check.judge_whole(content), key=lambda heard: heard[1].logit)
     at = frozenset(name for name in get_args(Sensitivity) if worst.logit >= check.thresholds(standing).of(name))
     where = check.locate(content, standing) if at else ""
     layer = f"patterns ({worst.evidence.names})" if worst.evidence.names else "model"

@@ -25,6 +25,7 @@ from vallum.codecs.csv import Csv
 from vallum.codecs.json import Json
 from vallum.codecs.multipart import Multipart
 from vallum.codecs.tensors import Tensors
+from vallum.config.encoders import build_deep
 from vallum.config.form import build_form, hold_both
 from vallum.config.model.request import NumbersConfig
 from vallum.config.outlet import granted_groups, withheld_groups
@@ -178,8 +179,11 @@ def build_intake(faults: Faults, route: RouteConfig, place: Place) -> Intake:
 
 def _checks(faults: Faults, route: RouteConfig, place: Place) -> Iterator[Guard]:
     for index, config in enumerate(route.checks):
-        if isinstance(config, ModsecurityConfig):  # alone reads files
+        check: Check | None
+        if isinstance(config, ModsecurityConfig):  # reads files
             check = build_modsecurity(faults, config, (*place, "checks", index))
+        elif isinstance(config, PromptInjectionConfig) and config.deep is not None:  # and this
+            check = build_deep(faults, config, config.deep, (*place, "checks", index))
         else:
             check = build_check(config)
         if check is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vallum.core.extraction import Account, Verdict
 from vallum.core.issuer import Issuer, KeySet
@@ -17,6 +17,9 @@ from vallum.core.principal import Credential
 from vallum.core.quota import Demand, Taken
 from vallum.core.standing import Footing
 from vallum.core.theft import Sighting, Suspicion
+
+if TYPE_CHECKING:
+    from vallum.core.protocols import Classifier
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -135,6 +138,14 @@ class ReadVerdict(Effect[Verdict]):
     model: str
     account: Account
     now: float  # Unix seconds
+
+
+@dataclass(slots=True)
+class Classify(Effect[float]):
+    """Ask a model that takes milliseconds what it makes of a text, where nobody else waits for it."""
+
+    classifier: Classifier
+    text: str = field(repr=False)
 
 
 Steps = Generator[Effect[Any], Any, T]

@@ -140,6 +140,7 @@ class Exchange:
         "inputs",
         "labels",
         "matches",
+        "opinions",
         "parts",
         "phase",
         "policy",
@@ -187,6 +188,7 @@ class Exchange:
         self.cut = ""  # the quota that ended the answer early
         self.decision: Decision | None = None
         self.shadowed: list[Refusal] = []  # what would have been refused
+        self.opinions: dict[str, str] = {}  # second ones: by control, refused, passed or failed
         self.unscanned: list[str] = []  # controls that could not look, by name: never recorded as passed
         self.removed: set[str] = set()
         self.coarsen = 0  # how far the answer is coarsened for this caller (coarsening.py)

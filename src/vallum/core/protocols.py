@@ -49,6 +49,21 @@ class Check(Protocol):
 
 
 @runtime_checkable
+class Doubter(Check, Protocol):
+    """A check that may be in doubt, and then wants a second opinion."""
+
+    def consult(self, content: Content) -> Finding | Steps[Finding | None] | None:
+        """Return what must not pass, or None; or, in doubt, the steps that ask somebody slower and decide."""
+
+
+class Classifier(Protocol):
+    """A model that takes milliseconds.  Any number of threads may ask; it blocks."""
+
+    def classify(self, text: str) -> float:
+        """Return what it makes of a text, as a logit."""
+
+
+@runtime_checkable
 class Statement(Protocol):
     """One condition of a web ACL's rule.  Pure, and linear in what it looks at."""
 

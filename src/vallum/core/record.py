@@ -156,6 +156,8 @@ def _tell_alerts(x: Exchange, record: dict[str, Any]) -> None:
         record["web_acl"] = _matched(x, x.route.web_acl)
     if x.shadowed:
         record["shadow"] = [_refused(refusal) for refusal in x.shadowed]
+    if x.opinions:
+        record["second_opinions"] = dict(x.opinions)
     if x.unscanned:
         record["unscanned"] = [name[:DETAIL_MAX_CHARS] for name in x.unscanned]
 

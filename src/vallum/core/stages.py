@@ -12,7 +12,7 @@ from vallum.core.effects import ReadStanding, Steps, ask
 from vallum.core.policy import Mode
 from vallum.core.principal import Principal
 from vallum.core.proof import WANTED, dpop_challenge
-from vallum.core.protocols import Rewriter
+from vallum.core.protocols import Doubter, Rewriter
 from vallum.core.sidedoor import find_open
 from vallum.core.standing import SLIGHT, factor, whose
 
@@ -269,22 +269,38 @@ def images(x: Exchange, route: Route) -> Refusal | None:
     return None
 
 
-def check(guard: Guard) -> Callable[[Exchange, Route], Refusal | None]:
+def check(guard: Guard) -> Callable[[Exchange, Route], Refusal | Steps[Refusal | None] | None]:
     """Make the stage of one check."""
     name = f"check:{guard.check.type}"
-    inspect = guard.check.inspect
+    inspect = guard.check.consult if isinstance(guard.check, Doubter) else guard.check.inspect
 
-    def run(x: Exchange, route: Route) -> Refusal | None:
+    def run(x: Exchange, route: Route) -> Refusal | Steps[Refusal | None] | None:
         if x.content is None:
             x.unscanned.append(name)
             return None
-        finding = inspect(x.content)
-        if finding is None:
+        said = inspect(x.content)
+        if said is None:
             return None
-        refusal = found(name, finding)
-        return step_up(x, refusal, Mode.SHADOW not in (route.mode, guard.mode)) if finding.step_up else refusal
+        if isinstance(said, Finding):
+            return _met(x, route, guard, said)
+        return _second_opinion(x, route, guard, said)
 
     return run
+
+
+def _second_opinion(x: Exchange, route: Route, guard: Guard, asked: Steps[Finding | None]) -> Steps[Refusal | None]:
+    """Wait for what a check that was in doubt makes of a second opinion."""
+    control = f"check:{guard.check.type}"
+    x.opinions[control] = "failed"
+    finding = yield from asked
+    x.opinions[control] = "passed" if finding is None else "refused"
+    return None if finding is None else _met(x, route, guard, finding)
+
+
+def _met(x: Exchange, route: Route, guard: Guard, finding: Finding) -> Refusal | None:
+    """Meet what a check has found."""
+    refusal = found(f"check:{guard.check.type}", finding)
+    return step_up(x, refusal, Mode.SHADOW not in (route.mode, guard.mode)) if finding.step_up else refusal
 
 
 def step_up(x: Exchange, refusal: Deny, enforced: bool) -> Challenge | None:

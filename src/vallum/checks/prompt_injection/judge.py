@@ -26,6 +26,8 @@ class Judgement(NamedTuple):
     evidence: Evidence
     score: Score
     how: str  # the reading with the worst window
+    text: str = ""  # that reading
+    opinion: float | None = None  # what the second tier added to the logit, if it was asked
 
     @property
     def probability(self) -> float:
@@ -37,7 +39,8 @@ class Judgement(NamedTuple):
         """For the record: which layer, which reading, which span; never the text itself."""
         patterns = f"{self.evidence.names} in {self.evidence.how}" if self.evidence.names else "no pattern"
         where = f"bytes {self.score.start} to {self.score.end} of {self.how}"
-        return f"probability {self.probability:.3f}: {patterns}; margin {self.score.margin:.2f} at {where}"
+        said = "" if self.opinion is None else f"; second tier {self.opinion:+.2f}"
+        return f"probability {self.probability:.3f}: {patterns}; margin {self.score.margin:.2f} at {where}{said}"
 
 
 class Judge:
@@ -67,11 +70,11 @@ class Judge:
             chosen += [reading for reading in readings if reading.how == evidence.how]
         if fresh:
             evidence = max(evidence, self._gate.weigh(fresh), key=lambda found: found.weight)
-        best, best_how = Score(NOTHING), ""
-        for how, text in chosen:
-            score = self._scorer.score(text)
+        best, worst = Score(NOTHING), last
+        for reading in chosen:
+            score = self._scorer.score(reading.text)
             if score.margin > best.margin:
-                best, best_how = score, how
+                best, worst = score, reading
         model = self.model
         logit = model.margin_weight * best.margin + model.pattern_weight * evidence.weight + model.offset
-        return Judgement(logit, evidence, best, best_how)
+        return Judgement(logit, evidence, best, worst.how, worst.text)
