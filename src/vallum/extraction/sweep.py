@@ -60,7 +60,6 @@ ALIKE = 0.6  # cosine of two clusters' means, from which they are one
 FADED = 0.05  # that an account counts in a search at least, however long ago it asked
 APART = 3.0 * WIDTH  # a statistic that is an alarm without a cluster
 SUPPORT = 5.0  # of the statistic of seeking, without which one of being apart opens no search
-SEEKING = 2.0  # deviations of one account's habit that a cluster goes, to be one
 STILL_SEEKING = 1.0  # to stay one: answers that were made coarser say less of its members
 HELD, HELD_MAX = 3.0, -2.0  # less is needed of who was named before, and of few queries at most that
 
@@ -242,7 +241,7 @@ class Sweeper:
                 break
             group = self._gather(scene, rows, view, scene.compare(rows, view).mean)
             thresholds, members = self._members(scene, rows, group)
-            if not _is_seeking(scene.usual, group) or len(members) < attribution.MEMBERS_MIN:
+            if not cohorts.is_seeking(scene.usual, group) or len(members) < attribution.MEMBERS_MIN:
                 break
             if not scene.is_common(group, surely=False):
                 found.add(self._remember(scene, group.mean, thresholds, members))
@@ -258,7 +257,7 @@ class Sweeper:
             group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
             thresholds, members = self._members(scene, rows, group)
             if cosine(group.mean, known.mean) >= ALIKE and len(members) >= least:
-                if not _is_seeking(scene.usual, group, STILL_SEEKING):
+                if not cohorts.is_seeking(scene.usual, group, STILL_SEEKING):
                     known.stands = False
                     return rows
                 if scene.is_common(group, surely=True):
@@ -399,9 +398,3 @@ class Sweeper:
         self.usual, self.limits, self.clusters, self._suspects = usual, limits, known, suspects
         if usual is not None and present is not None:
             self._prepare(usual, *present)
-
-
-def _is_seeking(usual: Usual, group: Gathered, least: float = SEEKING) -> bool:
-    """Say whether a group goes towards doubt or what is strange, in deviations of one honest account's habit."""
-    spread = (usual.seeking**2) @ (usual.habit + group.noise)
-    return bool(((usual.seeking @ group.raw) / np.sqrt(spread)).max() >= least)
