@@ -7,7 +7,7 @@
 WORLD: synth, digits, cancer, table, chat.  WAY: jbda, targeted, random, strange, active, natural; for chat questions,
 template, code, sentences, natural.  DRIFT: none, classes, brightness, launch, integration.
 MORE: half or most (camouflage of 50 or 80 %), alternate, dormant, slow (seven days, not three), weak (solves no more
-than 16 bits), renew (a fresh account for each that is known), poison (a first raid, by others, within calibration),
+than 18 bits), renew (a fresh account for each that is known), poison (a first raid, by others, within calibration),
 proof (the policy allows every grade, and probation), and the route's form of answer: all, all2, round2 (as it is
 without a word), band, label.
 """
@@ -68,7 +68,7 @@ def _with(found: Cell, plan: Plan, word: str) -> Cell:
     if word == "slow":
         return replace(found, plan=replace(plan, hours=168.0), weeks=2)
     if word == "weak":
-        return replace(found, plan=replace(plan, most_bits=16))
+        return replace(found, plan=replace(plan, most_bits=18))
     if word == "proof":
         return replace(found, terms=word)
     if word == "poison":

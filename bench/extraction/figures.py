@@ -11,7 +11,7 @@ from bench.extraction.thieves import HOUR_S
 from bench.extraction.week import HASH_S, Tally, Trace
 
 CONTAINED = 0.99  # of the accounts
-REQUEST_S = 1e-3  # of a client's CPU: what a query costs who asks it, without a proof of work
+REQUEST_S = 0.55e-3  # of a client's CPU: what a query costs who asks it with `requests`, without a proof of work
 COURSE = 100  # steps of a raid that are kept
 APART_S = DAY_S  # alarms nearer than that are one
 

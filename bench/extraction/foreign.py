@@ -1,11 +1,12 @@
 """Foreign thieves at the gateway's door: the Adversarial Robustness Toolbox beside our own, over HTTP.
 
     pip install adversarial-robustness-toolbox torch
-    python bench/extraction/foreign.py --gateway PYTHON [--out DIR]
+    python bench/extraction/foreign.py --gateway PYTHON [--watched] [--out DIR]
 
 PYTHON is that of an environment with the gateway, which may be another than this script's.  CopycatCNN and KnockoffNets
 ask a gateway over HTTP with ten keys in turn, as our own thieves do, in natural inputs and in those of another trade;
-all students have the victim's architecture.  What is compared is fidelity at as many answers.
+all students have the victim's architecture.  Compared is fidelity at as many answers.  With --watched each thief
+meets a gateway of its own, whose watch has lived through two honest weeks and acts on what it finds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,15 +43,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEYS, POOL, HELD = 10, 6000, 2000
+WEEKS = 2  # of honest use, before a watch acts
 COUNTS = (300, 1000, 3000)
 EPOCHS, BATCH = 60, 32
 
 
 @contextmanager
-def house(python: str, world: str, seed: int) -> Iterator[dict[str, Any]]:
-    """Run the gateway and its victim in another environment."""
+def house(python: str, world: str, seed: int, weeks: int = 0) -> Iterator[dict[str, Any]]:
+    """Run the gateway and its victim in another environment, after some weeks of honest use."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [python, str(Path(__file__).with_name("house.py")), world, str(seed), str(KEYS), folder]
+        command = [python, str(Path(__file__).with_name("house.py")), world, str(seed), str(KEYS), folder, str(weeks)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdin
         assert process.stdout
@@ -125,7 +127,9 @@ def attack(name: str, door: Door, world: Any, pool: Any, count: int) -> Any:
     return lambda inputs: copied.predict(inputs).argmax(axis=1)
 
 
-def compare(world_name: str, seed: int, python: str, counts: list[int], console: Console) -> list[dict[str, Any]]:
+def compare(
+    world_name: str, seed: int, python: str, console: Console, *, counts: list[int], kinds: list[str], watched: bool
+) -> list[dict[str, Any]]:
     """Let all thieves steal from one victim."""
     world: Any = WORLDS[world_name](seed)
     rng = np.random.default_rng([seed, 21])
@@ -133,21 +137,27 @@ def compare(world_name: str, seed: int, python: str, counts: list[int], console:
     held = plain(world, HELD, rng)
     truth = world.victim.classes(held)
     found = []
-    with house(python, world_name, seed) as told:
-        if not told["watched"]:
-            console.print("[red]this gateway's configuration knows no watch: measured without[/]")
-        for kind, pool in pools.items():
-            for count in counts:
-                for name in ("own", "CopycatCNN", "KnockoffNets", "KnockoffNets adaptive"):
-                    if name.endswith("adaptive") and count > COUNTS[0]:
-                        continue  # it trains after every single answer
-                    door = Door(told, world)
-                    copied = attack(name, door, world, pool, count)
-                    fidelity = float((copied(held) == truth).mean())
-                    entry = {"world": world_name, "seed": seed, "pool": kind, "thief": name, "asked": count}
-                    found.append(entry | {"answers": door.answered, "fidelity": fidelity})
-                    console.print(f"{world_name}, {kind}, {name}: {fidelity:.3f} at {door.answered} of {count}")
+    with ExitStack() as stack:
+        told = None if watched else stack.enter_context(house(python, world_name, seed))
+        for kind, count, name in _raids(kinds, counts):
+            with ExitStack() as own:
+                door = Door(told or own.enter_context(house(python, world_name, seed, WEEKS)), world)
+                copied = attack(name, door, world, pools[kind], count)
+            fidelity = float((copied(held) == truth).mean())
+            entry = {"world": world_name, "seed": seed, "watched": watched, "pool": kind, "thief": name, "asked": count}
+            found.append(entry | {"answers": door.answered, "fidelity": fidelity})
+            console.print(f"{world_name}, {kind}, {name}: {fidelity:.3f} at {door.answered} of {count}")
     return found
+
+
+def _raids(kinds: list[str], counts: list[int]) -> Iterator[tuple[str, int, str]]:
+    """Yield what each raid asks about, how often, and whose it is."""
+    for kind in kinds:
+        for count in counts:
+            for name in ("own", "CopycatCNN", "KnockoffNets"):
+                yield kind, count, name
+        if COUNTS[0] in counts:
+            yield kind, COUNTS[0], "KnockoffNets adaptive"  # it trains after every single answer
 
 
 def main() -> None:
@@ -156,7 +166,9 @@ def main() -> None:
     parser.add_argument("--gateway", required=True, metavar="PYTHON", help="Python of the gateway's environment")
     parser.add_argument("--worlds", nargs="+", default=["synth", "digits"], choices=sorted(WORLDS))
     parser.add_argument("--counts", nargs="+", type=int, default=list(COUNTS))
+    parser.add_argument("--inputs", nargs="+", default=["natural", "strange"], choices=["natural", "strange"])
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--watched", action="store_true", help="by a watch that has lived through honest weeks")
     parser.add_argument("--out", type=Path, help="folder for foreign.json")
     options = parser.parse_args()
     logging.getLogger("art").setLevel(logging.ERROR)
@@ -164,7 +176,15 @@ def main() -> None:
     found = [
         entry
         for name in options.worlds
-        for entry in compare(name, options.seed, options.gateway, options.counts, console)
+        for entry in compare(
+            name,
+            options.seed,
+            options.gateway,
+            console,
+            counts=options.counts,
+            kinds=options.inputs,
+            watched=options.watched,
+        )
     ]
     console.width = max(console.width, 120)
     table = Table("victim", "inputs", "queries", *(thieves := list(dict.fromkeys(e["thief"] for e in found))))

@@ -42,7 +42,7 @@ class Plan:
     alternate: bool = False  # natural on one day, the attack on the next
     dormant: bool = False  # bought accounts, old and never used
     renews: bool = False  # leaves an account at the first sign that it is known, for one that it opens then
-    most_bits: int = 22  # of a proof of work; beyond it, the thief gives an account up for the day
+    most_bits: int = 24  # of a proof of work; beyond it, the thief gives an account up for the day
     cores: int = 8  # that solve
 
 

@@ -24,7 +24,7 @@ from vallum.core.extraction import Account, Grade, Query, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HASH_S = 1.4e-6  # one try at a proof of work, in Python on one core
+HASH_S = 0.45e-6  # one try at a proof of work, in Python on one core (bench/work.py)
 PATIENCE_S = 6 * HOUR_S  # of work that a thief lets pile up
 COARSENED = "coarsened" in Query._fields
 SAMPLED = 7  # every seventh call is timed

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STATUS = 428
 FIELD = "vallum-work"
 MEMBER = re.compile(r'(challenge|bits|algorithm)="?([A-Za-z0-9._-]{1,256})"?')
-BITS_MAX = 26  # a minute of a core: a gateway that asks for more is not obeyed
+BITS_MAX = 27  # a minute of a core: a gateway that asks for more is not obeyed
 
 
 class WorkError(ValueError):
@@ -35,7 +35,7 @@ def answer_challenge(
 ) -> dict[str, str] | None:
     """Return the header field to send `body` with again; None where no work is asked for.  Raise WorkError.
 
-    It computes for as long as the gateway asks: 16 bits are a tenth of a second, and each bit more is twice that.
+    It computes for as long as the gateway asks: 18 bits are a tenth of a second, and each bit more is twice that.
     """
     field = next((value for name, value in headers.items() if name.lower() == FIELD), None)
     if status != STATUS or field is None:

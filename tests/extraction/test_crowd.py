@@ -268,3 +268,15 @@ def test_an_account_is_forgotten() -> None:
     kept = crowd.sketch("a")
     assert kept is not None
     assert kept.recent[COUNT] == 1
+
+
+def test_what_is_owed_of_an_earlier_week_is_handed_in_as_of_that_week() -> None:
+    crowd = Crowd(7, most=10, shared=True)
+    rows = np.ones((2, WIDTH), np.float32)
+    for name in ("a", "b"):
+        crowd.add(Account(name), rows, T0)
+    crowd.add(Account("a"), rows, T0 + WINDOW_S)
+    owed = [(account.name, sketch.window, sketch.recent[0]) for account, sketch in crowd.take()]
+    week = int(T0 // WINDOW_S)
+    assert sorted(owed) == [("a", week, 2), ("a", week + 1, 2), ("b", week, 2)]
+    assert crowd.take() == []

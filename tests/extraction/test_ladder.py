@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from vallum.core.extraction import CLEAR, DAY_S, Account, Grade, Pardon, Terms
 from vallum.extraction.facts import Alarm, Findings, Named
-from vallum.extraction.ladder import PIECE, REPORTED_MAX, Ladder, cohorts_of
+from vallum.extraction.ladder import PIECE, REPORTED_MAX, Ladder
 from vallum.extraction.rung import read
 
 T0 = 1_700_000_000.0
@@ -127,7 +128,7 @@ def test_a_verdict_says_what_is_done(established: bool, verified: bool, wanted: 
 
 
 @pytest.mark.parametrize(
-    ("leak", "answers", "bits"), [(0.0, 20, 16), (0.5, 10, 19), (1.0, 1, 22), (9.0, 1, 22), (math.nan, 20, 16)]
+    ("leak", "answers", "bits"), [(0.0, 20, 18), (0.5, 10, 21), (1.0, 1, 24), (9.0, 1, 24), (math.nan, 20, 18)]
 )
 def test_what_the_cluster_holds_already_is_taken_from_its_budget_and_raises_its_price(
     leak: float, answers: int, bits: int
@@ -265,9 +266,9 @@ def alarm(ladder: Ladder, at: float, *cohorts: str, statistic: float = 20.0) -> 
 @pytest.mark.parametrize(
     ("probation", "cohort", "established", "verified", "bits"),
     [
-        (True, "new", False, False, 17),
-        (True, "network:203.0.113.0/24", False, False, 17),
-        (True, "network:198.51.100.0/24", False, False, 0),
+        (True, "new", False, False, 19),
+        (True, "network:1", False, False, 19),
+        (True, "network:2", False, False, 0),
         (True, "new", True, False, 0),
         (True, "new", False, True, 0),
         (False, "new", False, False, 0),
@@ -279,29 +280,50 @@ def test_where_a_cohort_stands_out_and_nobody_is_named_the_untrusted_pay_with_wo
     ladder = Ladder(Terms(probation=probation))
     account = THIEF._replace(verified=verified)
     alarm(ladder, T0, cohort)
-    assert ladder.verdict(account, T0, established=established) == CLEAR, "one alarm is one sweep"
+    judge = partial(ladder.verdict, account, established=established, cohorts=lambda: ["new", "network:1"])
+    assert judge(T0) == CLEAR, "one alarm is one sweep"
     alarm(ladder, T0 + 60, cohort)
-    verdict = ladder.verdict(account, T0 + 60, established=established)
+    verdict = judge(T0 + 60)
     assert verdict.work_bits == bits
     assert verdict.answers_a_day is None
     alarm(ladder, T0 + 120)
-    assert ladder.verdict(account, T0 + 120, established=established).work_bits == bits, "it does not flicker"
-    assert ladder.verdict(account, T0 + 2 * DAY_S, established=established) == CLEAR
+    assert judge(T0 + 120).work_bits == bits, "it does not flicker"
+    assert judge(T0 + 2 * DAY_S) == CLEAR
 
 
 def test_a_cohort_is_pardoned_like_a_cluster() -> None:
     ladder = Ladder(Terms(probation=True))
     alarm(ladder, T0, "new")
     alarm(ladder, T0 + 1, "new", statistic=math.inf)
-    assert ladder.verdict(THIEF, T0 + 1).work_bits == 16
+    assert ladder.verdict(THIEF, T0 + 1).work_bits == 18
     ladder.pardon([Pardon("cluster\x1fnew", T0 + 100, "ops", "launch day")])
     verdict = ladder.verdict(THIEF, T0 + 1)
     assert (verdict.work_bits, verdict.pardoned) == (0, True)
 
 
-def test_cohorts_are_named_by_kind() -> None:
-    account = Account("a", network="n", agent="curl", client="f", tenant="t")
-    assert cohorts_of(account) == ["new", "network:n", "agent:curl", "client:f", "tenant:t"]
+def test_operators_are_told_when_an_alarm_begins_and_when_it_ends() -> None:
+    for probation, after in ((False, Grade.ALERT), (True, Grade.PROOF)):
+        ladder = Ladder(Terms(probation=probation))
+        for turn in range(4):
+            alarm(ladder, T0 + turn, "wave:7")
+        alarm(ladder, T0 + 5)
+        for day in (1, 2):
+            alarm(ladder, T0 + 5 + day * DAY_S)
+        told = [(change.account, change.cluster, change.before, change.after) for change in ladder.take_changes(T0)]
+        assert told == [
+            ("cluster\x1fwave:7", "wave:7", Grade.CLEAR, after),
+            ("cluster\x1fwave:7", "wave:7", after, Grade.CLEAR),
+        ]
+
+
+@pytest.mark.parametrize(("cohort", "word"), [("wave:7", "came together"), ("new", "2-fold")])
+def test_a_cohort_says_what_is_held_against_it(cohort: str, word: str) -> None:
+    ladder = Ladder(Terms(probation=True))
+    for turn in range(2):
+        alarm(ladder, T0 + turn, cohort)
+    verdict = ladder.verdict(THIEF, T0 + 1, cohorts=lambda: [cohort])
+    assert cohort in verdict.evidence
+    assert word in verdict.evidence
 
 
 # --- operators

@@ -206,7 +206,7 @@ def test_to_have_come_with_many_says_nothing_unless_some_of_them_are_named() -> 
     assert not arrivals.odds(came, came > 0, np.array([NOW - DAY_S]), NOW).any()
 
 
-@pytest.mark.parametrize("which", ["Scene.is_common", "_is_seeking"])
+@pytest.mark.parametrize("which", ["Scene.is_common", "cohorts.is_seeking"])
 def test_a_cluster_that_turns_out_to_be_none_is_given_up(
     honest: Traffic, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:

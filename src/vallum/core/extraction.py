@@ -124,7 +124,7 @@ class Terms:
     coarsen: int = 3  # level of the answers of untrusted accounts, and of established ones
     coarsen_established: int = 2
     answers_a_day: int = 20  # of a whole cluster
-    work_bits: tuple[int, int] = (16, 22)  # of what has learnt nothing yet, and of what has learnt all
+    work_bits: tuple[int, int] = (18, 24)  # of what has learnt nothing yet, and of what has learnt all
     probation: bool = False  # whether untrusted accounts of a cohort that stands out pay with work, unnamed
 
 

@@ -42,13 +42,13 @@ class Arrivals:
     def __init__(self) -> None:
         """Begin without any."""
         self._met: dict[str, float] = {}
-        self._began = np.inf
+        self.began = np.inf  # the first sweep
 
     def meet(self, snapshot: Snapshot) -> NDArray[np.float64]:
         """Take down who is new in a snapshot, and forget who is gone; return when each account came."""
         at = snapshot.at
-        first = UNKNOWN if self._began == np.inf else at
-        self._began = min(self._began, at)
+        first = UNKNOWN if self.began == np.inf else at
+        self.began = min(self.began, at)
         met = self._met
         self._met = {name: met.get(name, first) for name in snapshot.names}
         return np.array([self._met[name] for name in snapshot.names], np.float64)
@@ -57,13 +57,17 @@ class Arrivals:
         """Say whether an account was in the last snapshot."""
         return name in self._met
 
+    def came(self, name: str, now: float) -> float:
+        """Return when an account came, as far as that is known: now, where it was in no snapshot."""
+        return self._met.get(name, now)
+
     def odds(self, came: NDArray[np.float64], named: NDArray[np.bool_], at: NDArray[np.float64], now: float) -> Floats:
         """Return the odds that who came at some times, among those who `came`, came with others; 0: it did not.
 
         Among the others must be some that are `named`.
         """
         times = np.sort(came[np.isfinite(came)])
-        since = max(self._began, now - USUAL_S)
+        since = max(self.began, now - USUAL_S)
         usual = np.searchsorted(times, now - LATELY_S) - np.searchsorted(times, since)
         near, known = _near(times, at), _near(np.sort(came[named & np.isfinite(came)]), at)
         rate = max(float(usual) * 2 * NEAR_S / max(now - LATELY_S - since, NEAR_S), USUAL_MIN)
@@ -72,11 +76,11 @@ class Arrivals:
 
     def state(self) -> tuple[float, dict[str, float]]:
         """Return what is remembered."""
-        return self._began, self._met
+        return self.began, self._met
 
     def take_state(self, began: float, met: Mapping[str, float]) -> None:
         """Remember what another did."""
-        self._began, self._met = float(began), {str(name): float(came) for name, came in met.items()}
+        self.began, self._met = float(began), {str(name): float(came) for name, came in met.items()}
 
 
 def _near(times: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.intp]:

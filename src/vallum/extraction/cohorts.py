@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from vallum.extraction.attribution import Evidence
+    from vallum.extraction.attribution import Evidence, Gathered
     from vallum.extraction.calibration import Usual
     from vallum.extraction.facts import Floats, Snapshot
 
@@ -40,6 +40,7 @@ RECENT_S = 2 * 3600.0, 8 * 3600.0
 HABITUAL = 0.05  # b of a coordinate in which habits are strong
 WITHOUT = 0.3  # share of a cohort that has no habit, where some have none
 ACCOUNTS_MIN = 3  # of a cohort
+SEEKING = 2.0  # deviations of one account's habit that a cluster goes, to be one
 COHORTS_MAX = 16  # of one kind that a sweep tests: those that asked most
 
 
@@ -97,3 +98,9 @@ def without_habit(usual: Usual, evidence: Evidence, counts: Floats, weights: Flo
     ratios = 0.5 * (np.log(none / some) - near * near * (none - some)).sum(axis=1)
     mixed = np.logaddexp(np.log(1 - WITHOUT), np.log(WITHOUT) + np.clip(ratios, -50, 20))
     return float((weights * mixed).sum())
+
+
+def is_seeking(usual: Usual, group: Gathered, least: float = SEEKING) -> bool:
+    """Say whether a group goes towards doubt or what is strange, in deviations of one honest account's habit."""
+    spread = (usual.seeking**2) @ (usual.habit + group.noise)
+    return bool(((usual.seeking @ group.raw) / np.sqrt(spread)).max() >= least)

@@ -25,7 +25,7 @@ from vallum.extraction.facts import Snapshot
 from vallum.extraction.sketch import COUNT, LINE, ROWS, SQUARES, Sketch, empty_line, fade, window_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -195,6 +195,13 @@ class Crowd:
         slot = self._slots.get(name)
         return None if slot is None else float(self._created[slot])
 
+    def cohorts_of(self, account: Account) -> list[str]:
+        """Name the cohorts that an untrusted account belongs to as sweeps do: a kind, and the number of which."""
+        given = zip(GIVEN, account[2:6], strict=True)
+        named = [f"{kind}:{self._code(kind, value)}" for kind, value in given if value]
+        created = min((at for at in (account.created, self.created(account.name)) if at is not None), default=None)
+        return ["new", *named, *([] if created is None else [f"created:{int(created // DAY_S)}"])]
+
     def hold(self, names: Iterable[str]) -> None:
         """Keep these accounts whatever comes, and the verified ones; all others may be pushed out."""
         self._held[:] = False
@@ -274,8 +281,7 @@ class Crowd:
             return
         if window > self._window:
             size = len(self._accounts)
-            self._owe_later([self._slots[name] for name in self._owing])
-            self._owing.clear()
+            self._owe_all_later()
             self._recent, self._earlier = self._earlier, self._recent
             self._recent[:size] = 0  # there is nothing in the rest
             if window > self._window + 1:
@@ -294,6 +300,16 @@ class Crowd:
             (account, make(line, empty_line(), *those))
             for account, line, those in zip(accounts, lines, times, strict=True)
         )
+
+    def _owe_all_later(self) -> None:
+        """Keep apart what is owed of every account: as it stands, for to copy 50,000 lines holds up requests."""
+        if not self._owing:
+            return
+        size = len(self._accounts)
+        times = [column[:size].copy() for column in (self._first, self._last, self._created)]
+        self._due.append(_sketches(partial(Sketch, self.scale, self._window), self._accounts.copy(), self._owed, times))
+        self._owed = np.zeros(self._owed.shape, np.float32)  # claims no memory yet
+        self._owing.clear()
 
     def _make_room(self, at: float) -> None:
         """Push out those who would be missed least."""
@@ -359,6 +375,14 @@ class Crowd:
         times = float(self._first[slot]), float(self._last[slot]), float(self._created[slot])
         lines = (recent, empty_line() if earlier is None else earlier)
         return Sketch(self.scale, self._window, *lines, *times)
+
+
+def _sketches(
+    make: Callable[..., Sketch], accounts: list[Account], owed: Floats, times: list[NDArray[np.float64]]
+) -> Iterator[tuple[Account, Sketch]]:
+    """Make a sketch of each account of which something is owed."""
+    for slot in np.flatnonzero(owed[: len(accounts), COUNT]).tolist():
+        yield accounts[slot], make(owed[slot], empty_line(), *(float(column[slot]) for column in times))
 
 
 def _least(rank: NDArray[Any], worth: NDArray[Any], count: int) -> NDArray[np.intp]:

@@ -24,19 +24,21 @@ from math import isfinite, log2
 from typing import TYPE_CHECKING
 
 from vallum.core.extraction import CLEAR, Change, Grade, Terms, Verdict
+from vallum.extraction.alarms import Alarms
 from vallum.extraction.rung import Rung, join, read, rename, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from vallum.core.extraction import Account, Pardon
     from vallum.extraction.facts import Alarm, Findings, Named
     from vallum.extraction.rung import State
 
+NEW = "new"  # the cohort of all untrusted accounts
 ACCOUNTS_MAX = 50_000  # about 20 MB
-COHORTS_MAX = 1_000
 PIECE = 500  # accounts that are taken in at once
 REPORTED_MAX = 64  # names of clusters that sweeps have reported; the oldest go first
+OVER_BITS = 2  # that a loud alarm adds to the work at most: honest newcomers pay it too
 UNTOLD_MAX = 10_000  # changes that nobody has fetched; the oldest go first
 
 
@@ -48,8 +50,7 @@ class Ladder:
         self.terms = terms
         self._max = accounts_max
         self._rungs: dict[str, Rung] = {}
-        # Alarms in a row, the last time that they were enough, and how far it is over the threshold.
-        self._cohorts: dict[str, tuple[int, float, float]] = {}
+        self._alarms = Alarms()
         self._leaks: dict[str, float] = {}  # by cluster or cohort: the share of the model that it holds by now
         self._pardons: dict[str, Pardon] = {}
         self._reported: dict[str, str] = {}  # by which names the clusters of the last sweeps go here
@@ -233,27 +234,29 @@ class Ladder:
             del self._rungs[name]
 
     def _note_alarms(self, alarms: tuple[Alarm, ...], now: float) -> None:
-        sounded = {alarm.cohort: alarm for alarm in alarms[:COHORTS_MAX]}
-        self._cohorts = {
-            name: (0 if name not in sounded else row, held, over)
-            for name, (row, held, over) in self._cohorts.items()
-            if name in sounded or now - held < self.terms.lasts_s
-        }
-        for name, alarm in sounded.items():
-            row, held, _ = self._cohorts.get(name, (0, 0.0, 1.0))
-            over = alarm.statistic / alarm.threshold if alarm.threshold > 0 else 1.0
-            held = now if row + 1 >= self.terms.sweeps else held
-            self._cohorts[name] = (row + 1, held, over if isfinite(over) and over > 1 else 1.0)
+        """Take in what was sounded; a cohort that stands out is told like an account, under its own name."""
+        suspected = Grade.PROOF if self.terms.probation else Grade.ALERT
+        for name, alarm, begins in self._alarms.note(alarms, now, self.terms):
+            grades = (Grade.CLEAR, suspected) if begins else (suspected, Grade.CLEAR)
+            evidence = alarm.evidence(name) if begins else "no sweep says so any more"
+            self._untold.append(Change(f"cluster\x1f{name}", name, *grades, now, evidence))
 
     # --- what is read
 
-    def verdict(self, account: Account, now: float, *, established: bool = False) -> Verdict:
-        """Say what holds for an account; `established` is for one that no sweep has named."""
+    def verdict(
+        self,
+        account: Account,
+        now: float,
+        *,
+        established: bool = False,
+        cohorts: Callable[[], Iterable[str]] = lambda: (NEW,),
+    ) -> Verdict:
+        """Say what holds for an account; `established` and `cohorts`, its own, are for one that no sweep has named."""
         rung = self._rungs.get(account.name)
         if rung is None:
-            if not self._cohorts or established or account.verified or not self.terms.probation:
+            if not self._alarms.known or established or account.verified or not self.terms.probation:
                 return CLEAR
-            return self._probation(account, now)
+            return self._probation(account.name, cohorts(), now)
         now = max(now, self._now)
         grade = self._grade(rung, now)
         pardon = self._pardon(account.name, rung.cluster, now)
@@ -277,20 +280,20 @@ class Ladder:
             self._until(rung, now),
         )
 
-    def _probation(self, account: Account, now: float) -> Verdict:
-        """Ask work of an untrusted account whose cohort stands out."""
+    def _probation(self, account: str, cohorts: Iterable[str], now: float) -> Verdict:
+        """Ask work of an untrusted account of which a cohort stands out."""
         now = max(now, self._now)
-        for name in cohorts_of(account):
-            _, held, over = self._cohorts.get(name, (0, 0.0, 1.0))
-            if not held or now - held >= self.terms.lasts_s:
-                continue
-            pardon = self._pardon(account.name, name, now)
-            evidence = f"of the cohort {name}, which differs from established accounts {over:.2g}-fold"
-            if pardon is not None:
-                return Verdict(Grade.ALERT, evidence=f"{evidence}; pardoned by {pardon.by}", pardoned=True)
-            bits = min(self.terms.work_bits[1], self._bits(self._leaks.get(name, 0.0)) + int(log2(over)))
-            return Verdict(Grade.PROOF, 0, name, None, bits, evidence, held + self.terms.lasts_s)
-        return CLEAR
+        found = self._alarms.holding(cohorts, now, self.terms.lasts_s)
+        if found is None:
+            return CLEAR
+        name, alarm = found
+        pardon = self._pardon(account, name, now)
+        evidence = f"of the cohort {name}: {alarm.evidence(name)}"
+        if pardon is not None:
+            return Verdict(Grade.ALERT, evidence=f"{evidence}; pardoned by {pardon.by}", pardoned=True)
+        more = min(OVER_BITS, int(log2(alarm.over)))
+        bits = min(self.terms.work_bits[1], self._bits(self._leaks.get(name, 0.0)) + more)
+        return Verdict(Grade.PROOF, 0, name, None, bits, evidence, alarm.held + self.terms.lasts_s)
 
     def _bits(self, leak: float) -> int:
         least, most = self.terms.work_bits
@@ -338,7 +341,7 @@ class Ladder:
 
     def pack(self) -> bytes:
         """Write the state down, for a restart and for other replicas."""
-        return write(self._now, self._rungs, self._cohorts, self._leaks, self._reported)
+        return write(self._now, self._rungs, self._alarms.known, self._leaks, self._reported)
 
     def unpack(self, packed: bytes) -> None:
         """Take in what was packed, here before or by another replica; of each account the graver stays.
@@ -360,9 +363,7 @@ class Ladder:
                 self._rungs[name] = join(mine, other)
             elif len(self._rungs) < self._max:
                 self._rungs[name] = other
-        for name, (row, held, over) in cohorts.items():
-            if name not in self._cohorts or self._cohorts[name][1] < held:
-                self._cohorts[name] = (row, held, over)
+        self._alarms.join(cohorts)
         for name, leak in leaks.items():
             self._leaks[name] = max(leak, self._leaks.get(name, 0.0))
 
@@ -370,18 +371,12 @@ class Ladder:
         """Put another replica's state, as `rung.read` read it, in the place of this one."""
         now, rungs, cohorts, leaks, reported = state
         self._tick(now)
-        self._rungs, self._cohorts, self._leaks, self._reported = rungs, cohorts, leaks, reported
+        self._rungs, self._alarms, self._leaks, self._reported = rungs, Alarms(cohorts), leaks, reported
 
     def _tick(self, now: float) -> float:
         if isfinite(now):
             self._now = max(self._now, now)
         return self._now
-
-
-def cohorts_of(account: Account) -> list[str]:
-    """Name the cohorts that an untrusted account belongs to, as sweeps name them: a kind, and which of that kind."""
-    kinds = {"network": account.network, "agent": account.agent, "client": account.client, "tenant": account.tenant}
-    return ["new", *(f"{kind}:{value}" for kind, value in kinds.items() if value)]
 
 
 def _label(members: list[str]) -> str:

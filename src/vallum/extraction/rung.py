@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from vallum.core.extraction import Grade
+from vallum.extraction.alarms import Sounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    Cohorts = dict[str, tuple[int, float, float]]
-    # Now, rungs, cohorts, leaks, and by which names the clusters that sweeps report go.
+    Cohorts = dict[str, Sounded]
+    # Now, rungs, cohorts' alarms, leaks, and by which names the clusters that sweeps report go.
     State = tuple[float, dict[str, "Rung"], Cohorts, dict[str, float], dict[str, str]]
 
 FORMAT = 2
@@ -81,7 +82,9 @@ def read(packed: bytes) -> State:
         if form != FORMAT:
             raise ValueError(f"format {form!r}")
         read = {str(name): _read_rung(row) for name, row in rungs.items()}
-        alarms = {str(name): (int(row), _number(last), _number(over)) for name, (row, last, over) in cohorts.items()}
+        alarms = {
+            str(name): Sounded(int(row), _number(last), _number(over)) for name, (row, last, over) in cohorts.items()
+        }
         return (
             _number(now),
             read,

@@ -52,6 +52,8 @@ class Scene:
         self.evidence = self._weigh(counts, sums)
         self.enough: Floats = np.full(len(counts), np.inf, np.float32)  # the score that names each, however few asked
         self.alone: Marks = np.zeros(len(counts), np.bool_)  # who came, not long ago, with no more than usually do
+        self.waved: Marks = np.zeros(len(counts), np.bool_)  # who came with a wave that is known
+        self.single: Floats = np.ones(WIDTH, np.float32)  # how single queries of established accounts vary
         self.kin: Marks = np.zeros(len(counts), np.bool_)  # who asks nearly what others ask (kin.py)
         self._peers: list[Evidence] = []
         self._asking: Contemporaries | None = None  # whose single queries are those of established customers
@@ -63,6 +65,9 @@ class Scene:
         for size in PEERS:
             means = peers.groups(size)
             self._peers.append(self._weigh(np.full(len(means), size, np.float32), means * size))
+        singles = self._peers[0]
+        if len(singles.pull):
+            self.single = ((singles.pull / singles.precision) ** 2).mean(axis=0)
         self._asking = peers
         for view in cohorts.RECENT_S:
             names, counts, sums = fresh.accounts(self.snapshot.at, view)

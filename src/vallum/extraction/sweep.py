@@ -36,6 +36,7 @@ from vallum.extraction.facts import WIDTH, Alarm, Findings, Named
 from vallum.extraction.kin import Kin
 from vallum.extraction.scene import ALL_S, PEERS, WHOLE, Scene
 from vallum.extraction.state import check_array
+from vallum.extraction.wave import Waves
 
 if TYPE_CHECKING:
     from vallum.extraction.attribution import Gathered
@@ -59,7 +60,6 @@ ALIKE = 0.6  # cosine of two clusters' means, from which they are one
 FADED = 0.05  # that an account counts in a search at least, however long ago it asked
 APART = 3.0 * WIDTH  # a statistic that is an alarm without a cluster
 SUPPORT = 5.0  # of the statistic of seeking, without which one of being apart opens no search
-SEEKING = 2.0  # deviations of one account's habit that a cluster goes, to be one
 STILL_SEEKING = 1.0  # to stay one: answers that were made coarser say less of its members
 HELD, HELD_MAX = 3.0, -2.0  # less is needed of who was named before, and of few queries at most that
 
@@ -78,6 +78,7 @@ class Sweeper:
         self._present: tuple[Floats, Floats] | None = None  # the centre of the last sweep, and where it moved
         self._suspects: dict[str, float] = {}  # untrusted accounts that were named, and when last
         self._arrivals = Arrivals()
+        self._waves = Waves()
         self._kin = Kin()
         self._enough: dict[str, float] = {}  # the score that names each account that came with many others
         self._enough_now = np.inf  # and one that comes now
@@ -95,6 +96,10 @@ class Sweeper:
     def is_suspect(self, name: str) -> bool:
         """Say whether an untrusted account was named by a cluster that stands."""
         return name in self._suspects
+
+    def wave_of(self, name: str, now: float) -> str:
+        """Name the wave that an untrusted account came with; nothing: with none.  Who is not known yet comes now."""
+        return self._waves.cohort_of(self._arrivals.came(name, now))
 
     def glance(self, name: str, rows: Floats, count: float, sums: Floats) -> Named | None:
         """Score an untrusted account for the clusters that stand, after its query; None: it belongs to none, so far."""
@@ -151,6 +156,7 @@ class Sweeper:
         scene = Scene(usual, snapshot, present, self._trusted(snapshot))
         scene.look(peers, fresh)
         came = self._arrivals.meet(snapshot)
+        scene.waved = self._waves.members(came)
         together = np.where(scene.untrusted, came, -np.inf)
         odds = self._arrivals.odds(together, scene.mark(self._suspects), np.append(together, now), now)
         enough = attribution.needed_of(odds)
@@ -161,6 +167,7 @@ class Sweeper:
         alarms += self._test_all(scene)
         if not self.limits.calibrated:
             return Findings(now)
+        alarms += self._waves.find(scene, came, self._arrivals.began)
         named = [*self._name(scene), *self._name_kin(scene)]
         cleared = self._clear(scene, {one.name for one in named})
         self._prepare(usual, scene.centre, scene.drift)
@@ -207,7 +214,7 @@ class Sweeper:
         return None
 
     def _test_habit(self, scene: Scene) -> Alarm | None:
-        rows = np.flatnonzero(scene.fine & scene.untrusted)
+        rows = np.flatnonzero(scene.fine & scene.untrusted & ~scene.waved)  # waves have an alarm of their own
         if len(rows) < cohorts.ACCOUNTS_MIN:
             return None
         weights = scene.fade(rows, cohorts.RECENT_S[-1])
@@ -234,7 +241,7 @@ class Sweeper:
                 break
             group = self._gather(scene, rows, view, scene.compare(rows, view).mean)
             thresholds, members = self._members(scene, rows, group)
-            if not _is_seeking(scene.usual, group) or len(members) < attribution.MEMBERS_MIN:
+            if not cohorts.is_seeking(scene.usual, group) or len(members) < attribution.MEMBERS_MIN:
                 break
             if not scene.is_common(group, surely=False):
                 found.add(self._remember(scene, group.mean, thresholds, members))
@@ -250,7 +257,7 @@ class Sweeper:
             group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
             thresholds, members = self._members(scene, rows, group)
             if cosine(group.mean, known.mean) >= ALIKE and len(members) >= least:
-                if not _is_seeking(scene.usual, group, STILL_SEEKING):
+                if not cohorts.is_seeking(scene.usual, group, STILL_SEEKING):
                     known.stands = False
                     return rows
                 if scene.is_common(group, surely=True):
@@ -360,6 +367,7 @@ class Sweeper:
             "suspects": self._suspects,
             "present": self._present,
             "arrivals": self._arrivals.state(),
+            "waves": self._waves.state(),
             "kin": self._kin.state(),
         }
 
@@ -385,13 +393,8 @@ class Sweeper:
         limits = calibration.Limits(bool(calibrated), {str(test): float(most) for test, most in reached.items()})
         suspects = {str(name): float(last) for name, last in state["suspects"].items()}
         self._arrivals.take_state(*state["arrivals"])
+        self._waves.take_state(state.get("waves", ()))
         self._kin.take_state(*state.get("kin", ({}, 0.0)))
         self.usual, self.limits, self.clusters, self._suspects = usual, limits, known, suspects
         if usual is not None and present is not None:
             self._prepare(usual, *present)
-
-
-def _is_seeking(usual: Usual, group: Gathered, least: float = SEEKING) -> bool:
-    """Say whether a group goes towards doubt or what is strange, in deviations of one honest account's habit."""
-    spread = (usual.seeking**2) @ (usual.habit + group.noise)
-    return bool(((usual.seeking @ group.raw) / np.sqrt(spread)).max() >= least)

@@ -99,12 +99,17 @@ class Watch:
 
     def judge(self, account: Account, now: float) -> Verdict:
         """Say what holds for an account now, from memory."""
-        verdict = self.ladder.verdict(account, now, established=self._is_old(account, now))
+        established, cohorts = self._is_old(account, now), partial(self._cohorts_of, account, now)
+        verdict = self.ladder.verdict(account, now, established=established, cohorts=cohorts)
         strange = 0.0 if self._own is None else self._own.judge(account.name, now)
         if not strange or self.ladder.is_pardoned(account.name, now):
             return verdict
         grade = max(verdict.grade, Grade.ALERT) if strange >= 1 else verdict.grade
         return verdict._replace(grade=grade, strange=strange, evidence=verdict.evidence or UNLIKE)
+
+    def _cohorts_of(self, account: Account, now: float) -> list[str]:
+        """Name the cohorts of an untrusted account."""
+        return [*self._crowd.cohorts_of(account), self._sweeper.wave_of(account.name, now)]
 
     def note(self, query: Query) -> None:
         """Take an answered query into its account's sketch."""

@@ -54,14 +54,18 @@ class WorkConfig(Base, frozen=True):
     """Proof of work: what an answer costs a suspect.  Clients that do not know of it are refused with 428."""
 
     bits: Annotated[
-        int, Meta(ge=1, le=32, description="for one input; 16 is a tenth of a second of a core in Python, 20 is 1.5 s")
-    ] = 16
-    most_bits: Annotated[int, Meta(ge=1, le=32, description="for a cluster that holds most of the model by now")] = 22
+        int,
+        Meta(ge=1, le=32, description="for one input; 18 is a tenth of a second of a core in Python, 20 half of one"),
+    ] = 18
+    most_bits: Annotated[int, Meta(ge=1, le=32, description="for a cluster that holds most of the model by now")] = 24
     expires_s: Annotated[float, Meta(ge=10, le=3600, description="time in which a challenge is to be met")] = 120.0
     after_days: Annotated[Days, Meta(description="in which an account is still named after its first grade")] = 1.0
     probation: Annotated[
         bool,
-        Meta(description="asked of all untrusted accounts of a cohort that stands out: of new customers too"),
+        Meta(
+            description="asked of all untrusted accounts of a cohort that stands out, new customers among them; of a "
+            "wave, of those that came with it"
+        ),
     ] = False
 
     def __post_init__(self) -> None:
