@@ -119,6 +119,7 @@ LIMITS = """- name: envoy.filters.http.ratelimit
               "@type": type.googleapis.com/envoy.extensions.filters.http.ratelimit.v3.RateLimit
               domain: vallum
               failure_mode_deny: true
+              timeout: 2s
               rate_limit_service: {transport_api_version: V3, grpc_service: {envoy_grpc: {cluster_name: vallum}}}"""
 
 
