@@ -55,6 +55,14 @@ def waves(sweeper: Sweeper, traffic: Traffic, at: float = NOW, networks: list[in
     return [alarm.cohort for alarm in found.alarms if alarm.cohort.startswith("wave")]
 
 
+def flooded(traffic: Traffic) -> Sweeper:
+    """Return a sweeper that knows what is usual, just as a wave has come."""
+    sweeper = acquainted(traffic)
+    waves(sweeper, traffic)
+    come(traffic, 40, 4)
+    return sweeper
+
+
 def test_many_who_come_at_once_and_ask_about_everything_are_an_alarm(traffic: Traffic) -> None:
     sweeper = acquainted(traffic)
     assert waves(sweeper, traffic) == []
@@ -96,9 +104,7 @@ def test_who_was_there_before_the_first_sweep_came_with_nobody(traffic: Traffic)
 
 
 def test_an_alarm_goes_on_while_enough_ask_and_is_forgotten_after_two_weeks(traffic: Traffic) -> None:
-    sweeper = acquainted(traffic)
-    waves(sweeper, traffic)
-    come(traffic, 40, 4)
+    sweeper = flooded(traffic)
     first = waves(sweeper, traffic)
     assert first
     assert waves(sweeper, traffic, NOW + 3 * DAY_S) == first, "by the same name"
@@ -111,9 +117,7 @@ def test_an_alarm_goes_on_while_enough_ask_and_is_forgotten_after_two_weeks(traf
 
 
 def test_a_wave_that_turns_out_to_share_something_is_forgotten(traffic: Traffic) -> None:
-    sweeper = acquainted(traffic)
-    waves(sweeper, traffic)
-    come(traffic, 40, 4)
+    sweeper = flooded(traffic)
     assert waves(sweeper, traffic)
     for place, name in enumerate(traffic.names):
         if name.startswith("guest"):
@@ -125,9 +129,7 @@ def test_a_wave_that_turns_out_to_share_something_is_forgotten(traffic: Traffic)
 
 
 def test_another_replica_knows_the_waves(traffic: Traffic) -> None:
-    sweeper = acquainted(traffic)
-    waves(sweeper, traffic)
-    come(traffic, 40, 4)
+    sweeper = flooded(traffic)
     found = waves(sweeper, traffic)
     state = sweeper.state()
     assert sweeper.twin(state).wave_of("guest-3", NOW) == found[0]
