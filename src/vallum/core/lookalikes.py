@@ -17,6 +17,8 @@ from vallum.core.substitution import substitute
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+TAG_SPACE = "\U000e0020"
+MOST_TAGS = 4000
 _TAGS = re.compile("[\U000e0020-\U000e007e][\U000e0020-\U000e007e]*")  # invisible copies of ASCII (Unicode 23.9)
 
 # Everything that draws nothing: controls (not tab, line feed and their kin), soft hyphen, joiners, bidi controls,
@@ -314,8 +316,17 @@ def _space(text: str) -> str:
     return _SPACES.sub(" ", text) if "  " in text else text
 
 
+def read_tags(text: str) -> str:
+    """Return, of hidden words, the first MOST_TAGS characters, without what is visible between them."""
+    return _spell("".join(_TAGS.findall(text))[:MOST_TAGS]) if TAG_SPACE in text else ""
+
+
 def _reveal(match: re.Match[str]) -> str:
-    return match[0].encode("utf-32-le")[::4].decode("ascii")  # U+E0041 is A: the lowest of four bytes
+    return _spell(match[0])
+
+
+def _spell(tags: str) -> str:
+    return tags.encode("utf-32-le")[::4].decode("ascii")  # U+E0041 is A: the lowest of four bytes
 
 
 def _is_latin(text: str, others: int) -> bool:

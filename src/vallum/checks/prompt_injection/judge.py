@@ -9,7 +9,7 @@ from vallum.checks.prompt_injection.gate import Evidence, Gate
 from vallum.checks.prompt_injection.readings import final
 from vallum.checks.prompt_injection.scorer import NOTHING, Score, Scorer, load_model, load_weights
 from vallum.checks.prompt_injection.shuffled import unshuffle
-from vallum.core.reading import Reading, read_ciphers
+from vallum.core.reading import HIDDEN, Reading, read_ciphers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ class Judge:
         plain = unshuffle(last.text)
         if plain is not last.text:
             fresh.append(Reading("shuffled", plain))
-        chosen = [last, *fresh]
+        chosen = [last, *fresh, *(reading for reading in readings if reading.how == HIDDEN)]
         if evidence.how.endswith("joined"):
             # Words cut by line breaks or over fields: whole for the patterns, and now for the model.
             chosen += [reading for reading in readings if reading.how == evidence.how]
