@@ -222,7 +222,9 @@ def _normalise_some(text: str) -> str:
     if ascii_text.translate(None, _CONTROLS) != ascii_text:
         is_plain = [plain and stretch.isprintable() for stretch, plain in zip(stretches, is_plain, strict=True)]
     odd = _BETWEEN.join([stretch for stretch, plain in zip(stretches, is_plain, strict=True) if not plain])
-    normal = iter(_normalise_all(odd, _count_ascii_letters(text) - _count_ascii_letters(odd)).split(_BETWEEN))
+    # What stands between them is not of ASCII, and no letter: it must not weigh against the letters around it.
+    others = _count_ascii_letters(text) - _count_ascii_letters(odd) + odd.count(_BETWEEN)
+    normal = iter(_normalise_all(odd, others).split(_BETWEEN))
     return " ".join([stretch if plain else next(normal) for stretch, plain in zip(stretches, is_plain, strict=True)])
 
 
