@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from vallum.core.reading import Reading
 
+    Known = dict[tuple[bytes, float], list[Pattern]]
+
 ENOUGH = 4.0
 """Evidence, added up over the pieces of a text, after which no more is asked for: repeating itself costs nothing."""
 
@@ -63,8 +65,9 @@ class Gate:
         """Return the heaviest evidence of all readings, or of those up to a flood."""
         best = Evidence()
         ciphers: set[str] = set()
+        known: Known = {}
         for how, text in readings:
-            hits = self._search(text)
+            hits = self._search(text, known)
             if not hits:
                 continue
             weight = add_up(hits)
@@ -75,7 +78,7 @@ class Gate:
                 break
         return best._replace(ciphers=frozenset(ciphers))
 
-    def _search(self, text: str) -> list[Pattern]:
+    def _search(self, text: str, known: Known) -> list[Pattern]:
         """Return the patterns in `text`, or as many as are ENOUGH, each once."""
         found: list[Pattern] = []
         total = 0.0
@@ -83,7 +86,9 @@ class Gate:
         # Of a family the heaviest counts: a long text, which may be a flood, is searched for no override after one.
         enough = _SURE if len(raw) > PIECE_BYTES else inf
         for piece in cut(raw):
-            hits = self._search_piece(piece, enough)
+            # Much of a text is the same in several readings, and many floods are the same all over.
+            if (hits := known.get((piece, enough))) is None:
+                hits = known[piece, enough] = self._search_piece(piece, enough)
             if hits:
                 found += [hit for hit in hits if hit not in found]
                 total += add_up(hits)
