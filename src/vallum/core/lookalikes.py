@@ -217,15 +217,21 @@ def _normalise_any(text: str) -> str:
 def _normalise_some(text: str) -> str:
     """Normalise the stretches between spaces that are not plain, all at a time."""
     stretches = text.split(" ")
-    is_plain = list(map(str.isascii, stretches))
     ascii_text = text.encode("ascii", "ignore")
-    if ascii_text.translate(None, _CONTROLS) != ascii_text:
-        is_plain = [plain and stretch.isprintable() for stretch, plain in zip(stretches, is_plain, strict=True)]
-    odd = _BETWEEN.join([stretch for stretch, plain in zip(stretches, is_plain, strict=True) if not plain])
+    is_plain = str.isascii if ascii_text.translate(None, _CONTROLS) == ascii_text else _is_plain
+    places = [place for place, plain in enumerate(map(is_plain, stretches)) if not plain]
+    if not places:
+        return text
+    odd = _BETWEEN.join([stretches[place] for place in places])
     # What stands between them is not of ASCII, and no letter: it must not weigh against the letters around it.
     others = _count_ascii_letters(text) - _count_ascii_letters(odd) + odd.count(_BETWEEN)
-    normal = iter(_normalise_all(odd, others).split(_BETWEEN))
-    return " ".join([stretch if plain else next(normal) for stretch, plain in zip(stretches, is_plain, strict=True)])
+    for place, normal in zip(places, _normalise_all(odd, others).split(_BETWEEN), strict=True):
+        stretches[place] = normal
+    return " ".join(stretches)
+
+
+def _is_plain(stretch: str) -> bool:
+    return stretch.isascii() and stretch.isprintable()
 
 
 def _normalise_all(text: str, others: int) -> str:
