@@ -37,9 +37,7 @@ _OVERRIDES = (
 )
 _SURE = max(pattern.weight for pattern in _OVERRIDES)
 # What asks for a secret begins like most questions: it is looked for where one is named.
-_SECRETS = tuple(
-    pattern for pattern in DEMANDS if SECRET in pattern.expression or SECRET_FILE in pattern.expression
-)
+_SECRETS = tuple(pattern for pattern in DEMANDS if SECRET in pattern.expression or SECRET_FILE in pattern.expression)
 _OTHERS = tuple(
     pattern
     for pattern in (*DEMANDS, *GUISES, *LANGUAGES, *CIPHER_CUES)
