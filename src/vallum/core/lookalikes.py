@@ -218,8 +218,10 @@ def _normalise_some(text: str) -> str:
     """Normalise the stretches between spaces that are not plain, all at a time."""
     stretches = text.split(" ")
     ascii_text = text.encode("ascii", "ignore")
-    is_plain = str.isascii if ascii_text.translate(None, _CONTROLS) == ascii_text else _is_plain
-    places = [place for place, plain in enumerate(map(is_plain, stretches)) if not plain]
+    hides = ascii_text.translate(None, _CONTROLS) != ascii_text
+    places = [
+        at for at, stretch in enumerate(stretches) if not (stretch.isascii() and (not hides or stretch.isprintable()))
+    ]
     if not places:
         return text
     odd = _BETWEEN.join([stretches[place] for place in places])
@@ -228,10 +230,6 @@ def _normalise_some(text: str) -> str:
     for place, normal in zip(places, _normalise_all(odd, others).split(_BETWEEN), strict=True):
         stretches[place] = normal
     return " ".join(stretches)
-
-
-def _is_plain(stretch: str) -> bool:
-    return stretch.isascii() and stretch.isprintable()
 
 
 def _normalise_all(text: str, others: int) -> str:
@@ -281,15 +279,16 @@ def _fold_foreign(text: str, is_latin: bool) -> str:
 
 def _translate(expression: re.Pattern[str], text: str) -> str:
     """Fold all letters of what matches, none of which is a space: each different stretch between spaces once."""
-    stretches = text.split(" ")
+    between = _BETWEEN if _BETWEEN in text else " "
+    stretches = text.split(between)
     each = [stretch for stretch in set(stretches) if not stretch.isascii()]
-    pieces = expression.split(" ".join(each))
+    pieces = expression.split(between.join(each))
     if len(pieces) == 1:
         return text
     words, others = _replace_few(_FOREIGN_LETTER, _FOREIGN, "\n".join(pieces[1::2]))
     pieces[1::2] = (words.translate(_FOREIGN) if others else words).split("\n")
-    folded = dict(zip(each, "".join(pieces).split(" "), strict=True))
-    return " ".join([folded.get(stretch, stretch) for stretch in stretches])
+    folded = dict(zip(each, "".join(pieces).split(between), strict=True))
+    return between.join([folded.get(stretch, stretch) for stretch in stretches])
 
 
 def _undress(text: str) -> str:
