@@ -70,8 +70,11 @@ def _part(rows: Floats) -> NDArray[np.intp]:
     middles = rows[:: max(-(-len(rows) // GROUPS), GROUP_USUAL)].copy()
     group = np.zeros(len(rows), np.intp)
     for _ in range(ROUNDS):
-        group = ((middles * middles).sum(axis=1) - 2 * (rows @ middles.T)).argmin(axis=1)
-        belongs = (group == np.arange(len(middles))[:, None]).astype(np.float32)
+        apart = rows @ (-2 * middles).T  # squared distances, less what is the same for all middles
+        apart += (middles * middles).sum(axis=1)
+        group = apart.argmin(axis=1)
+        belongs = np.zeros((len(middles), len(rows)), np.float32)
+        belongs[group, np.arange(len(rows))] = 1
         sizes = belongs.sum(axis=1)[:, None]
         middles = np.where(sizes > 0, belongs @ rows / np.maximum(sizes, 1), middles)
     return group
@@ -95,8 +98,8 @@ def _mix(places: Floats, loose: Floats, wanted: Floats) -> Floats:
 def _project(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the nearest shares: none below 0, and 1 in all."""
     numbers = numbers - numbers.max()  # which changes no shares, and keeps 1 from being lost beside large numbers
-    falling = -np.sort(-numbers)
-    over = (np.cumsum(falling) - 1) / np.arange(1, len(numbers) + 1)
+    falling = np.sort(numbers)[::-1]
+    over = (falling.cumsum() - 1) / np.arange(1, len(numbers) + 1)
     last = int(np.flatnonzero(falling > over)[-1])
     found: NDArray[np.float64] = np.maximum(numbers - over[last], 0)
     return found
