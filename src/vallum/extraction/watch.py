@@ -214,7 +214,7 @@ class Watch:
         if self._own is not None:
             self._own.fit()
         self.meter.learn(LEARNT)
-        return self._sweeper.sweep(snapshot, established, untrusted)
+        return self._sweeper.sweep(snapshot, established, untrusted, texts=self._own is not None)
 
     def end_sweep(self, found: Found) -> Iterator[None]:
         """Put the verdicts right; or begin to place inputs on the scales that were found.
