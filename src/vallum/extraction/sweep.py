@@ -4,9 +4,9 @@
 2. A cohort that stands out is searched for the part of it that shares one mean (attribution.py): first for the
    clusters that are known, then, among those that belong to none of them, for others, so that a second attack does not
    hide behind a first.
-3. A group is a cluster only where it goes towards doubt or what is strange, further than one honest account's habit
-   does (of texts: far anywhere), and where no shares of what established customers ask explain it (ground.py).  Many new
-   accounts that ask the same ordinary things (a launch, one customer with many keys) are none.
+3. A group is a cluster only where it goes towards doubt or what is strange (of texts: anywhere), further than one
+   honest account's habit does, and where no shares of what established customers ask explain it (ground.py).  Many
+   new accounts that ask the same ordinary things (a launch, one customer with many keys) are none.
 4. A cluster's mean, and whether it goes on being one, is for the largest group to say that it is found in: in a
    cohort of a few accounts chance does.
 5. Apart from all that, untrusted accounts that ask nearly what others ask, in many places, are one cluster (kin.py).

@@ -32,8 +32,9 @@ def read_numbers(value: Any) -> NDArray[np.float64] | None:
     line = _line(value)
     if line is None or not line.size:
         return None
-    line = np.minimum(line, _LARGEST)  # half the time of np.clip; a gap stays one
-    return np.maximum(line, _LEAST, out=line)
+    bounded: NDArray[np.float64] = np.minimum(line, _LARGEST)  # half the time of np.clip; a gap stays one
+    np.maximum(bounded, _LEAST, out=bounded)
+    return bounded
 
 
 def stretch(line: NDArray[np.float64], columns: int) -> NDArray[np.float64]:
