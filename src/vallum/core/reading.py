@@ -166,7 +166,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def _decode_escapes(text: str) -> str:
     decoded = substitute(_ESCAPE, _unescape, text)
-    if _SURROGATE.search(decoded):
+    try:
+        decoded.encode()
+    except UnicodeEncodeError:
         # A pair of escapes is one character (RFC 8259 7); what stays alone is not text.
         decoded = "\ufffd".join(_SURROGATE.split(substitute(_SURROGATE_PAIR, _pair_up, decoded)))
     return decoded
