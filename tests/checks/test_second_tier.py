@@ -241,6 +241,32 @@ def test_words_are_cut_into_the_longest_pieces() -> None:
     assert pieces.cut("! " * 50) == [1, *[7] * 6, 2]
 
 
+SHUFFLED = [UNKNOWN, FIRST, LAST, "form", "from", "letter", "later", "cat", "l", "##e", "##r", "##t", "f", "##o", "##m"]
+
+
+@pytest.mark.parametrize(
+    ("text", "as_if"),
+    [
+        ("ltteer form leatr", "letter form later"),
+        ("ltteer leatr cta", "letter later cta"),
+        ("from form", "from form"),
+    ],
+)
+def test_words_whose_inner_letters_were_shuffled_are_put_right(text: str, as_if: str) -> None:
+    pieces = WordPieces(SHUFFLED, 20)
+    assert pieces.cut(text) == pieces.cut(as_if)
+
+
+@pytest.mark.parametrize("text", ["ltteer", "ltteer ltteer", "ltteer tca", "ltteer lätér1"])
+def test_a_single_shuffled_word_stays_as_it_is(text: str) -> None:
+    assert SHUFFLED.index("letter") not in WordPieces(SHUFFLED, 20).cut(text)
+
+
+def test_of_two_words_of_the_same_letters_the_more_frequent_is_meant() -> None:
+    vocabulary = [UNKNOWN, FIRST, LAST, "trail", "trial", "letter"]
+    assert WordPieces(vocabulary, 8).cut("tairl ltteer") == [1, 3, 5, 2]
+
+
 def test_every_answer_takes_no_more_than_so_many_pieces() -> None:
     vocabulary = WordPieces([UNKNOWN, FIRST, LAST], MOST_PIECES)
     assert len(vocabulary.cut("? " * 1000)) == MOST_PIECES
