@@ -17,7 +17,7 @@ Cost
     for 32 kB.  Time is linear, and of the floods that we measure none costs more than 0.15 us a byte: floods of trigger words
     are refused unread, a text that says enough is searched no further, and a code that is repeated is decoded once.  Text
     that is written against the patterns themselves may cost 0.3.
-    Four seconds of CPU to compile the patterns, 3 MB.  With `deep` 1 to 5 ms off the event loop, for 3.4 % of honest
+    Four seconds of CPU to compile the patterns, 3 MB.  With `deep` 1 to 5 ms off the event loop, for 3.5 % of honest
     text at `strict` and 0.4 % at `balanced`; half a second to load, 125 MB a worker.
 Misses
     Of attacks from sources it never saw, 46 % at `balanced` and 35 % at `strict`: by kind, at `balanced`, 24 % of
