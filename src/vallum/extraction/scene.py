@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,7 +58,6 @@ class Scene:
         self.kin: Marks = np.zeros(len(counts), np.bool_)  # who asks nearly what others ask (kin.py)
         self._peers: list[Evidence] = []
         self._asking: Contemporaries | None = None  # whose single queries are those of established customers
-        self._grounds: dict[bytes, Ground | None] = {}  # by who is left out: a survey takes long
         self._recent: dict[float, tuple[Rows, Floats, Evidence]] = {}  # who asked of late, how much, and what
 
     def look(self, peers: Contemporaries, fresh: Contemporaries) -> None:
@@ -112,24 +112,19 @@ class Scene:
         chance = float((COMMON_SURE * np.sqrt((seeking**2) @ group.noise)).max())
         if surely and chance >= COMMON:
             return False
-        surveyed = self._survey(group)
-        if surveyed is None:
+        if self._ground is None:
             return False
-        left = float((seeking @ surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])).max())
+        left = float((seeking @ self._ground.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])).max())
         return left < (COMMON - chance if surely else COMMON + chance)
 
-    def _survey(self, group: Gathered) -> Ground | None:
-        """Survey what established customers ask: not those who woke of late, nor those who may be of the group."""
+    @cached_property
+    def _ground(self) -> Ground | None:
+        """What established customers ask, without those who woke of late: a survey takes long."""
         if self._asking is None:
             return None
-        suspect = attribution.score(self.evidence, group.mean) > attribution.CAUGHT
-        suspect |= self.snapshot.cohorts.get("woken", np.full(len(suspect), -1)) >= 0
-        suspect &= self.trusted
-        key = suspect.tobytes()
-        if key not in self._grounds:
-            names = {self.snapshot.names[row] for row in np.flatnonzero(suspect).tolist()}
-            self._grounds[key] = self._ground_of(self._asking.rows((), names)[0])
-        return self._grounds[key]
+        woken = self.snapshot.cohorts.get("woken")
+        names = () if woken is None else {self.snapshot.names[row] for row in np.flatnonzero(woken >= 0).tolist()}
+        return self._ground_of(self._asking.rows((), names)[0])
 
     def _ground_of(self, rows: Floats) -> Ground | None:
         near = (rows - self.centre) @ self.usual.basis
