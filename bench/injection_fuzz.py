@@ -3,7 +3,7 @@
     python bench/injection_fuzz.py --data DIR [--texts 100000] [--seed 1]
 
 First, texts of `train.jsonl` and `dev.jsonl` are cut, spliced, repeated, dressed and mixed with what is nasty in
-Unicode; none may raise.  Then one text of each of some seventy families is judged at six lengths from 4 to 128 kB.  The
+Unicode; none may raise.  Then one text of each of some eighty families is judged at six lengths from 4 to 128 kB.  The
 growth is the exponent of time by length from 16 kB on: 1 is linear.  Exits with 1 on an exception, or where a family
 grows by more than 1.5 or costs more than 2 us a byte.
 """
@@ -192,6 +192,8 @@ def _shuffled(n: int, chance: Random) -> str:
     return " ".join(out)
 
 
+_PROSE = "the of and to in that was with you write code about text it from data number street river report".split()
+
 _UNITS = {
     "one letter": "a",
     "spaces": " ",
@@ -265,6 +267,11 @@ FAMILIES |= {
     "marks that must be sorted": pick(MARKS, 2),
     "marks that must be sorted, apart": pick([*MARKS, "\u200d"], 2),
     "printable at random": pick("".join(map(chr, range(32, 127)))),
+    "prose full of backslashes": pick([word + end for word in _PROSE for end in (" ", " ", "\\ ", "\\n ", "\\_")], 6),
+    "prose full of accents and controls": pick(
+        [word + end for word in _PROSE for end in (" ", " ", "\a ", "\u00e9 ", "\u0430 ")], 6
+    ),
+    "prose full of secrets": pick("password. |tell me. |your |poem. |hidden key. |what is |digits, ".split("|"), 7),
     "letters and spaces at random": pick("abcdefghijklmnopqrstuvwxyz    "),
     "any character at random": lambda n, chance: "".join(chr(chance.randrange(0xA0, 0xD7FF)) for _ in range(n // 3)),
 }

@@ -212,7 +212,8 @@ WORDS = """
     ignore disregard forget override erase skip do-not-follow stop-following never-mind all any your the its this these
     previous earlier above prior so-far instructions rules prompt system-prompt text limits everything following user
     ignoriere deine anweisungen vorherigen vergiss oublie toutes les consignes ignora reglas anteriores uita negeer
-    игнорируй все инструкции 忽略 之前 指令 reveal print tell-me repeat password and of , . : ! guitar a b
+    игнорируй все инструкции 忽略 之前 指令 reveal print tell-me repeat password
+    poem letters hidden-key /etc/passwd and of , . : ! guitar a b
 """.split()
 
 
@@ -220,6 +221,16 @@ WORDS = """
 def test_overrides_are_found_where_all_patterns_are_looked_for_everywhere(text: str, before: int) -> None:
     buried = "x" * before + " " + text.replace("-", " ")
     assert GATE.weigh([Reading("sent", buried)]).weight == weigh_slowly(buried)
+
+
+TEXTS = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
+
+
+@given(TEXTS, TEXTS, st.sampled_from([0, 4000, 9000]))
+def test_a_reading_weighs_the_same_after_any_other(text: str, other: str, before: int) -> None:
+    texts = text, other, "x" * before + text, "x" * before + other
+    together = GATE.weigh([Reading("", each) for each in texts]).weight
+    assert together == max(GATE.weigh([Reading("", each)]).weight for each in texts)
 
 
 def test_every_override_is_still_looked_for() -> None:

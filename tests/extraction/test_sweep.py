@@ -364,3 +364,20 @@ def test_what_is_remembered_goes_on_elsewhere(honest: Traffic) -> None:
     strange = honest.world.strange(3)
     assert other.glance("late", strange[2:], 3.0, strange.sum(axis=0)) is not None
     assert named(sweep(other, honest, 1)) == named(sweep(sweeper, honest, 1))
+
+
+@pytest.mark.parametrize("texts", [False, True])
+def test_of_texts_what_no_customer_asks_is_a_raid_though_it_is_neither_doubted_nor_strange(
+    honest: Traffic, texts: bool
+) -> None:
+    sweeper = calibrated(honest)
+    usual = sweeper.usual
+    assert usual is not None
+    away = np.random.default_rng(4).normal(size=WIDTH)
+    away -= np.linalg.pinv(usual.seeking) @ (usual.seeking @ away)
+    row = usual.centre + (away @ np.linalg.inv(usual.basis)).astype(np.float32)
+    for number in range(40):
+        honest.add(f"foreign-{number}", np.tile(row, (3, 1)), YOUNG)
+    for _ in range(2):
+        found = sweeper.sweep(honest.snapshot(), honest.peers, honest.fresh, texts=texts)
+    assert named(found) == ({f"foreign-{number}" for number in range(40)} if texts else set())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy
 
 import pytest
 
@@ -88,3 +89,34 @@ def test_an_operators_pardon_holds_for_what_is_strange(watch: Watch) -> None:
     assert watch.judge(account, at).strange == 1
     watch.ladder.pardon((Pardon("user-3", at + 1e6),))
     assert watch.judge(account, at).strange == 0
+
+
+@pytest.fixture(scope="module")
+def route() -> tuple[Watch, float]:
+    """A watch that knows what a hundred customers ask, and the time."""
+    chance, found, now = random.Random(5), Watch(seed=b"seed", kind="text", calibrate_s=0.0), 100 * WEEK_S
+    for day in range(3):
+        for index in range(100):
+            trades = random.Random(index).sample(sorted(TRADES), 2)
+            for _ in range(8):
+                found.note(Query(Account(f"user-{index}", created=0.0), now, (ask(chance, chance.choice(trades)),)))
+            now += 60.0
+        found.sweep(now)
+        now += 86_400.0 * (day < 2)
+    return found, now
+
+
+@pytest.mark.parametrize(
+    ("purpose", "named"), [("sums in a template", True), ("a launch of what customers ask", False)], ids=str
+)
+def test_new_accounts_that_ask_what_no_customer_does_are_named(
+    route: tuple[Watch, float], purpose: str, named: bool
+) -> None:
+    chance, (watch, now) = random.Random(6), deepcopy(route)
+    for turn in range(4):
+        for index in range(40):
+            text = PROBLEM.format(*chance.choices(range(90), k=3)) if named else ask(chance, "garden")
+            watch.note(Query(Account(f"{purpose} {index}", created=now - 3600), now + index, (text,)))
+        watch.sweep(now + 60.0 * (turn + 1))
+    grades = [watch.judge(Account(f"{purpose} {index}"), now + 600).grade for index in range(40)]
+    assert all((grade > Grade.CLEAR) is named for grade in grades)

@@ -13,7 +13,7 @@ import argparse
 import json
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,7 +26,7 @@ from vallum.checks.prompt_injection.encoder import VOCABULARY, WEIGHTS, Base, En
 from vallum.checks.prompt_injection.gate import Gate
 from vallum.checks.prompt_injection.readings import final
 from vallum.checks.prompt_injection.scorer import Scorer, Thresholds, load_model
-from vallum.checks.prompt_injection.second_tier import Head, excerpt
+from vallum.checks.prompt_injection.second_tier import Head, excerpt, focus
 from vallum.core.reading import read
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def main() -> None:
     own, written = make_rows(rows, SEED), read_written()
     table = Table(rows, own)
     everything = (*rows, *written, *own)
-    folds, margins, stretches = cut(table, everything, len(written))
+    folds, worst = cut(table, everything, len(written))
     gate, model = Gate(), load_model()
     evidence = np.append(table.evidence, [gate.weigh(read(row.text)).weight for row in written])
-    first = model.margin_weight * margins[: len(evidence)] + model.pattern_weight * evidence + model.offset
-    means = np.array([encoder.encode(text) for text in stretches])
+    first = model.margin_weight * worst.margins[: len(evidence)] + model.pattern_weight * evidence + model.offset
+    means = np.array([encoder.encode(text) for text in worst.stretches])
     print(f"{len(means)} texts are encoded")
     labels, weights = np.array([row.label for row in everything]), np.array([row.weight for row in everything])
     said = np.zeros(len(everything))
@@ -78,8 +78,9 @@ def main() -> None:
     tested = [*rows, *written]
     honest = is_ordinary(tested, evidence) & ~_written(tested)
     hard = honest & _hard(arguments.data / "train.jsonl", len(tested))
-    share, middle = weigh(tested, first, said[: len(tested)], honest, hard)
-    second = first + np.clip(share * (said[: len(tested)] - middle), -REACH, REACH)
+    said, alone = said[: len(tested)], worst.alone[: len(tested)]
+    share, middle = weigh(tested, first, said, alone, honest=honest, hard=hard)
+    second = add(first, share * (said - middle), alone)
     slopes, bias = fit_head(means, labels, weights)
     user = msgspec.convert(find_thresholds(rows, second[: len(rows)], table.evidence)["user"], Thresholds)
     rounded = tuple(round(float(slope), 6) for slope in share * slopes)
@@ -90,33 +91,47 @@ def main() -> None:
     print(json.dumps({"share": share, "middle": middle, **scores}, indent=2), user)
 
 
-def cut(table: Table, rows: Sequence[Row], written: int) -> tuple[list[Flags], Floats, list[str]]:
-    """Return what is left out together, and each row's margin and worst stretch.
+class Worst(NamedTuple):
+    """Of each row the margin, the worst stretch, and what its worst sentences weigh more alone."""
+
+    margins: Floats
+    stretches: list[str]
+    alone: Floats
+
+
+def cut(table: Table, rows: Sequence[Row], written: int) -> tuple[list[Flags], Worst]:
+    """Return what is left out together, and what each row is judged by.
 
     A row is judged by a linear model that saw none of its source: as a new text will be.  No linear model has seen what
     was written for this project; with each fold of sources the head leaves out one writer.
     """
     texts = [final(read(row.text)).text for row in rows]
-    margins, stretches = np.zeros(len(texts)), [""] * len(texts)
+    worst = Worst(np.zeros(len(texts)), [""] * len(texts), np.zeros(len(texts)))
     sources = np.array([row.source for row in rows])
     writers = np.unique(sources[table.count : table.count + written])
     folds = []
     for number, (out, line) in enumerate(table.fit_folds()):
         which = np.flatnonzero(out)
-        _cut(line, which, texts, stretches, margins)
+        _cut(line, which, texts, worst)
         left = np.isin(sources, writers[number :: len(FOLDS)])
         left[which] = True
         folds.append(left)
-    _cut(table.fit_all(), np.flatnonzero([not stretch for stretch in stretches]), texts, stretches, margins)
-    return folds, margins, stretches
+    _cut(table.fit_all(), np.flatnonzero([not stretch for stretch in worst.stretches]), texts, worst)
+    return folds, worst
 
 
-def _cut(line: Line, which: NDArray[np.intp], texts: list[str], stretches: list[str], margins: Floats) -> None:
+def _cut(line: Line, which: NDArray[np.intp], texts: list[str], worst: Worst) -> None:
     weights, scale = quantise(line)
     scorer = Scorer(weights, scale, line.bias)
     for number in which:
         score = scorer.score(texts[number])
-        stretches[number], margins[number] = excerpt(texts[number], score), score.margin
+        worst.stretches[number], worst.margins[number] = excerpt(texts[number], score), score.margin
+        worst.alone[number] = focus(texts[number], score, scorer)
+
+
+def add(first: Floats, said: Floats, alone: Floats) -> Floats:
+    """Return the logits of all tiers, as `SecondTier` does."""
+    return first + np.minimum(np.clip(said, -REACH, REACH) + alone, REACH)
 
 
 def fit_head(means: NDArray[np.float32], labels: NDArray[np.int64], weights: Floats) -> tuple[Floats, float]:
@@ -138,7 +153,9 @@ def fit_head(means: NDArray[np.float32], labels: NDArray[np.int64], weights: Flo
     return slopes, float(point[-1] - centre @ slopes)
 
 
-def weigh(rows: list[Row], first: Floats, said: Floats, honest: Flags, hard: Flags) -> tuple[float, float]:
+def weigh(
+    rows: list[Row], first: Floats, said: Floats, alone: Floats, *, honest: Flags, hard: Flags
+) -> tuple[float, float]:
     """Return which share of the tier's logit counts beside that of the first layers, and where it says nothing.
 
     An honest text that looks like an attack and is cleared is worth as much as an attack that is found, among the rows
@@ -150,7 +167,7 @@ def weigh(rows: list[Row], first: Floats, said: Floats, honest: Flags, hard: Fla
     groups = (attacks, hard, written & (labels > 0), written & (labels == 0))
 
     def gain(share: float) -> float:
-        logits = first + np.clip(share * (said - middle), -REACH, REACH)
+        logits = add(first, share * (said - middle), alone)
         least = np.quantile(logits[honest], [1 - rate for rate in (*RATES_SHOWN, RATES["strict"] / 3)])
         found, refused, told, taken = ((logits[which][:, None] >= least).mean(0) for which in groups)
         print(f"share {share}: found {found}, hard negatives refused {refused}; of what was written {told}, {taken}")

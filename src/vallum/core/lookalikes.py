@@ -17,6 +17,8 @@ from vallum.core.substitution import substitute
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+TAG_SPACE = "\U000e0020"
+MOST_TAGS = 4000
 _TAGS = re.compile("[\U000e0020-\U000e007e][\U000e0020-\U000e007e]*")  # invisible copies of ASCII (Unicode 23.9)
 
 # Everything that draws nothing: controls (not tab, line feed and their kin), soft hyphen, joiners, bidi controls,
@@ -174,7 +176,8 @@ _MIXED = re.compile(f"{_FOREIGN_LETTER.pattern}(?:(?<=[A-Za-z].)|(?=[A-Za-z]))")
 # Of those, the letters that nobody tells from Latin ones: a word of nothing else is Latin in Latin text.
 _TWIN = "[асԁеһіјӏорԛѕуԝхѵАВСЕНІЈКМОРЅТУХԜԚοΑΒΕΖΗΙΚΜΝΟΡΤΥΧ]"
 _LATIN_WORD = re.compile(rf"(\w(?<!\w.)(?:(?<={_TWIN}){_TWIN}*+(?!\w)|{_MIXED_REST}))")
-_NO_LETTER = bytes(code for code in range(128) if not chr(code).isalpha())
+_IS_LETTER = bytes(chr(code).isalpha() for code in range(128)) + bytes(128)
+_CONTROLS = bytes(code for code in range(128) if _HIDDEN.match(chr(code)))
 
 
 def normalise(text: str) -> str:
@@ -216,10 +219,19 @@ def _normalise_any(text: str) -> str:
 def _normalise_some(text: str) -> str:
     """Normalise the stretches between spaces that are not plain, all at a time."""
     stretches = text.split(" ")
-    is_plain = [stretch.isascii() and stretch.isprintable() for stretch in stretches]
-    odd = _BETWEEN.join([stretch for stretch, plain in zip(stretches, is_plain, strict=True) if not plain])
-    normal = iter(_normalise_all(odd, _count_ascii_letters(text) - _count_ascii_letters(odd)).split(_BETWEEN))
-    return " ".join([stretch if plain else next(normal) for stretch, plain in zip(stretches, is_plain, strict=True)])
+    ascii_text = text.encode("ascii", "ignore")
+    hides = ascii_text.translate(None, _CONTROLS) != ascii_text
+    places = [
+        at for at, stretch in enumerate(stretches) if not (stretch.isascii() and (not hides or stretch.isprintable()))
+    ]
+    if not places:
+        return text
+    odd = _BETWEEN.join([stretches[place] for place in places])
+    # What stands between them is not of ASCII, and no letter: it must not weigh against the letters around it.
+    others = _count_ascii_letters(text) - _count_ascii_letters(odd) + odd.count(_BETWEEN)
+    for place, normal in zip(places, _normalise_all(odd, others).split(_BETWEEN), strict=True):
+        stretches[place] = normal
+    return " ".join(stretches)
 
 
 def _normalise_all(text: str, others: int) -> str:
@@ -269,15 +281,16 @@ def _fold_foreign(text: str, is_latin: bool) -> str:
 
 def _translate(expression: re.Pattern[str], text: str) -> str:
     """Fold all letters of what matches, none of which is a space: each different stretch between spaces once."""
-    stretches = text.split(" ")
-    each = list(set(stretches))
-    pieces = expression.split(" ".join(each))
+    between = _BETWEEN if _BETWEEN in text else " "
+    stretches = text.split(between)
+    each = [stretch for stretch in set(stretches) if not stretch.isascii()]
+    pieces = expression.split(between.join(each))
     if len(pieces) == 1:
         return text
     words, others = _replace_few(_FOREIGN_LETTER, _FOREIGN, "\n".join(pieces[1::2]))
     pieces[1::2] = (words.translate(_FOREIGN) if others else words).split("\n")
-    folded = dict(zip(each, "".join(pieces).split(" "), strict=True))
-    return " ".join(map(folded.__getitem__, stretches))
+    folded = dict(zip(each, "".join(pieces).split(between), strict=True))
+    return between.join([folded.get(stretch, stretch) for stretch in stretches])
 
 
 def _undress(text: str) -> str:
@@ -314,8 +327,17 @@ def _space(text: str) -> str:
     return _SPACES.sub(" ", text) if "  " in text else text
 
 
+def read_tags(text: str) -> str:
+    """Return, of hidden words, the first MOST_TAGS characters, without what is visible between them."""
+    return _spell("".join(_TAGS.findall(text))[:MOST_TAGS]) if TAG_SPACE in text else ""
+
+
 def _reveal(match: re.Match[str]) -> str:
-    return match[0].encode("utf-32-le")[::4].decode("ascii")  # U+E0041 is A: the lowest of four bytes
+    return _spell(match[0])
+
+
+def _spell(tags: str) -> str:
+    return tags.encode("utf-32-le")[::4].decode("ascii")  # U+E0041 is A: the lowest of four bytes
 
 
 def _is_latin(text: str, others: int) -> bool:
@@ -324,7 +346,8 @@ def _is_latin(text: str, others: int) -> bool:
 
 
 def _count_ascii_letters(text: str) -> int:
-    return len(text.encode("ascii", "ignore").translate(None, _NO_LETTER))
+    # As one number, of whose bits those are set that count: random text costs no more than other.
+    return int.from_bytes(text.encode("ascii", "ignore").translate(_IS_LETTER), "big").bit_count()
 
 
 class _Page(NamedTuple):

@@ -19,7 +19,7 @@ from html.entities import html5
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, NamedTuple
 
-from vallum.core.lookalikes import normalise
+from vallum.core.lookalikes import normalise, read_tags
 from vallum.core.substitution import substitute, substitute_stretches
 
 if TYPE_CHECKING:
@@ -33,8 +33,11 @@ class Reading(NamedTuple):
     text: str
 
 
+HIDDEN = "tags"
+"""The reading of what tag characters hide, without the words between which they hide it."""
+
 ROUNDS = 3
-"""Codes inside codes are followed this deep; a text has at most ROUNDS + 4 readings."""
+"""Codes inside codes are followed this deep; a text has at most ROUNDS + 5 readings."""
 
 WINDOW = 100
 """Characters kept on each side of a line break where lines are joined."""
@@ -57,6 +60,8 @@ def read(sent: str, *, for_models: bool = True) -> tuple[Reading, ...]:
     decoded, shape = _decode(sent)
     path, text = decoded[-1] if decoded else ("", sent)
     readings = [Reading("sent", sent), *decoded]
+    if for_models and (hidden := read_tags(sent)):
+        readings.insert(1, Reading(HIDDEN, hidden))
     if "\n" in text:
         readings.append(Reading(_extend(path, "joined"), _join_lines(text)))
     if not for_models:
@@ -166,7 +171,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def _decode_escapes(text: str) -> str:
     decoded = substitute(_ESCAPE, _unescape, text)
-    if _SURROGATE.search(decoded):
+    try:
+        decoded.encode()
+    except UnicodeEncodeError:
         # A pair of escapes is one character (RFC 8259 7); what stays alone is not text.
         decoded = "\ufffd".join(_SURROGATE.split(substitute(_SURROGATE_PAIR, _pair_up, decoded)))
     return decoded

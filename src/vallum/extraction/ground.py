@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vallum.extraction.contemporaries import PLACES_EACH
+from vallum.extraction.contemporaries import PLACES, PLACES_EACH
 from vallum.extraction.facts import FEATURES
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ GROUP_MIN = 2 * PLACES_EACH + 1  # rows of one: more than two accounts can lay, 
 ROUNDS = 5  # of parting rows
 STEPS = 200  # towards the nearest mixture
 ROWS_MIN = 256  # fewer are no ground
+RANKS, ZERO = np.arange(1.0, PLACES + 1), np.array(0.0)
 
 
 class Ground(NamedTuple):
@@ -95,8 +96,8 @@ def _mix(places: Floats, loose: Floats, wanted: Floats) -> Floats:
 def _project(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the nearest shares: none below 0, and 1 in all."""
     numbers = numbers - numbers.max()  # which changes no shares, and keeps 1 from being lost beside large numbers
-    falling = -np.sort(-numbers)
-    over = (np.cumsum(falling) - 1) / np.arange(1, len(numbers) + 1)
-    last = int(np.flatnonzero(falling > over)[-1])
-    found: NDArray[np.float64] = np.maximum(numbers - over[last], 0)
+    falling = np.sort(numbers)[::-1]
+    over = (falling.cumsum() - 1) / RANKS[: len(numbers)]
+    last = (falling > over).nonzero()[0][-1]
+    found: NDArray[np.float64] = np.maximum(numbers - over[last], ZERO)
     return found

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PROJECTED = 32  # numbers that are left of a longer input
 NUMBERS_MAX = 1024  # of one input; a longer one is sampled
-FARTHEST = np.array(8.0)  # deviations from the middle, beyond which an input is as far as any
+FARTHEST = np.array(8.0, np.float32)  # deviations from the middle, beyond which an input is as far as any
 NEAREST = -FARTHEST  # arrays, as numpy takes longer to make one of a number than to compare with it
 TRIMMED = 0.1  # of each column's values, on either side, that say nothing
 UNTRIMMED = 1.51  # deviation of a normal column, over that of its middle eight tenths
@@ -172,11 +172,11 @@ def _measure(inputs: Numbers) -> tuple[Floats, Floats]:
 
 
 def _standardise(inputs: Numbers, middle: NDArray[np.floating], inverse: NDArray[np.floating]) -> Floats:
-    near = inputs - middle
-    near *= inverse
+    apart = inputs - middle
+    apart *= inverse
+    near = apart.astype(np.float32)
     np.minimum(near, FARTHEST, out=near)  # half the time of np.clip
-    np.maximum(near, NEAREST, out=near)
-    return near.astype(np.float32)
+    return np.maximum(near, NEAREST, out=near)
 
 
 def _median_distance(points: Floats) -> float:

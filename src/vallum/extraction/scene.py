@@ -32,13 +32,17 @@ CLUSTERED = 4.0  # rows of one account that stand among the present ones
 ALL_S = np.inf  # the view of all that is remembered
 COMMON = 0.2  # deviations of single queries, that count as nothing
 COMMON_SURE = 2.0  # deviations of chance that are allowed for
+BEYOND = 3.0 * WIDTH  # of what no shares explain, in honest habits' variances: what nothing honest reaches
 
 
 class Scene:
     """All accounts at one moment; row i of every array is account i of the snapshot."""
 
-    def __init__(self, usual: Usual, snapshot: Snapshot, present: Present, trusted: Marks) -> None:
-        """Weigh all accounts."""
+    def __init__(
+        self, usual: Usual, snapshot: Snapshot, present: Present, trusted: Marks, *, texts: bool = False
+    ) -> None:
+        """Weigh all accounts; `texts`: of such, what is unlike anything that customers ask is a copy's."""
+        self._texts = texts
         fine = (snapshot.counts > 0) & np.isfinite(snapshot.counts) & np.isfinite(snapshot.sums).all(axis=1)
         self.usual, self.snapshot, self.centre = usual, snapshot, present.centre
         self.trusted = trusted
@@ -103,11 +107,31 @@ class Scene:
         whole = np.flatnonzero(self.trusted & self.fine & (self.snapshot.counts >= WHOLE / 2))
         return tuple(attribution.score(evidence, mean) for evidence in (*self._peers, self.evidence.take(whole)))
 
+    def is_seeking(self, group: Gathered, least: float = cohorts.SEEKING) -> bool:
+        """Say whether a group goes where only who copies does."""
+        return cohorts.is_seeking(self.usual, group, least) or self._is_beyond(group)
+
+    def _is_beyond(self, group: Gathered) -> bool:
+        """Say whether a group's texts are far from all that established customers ask, in whatever shares.
+
+        A text is long or short for its own reasons, and each lies where few do: neither doubt nor what is strange tells
+        much of it.
+        """
+        if not self._texts:
+            return False
+        surveyed = self._survey(group)
+        left = group.raw
+        if surveyed is not None:
+            left = surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
+        return float((left * left / (self.usual.habit + group.noise)).sum()) > BEYOND
+
     def is_common(self, group: Gathered, *, surely: bool) -> bool:
         """Say whether established customers ask, and are answered, the same as a group, in other shares.
 
         Where too little is asked to be sure: that they may, or, with `surely`, that they do not.
         """
+        if self._is_beyond(group):
+            return False
         seeking = self.usual.seeking
         chance = float((COMMON_SURE * np.sqrt((seeking**2) @ group.noise)).max())
         if surely and chance >= COMMON:

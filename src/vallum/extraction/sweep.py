@@ -4,9 +4,9 @@
 2. A cohort that stands out is searched for the part of it that shares one mean (attribution.py): first for the
    clusters that are known, then, among those that belong to none of them, for others, so that a second attack does not
    hide behind a first.
-3. A group is a cluster only where it goes towards doubt or what is strange, further than one honest account's habit
-   does, and where no shares of what established customers ask explain it (ground.py).  Many new accounts that ask the
-   same ordinary things (a launch, one customer with many keys) are none.
+3. A group is a cluster only where it goes towards doubt or what is strange (of texts: anywhere), further than one
+   honest account's habit does, and where no shares of what established customers ask explain it (ground.py).  Many
+   new accounts that ask the same ordinary things (a launch, one customer with many keys) are none.
 4. A cluster's mean, and whether it goes on being one, is for the largest group to say that it is found in: in a
    cohort of a few accounts chance does.
 5. Apart from all that, untrusted accounts that ask nearly what others ask, in many places, are one cluster (kin.py).
@@ -146,14 +146,15 @@ class Sweeper:
 
     # --- the sweep
 
-    def sweep(self, snapshot: Snapshot, peers: Contemporaries, fresh: Contemporaries) -> Findings:
-        """Test, search, match, name; `fresh` are the last queries of untrusted accounts."""
-        usual, now = self.usual, snapshot.at
-        present = peers.present(now)
+    def sweep(
+        self, snapshot: Snapshot, peers: Contemporaries, fresh: Contemporaries, *, texts: bool = False
+    ) -> Findings:
+        """Test, search, match, name; `fresh` are the last queries of untrusted accounts; `texts`: of texts."""
+        usual, now, present = self.usual, snapshot.at, peers.present(snapshot.at)
         if usual is None or present.weight < PRESENT_MIN or not snapshot.names:
             return Findings(now)
         self._suspects = {name: last for name, last in self._suspects.items() if now - last < REMEMBERED_S}
-        scene = Scene(usual, snapshot, present, self._trusted(snapshot))
+        scene = Scene(usual, snapshot, present, self._trusted(snapshot), texts=texts)
         scene.look(peers, fresh)
         came = self._arrivals.meet(snapshot)
         scene.waved = self._waves.members(came)
@@ -199,8 +200,7 @@ class Sweeper:
 
     def _test(self, scene: Scene, cohort: Cohort, rows: Rows, view: float) -> Alarm | None:
         """Test some accounts of a cohort."""
-        kind = cohort.kind
-        test = scene.compare(rows, view)
+        kind, test = cohort.kind, scene.compare(rows, view)
         if test.accounts < cohorts.ACCOUNTS_MIN:
             return None
         statistics = {"seeking": test.seeking}
@@ -241,7 +241,7 @@ class Sweeper:
                 break
             group = self._gather(scene, rows, view, scene.compare(rows, view).mean)
             thresholds, members = self._members(scene, rows, group)
-            if not cohorts.is_seeking(scene.usual, group) or len(members) < attribution.MEMBERS_MIN:
+            if not scene.is_seeking(group) or len(members) < attribution.MEMBERS_MIN:
                 break
             if not scene.is_common(group, surely=False):
                 found.add(self._remember(scene, group.mean, thresholds, members))
@@ -257,7 +257,7 @@ class Sweeper:
             group = self._gather(scene, rows, ALL_S, known.mean)  # members that are held ask little of late
             thresholds, members = self._members(scene, rows, group)
             if cosine(group.mean, known.mean) >= ALIKE and len(members) >= least:
-                if not cohorts.is_seeking(scene.usual, group, STILL_SEEKING):
+                if not scene.is_seeking(group, STILL_SEEKING):
                     known.stands = False
                     return rows
                 if scene.is_common(group, surely=True):

@@ -44,7 +44,7 @@ SWEEP_S, SWEEP_QUERIES = 60.0, 25
 ESTABLISHED, UNTRUSTED = "established", "untrusted"  # whose last queries are compared
 FRESH = 1024, 32  # places for the last queries of untrusted accounts, and how many of them one account may hold
 UNLIKE = "what it asks is unlike what it asked before"
-LEARNT = 300  # steps of the leak meter's students with each sweep: some 30 ms
+LEARNT = 200  # steps of the leak meter's students with each sweep that fits nothing: some 20 ms
 QUIET_S = 3600.0  # between two sweeps where nothing was asked by untrusted accounts
 
 
@@ -206,15 +206,16 @@ class Watch:
 
     def _find(self, snapshot: Snapshot, established: Contemporaries, untrusted: Contemporaries) -> Findings:
         now, limits = snapshot.at, self._sweeper.limits
-        if now - self._fitted >= DAY_S and self._sweeper.fit(snapshot, established):
+        if fitted := now - self._fitted >= DAY_S and self._sweeper.fit(snapshot, established):
             self._fitted = now
             self._usual_since = self._usual_since if np.isfinite(self._usual_since) else now
         if not limits.calibrated and np.isfinite(self._usual_since) and now - self._usual_since >= self._calibrate_s:
             limits.calibrated = True
         if self._own is not None:
             self._own.fit()
-        self.meter.learn(LEARNT)
-        return self._sweeper.sweep(snapshot, established, untrusted)
+        if not fitted:  # which takes as long
+            self.meter.learn(LEARNT)
+        return self._sweeper.sweep(snapshot, established, untrusted, texts=self._own is not None)
 
     def end_sweep(self, found: Found) -> Iterator[None]:
         """Put the verdicts right; or begin to place inputs on the scales that were found.

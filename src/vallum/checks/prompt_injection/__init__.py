@@ -13,11 +13,11 @@ Config
     are in doubt; takes the extra `vallum[deep]`.
     `mode: enforce | shadow`.
 Cost
-    For 1 kB of text about 90 us, and 50 in the compiled build (105 and 60 where characters are beyond ASCII); 3 ms for
-    32 kB.  Time is linear, and of the floods that we measure none costs more than 0.15 us a byte: floods of trigger words
+    For 1 kB of text about 90 us, and 50 in the compiled build (105 and 60 where characters are beyond ASCII); 2 to 4 ms
+    for 32 kB.  Time is linear, and of the floods that we measure none costs more than 0.15 us a byte: floods of trigger words
     are refused unread, a text that says enough is searched no further, and a code that is repeated is decoded once.  Text
     that is written against the patterns themselves may cost 0.3.
-    Four seconds of CPU to compile the patterns, 3 MB.  With `deep` 1 to 5 ms off the event loop, for 3.7 % of honest
+    Four seconds of CPU to compile the patterns, 3 MB.  With `deep` 1 to 5 ms off the event loop, for 3.4 % of honest
     text at `strict` and 0.4 % at `balanced`; half a second to load, 125 MB a worker.
 Misses
     Of attacks from sources it never saw, 46 % at `balanced` and 35 % at `strict`: by kind, at `balanced`, 24 % of

@@ -9,11 +9,12 @@ from vallum.checks.prompt_injection.gate import Evidence, Gate
 from vallum.checks.prompt_injection.readings import final
 from vallum.checks.prompt_injection.scorer import NOTHING, Score, Scorer, load_model, load_weights
 from vallum.checks.prompt_injection.shuffled import unshuffle
-from vallum.core.reading import Reading, read_ciphers
+from vallum.core.reading import HIDDEN, Reading, read_ciphers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vallum.checks.prompt_injection.gate import Known
 
 MOST_IN_BOTH = 1 << 14
 """Characters of a text that is read under both ciphers where one is hinted at; a longer one under those hinted at."""
@@ -54,7 +55,8 @@ class Judge:
 
     def judge(self, readings: Sequence[Reading]) -> Judgement:
         """Judge a text by all of its readings, and by those under ciphers that its words ask for."""
-        evidence = self._gate.weigh(readings)
+        known: Known = {}
+        evidence = self._gate.weigh(readings, known)
         last = final(readings)
         fresh: list[Reading] = []
         if evidence.ciphers:
@@ -64,12 +66,12 @@ class Judge:
         plain = unshuffle(last.text)
         if plain is not last.text:
             fresh.append(Reading("shuffled", plain))
-        chosen = [last, *fresh]
+        chosen = [last, *fresh, *(reading for reading in readings if reading.how == HIDDEN)]
         if evidence.how.endswith("joined"):
             # Words cut by line breaks or over fields: whole for the patterns, and now for the model.
             chosen += [reading for reading in readings if reading.how == evidence.how]
         if fresh:
-            evidence = max(evidence, self._gate.weigh(fresh), key=lambda found: found.weight)
+            evidence = max(evidence, self._gate.weigh(fresh, known), key=lambda found: found.weight)
         best, worst = Score(NOTHING), last
         for reading in chosen:
             score = self._scorer.score(reading.text)

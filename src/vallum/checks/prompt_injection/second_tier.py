@@ -10,6 +10,7 @@ What ships is the head, which was learnt; the encoder is the operator's to bring
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ import numpy as np
 
 from vallum.checks.prompt_injection.encoder import Base, Encoder, read_base
 from vallum.checks.prompt_injection.grams import fold
-from vallum.checks.prompt_injection.scorer import Thresholds
+from vallum.checks.prompt_injection.scorer import Scorer, Thresholds, load_model, load_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 400
 """Of folded text that is read: a window of the linear model, and what stands around it."""
+
+_ENDS = re.compile(rb"(?<=[.!?:;]) ")
 
 
 class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,6 +52,8 @@ class SecondTier:
         self.head = head
         self._encoder = encoder
         self._slopes = np.array(head.slopes, dtype=np.float32)
+        model = load_model()
+        self._scorer = Scorer(load_weights(), model.scale, model.bias)
 
     def classify(self, text: str) -> float:
         """Return what to add to the logit of a text that `excerpt` took out."""
@@ -60,7 +65,8 @@ class SecondTier:
         return abs(logit - least) <= self.head.reach
 
     def weigh(self, judgement: Judgement, opinion: float) -> Judgement:
-        """Return a judgement that takes the tier's answer into account."""
+        """Return a judgement that takes the tier's answer into account, and what the worst sentences weigh alone."""
+        opinion = min(opinion + focus(judgement.text, judgement.score, self._scorer), self.head.reach)
         return judgement._replace(logit=judgement.logit + opinion, opinion=opinion)
 
 
@@ -90,3 +96,21 @@ def excerpt(text: str, score: Score) -> str:
         start = max(min((score.start + score.end - MOST_BYTES) // 2, len(raw) - MOST_BYTES), 0)
         raw = raw[start : start + MOST_BYTES]
     return raw.decode("utf-8", "ignore")
+
+
+def focus(text: str, score: Score, scorer: Scorer) -> float:
+    """Return how much more of a logit the worst sentences of a long text are by themselves than within the worst window.
+
+    A window is blind to where a sentence begins: what stands around one that attacks makes it look like less.
+    """
+    raw = fold(text)
+    if len(raw) <= MOST_BYTES:
+        return 0.0
+    near = _ENDS.finditer(raw, max(score.start - MOST_BYTES, 0), score.end + MOST_BYTES)
+    ends = [0, *(match.end() for match in near), len(raw)]
+    start = min(ends, key=lambda at: abs(at - score.start))
+    end = min(ends, key=lambda at: abs(at - score.end))
+    if not start < end <= start + MOST_BYTES:
+        return 0.0
+    alone = scorer.score(raw[start:end].decode("utf-8", "ignore"))
+    return load_model().margin_weight * max(alone.margin - score.margin, 0.0)
