@@ -119,10 +119,7 @@ class Scene:
         """
         if not self._texts:
             return False
-        surveyed = self._survey(group)
-        left = group.raw
-        if surveyed is not None:
-            left = surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
+        left = self._beyond(group, self._ground) if self._ground is not None else group.raw
         return float((left * left / (self.usual.habit + group.noise)).sum()) > BEYOND
 
     def is_common(self, group: Gathered, *, surely: bool) -> bool:
@@ -138,8 +135,12 @@ class Scene:
             return False
         if self._ground is None:
             return False
-        left = float((seeking @ self._ground.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])).max())
+        left = float((seeking @ self._beyond(group, self._ground)).max())
         return left < (COMMON - chance if surely else COMMON + chance)
+
+    def _beyond(self, group: Gathered, covered: Ground) -> Floats:
+        """Return what no shares of a ground explain of a group's mean."""
+        return covered.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
 
     @cached_property
     def _ground(self) -> Ground | None:
