@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ PEERS, WHOLE = (1, 2, 4), 16  # queries of an established customer that are scor
 AWAKE_S = 14 * DAY_S  # since the last query of an account that is looked at
 CLUSTERED = 4.0  # rows of one account that stand among the present ones
 ALL_S = np.inf  # the view of all that is remembered
-COMMON, COMMON_SHARE = 0.15, 0.2  # deviations of single queries, and share of the way, that count as nothing
+COMMON = 0.2  # deviations of single queries, that count as nothing
 COMMON_SURE = 2.0  # deviations of chance that are allowed for
 BEYOND = 3.0 * WIDTH  # of what no shares explain, in honest habits' variances: what nothing honest reaches
 
@@ -61,7 +62,6 @@ class Scene:
         self.kin: Marks = np.zeros(len(counts), np.bool_)  # who asks nearly what others ask (kin.py)
         self._peers: list[Evidence] = []
         self._asking: Contemporaries | None = None  # whose single queries are those of established customers
-        self._grounds: dict[bytes, Ground | None] = {}  # by who is left out: a survey takes long
         self._recent: dict[float, tuple[Rows, Floats, Evidence]] = {}  # who asked of late, how much, and what
 
     def look(self, peers: Contemporaries, fresh: Contemporaries) -> None:
@@ -119,43 +119,37 @@ class Scene:
         """
         if not self._texts:
             return False
-        surveyed = self._survey(group)
-        left = group.raw
-        if surveyed is not None:
-            left = surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
+        left = self._beyond(group, self._ground) if self._ground is not None else group.raw
         return float((left * left / (self.usual.habit + group.noise)).sum()) > BEYOND
 
     def is_common(self, group: Gathered, *, surely: bool) -> bool:
         """Say whether established customers ask, and are answered, the same as a group, in other shares.
 
-        Where too little is asked to be sure of it: whether they may, or, with `surely`, False.
+        Where too little is asked to be sure: that they may, or, with `surely`, that they do not.
         """
         if self._is_beyond(group):
             return False
         seeking = self.usual.seeking
         chance = float((COMMON_SURE * np.sqrt((seeking**2) @ group.noise)).max())
-        far = float((seeking @ group.raw).max())
-        most = max(COMMON, COMMON_SHARE * far)
-        if surely and chance >= most:
+        if surely and chance >= COMMON:
             return False
-        surveyed = self._survey(group)
-        if surveyed is None:
+        if self._ground is None:
             return False
-        left = float((seeking @ surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])).max())
-        return left < most + (chance if chance >= most else -chance)
+        left = float((seeking @ self._beyond(group, self._ground)).max())
+        return left < (COMMON - chance if surely else COMMON + chance)
 
-    def _survey(self, group: Gathered) -> Ground | None:
-        """Survey what established customers ask: not those who woke of late, nor those who may be of the group."""
+    def _beyond(self, group: Gathered, covered: Ground) -> Floats:
+        """Return what no shares of a ground explain of a group's mean."""
+        return covered.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
+
+    @cached_property
+    def _ground(self) -> Ground | None:
+        """What established customers ask, without those who woke of late: a survey takes long."""
         if self._asking is None:
             return None
-        suspect = attribution.score(self.evidence, group.mean) > attribution.CAUGHT
-        suspect |= self.snapshot.cohorts.get("woken", np.full(len(suspect), -1)) >= 0
-        suspect &= self.trusted
-        key = suspect.tobytes()
-        if key not in self._grounds:
-            names = {self.snapshot.names[row] for row in np.flatnonzero(suspect).tolist()}
-            self._grounds[key] = self._ground_of(self._asking.rows((), names)[0])
-        return self._grounds[key]
+        woken = self.snapshot.cohorts.get("woken")
+        names = () if woken is None else {self.snapshot.names[row] for row in np.flatnonzero(woken >= 0).tolist()}
+        return self._ground_of(self._asking.rows((), names)[0])
 
     def _ground_of(self, rows: Floats) -> Ground | None:
         near = (rows - self.centre) @ self.usual.basis
