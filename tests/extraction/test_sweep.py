@@ -97,26 +97,44 @@ def test_a_launch_names_nobody(honest: Traffic) -> None:
     assert not sweep(sweeper, honest, 3).named
 
 
-@pytest.fixture
-def unsure() -> Traffic:
+def hesitant(seed: int = 1) -> Traffic:
     """Traffic about some things of which the model is less sure, and few ask."""
-    traffic = Traffic(World(unsure=2))
+    traffic = Traffic(World(seed, unsure=2))
     traffic.honest(300)
     traffic.honest(25, YOUNG, "newcomer", queries=12)
     return traffic
 
 
-def launch(traffic: Traffic) -> None:
-    """Let many come who mostly ask about what the model is less sure of."""
-    habit = np.full(12, 0.02)
-    habit[:2] = 0.4
-    traffic.honest(100, YOUNG, "launched", queries=12, habit=habit)
+@pytest.fixture
+def unsure() -> Traffic:
+    return hesitant()
 
 
-def test_a_launch_of_what_the_model_is_less_sure_of_names_nobody(unsure: Traffic) -> None:
+LAUNCHED = np.full(12, 0.02)  # the habit of who mostly asks about what the model is less sure of
+LAUNCHED[:2] = 0.4
+
+
+def launch(traffic: Traffic, many: int = 100, queries: int = 12) -> None:
+    """Let many come with that habit."""
+    traffic.honest(many, YOUNG, "launched", queries=queries, habit=LAUNCHED)
+
+
+@pytest.mark.parametrize("seed", [2, 4, 7, 9])
+@pytest.mark.parametrize(("many", "queries"), [(40, 3), (30, 6), (100, 4), (100, 12)])
+def test_a_launch_of_what_the_model_is_less_sure_of_names_nobody(seed: int, many: int, queries: int) -> None:
+    traffic = hesitant(seed)
+    sweeper = calibrated(traffic)
+    launch(traffic, many, queries)
+    assert not sweep(sweeper, traffic, 3).named
+
+
+@pytest.mark.parametrize(("strange", "launched"), [(5, 5), (4, 8)])
+def test_a_raid_that_asks_what_a_launch_asks_between_is_named(unsure: Traffic, strange: int, launched: int) -> None:
     sweeper = calibrated(unsure)
-    launch(unsure)
-    assert not sweep(sweeper, unsure, 3).named
+    for number in range(60):
+        rows = [unsure.world.strange(strange), unsure.world.honest(launched, LAUNCHED)]
+        unsure.add(f"thief-{number}", np.concatenate(rows), YOUNG)
+    assert len(named(sweep(sweeper, unsure, 3))) >= 50
 
 
 def test_a_raid_does_not_hide_behind_a_launch(unsure: Traffic) -> None:

@@ -29,7 +29,7 @@ PEERS, WHOLE = (1, 2, 4), 16  # queries of an established customer that are scor
 AWAKE_S = 14 * DAY_S  # since the last query of an account that is looked at
 CLUSTERED = 4.0  # rows of one account that stand among the present ones
 ALL_S = np.inf  # the view of all that is remembered
-COMMON, COMMON_SHARE = 0.15, 0.2  # deviations of single queries, and share of the way, that count as nothing
+COMMON = 0.2  # deviations of single queries, that count as nothing
 COMMON_SURE = 2.0  # deviations of chance that are allowed for
 BEYOND = 3.0 * WIDTH  # of what no shares explain, in honest habits' variances: what nothing honest reaches
 
@@ -128,21 +128,19 @@ class Scene:
     def is_common(self, group: Gathered, *, surely: bool) -> bool:
         """Say whether established customers ask, and are answered, the same as a group, in other shares.
 
-        Where too little is asked to be sure of it: whether they may, or, with `surely`, False.
+        Where too little is asked to be sure: that they may, or, with `surely`, that they do not.
         """
         if self._is_beyond(group):
             return False
         seeking = self.usual.seeking
         chance = float((COMMON_SURE * np.sqrt((seeking**2) @ group.noise)).max())
-        far = float((seeking @ group.raw).max())
-        most = max(COMMON, COMMON_SHARE * far)
-        if surely and chance >= most:
+        if surely and chance >= COMMON:
             return False
         surveyed = self._survey(group)
         if surveyed is None:
             return False
         left = float((seeking @ surveyed.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])).max())
-        return left < most + (chance if chance >= most else -chance)
+        return left < (COMMON - chance if surely else COMMON + chance)
 
     def _survey(self, group: Gathered) -> Ground | None:
         """Survey what established customers ask: not those who woke of late, nor those who may be of the group."""
