@@ -367,8 +367,9 @@ def test_what_is_remembered_goes_on_elsewhere(honest: Traffic) -> None:
 
 
 @pytest.mark.parametrize("texts", [False, True])
+@pytest.mark.parametrize("many", [12, 40])
 def test_of_texts_what_no_customer_asks_is_a_raid_though_it_is_neither_doubted_nor_strange(
-    honest: Traffic, texts: bool
+    honest: Traffic, texts: bool, many: int
 ) -> None:
     sweeper = calibrated(honest)
     usual = sweeper.usual
@@ -376,8 +377,8 @@ def test_of_texts_what_no_customer_asks_is_a_raid_though_it_is_neither_doubted_n
     away = np.random.default_rng(4).normal(size=WIDTH)
     away -= np.linalg.pinv(usual.seeking) @ (usual.seeking @ away)
     row = usual.centre + (away @ np.linalg.inv(usual.basis)).astype(np.float32)
-    for number in range(40):
+    for number in range(many):
         honest.add(f"foreign-{number}", np.tile(row, (3, 1)), YOUNG)
     for _ in range(2):
         found = sweeper.sweep(honest.snapshot(), honest.peers, honest.fresh, texts=texts)
-    assert named(found) == ({f"foreign-{number}" for number in range(40)} if texts else set())
+    assert named(found) == ({f"foreign-{number}" for number in range(many)} if texts else set())

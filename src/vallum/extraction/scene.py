@@ -42,7 +42,7 @@ class Scene:
         self, usual: Usual, snapshot: Snapshot, present: Present, trusted: Marks, *, texts: bool = False
     ) -> None:
         """Weigh all accounts; `texts`: of such, what is unlike anything that customers ask is a copy's."""
-        self._texts = texts
+        self.texts = texts
         fine = (snapshot.counts > 0) & np.isfinite(snapshot.counts) & np.isfinite(snapshot.sums).all(axis=1)
         self.usual, self.snapshot, self.centre = usual, snapshot, present.centre
         self.trusted = trusted
@@ -117,7 +117,7 @@ class Scene:
         A text is long or short for its own reasons, and each lies where few do: neither doubt nor what is strange tells
         much of it.
         """
-        if not self._texts:
+        if not self.texts:
             return False
         left = self._beyond(group, self._ground) if self._ground is not None else group.raw
         return float((left * left / (self.usual.habit + group.noise)).sum()) > BEYOND

@@ -59,7 +59,7 @@ ESTABLISHED_SURE = 25.0  # score from which an established account is named
 ALIKE = 0.6  # cosine of two clusters' means, from which they are one
 FADED = 0.05  # that an account counts in a search at least, however long ago it asked
 APART = 3.0 * WIDTH  # a statistic that is an alarm without a cluster
-SUPPORT = 5.0  # of the statistic of seeking, without which one of being apart opens no search
+SUPPORT = 5.0  # of the statistic of seeking, without which one of being apart opens no search, of texts only a first
 STILL_SEEKING = 1.0  # to stay one: answers that were made coarser say less of its members
 HELD, HELD_MAX = 3.0, -2.0  # less is needed of who was named before, and of few queries at most that
 
@@ -203,12 +203,12 @@ class Sweeper:
         kind, test = cohort.kind, scene.compare(rows, view)
         if test.accounts < cohorts.ACCOUNTS_MIN:
             return None
-        statistics = {"seeking": test.seeking}
-        if kind == NEW:
-            statistics["apart"] = test.apart
+        statistics = {"seeking": test.seeking} | ({"apart": test.apart} if kind == NEW else {})
+        # Texts may be a raid and seek nothing; but what stands is not to be given up by searches that find little.
+        opens = test.seeking >= SUPPORT or test.apart > APART or (scene.texts and not self.stands)
         for name, statistic in statistics.items():
             limit = self.limits.judge(name, f"{kind} {view / 3600:g}", statistic) / self._sensitivity
-            if statistic > limit and (name != "apart" or test.seeking >= SUPPORT or statistic > APART):
+            if statistic > limit and (name != "apart" or opens):
                 label = kind if kind in UNCODED else f"{kind}:{cohort.code}"
                 return Alarm(label, statistic, limit, round(test.accounts))
         return None
