@@ -62,6 +62,9 @@ class Scene:
         self.kin: Marks = np.zeros(len(counts), np.bool_)  # who asks nearly what others ask (kin.py)
         self._peers: list[Evidence] = []
         self._asking: Contemporaries | None = None  # whose single queries are those of established customers
+        self._left: tuple[Gathered, Floats] | None = (
+            None  # the last of `_beyond`, which is asked for again: it takes long
+        )
         self._recent: dict[float, tuple[Rows, Floats, Evidence]] = {}  # who asked of late, how much, and what
 
     def look(self, peers: Contemporaries, fresh: Contemporaries) -> None:
@@ -119,7 +122,7 @@ class Scene:
         """
         if not self.texts:
             return False
-        left = self._beyond(group, self._ground) if self._ground is not None else group.raw
+        left = self._beyond(group)
         return float((left * left / (self.usual.habit + group.noise)).sum()) > BEYOND
 
     def is_common(self, group: Gathered, *, surely: bool) -> bool:
@@ -135,12 +138,16 @@ class Scene:
             return False
         if self._ground is None:
             return False
-        left = float((seeking @ self._beyond(group, self._ground)).max())
+        left = float((seeking @ self._beyond(group)).max())
         return left < (COMMON - chance if surely else COMMON + chance)
 
-    def _beyond(self, group: Gathered, covered: Ground) -> Floats:
-        """Return what no shares of a ground explain of a group's mean."""
-        return covered.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
+    def _beyond(self, group: Gathered) -> Floats:
+        """Return what no shares of the ground explain of a group's mean: all of it, where there is none."""
+        if self._ground is None:
+            return group.raw
+        if self._left is None or self._left[0] is not group:
+            self._left = group, self._ground.beyond(group.raw, self.shift_of(group.raw)[:FEATURES])
+        return self._left[1]
 
     @cached_property
     def _ground(self) -> Ground | None:

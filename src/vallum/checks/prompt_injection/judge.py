@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vallum.checks.prompt_injection.gate import Evidence, Gate
 from vallum.checks.prompt_injection.readings import final
-from vallum.checks.prompt_injection.scorer import NOTHING, Score, Scorer, load_model, load_weights
+from vallum.checks.prompt_injection.scorer import NOTHING, Score, load_model, load_scorer
 from vallum.checks.prompt_injection.shuffled import unshuffle
 from vallum.core.reading import HIDDEN, Reading, read_ciphers
 
@@ -51,7 +51,7 @@ class Judge:
         """Compile the patterns, four seconds of CPU, and load the weights, some milliseconds."""
         self._gate = Gate()
         self.model = load_model()
-        self._scorer = Scorer(load_weights(), self.model.scale, self.model.bias)
+        self._scorer = load_scorer()
 
     def judge(self, readings: Sequence[Reading]) -> Judgement:
         """Judge a text by all of its readings, and by those under ciphers that its words ask for."""

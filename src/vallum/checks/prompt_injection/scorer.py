@@ -150,3 +150,10 @@ class Scorer:
             if margin > best.margin:
                 best = Score(margin, start, end)
         return best
+
+
+@cache
+def load_scorer() -> Scorer:
+    """Return the linear model that ships, shared by every check of the process."""
+    model = load_model()
+    return Scorer(load_weights(), model.scale, model.bias)

@@ -20,13 +20,13 @@ import numpy as np
 
 from vallum.checks.prompt_injection.encoder import Base, Encoder, read_base
 from vallum.checks.prompt_injection.grams import fold
-from vallum.checks.prompt_injection.scorer import Scorer, Thresholds, load_model, load_weights
+from vallum.checks.prompt_injection.scorer import Thresholds, load_model, load_scorer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vallum.checks.prompt_injection.judge import Judgement
-    from vallum.checks.prompt_injection.scorer import Score
+    from vallum.checks.prompt_injection.scorer import Score, Scorer
 
 MOST_BYTES = 400
 """Of folded text that is read: a window of the linear model, and what stands around it."""
@@ -52,8 +52,6 @@ class SecondTier:
         self.head = head
         self._encoder = encoder
         self._slopes = np.array(head.slopes, dtype=np.float32)
-        model = load_model()
-        self._scorer = Scorer(load_weights(), model.scale, model.bias)
 
     def classify(self, text: str) -> float:
         """Return what to add to the logit of a text that `excerpt` took out."""
@@ -66,7 +64,7 @@ class SecondTier:
 
     def weigh(self, judgement: Judgement, opinion: float) -> Judgement:
         """Return a judgement that takes the tier's answer into account, and what the worst sentences weigh alone."""
-        opinion = min(opinion + focus(judgement.text, judgement.score, self._scorer), self.head.reach)
+        opinion = min(opinion + focus(judgement.text, judgement.score, load_scorer()), self.head.reach)
         return judgement._replace(logit=judgement.logit + opinion, opinion=opinion)
 
 

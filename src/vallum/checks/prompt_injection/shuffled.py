@@ -55,12 +55,12 @@ for _code in range(ord("a"), ord("z") + 1):
 _WORDS = frozenset(map(str.encode, KEY_WORDS))
 
 
-def _key(word: bytes) -> bytes:
+def sort_letters(word: bytes) -> bytes:
     """Return a word with its inner letters in order."""
     return word[:1] + bytes(sorted(word[1:-1])) + word[-1:]
 
 
-_KEYS = {_key(word): word for word in map(str.encode, KEY_WORDS)}
+_KEYS = {sort_letters(word): word for word in map(str.encode, KEY_WORDS)}
 
 
 def unshuffle(text: str) -> str:
@@ -96,7 +96,7 @@ def find_shuffled(raw: bytes, most_straight: int = MOST_STRAIGHT) -> list[Shuffl
         word = raw[start : end + 1].lower()
         if word not in rights:
             is_plain = word in _WORDS or _is_plain(word)
-            rights[word] = word if is_plain else _KEYS.get(_key(word), word)
+            rights[word] = word if is_plain else _KEYS.get(sort_letters(word), word)
         if (right := rights[word]) != word:
             found.append(Shuffled(start, right))
             if len(found) == MOST:

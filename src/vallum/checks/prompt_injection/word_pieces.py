@@ -10,6 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from unicodedata import combining, normalize
 
+from vallum.checks.prompt_injection.shuffled import sort_letters
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -31,10 +33,10 @@ class WordPieces:
         """Take the pieces, numbered as they come, and the most that a text is cut into."""
         self._numbers = {piece: number for number, piece in enumerate(vocabulary)}
         self._most = most
-        self._shuffled: dict[str, int] = {}  # by the letters; of several words the first, which is the most frequent
+        self._shuffled: dict[bytes, int] = {}  # by the letters; of several words the first, which is the most frequent
         for piece, number in self._numbers.items():
             if _may_be_shuffled(piece):
-                self._shuffled.setdefault(_sort(piece), number)
+                self._shuffled.setdefault(sort_letters(piece.encode()), number)
 
     def cut(self, text: str) -> list[int]:
         """Return the numbers of a text's pieces."""
@@ -53,7 +55,7 @@ class WordPieces:
     def _put_right(self, words: Iterable[str]) -> dict[str, int]:
         """Return what shuffled words stand for; nothing where there are not enough of them."""
         odd = {word for word in words if word not in self._numbers and _may_be_shuffled(word)}
-        found = {word: self._shuffled[key] for word in odd if (key := _sort(word)) in self._shuffled}
+        found = {word: self._shuffled[key] for word in odd if (key := sort_letters(word.encode())) in self._shuffled}
         return found if len(found) >= FEWEST else {}
 
     def _cut_word(self, word: str) -> list[int]:
@@ -77,8 +79,3 @@ class WordPieces:
 
 def _may_be_shuffled(word: str) -> bool:
     return SHORTEST <= len(word) <= MOST_CHARS and word.isascii() and word.isalpha()
-
-
-def _sort(word: str) -> str:
-    """Return a word with its inner letters in order."""
-    return word[0] + "".join(sorted(word[1:-1])) + word[-1]
