@@ -1,11 +1,12 @@
 """The cells of the table, each by a name that says what it is.
 
     WORLD-WAY-ACCOUNTS[-MORE ...]     an attack:  synth-jbda-100, digits-random-1000, synth-strange-100-half
-    honest-WORLD-DRIFT-WEEKS          nobody attacks:  honest-synth-none-4, honest-digits-launch-4
+    honest-WORLD-DRIFT-WEEKS[-light]  nobody attacks:  honest-synth-none-4, honest-digits-launch-4
     stolen-WORLD-WAY                  thirty established accounts are stolen, in one week:  stolen-chat-code
 
 WORLD: synth, digits, cancer, table, chat.  WAY: jbda, targeted, random, strange, active, natural; for chat questions,
-template, code, sentences, natural.  DRIFT: none, classes, brightness, launch, integration.
+template, code, sentences, natural.  DRIFT: none, classes, brightness, launch, integration;
+all: each of them in turn, evenly over the weeks, to stay.  light: who asks most asks a tenth of it, which saves hours.
 MORE: half or most (camouflage of 50 or 80 %), alternate, dormant, slow (seven days, not three), weak (solves no more
 than 18 bits), renew (a fresh account for each that is known), poison (a first raid, by others, within calibration),
 proof (the policy allows every grade, and probation), and the route's form of answer: all, all2, round2 (as it is
@@ -22,6 +23,8 @@ from bench.extraction.thieves import WAYS, Plan
 
 CAMOUFLAGE = {"half": 0.5, "most": 0.8}
 PROMPTS = 1500  # of a raid on a chat
+ALL = "all"  # drifts, one after another
+LIGHT = {"light": 0.1}
 WORLD_NAMES = ("synth", "digits", "cancer", "table", "chat")
 
 
@@ -33,24 +36,34 @@ class Cell:
     world: str
     plan: Plan | None = None  # None: nobody attacks
     form: str = "round2"
-    drift: str = "none"
+    drift: str = "none"  # of `DRIFTS`, or `ALL`
     weeks: int = 1
     terms: str = "graduated"  # of the policy: what may be done to whom
     poisoned: bool = False  # a raid like it falls into calibration
     stolen: str = ""  # the way of who stole credentials
+    heavy: float = 1.0  # times what who asks most asks
+
+    def drifts(self) -> list[tuple[str, int]]:
+        """Return each drift with the week that it comes in, from the first after calibration."""
+        if self.drift != ALL:
+            return [(self.drift, 0)]
+        return [(drift, self.weeks * turn // len(DRIFTS)) for turn, drift in enumerate(DRIFTS) if turn]
 
 
 def cell(name: str) -> Cell:
     """Read a cell's name; raise ValueError that says what is wrong with it."""
     first, *rest = name.split("-")
-    if first == "honest" and len(rest) == 3:
-        world, drift, weeks = rest
-        return Cell(name, _known(world, WORLD_NAMES), drift=_known(drift, DRIFTS), weeks=int(weeks))
+    if first == "honest" and len(rest) in (3, 4):
+        world, drift, weeks, *light = rest
+        share = LIGHT[_known(light[0], tuple(LIGHT))] if light else 1.0
+        return Cell(
+            name, _known(world, WORLD_NAMES), drift=_known(drift, (*DRIFTS, ALL)), weeks=int(weeks), heavy=share
+        )
     if first == "stolen" and len(rest) == 2:
         return Cell(name, _known(rest[0], WORLD_NAMES), stolen=_known(rest[1], WAYS))
     if len(rest) < 2 or not rest[1].isdigit():
         raise ValueError(
-            f"{name!r} is no cell: WORLD-WAY-ACCOUNTS[-MORE], honest-WORLD-DRIFT-WEEKS or stolen-WORLD-WAY"
+            f"{name!r} is no cell: WORLD-WAY-ACCOUNTS[-MORE], honest-WORLD-DRIFT-WEEKS[-light] or stolen-WORLD-WAY"
         )
     plan = Plan(_known(rest[0], WAYS), accounts=int(rest[1]), queries=PROMPTS if first == "chat" else 3000)
     found = Cell(name, _known(first, WORLD_NAMES), plan)
@@ -117,7 +130,7 @@ DRIFTING = [f"honest-{world}-{drift}-4" for world in ("synth", "digits", "chat")
 ORDINARY = ["synth-natural-10", "synth-natural-100", "synth-natural-1000", "synth-active-100", "digits-natural-100"]
 ORDINARY += ["synth-natural-100-proof", "synth-natural-1000-proof"]
 STOLEN = [f"stolen-chat-{way}" for way in ("questions", "template", "code", "sentences", "natural")]
-YEAR = ["honest-synth-none-52", "honest-digits-none-52", "honest-chat-none-52"]
+YEAR = ["honest-synth-none-52", "honest-digits-none-52", "honest-chat-none-52", "honest-synth-all-52-light"]
 
 GOALS = {
     "1 spread": SPREAD,

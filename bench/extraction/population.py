@@ -2,7 +2,7 @@
 
 600 users whose volumes follow Pareto, with habits, styles, days, nights and sessions; a tenth of them younger than 14
 days in any week, because as many come as go; one in six behind one network; one that asks 5,000 times a day, one that
-asks 800 times in ten minutes.  A drift is one of `DRIFTS`.
+asks 800 times in ten minutes.  A drift is one of `DRIFTS`; it lasts, and others may follow.
 """
 
 from __future__ import annotations
@@ -66,12 +66,13 @@ def some_account(name: str, created: float, network: str, rng: Rng, *, tenant: s
 class Population:
     """All honest users of a route."""
 
-    def __init__(self, world: World, seed: int) -> None:
-        """Make the first users."""
+    def __init__(self, world: World, seed: int, heavy: float = 1.0) -> None:
+        """Make the first users; who asks most asks `heavy` times `HEAVY_A_DAY`."""
         self.world = world
+        self._heavy_a_day = HEAVY_A_DAY * heavy
         self.users = Users()
         self._rng = np.random.default_rng([seed, 77])
-        self._drift, self._drift_at = "none", np.inf
+        self._since = dict.fromkeys(DRIFTS, np.inf)
         self._common = self._rng.dirichlet(np.full(world.modes, 4.0))
         for _ in range(USERS):
             age_s = (
@@ -83,11 +84,11 @@ class Population:
 
     def change(self, drift: str, week: int) -> None:
         """Let the world change on the third day of a week to come."""
-        self._drift, self._drift_at = drift, START + week * WEEK_S + 2 * DAY_S
+        at = self._since[drift] = START + week * WEEK_S + 2 * DAY_S
         if drift == "launch":
-            self._launch()
+            self._launch(at)
         if drift == "integration":
-            self._integrate()
+            self._integrate(at)
 
     def _join(self, created: float, since: float, *, kind: str = "usual") -> int:
         users, rng, number = self.users, self._rng, len(self.users)
@@ -95,7 +96,9 @@ class Population:
         account = some_account(f"user-{number}", created, network, rng)
         if created < START - NEW_S and rng.random() < 0.3:
             account = account._replace(verified=True)
-        volume = {"heavy": 7.0 * HEAVY_A_DAY, "bursty": 1.5 * BURST}.get(kind, min(8 * (1 + rng.pareto(1.3)), 1500))
+        volume = {"heavy": 7.0 * self._heavy_a_day, "bursty": 1.5 * BURST}.get(
+            kind, min(8 * (1 + rng.pareto(1.3)), 1500)
+        )
         own = rng.dirichlet(np.full(self.world.modes, 0.3) * self._common * self.world.modes)
         users.accounts.append(account)
         users.kinds.append(kind)
@@ -116,23 +119,23 @@ class Population:
             joined = begin + self._rng.random() * WEEK_S
             self._join(joined, joined)
 
-    def _launch(self) -> None:
+    def _launch(self, at: float) -> None:
         """Let many come at once, who first try much the same, as a tutorial shows it."""
         shown = self._rng.choice(self.world.modes, 3, replace=False)
         for _ in range(LAUNCHED):
-            joined = self._drift_at + self._rng.random() * DAY_S
+            joined = at + self._rng.random() * DAY_S
             number = self._join(joined, joined, kind="launch")
             habit = 0.4 * self.users.habits[number]
             habit[shown] += 0.2
             self.users.habits[number] = habit
             self.users.volumes[number] = min(self.users.volumes[number], 60)
 
-    def _integrate(self) -> None:
+    def _integrate(self, at: float) -> None:
         """Let one customer come with many accounts of one network, client, habit and style."""
-        first = self._join(self._drift_at, self._drift_at, kind="integration")
+        first = self._join(at, at, kind="integration")
         users = self.users
         for _ in range(BRANCHES - 1):
-            number = self._join(self._drift_at, self._drift_at, kind="integration")
+            number = self._join(at, at, kind="integration")
             users.habits[number], users.styles[number] = users.habits[first], users.styles[first]
             users.accounts[number] = users.accounts[first]._replace(name=f"user-{number}")
         for number in range(first, first + BRANCHES):
@@ -174,14 +177,14 @@ class Population:
     def _inputs(self, at: NDArray[np.float64], who: NDArray[np.int64]) -> Array:
         """Return the inputs of requests at some times by some users."""
         habits = np.array(self.users.habits)
-        late = at > self._drift_at
+        tilts, late = at > self._since["classes"], at > self._since["brightness"]
         modes = self._modes(habits, who)
-        if self._drift == "classes" and late.any():  # what few asked about, half of the world now asks about
+        if tilts.any():  # what few asked about, half of the world now asks about
             tilted = habits.copy()
             tilted[:, : self.world.modes // 5] *= 4
-            modes[late] = self._modes(tilted, who)[late]
+            modes[tilts] = self._modes(tilted, who)[tilts]
         styles = np.array(self.users.styles)[who]
-        if self._drift != "brightness" or not late.any():
+        if not late.any():
             return self.world.draw(modes, styles, self._rng)
         before, after = self.world.draw(modes, styles, self._rng), self.world.draw(modes, styles, self._rng, 1.0)
         return np.concatenate([before[~late], after[late]])  # at is in order

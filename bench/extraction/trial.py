@@ -43,7 +43,7 @@ def world_of(name: str, seed: int, data: Path | None) -> World:
 def prepare(cell: Cell, seed: int, data: Path | None, *, watched: bool = True) -> Ready:
     """Let the honest weeks of calibration go by, once for all cells that share them."""
     begun = perf_counter()
-    population = Population(world_of(cell.world, seed, data), seed)
+    population = Population(world_of(cell.world, seed, data), seed, cell.heavy)
     watch = defences.watch(seed, cell.terms) if watched else defences.Undefended()
     loop = Loop(population, watch, cell.form, seed)
     raids = []
@@ -63,7 +63,7 @@ def prepare(cell: Cell, seed: int, data: Path | None, *, watched: bool = True) -
 
 def shared(cell: Cell) -> tuple[Any, ...]:
     """Return what cells must have in common to share a calibration."""
-    return cell.world, cell.form, cell.terms, cell.plan if cell.poisoned else None
+    return cell.world, cell.form, cell.terms, cell.heavy, cell.plan if cell.poisoned else None
 
 
 def run(cell: Cell, seed: int, ready: Ready, *, bare: bool = True) -> Figures:
@@ -71,7 +71,8 @@ def run(cell: Cell, seed: int, ready: Ready, *, bare: bool = True) -> Figures:
     begun = perf_counter()
     figures = Figures(cell.name, seed, weeks=cell.weeks)
     population, watch = copy.deepcopy((ready.population, ready.watch))
-    population.change(cell.drift, CALIBRATION)
+    for drift, week in cell.drifts():
+        population.change(drift, CALIBRATION + week)
     loop = Loop(population, watch, cell.form, seed)
     weeks = range(CALIBRATION, CALIBRATION + cell.weeks)
     if cell.plan:

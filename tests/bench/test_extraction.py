@@ -174,3 +174,15 @@ def test_honest_users_are_as_many_as_new_and_as_uneven_as_they_are_said_to_be(mo
         other = population.Population(worlds.WORLDS["synth"](1), 1)
         other.change(drift, 0)
         assert len(other.week(0).at) > 10_000
+
+
+def test_drifts_come_in_turn_and_stay() -> None:
+    honest = cells.cell("honest-synth-all-20")
+    assert honest.drifts() == [("classes", 4), ("brightness", 8), ("launch", 12), ("integration", 16)]
+    users = population.Population(worlds.WORLDS["synth"](1), 1)
+    usual = users.week(0).inputs
+    for week, drift in enumerate(("brightness", "launch"), 1):
+        users.change(drift, week)
+    later = [users.week(week).inputs for week in (1, 2, 3)][-1]
+    assert later.std() > 1.1 * usual.std()  # as bright as ever, after a launch
+    assert users.users.kinds.count("launch") == population.LAUNCHED
