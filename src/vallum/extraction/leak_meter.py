@@ -22,7 +22,7 @@ of them were to inputs that nobody had asked before, are counted, and no more.
 from __future__ import annotations
 
 from collections import deque
-from math import log, sqrt
+from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -55,6 +55,7 @@ Z = 1.96  # of the interval
 LESSONS = 2 * STEPS + 1  # of both students, and the test
 CURVE_MAX = 64  # lessons that are remembered
 CURVE_FIT = 4  # of them the last, that say how it goes on
+LEFT_MIN = 1e-3  # of disagreement, for its logarithm
 SEEN_BITS = 16_384  # of the map that counts inputs asked for the first time: good to some 50,000
 
 
@@ -228,12 +229,10 @@ class LeakMeter:
         if not group.curve:
             return Leak(cluster, answers, group.novel, None, None, None, None, ())
         nothing, (size, last) = group.nothing, group.curve[-1]
-        further = _slope([(1, nothing), *group.curve]) * log(max(answers, size) / size)
+        further = (1 - last) * (1 - (max(answers, size) / size) ** _slope([(1, nothing), *group.curve]))
         low, high = _wilson(last, group.tested)
-        agreement = min(1.0, last + further)
-        return Leak(
-            cluster, answers, group.novel, agreement, low, min(1.0, high + 2 * further), nothing, tuple(group.curve)
-        )
+        high = min(1.0, high + 2 * further)
+        return Leak(cluster, answers, group.novel, last + further, low, high, nothing, tuple(group.curve))
 
     def estimates(self) -> list[Leak]:
         """Return what every cluster that is followed could have learnt, the untrusted first."""
@@ -285,9 +284,10 @@ def _targets(lots: list[_Lot], classes: int) -> tuple[Floats, Floats]:
 
 
 def _slope(curve: list[tuple[int, float]]) -> float:
-    """Return how much agreement grows as the answers' logarithm does, by the last lessons: never less than nothing."""
+    """Return the power of the answers by which disagreement falls, by the last lessons: never more than nothing."""
     last = np.array(curve[-CURVE_FIT:])
-    return max(0.0, float(np.polyfit(np.log(last[:, 0]), last[:, 1], 1)[0]))
+    left = np.log(np.maximum(1 - last[:, 1], LEFT_MIN))
+    return min(0.0, float(np.polyfit(np.log(last[:, 0]), left, 1)[0]))
 
 
 def _wilson(share: float, count: int) -> tuple[float, float]:
