@@ -18,9 +18,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is there
 
 import numpy as np
 from bench.extraction.answers import read, say
-from bench.extraction.learners import STUDENT_DECAY, fit
+from bench.extraction.learners import STUDENT_DECAY, Array, fit
 from bench.extraction.population import START, Population
-from bench.extraction.worlds import WORLDS, plain
+from bench.extraction.worlds import WORLDS, World, plain
 
 from vallum.extraction import reference
 from vallum.extraction.features.reader import KINDS, READERS
@@ -63,7 +63,7 @@ def measure(name: str, seed: int) -> list[tuple[int, float | None, float]]:
     return found
 
 
-def _tell(meter: LeakMeter, world: object, inputs: np.ndarray, names: list[str], *, trusted: bool) -> None:
+def _tell(meter: LeakMeter, world: World, inputs: Array, names: list[str], *, trusted: bool) -> None:
     documents, answers = world.documents(inputs), say(world.victim.probabilities(inputs), FORM)
     for name, document, answer in zip(names, documents, answers, strict=True):
         meter.note(name, (document,), answer, trusted=trusted)

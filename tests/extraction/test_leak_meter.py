@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vallum.core.inputs import Turn
 from vallum.extraction import leak_meter
-from vallum.extraction.leak_meter import KEPT_MAX, LABELS_MAX, STUDENTS_MAX, UNTRUSTED, LeakMeter
+from vallum.extraction.leak_meter import KEPT_MAX, LABELS_MAX, STUDENTS_MAX, UNTRUSTED, LeakMeter, _slope
 from vallum.extraction.reference import fit
 from vallum.extraction.student import STEPS, Lesson
 
@@ -241,13 +241,17 @@ def test_nothing_breaks_it(queries: list[tuple[Any, Any]], trusted: bool) -> Non
     assert meter.estimates()
 
 
-def test_a_softmax_regression_learns_a_line_and_a_network_a_curve() -> None:
+@pytest.mark.parametrize("radius", [False, True], ids=["a line", "a curve"])
+def test_a_student_learns(radius: bool) -> None:
     inputs: Floats = RANDOM.normal(size=(500, 2)).astype(np.float32)
-    for labels, hidden, least, most in (
-        (inputs[:, 0] > inputs[:, 1], 0, 0.97, 1.0),
-        ((inputs**2).sum(axis=1) > 1.4, 0, 0.0, 0.8),
-        ((inputs**2).sum(axis=1) > 1.4, 64, 0.95, 1.0),
-    ):
-        lesson = Lesson(inputs, np.eye(2, dtype=np.float32)[labels.astype(int)], hidden)
-        assert lesson.go_on(STEPS + 3) == 3
-        assert least <= float((lesson.choose(inputs) == labels).mean()) <= most
+    labels = (inputs**2).sum(axis=1) > 1.4 if radius else inputs[:, 0] > inputs[:, 1]
+    lesson = Lesson(inputs, np.eye(2, dtype=np.float32)[labels.astype(int)])
+    assert lesson.go_on(STEPS + 3) == 3
+    assert float((lesson.choose(inputs) == labels).mean()) >= 0.95
+
+
+def test_beyond_what_is_kept_disagreement_falls_on_as_a_power_of_the_answers() -> None:
+    curve = [(size, 1 - size**-0.5) for size in (1000, 2000, 4000)]
+    assert _slope(curve) == pytest.approx(-0.5)
+    assert _slope([(1, 0.5), (100, 0.4)]) == 0.0
+    assert _slope([(10, 1.0), (100, 1.0)]) == pytest.approx(0.0)

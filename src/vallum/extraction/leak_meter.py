@@ -6,7 +6,8 @@ that it never saw, is the estimate of its fidelity on real traffic; what the com
 beside it, because that much is had for nothing.
 
 When a cluster is found, what its members were answered before is taken from the answers kept of the untrusted.  Of more
-answers than are kept, a sample is learnt from, and the estimate follows the student's own learning curve from there.
+answers than are kept, a sample is learnt from, and the estimate follows the student's own learning curve from there:
+what it says otherwise than the model falls as a power of the answers.
 The interval is that of the share among the inputs it was tested on (Wilson, 95 %), and the way along the curve.
 
     train       off the request path, in pieces, in any thread: `learn`
@@ -33,7 +34,7 @@ from vallum.extraction.features.reader import READERS
 from vallum.extraction.features.vector import stretch
 from vallum.extraction.reservoir import Reservoir
 from vallum.extraction.said import read_said
-from vallum.extraction.student import HIDDEN, STEPS, Lesson
+from vallum.extraction.student import STEPS, Lesson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,7 +53,8 @@ LEAST = 20  # answers, before anything is learnt
 GROWN = 1.25  # answers over those of the last lesson, before the next
 TESTED_MIN = 100  # inputs of established accounts, before anything is estimated
 Z = 1.96  # of the interval
-LESSONS = 2 * STEPS + 1  # of both students, and the test
+BEGINNINGS = 2  # of a student: the mean of what both come to varies less
+LESSONS = BEGINNINGS * STEPS + 1  # from each, and the test
 CURVE_MAX = 64  # lessons that are remembered
 CURVE_FIT = 4  # of them the last, that say how it goes on
 LEFT_MIN = 1e-3  # of disagreement, for its logarithm
@@ -135,15 +137,15 @@ class _Group:
         """Take up to `steps` steps, and note the agreement when all is learnt; return the steps left over."""
         if not self._lessons:
             inputs, targets = _targets(self.kept, classes)
-            self._lessons = [Lesson(inputs, targets, hidden) for hidden in (0, HIDDEN)]
+            self._lessons = [Lesson(inputs, targets, seed=seed) for seed in range(BEGINNINGS)]
             self._size = len(inputs)
         for lesson in self._lessons:
             steps = lesson.go_on(steps)
         if steps:  # left over: both have learnt it all
             inputs, labels = tests
-            best = max(float((lesson.choose(inputs) == labels).mean()) for lesson in self._lessons)
+            shares = [float((lesson.choose(inputs) == labels).mean()) for lesson in self._lessons]
             self.tested, self.nothing = len(labels), float(np.bincount(labels).max() / len(labels))
-            self.curve = [*self.curve[-CURVE_MAX + 1 :], (self._size, best)]
+            self.curve = [*self.curve[-CURVE_MAX + 1 :], (self._size, sum(shares) / len(shares))]
             self._lessons = []
         return steps
 
