@@ -209,7 +209,7 @@ class LeakMeter:
     def learn(self, steps: int = LESSONS) -> bool:
         """Let a student that is due take up to `steps` steps; return whether there was one.  Off the request path.
 
-        The default is all that one student learns at once, 0.1 to 0.5 s of one core; fewer a call hold it up as long in
+        The default is all that one student learns at once, 0.2 to 1 s of one core; fewer a call hold it up as long in
         all, and nobody for long.
         """
         samples, classes = self._trusted.samples, len(self._labels)

@@ -20,7 +20,7 @@ HIDDEN = 64
 BATCH = 128
 STEPS = 700
 RATE = 1e-2
-DECAY = 0.6  # of few answers a network learns least by heart so; of 1e-4 and 0.3 to 1 it is nearest to thieves' best
+DECAY = 0.6  # of 1e-4 and 0.3 to 1 it comes nearest to thieves' copies: of few answers a network learns less by heart
 FIRST, SECOND, TINY = 0.9, 0.999, 1e-8  # Adam's
 SPREAD_MIN = 1e-2
 
