@@ -24,7 +24,7 @@ from bench.extraction.thieves import WAYS, Plan
 CAMOUFLAGE = {"half": 0.5, "most": 0.8}
 PROMPTS = 1500  # of a raid on a chat
 ALL = "all"  # drifts, one after another
-LIGHT = {"light": 0.1}
+LIGHT = 0.1  # of what who asks most asks
 WORLD_NAMES = ("synth", "digits", "cancer", "table", "chat")
 
 
@@ -55,10 +55,8 @@ def cell(name: str) -> Cell:
     first, *rest = name.split("-")
     if first == "honest" and len(rest) in (3, 4):
         world, drift, weeks, *light = rest
-        share = LIGHT[_known(light[0], tuple(LIGHT))] if light else 1.0
-        return Cell(
-            name, _known(world, WORLD_NAMES), drift=_known(drift, (*DRIFTS, ALL)), weeks=int(weeks), heavy=share
-        )
+        found = Cell(name, _known(world, WORLD_NAMES), drift=_known(drift, (*DRIFTS, ALL)), weeks=int(weeks))
+        return replace(found, heavy=LIGHT) if light and _known(light[0], ("light",)) else found
     if first == "stolen" and len(rest) == 2:
         return Cell(name, _known(rest[0], WORLD_NAMES), stolen=_known(rest[1], WAYS))
     if len(rest) < 2 or not rest[1].isdigit():

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from itertools import pairwise
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is there
 
@@ -29,6 +30,7 @@ from vallum.extraction.leak_meter import LeakMeter
 NEAR = 0.03
 SIZES = (100, 300, 1000, 3000, 10_000)
 ACCOUNTS, FORM, FITTED = 100, "round2", 2000
+EVERY = 50  # answers, the meter may learn a lesson
 COPIES = 3  # trained from other beginnings, and averaged: chance makes copies from few answers 2 points better or worse
 
 
@@ -49,11 +51,10 @@ def measure(name: str, seed: int) -> list[tuple[int, float | None, float]]:
     asked = plain(world, max(SIZES), rng)
     truth, classes = world.victim.classes(held), world.victim.probabilities(held[:1]).shape[1]
     found = []
-    for begin, size in zip((0, *SIZES), SIZES, strict=False):
-        names = [f"new-{number % ACCOUNTS}" for number in range(begin, size)]
-        for start in range(begin, size, 50):  # a lesson is due now and then while answers come
-            stop = min(start + 50, size)
-            _tell(meter, world, asked[start:stop], names[start - begin : stop - begin], trusted=False)
+    for begin, size in pairwise((0, *SIZES)):
+        for start in range(begin, size, EVERY):
+            names = [f"new-{number % ACCOUNTS}" for number in range(start, start + EVERY)]
+            _tell(meter, world, asked[start : start + EVERY], names, trusted=False)
             meter.learn()
         targets = read(say(world.victim.probabilities(asked[:size]), FORM), classes)
         copies = [fit(asked[:size], targets, rng, hidden=world.hidden, decay=STUDENT_DECAY) for _ in range(COPIES)]

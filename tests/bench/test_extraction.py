@@ -140,7 +140,16 @@ def test_a_student_reads_every_form_of_answer_at_every_coarseness(form: str) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["synth", "synth-jbda", "synth-magic-10", "moon-jbda-10", "honest-synth-none", "synth-jbda-10-often", "a-b-c"],
+    [
+        "synth",
+        "synth-jbda",
+        "synth-magic-10",
+        "moon-jbda-10",
+        "honest-synth-none",
+        "honest-synth-none-4-dark",
+        "synth-jbda-10-often",
+        "a-b-c",
+    ],
 )
 def test_a_cell_that_is_none_is_said_to_be(name: str) -> None:
     with pytest.raises(ValueError, match="is no"):
@@ -152,6 +161,7 @@ def test_a_name_says_what_a_cell_is() -> None:
     assert (found.world, found.form) == ("digits", "band")
     assert found.plan == thieves.Plan("random", accounts=1000, camouflage=0.5, dormant=True)
     assert cells.cell("honest-chat-launch-4").weeks == 4
+    assert cells.cell("honest-synth-all-52-light").heavy < cells.cell("honest-synth-all-52").heavy == 1
     for names in cells.GOALS.values():
         assert [cells.cell(name).name for name in names] == names
 
