@@ -1,8 +1,9 @@
 """Sets an account against its own history, and says how unlike its owner what is asked is.
 
-Of each account that has a history, the sum of its last queries is kept, in which a query fades to a half within nine;
-what it asked before is what its sketch holds beyond that.  How far the two are apart, and how seldom that happens to
-honest accounts, says how strange the last queries are: 0 as ever, 1 as only `RARE` of honest accounts are in a week.
+Of each account that has a history, its last queries are kept as sums of `BLOCK` each, 15 to 21 queries in all; what it
+asked before is what its sketch holds beyond that.  How far the two are apart, and how seldom that happens to honest
+accounts, says how strange the last queries are: 0 as ever, 1 as only `RARE` of honest accounts are in a week.  A window
+that ends at once, and not by fading, holds nothing but a thief's queries by its twentieth.
 
 A strange account is told of, and, where nothing else speaks for a theft, asked to prove possession only at 1.  Signs of
 theft (core/theft.py: a new network, agent or scope) lower what content must show: 0.3 of them, 0.3 less.
@@ -11,12 +12,14 @@ Rule 1: never a block.  Who proves possession of a bound credential is let in, w
 Rule 2: nothing is said before `PAIRS_MIN` pairs of what is usual, and `WEEKS_MIN` weeks of accounts, are known.
 Rule 3: a strange account stays so for a day, fading: a thief who goes on would soon be that account's history.
 
-Memory: under 1 KiB an account with a history, `ACCOUNTS_MAX` of them; the one that was silent longest makes way.
+Memory: 1.2 KB an account with a history, `ACCOUNTS_MAX` of them; the one that was silent longest makes way.
 
 Misses: who asks as the owner does, or as many others do (another customer's credential, used for that customer's
-purposes); the first ten or so queries; accounts of less than `HISTORY_MIN` queries in two weeks.  Each replica sees the
-queries that it answered itself: of four replicas, each notices after four times as many, and each learns what is usual
-by itself.  After a restart the first twenty queries of an account are those of its owner.
+purposes); the first dozen or so queries; accounts of less than `HISTORY_MIN` queries in two weeks.  Each replica sees
+the queries that it answered itself: of four replicas, each notices after four times as many, and each learns what is
+usual by itself.  After a restart the first twenty queries of an account are those of its owner.  Where honest accounts
+ask in runs about one thing, what is usual takes in such runs, and who asks about one thing that others ask about too is
+seldom noticed.
 """
 
 from __future__ import annotations
@@ -34,13 +37,15 @@ from vallum.extraction.habit import Habit, Pair, Rarity, fit
 from vallum.extraction.state import check_array
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from vallum.extraction.facts import Floats
 
 ACCOUNTS_MAX = 10_000
 HISTORY_MIN = 60  # queries before the last ones
-FADES = 0.92  # to so much, an earlier query with each later one
-RECENT_MIN = 8.0  # weight of the last queries, of 12 at most, before they say anything
-RARE = 0.002  # of accounts, in a week
+BLOCKS, BLOCK = 3, 7  # sums of the last queries, the latest of them not full, and how many queries are in one
+USUAL = (BLOCKS - 0.5) * BLOCK + 0.5  # queries in all of them, on average
+RARE = 0.0007  # of accounts, in a week
 PAIRS_MIN, PAIRS_MAX = 240, 2000
 PAIR_EVERY, PAIRS_OF_ONE = 12, 12  # queries between two pairs of an account, and how many it may give
 WEEKS_MIN, WEEKS_MAX = 80, 4000
@@ -51,14 +56,24 @@ WEEK_S, STAYS_S = 7 * DAY_S, DAY_S
 class Recent:
     """What is kept of one account."""
 
-    total: Floats = field(default_factory=lambda: np.zeros(WIDTH, np.float32))  # of its last queries, fading
-    weight: float = 0.0
+    # Sums of its last queries; in three digits, or they would take more than all else that is known of an account.
+    blocks: NDArray[np.float16] = field(default_factory=lambda: np.zeros((BLOCKS, WIDTH), np.float16))
     asked: int = 0
     pairs: int = 0  # that it gave
     largest: float = -inf  # strangeness of this week
     week: int = 0
     strange: float = 0.0  # the most of late
     at: float = 0.0  # when that was
+
+    def add(self, row: Floats) -> None:
+        """Take a query; each block's first one puts an end to the eldest block."""
+        block = self.blocks[self.asked // BLOCK % BLOCKS]
+        block[:] = block + row if self.asked % BLOCK else row
+        self.asked += 1
+
+    def count(self) -> int:
+        """Return how many queries are in the blocks."""
+        return min(self.asked, (BLOCKS - 1) * BLOCK + (self.asked - 1) % BLOCK + 1)
 
 
 class OwnHistory:
@@ -88,14 +103,14 @@ class OwnHistory:
             return 0.0
         kept = self._find(name)
         for row in rows:
-            kept.total *= np.float32(FADES)
-            kept.total += row
-            kept.weight = kept.weight * FADES + 1
-            kept.asked += 1
-        before = count - kept.weight
-        if kept.weight < RECENT_MIN or before < HISTORY_MIN:
+            kept.add(row)
+        last = kept.count()
+        before = count - last
+        if last <= (BLOCKS - 1) * BLOCK or before < HISTORY_MIN:
             return self.judge(name, at)
-        pair = Pair(kept.total / np.float32(kept.weight), (total - kept.total) / np.float32(before), before)
+        recent = kept.blocks.sum(axis=0, dtype=np.float32)
+        past = (total - recent) / np.float32(before)
+        pair = Pair(recent / np.float32(last), past, before, USUAL / last)
         self._gather(kept, pair)
         if self._habit is None:
             return 0.0
@@ -140,7 +155,7 @@ class OwnHistory:
         other._habit, other._rarity, other._fitted = self._habit, self._rarity, self._fitted
         if name in self._accounts:
             kept = self._accounts[name]
-            other._accounts[name] = replace(kept, total=kept.total.copy())
+            other._accounts[name] = replace(kept, blocks=kept.blocks.copy())
         return other
 
     def clear(self, name: str) -> None:
@@ -168,6 +183,9 @@ class OwnHistory:
         pairs = self._pairs[:]
         if len(pairs) >= max(PAIRS_MIN, min(2 * self._fitted, PAIRS_MAX)) and self._fitted < PAIRS_MAX:
             self._habit, self._fitted = fit(pairs), len(pairs)
+            self._weeks = []  # they were told by another measure
+            for kept in [*self._accounts.values()]:
+                kept.largest = -inf
         if self._habit is not None and len(self._weeks) >= WEEKS_MIN:
             self._rarity = Rarity(np.array(self._weeks[:]))
 
