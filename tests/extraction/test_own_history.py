@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vallum.extraction import own_history
 from vallum.extraction.facts import WIDTH
 from vallum.extraction.habit import Pair, Rarity, fit
-from vallum.extraction.own_history import HISTORY_MIN, STAYS_S, WEEK_S, OwnHistory, Recent
+from vallum.extraction.own_history import BLOCKS, HISTORY_MIN, STAYS_S, WEEK_S, OwnHistory, Recent
 from vallum.extraction.state import pack_state, unpack_state
 
 Rows = NDArray[np.float32]
@@ -156,13 +156,25 @@ def test_no_account_is_much_of_what_is_usual(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_last_queries_are_fifteen_to_twenty_one_and_none_before() -> None:
-    kept, rows = Recent(), np.zeros((100, WIDTH), np.float32)
+    kept, rows = Recent(place=0), np.zeros((100, WIDTH), np.float32)
+    blocks = np.zeros((BLOCKS, WIDTH), np.float16)
     rows[np.arange(100), np.arange(100)] = 1
     for asked, row in enumerate(rows, 1):
-        kept.add(row)
+        kept.add(row, blocks)
         count = kept.count()
         assert count == min(asked, 15 + (asked - 1) % 7)
-        assert np.flatnonzero(kept.blocks.sum(axis=0)).tolist() == list(range(asked - count, asked))
+        assert np.flatnonzero(blocks.sum(axis=0)).tolist() == list(range(asked - count, asked))
+
+
+def test_who_makes_way_leaves_nothing_to_who_takes_the_place() -> None:
+    world, own = World(), OwnHistory(most=1)
+    for row in world.ask([0], 40):
+        own.note("one", row[None], 500.0, row * 500, 0.0)
+    own.note("other", row[None], 500.0, row * 500, 0.0)
+    assert list(own._accounts) == ["other"]
+    assert own._accounts["other"].count() == 1
+    own.clear("other")
+    assert own._accounts["other"].count() == 0
 
 
 def test_fewer_last_queries_stray_farther_by_chance() -> None:

@@ -12,7 +12,7 @@ Rule 1: never a block.  Who proves possession of a bound credential is let in, w
 Rule 2: nothing is said before `PAIRS_MIN` pairs of what is usual, and `WEEKS_MIN` weeks of accounts, are known.
 Rule 3: a strange account stays so for a day, fading: a thief who goes on would soon be that account's history.
 
-Memory: 1.2 KB an account with a history, `ACCOUNTS_MAX` of them; the one that was silent longest makes way.
+Memory: under 1 KiB an account with a history, `ACCOUNTS_MAX` of them; the one that was silent longest makes way.
 
 Misses: who asks as the owner does, or as many others do (another customer's credential, used for that customer's
 purposes); the first dozen or so queries; accounts of less than `HISTORY_MIN` queries in two weeks.  Each replica sees
@@ -25,7 +25,7 @@ seldom noticed.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import inf, log
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +56,7 @@ WEEK_S, STAYS_S = 7 * DAY_S, DAY_S
 class Recent:
     """What is kept of one account."""
 
-    # Sums of its last queries; in three digits, or they would take more than all else that is known of an account.
-    blocks: NDArray[np.float16] = field(default_factory=lambda: np.zeros((BLOCKS, WIDTH), np.float16))
+    place: int  # of its blocks among all
     asked: int = 0
     pairs: int = 0  # that it gave
     largest: float = -inf  # strangeness of this week
@@ -65,9 +64,9 @@ class Recent:
     strange: float = 0.0  # the most of late
     at: float = 0.0  # when that was
 
-    def add(self, row: Floats) -> None:
-        """Take a query; each block's first one puts an end to the eldest block."""
-        block = self.blocks[self.asked // BLOCK % BLOCKS]
+    def add(self, row: Floats, blocks: NDArray[np.float16]) -> None:
+        """Take a query into its blocks; each one's first query puts an end to the eldest."""
+        block = blocks[self.asked // BLOCK % BLOCKS]
         block[:] = block + row if self.asked % BLOCK else row
         self.asked += 1
 
@@ -83,6 +82,8 @@ class OwnHistory:
         """Keep at most `most` accounts."""
         self._most = most
         self._accounts: OrderedDict[str, Recent] = OrderedDict()
+        # Sums of each account's last queries: in three digits, or they would take more than all else known of it.
+        self._blocks = np.zeros((most, BLOCKS, WIDTH), np.float16)
         self._pairs: list[Pair] = []
         self._weeks: list[float] = []
         self._habit: Habit | None = None
@@ -102,13 +103,14 @@ class OwnHistory:
         if count < HISTORY_MIN / 2:  # a flood of accounts that ask little takes no room
             return 0.0
         kept = self._find(name)
+        blocks = self._blocks[kept.place]
         for row in rows:
-            kept.add(row)
+            kept.add(row, blocks)
         last = kept.count()
         before = count - last
         if last <= (BLOCKS - 1) * BLOCK or before < HISTORY_MIN:
             return self.judge(name, at)
-        recent = kept.blocks.sum(axis=0, dtype=np.float32)
+        recent = blocks.sum(axis=0, dtype=np.float32)
         past = (total - recent) / np.float32(before)
         pair = Pair(recent / np.float32(last), past, before, USUAL / last)
         self._gather(kept, pair)
@@ -151,23 +153,27 @@ class OwnHistory:
 
     def copy_for(self, name: str) -> OwnHistory:
         """Return a copy for one account, which leaves no trace on this one and learns nothing but from it."""
-        other = OwnHistory(self._most)
+        other = OwnHistory(most=1)
         other._habit, other._rarity, other._fitted = self._habit, self._rarity, self._fitted
         if name in self._accounts:
             kept = self._accounts[name]
-            other._accounts[name] = replace(kept, blocks=kept.blocks.copy())
+            other._accounts[name] = replace(kept, place=0)
+            other._blocks[0] = self._blocks[kept.place]
         return other
 
     def clear(self, name: str) -> None:
         """Take an account's last queries for its owner's, as an operator says."""
-        self._accounts.pop(name, None)
+        if name in self._accounts:
+            self._accounts[name] = Recent(self._accounts[name].place)
 
     def _find(self, name: str) -> Recent:
         kept = self._accounts.get(name)
         if kept is None:
-            if len(self._accounts) >= self._most:
-                self._accounts.popitem(last=False)
-            kept = self._accounts[name] = Recent()
+            place = len(self._accounts)
+            if place >= self._most:
+                _, gone = self._accounts.popitem(last=False)
+                place = gone.place
+            kept = self._accounts[name] = Recent(place)
         else:
             self._accounts.move_to_end(name)
         return kept
