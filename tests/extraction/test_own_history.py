@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vallum.extraction import own_history
 from vallum.extraction.facts import WIDTH
 from vallum.extraction.habit import Pair, Rarity, fit
-from vallum.extraction.own_history import HISTORY_MIN, STAYS_S, WEEK_S, OwnHistory
+from vallum.extraction.own_history import BLOCKS, HISTORY_MIN, STAYS_S, WEEK_S, OwnHistory, Recent
 from vallum.extraction.state import pack_state, unpack_state
 
 Rows = NDArray[np.float32]
@@ -153,6 +153,47 @@ def test_no_account_is_much_of_what_is_usual(monkeypatch: pytest.MonkeyPatch) ->
     for index in range(10):
         told.note(f"user-{index}", world.ask([0], 200), 0.0)
     assert len(told.own._pairs) == 30
+
+
+def test_the_last_queries_are_fifteen_to_twenty_one_and_none_before() -> None:
+    kept, rows = Recent(place=0), np.zeros((100, WIDTH), np.float32)
+    blocks = np.zeros((BLOCKS, WIDTH), np.float16)
+    rows[np.arange(100), np.arange(100)] = 1
+    for asked, row in enumerate(rows, 1):
+        kept.add(row, blocks)
+        count = kept.count()
+        assert count == min(asked, 15 + (asked - 1) % 7)
+        assert np.flatnonzero(blocks.sum(axis=0)).tolist() == list(range(asked - count, asked))
+
+
+def test_who_makes_way_leaves_nothing_to_who_takes_the_place() -> None:
+    world, own = World(), OwnHistory(most=1)
+    for row in world.ask([0], 40):
+        own.note("one", row[None], 500.0, row * 500, 0.0)
+    own.note("other", row[None], 500.0, row * 500, 0.0)
+    assert list(own._accounts) == ["other"]
+    assert own._accounts["other"].count() == 1
+    own.clear("other")
+    assert own._accounts["other"].count() == 0
+
+
+def test_fewer_last_queries_stray_farther_by_chance() -> None:
+    world = World()
+    rows = world.ask([0, 1], 4000)
+    past = rows[:2000].mean(axis=0)
+    habit = fit([Pair(rows[at : at + 18].mean(axis=0), past, 2000.0) for at in range(2000, 3980, 9)])
+    pair = Pair(world.about(np.full(15, TOPICS)).mean(axis=0), past, 2000.0)
+    assert habit.strangeness(pair._replace(chance=18 / 15)) < habit.strangeness(pair)
+
+
+def test_weeks_that_another_measure_told_do_not_say_what_is_rare(calibrated: tuple[World, Told]) -> None:
+    own = OwnHistory()
+    own.take_state(unpack_state(pack_state(calibrated[1].own.state())))
+    own._fitted, own._pairs = 0, calibrated[1].own._pairs
+    assert own._weeks
+    own.fit()
+    assert not own._weeks
+    assert own.calibrated  # by what was known, until enough is known anew
 
 
 def test_rarity_counts_what_was_seen_and_falls_off_beyond() -> None:

@@ -1,10 +1,11 @@
 """What is usual of accounts' habits: how far they lie apart, how far one strays from its own, and how seldom it does.
 
 An account's last queries have the mean r, those before, n of them, the mean p.  Both are taken from the crowd's middle,
-in coordinates in which chance gives r the variance 1, and habits differ between accounts by the variance b.  Whoever
-keeps its habit is expected at a p, where a = b / (b + c / n); whoever has none of its own, at the middle:
+in coordinates in which chance gives r of a usual number of queries the variance 1, of fewer more, v, and habits differ
+between accounts by the variance b.  Whoever keeps its habit is expected at a p, where a = b / (b + c / n); whoever has
+none of its own, at the middle:
 
-    strangeness = sum of (r - a p)^2 / (1 + b (1 - a)) - 1/2 sum of r^2 / (1 + b)
+    strangeness = sum of (r - a p)^2 / (v + b (1 - a)) - 1/2 sum of r^2 / (v + b)
 
 The first sum grows with the distance from one's own history.  The second, which takes half of the likelihood of any
 other account's asking so, tells a stranger from an owner who once asks about something that nobody else asks about.
@@ -36,6 +37,7 @@ class Pair(NamedTuple):
     recent: Floats  # (WIDTH,) their mean
     past: Floats  # (WIDTH,)
     before: float  # how many those are
+    chance: float = 1.0  # variance that chance gives `recent`: 1 with as many queries as usual, of half of them 2
 
 
 class Habit(NamedTuple):
@@ -51,8 +53,8 @@ class Habit(NamedTuple):
         recent, past = (np.stack((pair.recent, pair.past)) - self.middle) @ self.basis
         kept = self.spread / (self.spread + self.noise / max(pair.before, 1.0))
         strayed = recent - kept * past
-        own = (strayed * strayed / (1 + self.spread * (1 - kept))).sum()
-        return float(own - TYPICAL * (recent * recent / (1 + self.spread)).sum())
+        own = (strayed * strayed / (pair.chance + self.spread * (1 - kept))).sum()
+        return float(own - TYPICAL * (recent * recent / (pair.chance + self.spread)).sum())
 
 
 def fit(pairs: list[Pair]) -> Habit:

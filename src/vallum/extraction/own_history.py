@@ -1,8 +1,9 @@
 """Sets an account against its own history, and says how unlike its owner what is asked is.
 
-Of each account that has a history, the sum of its last queries is kept, in which a query fades to a half within nine;
-what it asked before is what its sketch holds beyond that.  How far the two are apart, and how seldom that happens to
-honest accounts, says how strange the last queries are: 0 as ever, 1 as only `RARE` of honest accounts are in a week.
+Of each account that has a history, its last queries are kept as sums of `BLOCK` each, 15 to 21 queries in all; what it
+asked before is what its sketch holds beyond that.  How far the two are apart, and how seldom that happens to honest
+accounts, says how strange the last queries are: 0 as ever, 1 as only `RARE` of honest accounts are in a week.  A window
+that ends at once, and not by fading, holds nothing but a thief's queries by its twentieth.
 
 A strange account is told of, and, where nothing else speaks for a theft, asked to prove possession only at 1.  Signs of
 theft (core/theft.py: a new network, agent or scope) lower what content must show: 0.3 of them, 0.3 less.
@@ -14,15 +15,17 @@ Rule 3: a strange account stays so for a day, fading: a thief who goes on would 
 Memory: under 1 KiB an account with a history, `ACCOUNTS_MAX` of them; the one that was silent longest makes way.
 
 Misses: who asks as the owner does, or as many others do (another customer's credential, used for that customer's
-purposes); the first ten or so queries; accounts of less than `HISTORY_MIN` queries in two weeks.  Each replica sees the
-queries that it answered itself: of four replicas, each notices after four times as many, and each learns what is usual
-by itself.  After a restart the first twenty queries of an account are those of its owner.
+purposes); the first dozen or so queries; accounts of less than `HISTORY_MIN` queries in two weeks.  Each replica sees
+the queries that it answered itself: of four replicas, each notices after four times as many, and each learns what is
+usual by itself.  After a restart the first twenty queries of an account are those of its owner.  Where honest accounts
+ask in runs about one thing, what is usual takes in such runs, and who asks about one thing that others ask about too is
+seldom noticed.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import inf, log
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +37,15 @@ from vallum.extraction.habit import Habit, Pair, Rarity, fit
 from vallum.extraction.state import check_array
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from vallum.extraction.facts import Floats
 
 ACCOUNTS_MAX = 10_000
 HISTORY_MIN = 60  # queries before the last ones
-FADES = 0.92  # to so much, an earlier query with each later one
-RECENT_MIN = 8.0  # weight of the last queries, of 12 at most, before they say anything
-RARE = 0.002  # of accounts, in a week
+BLOCKS, BLOCK = 3, 7  # sums of the last queries, the latest of them not full, and how many queries are in one
+USUAL = (BLOCKS - 0.5) * BLOCK + 0.5  # queries in all of them, on average
+RARE = 0.0007  # of accounts, in a week
 PAIRS_MIN, PAIRS_MAX = 240, 2000
 PAIR_EVERY, PAIRS_OF_ONE = 12, 12  # queries between two pairs of an account, and how many it may give
 WEEKS_MIN, WEEKS_MAX = 80, 4000
@@ -51,14 +56,23 @@ WEEK_S, STAYS_S = 7 * DAY_S, DAY_S
 class Recent:
     """What is kept of one account."""
 
-    total: Floats = field(default_factory=lambda: np.zeros(WIDTH, np.float32))  # of its last queries, fading
-    weight: float = 0.0
+    place: int  # of its blocks among all
     asked: int = 0
     pairs: int = 0  # that it gave
     largest: float = -inf  # strangeness of this week
     week: int = 0
     strange: float = 0.0  # the most of late
     at: float = 0.0  # when that was
+
+    def add(self, row: Floats, blocks: NDArray[np.float16]) -> None:
+        """Take a query into its blocks; each one's first query puts an end to the eldest."""
+        block = blocks[self.asked // BLOCK % BLOCKS]
+        block[:] = block + row if self.asked % BLOCK else row
+        self.asked += 1
+
+    def count(self) -> int:
+        """Return how many queries are in the blocks."""
+        return min(self.asked, (BLOCKS - 1) * BLOCK + (self.asked - 1) % BLOCK + 1)
 
 
 class OwnHistory:
@@ -68,6 +82,8 @@ class OwnHistory:
         """Keep at most `most` accounts."""
         self._most = most
         self._accounts: OrderedDict[str, Recent] = OrderedDict()
+        # Sums of each account's last queries: in three digits, or they would take more than all else known of it.
+        self._blocks = np.zeros((most, BLOCKS, WIDTH), np.float16)
         self._pairs: list[Pair] = []
         self._weeks: list[float] = []
         self._habit: Habit | None = None
@@ -87,15 +103,16 @@ class OwnHistory:
         if count < HISTORY_MIN / 2:  # a flood of accounts that ask little takes no room
             return 0.0
         kept = self._find(name)
+        blocks = self._blocks[kept.place]
         for row in rows:
-            kept.total *= np.float32(FADES)
-            kept.total += row
-            kept.weight = kept.weight * FADES + 1
-            kept.asked += 1
-        before = count - kept.weight
-        if kept.weight < RECENT_MIN or before < HISTORY_MIN:
+            kept.add(row, blocks)
+        last = kept.count()
+        before = count - last
+        if last <= (BLOCKS - 1) * BLOCK or before < HISTORY_MIN:
             return self.judge(name, at)
-        pair = Pair(kept.total / np.float32(kept.weight), (total - kept.total) / np.float32(before), before)
+        recent = blocks.sum(axis=0, dtype=np.float32)
+        past = (total - recent) / np.float32(before)
+        pair = Pair(recent / np.float32(last), past, before, USUAL / last)
         self._gather(kept, pair)
         if self._habit is None:
             return 0.0
@@ -136,23 +153,27 @@ class OwnHistory:
 
     def copy_for(self, name: str) -> OwnHistory:
         """Return a copy for one account, which leaves no trace on this one and learns nothing but from it."""
-        other = OwnHistory(self._most)
+        other = OwnHistory(most=1)
         other._habit, other._rarity, other._fitted = self._habit, self._rarity, self._fitted
         if name in self._accounts:
             kept = self._accounts[name]
-            other._accounts[name] = replace(kept, total=kept.total.copy())
+            other._accounts[name] = replace(kept, place=0)
+            other._blocks[0] = self._blocks[kept.place]
         return other
 
     def clear(self, name: str) -> None:
         """Take an account's last queries for its owner's, as an operator says."""
-        self._accounts.pop(name, None)
+        if name in self._accounts:
+            self._accounts[name] = Recent(self._accounts[name].place)
 
     def _find(self, name: str) -> Recent:
         kept = self._accounts.get(name)
         if kept is None:
-            if len(self._accounts) >= self._most:
-                self._accounts.popitem(last=False)
-            kept = self._accounts[name] = Recent()
+            place = len(self._accounts)
+            if place >= self._most:
+                _, gone = self._accounts.popitem(last=False)
+                place = gone.place
+            kept = self._accounts[name] = Recent(place)
         else:
             self._accounts.move_to_end(name)
         return kept
@@ -168,6 +189,9 @@ class OwnHistory:
         pairs = self._pairs[:]
         if len(pairs) >= max(PAIRS_MIN, min(2 * self._fitted, PAIRS_MAX)) and self._fitted < PAIRS_MAX:
             self._habit, self._fitted = fit(pairs), len(pairs)
+            self._weeks = []  # they were told by another measure
+            for kept in [*self._accounts.values()]:
+                kept.largest = -inf
         if self._habit is not None and len(self._weeks) >= WEEKS_MIN:
             self._rarity = Rarity(np.array(self._weeks[:]))
 
