@@ -72,3 +72,19 @@ def test_an_answer_that_was_made_coarser_says_nothing_of_its_asker() -> None:
         sums.append(sketch.recent[-8:])
     assert np.count_nonzero(sums[0]) == 1
     assert np.count_nonzero(sums[1]) == 8
+
+
+def test_what_is_usual_is_fitted_by_itself_and_a_sweep_comes_next() -> None:
+    watch = Watch(seed=b"secret", calibrate_s=7.0)
+    ask(watch, "established", 300, T0, age_s=90 * DAY_S)
+    watch.sweep(T0 + 10)  # there is a scale from here on
+    ask(watch, "established", 1200, T0 + 20, age_s=90 * DAY_S, accounts=200)
+    for at in (T0 + 30, T0 + 30 + DAY_S):
+        fitted = watch.begin_sweep(at)()
+        assert not isinstance(fitted, Findings)
+        assert not list(watch.end_sweep(fitted))
+        assert watch.sweep_due(at)
+        swept = watch.begin_sweep(at)()
+        assert isinstance(swept, Findings)
+        list(watch.end_sweep(swept))
+        assert not watch.sweep_due(at)

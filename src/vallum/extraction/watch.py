@@ -44,7 +44,7 @@ SWEEP_S, SWEEP_QUERIES = 60.0, 25
 ESTABLISHED, UNTRUSTED = "established", "untrusted"  # whose last queries are compared
 FRESH = 1024, 32  # places for the last queries of untrusted accounts, and how many of them one account may hold
 UNLIKE = "what it asks is unlike what it asked before"
-LEARNT = 200  # steps of the leak meter's students with each sweep that fits nothing: some 20 ms
+LEARNT = 200  # steps of the leak meter's students with each sweep: some 20 ms
 QUIET_S = 3600.0  # between two sweeps where nothing was asked by untrusted accounts
 
 
@@ -191,7 +191,9 @@ class Watch:
 
     def sweep(self, now: float) -> Findings:
         """Test the cohorts, attribute members, and put the verdicts right: all at once."""
-        found = self.begin_sweep(now)()
+        fitted, found = self._fitted, self.begin_sweep(now)()
+        if self._fitted != fitted:
+            found = self.begin_sweep(now)()
         for _ in self.end_sweep(found):
             pass
         return found if isinstance(found, Findings) else Findings(now)
@@ -204,17 +206,18 @@ class Watch:
         asking = [group.copy() for group in self._asking.values()]
         return partial(self._find, self._crowd.snapshot(now), *asking)
 
-    def _find(self, snapshot: Snapshot, established: Contemporaries, untrusted: Contemporaries) -> Findings:
+    def _find(self, snapshot: Snapshot, established: Contemporaries, untrusted: Contemporaries) -> Found:
+        """Fit what is usual, once a day; else sweep."""
         now, limits = snapshot.at, self._sweeper.limits
-        if fitted := now - self._fitted >= DAY_S and self._sweeper.fit(snapshot, established):
-            self._fitted = now
+        if now - self._fitted >= DAY_S and self._sweeper.fit(snapshot, established):
+            self._fitted, self._swept = now, -np.inf  # which takes as long as a sweep: one is due at once
             self._usual_since = self._usual_since if np.isfinite(self._usual_since) else now
+            return {}
         if not limits.calibrated and np.isfinite(self._usual_since) and now - self._usual_since >= self._calibrate_s:
             limits.calibrated = True
         if self._own is not None:
             self._own.fit()
-        if not fitted:  # which takes as long
-            self.meter.learn(LEARNT)
+        self.meter.learn(LEARNT)
         return self._sweeper.sweep(snapshot, established, untrusted, texts=self._own is not None)
 
     def end_sweep(self, found: Found) -> Iterator[None]:
